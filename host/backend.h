@@ -1,0 +1,73 @@
+/* THE internal interface: what a backend gives to the rest of the library.
+ *
+ * A backend is one table of functions. Everything above it (device.c, plan.c, run.c) is written once
+ * for all of them; a backend never validates what the caller passed: arguments arrive checked, the
+ * spec resolved, rows 1 or more. Functions return a status with its message set (an_fail).
+ */
+#ifndef AN_BACKEND_H
+#define AN_BACKEND_H
+
+#include <stdatomic.h>
+
+#include "select.h"
+#include "tensors.h"
+
+struct an_backend;
+
+/* The head of every backend's device; the backend allocates a larger structure that begins with it. */
+struct anynorm_device {
+    const struct an_backend *backend;
+    anynorm_device_info info;
+    const void *owner;      /* what its buffers carry as their owner */
+    atomic_uint references; /* the handle's own, and one for each plan */
+};
+
+/* The head of every backend's plan. */
+struct anynorm_plan {
+    anynorm_device *device;
+    anynorm_spec spec; /* resolved */
+    struct an_choice choice;
+    char options[256]; /* for anynorm_plan_describe */
+};
+
+struct an_backend {
+    const char *name;
+
+    /* Devices: how many there are, what each is, and opening one (ANYNORM_CAPS applied, one
+     * reference held). `close` frees what `open` made. */
+    size_t (*count)(void);
+    anynorm_status (*list)(size_t index, anynorm_device_info *info);
+    anynorm_status (*open)(size_t index, anynorm_device **device);
+    void (*close)(anynorm_device *device);
+
+    /* Memory. `wrap_host` makes host memory a buffer without copying (`written`: kernels write it);
+     * UNSUPPORTED where it cannot. `unwrap_host` makes what kernels wrote visible to the host and
+     * drops the buffer. */
+    anynorm_status (*memory_create)(anynorm_device *device, uint64_t bytes, anynorm_buffer *buffer);
+    void (*memory_destroy)(anynorm_device *device, anynorm_buffer *buffer);
+    anynorm_status (*memory_write)(anynorm_device *device, const anynorm_buffer *buffer,
+                                   const void *host, uint64_t bytes);
+    anynorm_status (*memory_read)(anynorm_device *device, const anynorm_buffer *buffer, void *host,
+                                  uint64_t bytes);
+    anynorm_status (*wrap_host)(anynorm_device *device, void *host, uint64_t bytes, bool written,
+                                anynorm_buffer *buffer);
+    anynorm_status (*unwrap_host)(anynorm_device *device, anynorm_buffer *buffer, bool written);
+
+    /* Compiles. Where the compiled kernel takes fewer work-items per group than `choice` asks, fails
+     * with UNSUPPORTED and that number in *group_limit (else 0). The backend fills its own fields
+     * and `options`; plan.c the rest of the head. */
+    anynorm_status (*plan_create)(anynorm_device *device, const anynorm_spec *spec,
+                                  const struct an_choice *choice, anynorm_plan **plan,
+                                  uint32_t *group_limit);
+    void (*plan_destroy)(anynorm_plan *plan);
+
+    /* On the device's own queue; rows may be 0, then the event is that of the wait list. */
+    anynorm_status (*enqueue)(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
+                              uint32_t wait_count, const anynorm_event *wait_list,
+                              anynorm_event *event);
+    anynorm_status (*event_wait)(const anynorm_event *event);
+    anynorm_status (*event_elapsed)(const anynorm_event *event, uint64_t *nanoseconds);
+    void (*event_release)(anynorm_event *event);
+};
+
+#endif

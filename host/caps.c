@@ -1,0 +1,91 @@
+#include "caps.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "status.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct {
+    const char *word;
+    size_t field;
+} features[] = {
+    {"no-fp64", offsetof(anynorm_device_info, fp64)},
+    {"no-fp16", offsetof(anynorm_device_info, fp16)},
+    {"no-subgroup", offsetof(anynorm_device_info, subgroup)},
+    {"no-unified", offsetof(anynorm_device_info, unified_memory)},
+};
+
+static const struct {
+    const char *key;
+    size_t field;
+} limits[] = {
+    {"max-wg=", offsetof(anynorm_device_info, max_work_group_size)},
+    {"max-local=", offsetof(anynorm_device_info, local_bytes)},
+    {"max-groups=", offsetof(anynorm_device_info, max_groups)},
+    {"max-alloc=", offsetof(anynorm_device_info, max_alloc_bytes)},
+};
+
+static bool apply_feature(anynorm_device_info *info, const char *word, size_t length)
+{
+    for (size_t i = 0; i < COUNT(features); i++) {
+        if (strlen(features[i].word) == length && memcmp(features[i].word, word, length) == 0) {
+            *(bool *)(void *)((char *)info + features[i].field) = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool apply_limit(anynorm_device_info *info, const char *word, size_t length)
+{
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        size_t skip = strlen(limits[i].key);
+        if (length <= skip || length - skip > 18 || memcmp(limits[i].key, word, skip) != 0)
+            continue;
+        uint64_t value = 0;
+        for (size_t k = skip; k < length; k++) {
+            if (word[k] < '0' || word[k] > '9')
+                return false;
+            value = value * 10 + (uint64_t)(word[k] - '0');
+        }
+        if (value == 0)
+            return false;
+        uint64_t *field = (uint64_t *)(void *)((char *)info + limits[i].field);
+        if (value < *field)
+            *field = value;
+        return true;
+    }
+    return false;
+}
+
+anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
+{
+    anynorm_device_info masked = *info;
+    const char *word = list;
+    while (*word) {
+        size_t length = strcspn(word, ",");
+        if (length > 0 && !apply_feature(&masked, word, length) &&
+            !apply_limit(&masked, word, length))
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
+                           "no-unified, max-wg=N, max-local=N, max-groups=N, max-alloc=N (N from 1)",
+                           length > 60 ? 60 : (int)length, word);
+        word += length;
+        word += *word == ',';
+    }
+    *info = masked;
+    return ANYNORM_OK;
+}
+
+anynorm_status an_caps_mask_environment(anynorm_device_info *info)
+{
+    const char *list = getenv("ANYNORM_CAPS");
+    if (!list || !*list)
+        return ANYNORM_OK;
+    an_log(ANYNORM_LOG_INFO, "%s: masked by ANYNORM_CAPS=%s", info->id, list);
+    return an_caps_mask(info, list);
+}

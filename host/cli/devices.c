@@ -1,0 +1,189 @@
+#include "commands.h"
+#include "error.h"
+#include "json.h"
+#include "library.h"
+#include "options.h"
+
+#include <anynorm/anynorm.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *class_name(anynorm_device_class device_class)
+{
+    switch (device_class) {
+    case ANYNORM_CLASS_REFERENCE:
+        return "reference";
+    case ANYNORM_CLASS_CPU:
+        return "cpu";
+    case ANYNORM_CLASS_ACCELERATOR:
+        return "accelerator";
+    case ANYNORM_CLASS_GPU:
+        return "gpu";
+    }
+    return "unknown";
+}
+
+/* The id of the device that is used where none is named; "" where that one cannot be opened, which
+ * is told on stderr, since the list is what helps then. */
+static void find_default(char *id, size_t capacity)
+{
+    struct cli_error error;
+    anynorm_device *device = NULL;
+    anynorm_device_info info;
+
+    *id = '\0';
+    if (!cli_open_device(NULL, &device, &error)) {
+        cli_error_print(&error);
+        return;
+    }
+    if (anynorm_device_describe(device, &info) == ANYNORM_OK)
+        snprintf(id, capacity, "%s", info.id);
+    anynorm_device_close(device);
+}
+
+static const char *bytes_text(uint64_t bytes, char text[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    if (bytes == 0)
+        return "-";
+    while (value >= 1024.0 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024.0;
+        unit++;
+    }
+    snprintf(text, 32, "%.4g %s", value, units[unit]);
+    return text;
+}
+
+static void print_table(const anynorm_device_info *infos, size_t count, const char *chosen)
+{
+    char text[2][32];
+    int width = 9;
+
+    for (size_t i = 0; i < count; i++) {
+        int length = (int)strlen(infos[i].id);
+
+        width = length > width ? length : width;
+    }
+    printf("  %-*s  %-11s  %5s  %-3s  %-3s  %-10s  %10s  %10s  %s\n", width, "ID", "CLASS", "UNITS",
+           "F64", "F16", "SUB-GROUPS", "LOCAL", "MEMORY", "NAME");
+    for (size_t i = 0; i < count; i++) {
+        const anynorm_device_info *info = &infos[i];
+
+        printf("%c %-*s  %-11s  %5" PRIu32 "  %-3s  %-3s  %-10s  %10s  %10s  %s\n",
+               strcmp(info->id, chosen) == 0 ? '*' : ' ', width, info->id,
+               class_name(info->device_class), info->compute_units, info->fp64 ? "yes" : "no",
+               info->fp16 ? "yes" : "no", info->subgroup ? "yes" : "no",
+               bytes_text(info->local_bytes, text[0]), bytes_text(info->global_bytes, text[1]),
+               info->name);
+    }
+    if (*chosen)
+        puts("\n* is used where no device is named.");
+}
+
+static void print_json(const anynorm_device_info *info, bool chosen)
+{
+    const struct {
+        const char *key;
+        const char *value;
+    } texts[] = {
+        {"id", info->id},
+        {"name", info->name},
+        {"platform", info->platform},
+        {"driver", info->driver},
+        {"version", info->version},
+        {"class", class_name(info->device_class)},
+    };
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        {"compute_units", info->compute_units},
+        {"vector_width", info->vector_width},
+        {"max_work_group_size", info->max_work_group_size},
+        {"max_groups", info->max_groups},
+        {"local_bytes", info->local_bytes},
+        {"global_bytes", info->global_bytes},
+        {"max_alloc_bytes", info->max_alloc_bytes},
+        {"cache_bytes", info->cache_bytes},
+    };
+    const struct {
+        const char *key;
+        bool value;
+    } bools[] = {
+        {"fp16", info->fp16},         {"fp64", info->fp64},
+        {"subgroup", info->subgroup}, {"unified_memory", info->unified_memory},
+        {"default", chosen},
+    };
+
+    fputs("  {", stdout);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        printf("%s\"%s\": ", i ? ", " : "", texts[i].key);
+        json_print_string(texts[i].value);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        printf(", \"%s\": %" PRIu64, numbers[i].key, numbers[i].value);
+    for (size_t i = 0; i < sizeof bools / sizeof *bools; i++)
+        printf(", \"%s\": %s", bools[i].key, bools[i].value ? "true" : "false");
+    putchar('}');
+}
+
+static bool list_devices(bool json, struct cli_error *error)
+{
+    size_t count = anynorm_device_count();
+    anynorm_device_info *infos = calloc(count + 1, sizeof *infos);
+    char chosen[sizeof infos->id];
+    bool done = false;
+
+    if (!infos)
+        return cli_fail(error, CLI_FAILED, "devices", "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        anynorm_status status = anynorm_device_list(i, &infos[i]);
+
+        if (status != ANYNORM_OK) {
+            cli_fail_library(error, "devices", status);
+            goto out;
+        }
+    }
+    find_default(chosen, sizeof chosen);
+    if (json) {
+        puts("[");
+        for (size_t i = 0; i < count; i++) {
+            print_json(&infos[i], strcmp(infos[i].id, chosen) == 0);
+            puts(i + 1 < count ? "," : "");
+        }
+        puts("]");
+    } else {
+        print_table(infos, count, chosen);
+    }
+    done = cli_flush_stdout(error);
+out:
+    free(infos);
+    return done;
+}
+
+int cli_devices(int argc, char **argv)
+{
+    bool json = false;
+    const struct cli_option options[] = {
+        {"json", 0, CLI_FLAG, NULL, "print a JSON array with all that is known of each device",
+         .flag = &json},
+    };
+    const struct cli_command command = {
+        .name = "devices",
+        .summary = "Lists the devices and marks the one that is used where none is named.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    struct cli_error error;
+    int exit_status;
+
+    if (!cli_parse(&command, argc, argv, &exit_status))
+        return exit_status;
+    return list_devices(json, &error) ? CLI_DONE : cli_error_print(&error);
+}

@@ -1,0 +1,29 @@
+/* Errors of the program: one line each, "anynorm: SUBJECT: what is wrong; what would be right". */
+#ifndef ANYNORM_CLI_ERROR_H
+#define ANYNORM_CLI_ERROR_H
+
+#include <stdbool.h>
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1, /* the work failed: device, writing, memory */
+    CLI_USAGE = 2   /* bad usage or bad input */
+};
+
+struct cli_error {
+    int exit_status;
+    char text[1024]; /* without "anynorm: " */
+};
+
+/* Fills *error. `subject` is the file or option it is about; a long one loses its beginning.
+ * Returns false, so that a function can end in `return cli_fail(...)`. */
+__attribute__((format(printf, 4, 5))) bool cli_fail(struct cli_error *error, int exit_status,
+                                                    const char *subject, const char *format, ...);
+
+/* Prints the error on stderr as one line, control characters replaced; returns its exit status. */
+int cli_error_print(const struct cli_error *error);
+
+/* Flushes stdout; false with CLI_FAILED where something printed there could not be written. */
+bool cli_flush_stdout(struct cli_error *error);
+
+#endif

@@ -1,0 +1,21 @@
+/* The library's statuses as errors of the program. */
+#ifndef ANYNORM_CLI_LIBRARY_H
+#define ANYNORM_CLI_LIBRARY_H
+
+#include "error.h"
+
+#include <anynorm/anynorm.h>
+
+#include <stdbool.h>
+
+/* Fills *error with the library's message for the failed call; returns false. What the user asked
+ * for wrongly (invalid argument, unsupported) is CLI_USAGE, all else CLI_FAILED. */
+bool cli_fail_library(struct cli_error *error, const char *subject, anynorm_status status);
+
+/* Opens the device of --device, or the default one where `name` is NULL. */
+bool cli_open_device(const char *name, anynorm_device **device, struct cli_error *error);
+
+/* Sends the library's log to stderr at the level of $ANYNORM_LOG. */
+bool cli_start_log(struct cli_error *error);
+
+#endif

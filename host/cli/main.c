@@ -1,0 +1,85 @@
+#include "cleanup.h"
+#include "commands.h"
+#include "error.h"
+#include "library.h"
+
+#include <anynorm/anynorm.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"devices", cli_devices, "list the devices and what they can"},
+    {"layer-norm", cli_layer_norm, "layer normalization of a npy file"},
+    {"verify", cli_verify, "check every schedule of a device against the oracle"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(void)
+{
+    puts("usage: anynorm COMMAND [options]\n"
+         "\n"
+         "Layer normalization on any vendor's GPU or CPU.\n"
+         "\n"
+         "commands:");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+    puts("\n"
+         "anynorm COMMAND --help tells its options; anynorm --version tells the version.\n"
+         "\n"
+         "environment:\n"
+         "  ANYNORM_DEVICE    the device to use where --device is not given\n"
+         "  ANYNORM_LOG       error, warn (the default), info or debug: what goes to stderr\n"
+         "  ANYNORM_CAPS      pretend a weaker device: no-fp64,no-fp16,no-subgroup,no-unified,\n"
+         "                    max-wg=N,max-local=N,max-groups=N,max-alloc=N\n"
+         "  ANYNORM_SCHEDULE  force one schedule by name\n"
+         "\n"
+         "exit status: 0 done, 1 the work failed, 2 bad usage or bad input");
+}
+
+static int unknown_command(const char *name)
+{
+    struct cli_error error;
+    char known[200] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < COMMANDS; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                 commands[i].name);
+    if (name) {
+        cli_fail(&error, CLI_USAGE, name, "no command of anynorm; there are %s, and --help", known);
+    } else {
+        cli_fail(&error, CLI_USAGE, "COMMAND", "missing; give one of %s, or --help", known);
+    }
+    return cli_error_print(&error);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli_error error;
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+
+    if (help || (argc > 1 && strcmp(argv[1], "--version") == 0)) {
+        if (help) {
+            print_help();
+        } else {
+            puts("anynorm " ANYNORM_VERSION);
+        }
+        return cli_flush_stdout(&error) ? CLI_DONE : cli_error_print(&error);
+    }
+    if (argc < 2)
+        return unknown_command(NULL);
+    if (!cli_start_log(&error))
+        return cli_error_print(&error);
+    cleanup_install();
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return unknown_command(argv[1]);
+}

@@ -1,0 +1,329 @@
+#include "npy_header.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is left of the head's text. */
+struct reader {
+    const char *at;
+    const char *end;
+    const char *subject;
+    struct cli_error *error;
+};
+
+static const char right_form[] = "write it with numpy.save";
+
+static bool malformed(const struct reader *reader, const char *what)
+{
+    return cli_fail(reader->error, CLI_USAGE, reader->subject,
+                    "its npy header is malformed (%s); %s", what, right_form);
+}
+
+static void skip_spaces(struct reader *reader)
+{
+    while (reader->at < reader->end && *reader->at && strchr(" \t\r\n\f", *reader->at))
+        reader->at++;
+}
+
+/* Takes `c`, and the spaces before it, if it comes next. */
+static bool take(struct reader *reader, char c)
+{
+    skip_spaces(reader);
+    if (reader->at == reader->end || *reader->at != c)
+        return false;
+    reader->at++;
+    return true;
+}
+
+static bool take_word(struct reader *reader, const char *word)
+{
+    size_t length = strlen(word);
+
+    skip_spaces(reader);
+    if ((size_t)(reader->end - reader->at) < length || memcmp(reader->at, word, length) != 0)
+        return false;
+    reader->at += length;
+    return true;
+}
+
+/* A string of printable ASCII without backslashes, which is all that numpy writes here. */
+static bool read_string(struct reader *reader, char *out, size_t capacity)
+{
+    size_t length = 0;
+    char quote;
+
+    skip_spaces(reader);
+    if (reader->at == reader->end || (*reader->at != '\'' && *reader->at != '"'))
+        return malformed(reader, "a quoted word is missing");
+    quote = *reader->at++;
+    for (; reader->at < reader->end && *reader->at != quote; reader->at++) {
+        char c = *reader->at;
+
+        if (c < 0x20 || c > 0x7e || c == '\\' || length + 1 >= capacity)
+            return malformed(reader, "an unusual or overlong word");
+        out[length++] = c;
+    }
+    if (reader->at == reader->end)
+        return malformed(reader, "a word without its closing quote");
+    reader->at++;
+    out[length] = '\0';
+    return true;
+}
+
+static bool read_type(struct reader *reader, struct npy_header *header)
+{
+    static const char *const accepted[] = {"f2", "f4", "f8", "u2", "i2", "V2"};
+    char text[32];
+    const char *name = text;
+    char order = '=';
+
+    skip_spaces(reader);
+    if (reader->at < reader->end && (*reader->at == '[' || *reader->at == '('))
+        return cli_fail(reader->error, CLI_USAGE, reader->subject,
+                        "its elements are a structured type; give an array of f2, f4 or f8, such "
+                        "as one field of it");
+    if (!read_string(reader, text, sizeof text))
+        return false;
+    if (*name && strchr("<>=|", *name))
+        order = *name++;
+    for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++) {
+        if (strcmp(name, accepted[i]) == 0) {
+            bool big = npy_host_is_big_endian();
+
+            memcpy(header->type, accepted[i], 3);
+            header->item_size = (uint32_t)(name[1] - '0');
+            /* |V2 is numpy's word for a type it does not know, such as bfloat16: it is in the
+             * order of the machine that wrote it, which we take to be little-endian. */
+            header->swapped = order == '>' ? !big : order == '<' || *name == 'V' ? big : false;
+            return true;
+        }
+    }
+    if (*name == 'O')
+        return cli_fail(reader->error, CLI_USAGE, reader->subject,
+                        "it holds Python objects (dtype '%s'), which are not read; save numbers, "
+                        "such as with x.astype('f4')",
+                        text);
+    return cli_fail(reader->error, CLI_USAGE, reader->subject,
+                    "its dtype '%s' is not served; give f2, f4 or f8 (x.astype('f4')), or bf16 as "
+                    "u2 with --dtype bf16",
+                    text);
+}
+
+static bool read_order(struct reader *reader, struct npy_header *header)
+{
+    if (take_word(reader, "True")) {
+        header->fortran = true;
+        return true;
+    }
+    if (take_word(reader, "False")) {
+        header->fortran = false;
+        return true;
+    }
+    return malformed(reader, "fortran_order is neither True nor False");
+}
+
+static bool read_dimension(struct reader *reader, uint64_t *value)
+{
+    const char *start;
+    uint64_t number = 0;
+
+    if (take(reader, '-'))
+        return malformed(reader, "the shape has a negative size");
+    start = reader->at;
+    for (; reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9'; reader->at++) {
+        uint64_t digit = (uint64_t)(*reader->at - '0');
+
+        if (number > ((uint64_t)INT64_MAX - digit) / 10)
+            return malformed(reader, "the shape has a size above 2^63 - 1");
+        number = number * 10 + digit;
+    }
+    if (reader->at == start)
+        return malformed(reader, "the shape is no tuple of integers");
+    if (*start == '0' && reader->at - start > 1)
+        return malformed(reader, "a size in the shape begins with 0");
+    if (reader->at < reader->end && *reader->at == 'L') {
+        reader->at++; /* Python 2 wrote long integers so */
+    }
+    *value = number;
+    return true;
+}
+
+static bool read_shape(struct reader *reader, struct npy_header *header)
+{
+    bool comma = false;
+
+    if (!take(reader, '('))
+        return malformed(reader, "the shape is no tuple");
+    header->rank = 0;
+    while (!take(reader, ')')) {
+        if (header->rank && !comma)
+            return malformed(reader, "a comma is missing in the shape");
+        if (header->rank == NPY_MAX_RANK)
+            return cli_fail(reader->error, CLI_USAGE, reader->subject,
+                            "its array has more than %d axes; reshape it to fewer", NPY_MAX_RANK);
+        if (!read_dimension(reader, &header->shape[header->rank]))
+            return false;
+        header->rank++;
+        comma = take(reader, ',');
+    }
+    if (header->rank == 1 && !comma)
+        return malformed(reader, "the shape is an integer, no tuple");
+    return true;
+}
+
+static bool read_entry(struct reader *reader, struct npy_header *header, unsigned *seen)
+{
+    static const char *const keys[] = {"descr", "fortran_order", "shape"};
+    char key[32];
+    unsigned which = 0;
+
+    if (!read_string(reader, key, sizeof key))
+        return false;
+    while (which < 3 && strcmp(key, keys[which]) != 0)
+        which++;
+    if (which == 3)
+        return malformed(reader, "a key other than descr, fortran_order and shape");
+    if (*seen & 1u << which)
+        return malformed(reader, "a key stands there twice");
+    *seen |= 1u << which;
+    if (!take(reader, ':'))
+        return malformed(reader, "a colon is missing");
+    switch (which) {
+    case 0:
+        return read_type(reader, header);
+    case 1:
+        return read_order(reader, header);
+    default:
+        return read_shape(reader, header);
+    }
+}
+
+static bool read_dictionary(struct reader *reader, struct npy_header *header)
+{
+    unsigned seen = 0;
+    bool comma = true;
+
+    if (!take(reader, '{'))
+        return malformed(reader, "no dictionary");
+    while (!take(reader, '}')) {
+        if (!comma)
+            return malformed(reader, "a comma is missing");
+        if (!read_entry(reader, header, &seen))
+            return false;
+        comma = take(reader, ',');
+    }
+    if (seen != 7)
+        return malformed(reader, "descr, fortran_order or shape is missing");
+    skip_spaces(reader);
+    if (reader->at != reader->end)
+        return malformed(reader, "something follows the dictionary");
+    return true;
+}
+
+/* The sizes multiplied without the zeros: a reader that multiplies in another order, or drops an
+ * axis, must not wrap either. */
+static bool count_elements(const char *subject, struct npy_header *header, struct cli_error *error)
+{
+    uint64_t bytes = header->item_size;
+    bool empty = false;
+    char text[NPY_SHAPE_TEXT];
+
+    for (uint32_t i = 0; i < header->rank; i++) {
+        if (header->shape[i] == 0) {
+            empty = true;
+        } else if (bytes > (uint64_t)INT64_MAX / header->shape[i]) {
+            return cli_fail(error, CLI_USAGE, subject,
+                            "its shape %s overflows; the bytes of an array must be below 2^63",
+                            npy_shape_text(header->rank, header->shape, text));
+        } else {
+            bytes *= header->shape[i];
+        }
+    }
+    header->elements = empty ? 0 : bytes / header->item_size;
+    return true;
+}
+
+/* What a file that is no npy file seems to be, for people who mixed up two files. */
+static const char *guess_format(const uint8_t *bytes, size_t size)
+{
+    if (size >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
+        return "looks like a zip or npz archive; unpack it and give one .npy file of it";
+    if (size >= 4 && memcmp(bytes, "GGUF", 4) == 0)
+        return "looks like a GGUF file; save the tensor with numpy.save";
+    if (size >= 4 && memcmp(bytes, "\x89HDF", 4) == 0)
+        return "looks like an HDF5 file; save the data set with numpy.save";
+    if (size >= 9 && bytes[8] == '{' && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 &&
+        bytes[7] == 0)
+        return "looks like a safetensors file; save the tensor with numpy.save";
+    if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
+        return "looks like a Python pickle; save the array with numpy.save";
+    return "has another format; give one written by numpy.save";
+}
+
+static uint64_t little_endian(const uint8_t *bytes, size_t count)
+{
+    uint64_t value = 0;
+
+    while (count-- > 0)
+        value = value << 8 | bytes[count];
+    return value;
+}
+
+bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
+                      struct npy_header *header, struct cli_error *error)
+{
+    static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+    struct npy_header parsed = {0};
+    struct reader reader = {.subject = subject, .error = error};
+    size_t length_size;
+    size_t start;
+    uint64_t length;
+
+    if (size == 0)
+        return cli_fail(error, CLI_USAGE, subject, "is empty; %s", right_form);
+    if (memcmp(bytes, magic, size < sizeof magic ? size : sizeof magic) != 0)
+        return cli_fail(error, CLI_USAGE, subject, "is no npy file: it %s",
+                        guess_format(bytes, size));
+    if (size < 8)
+        return cli_fail(error, CLI_USAGE, subject, "is cut within its npy header; copy it again");
+    if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0)
+        return cli_fail(error, CLI_USAGE, subject,
+                        "is of npy version %u.%u; versions 1.0, 2.0 and 3.0 are read", bytes[6],
+                        bytes[7]);
+    length_size = bytes[6] == 1 ? 2 : 4;
+    start = 8 + length_size;
+    length = size < start ? 0 : little_endian(bytes + 8, length_size);
+    if (size < start || length > size - start)
+        return cli_fail(error, CLI_USAGE, subject,
+                        "its npy header of %" PRIu64 " bytes goes past the end of the file; copy "
+                        "it again",
+                        length);
+    reader.at = (const char *)bytes + start;
+    reader.end = reader.at + length;
+    if (!read_dictionary(&reader, &parsed) || !count_elements(subject, &parsed, error))
+        return false;
+    parsed.data_offset = start + length;
+    *header = parsed;
+    return true;
+}
+
+const char *npy_shape_text(uint32_t rank, const uint64_t *shape, char *text)
+{
+    int used = snprintf(text, NPY_SHAPE_TEXT, "(");
+
+    for (uint32_t i = 0; i < rank; i++)
+        used += snprintf(text + used, NPY_SHAPE_TEXT - (size_t)used, "%s%" PRIu64, i ? ", " : "",
+                         shape[i]);
+    snprintf(text + used, NPY_SHAPE_TEXT - (size_t)used, rank == 1 ? ",)" : ")");
+    return text;
+}
+
+bool npy_host_is_big_endian(void)
+{
+    const uint16_t one = 1;
+    uint8_t first;
+
+    memcpy(&first, &one, 1);
+    return first == 0;
+}

@@ -1,0 +1,38 @@
+/* What --stats prints: mean, variance and rstd of each row, shortened. */
+#ifndef ANYNORM_CLI_ROW_TABLE_H
+#define ANYNORM_CLI_ROW_TABLE_H
+
+#include "error.h"
+#include "shown.h"
+
+#include <anynorm/anynorm.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct row_stats {
+    double mean;
+    double variance;
+    double rstd;
+};
+
+struct row_table {
+    struct shown rows;
+    uint64_t columns;
+    struct row_stats *stats; /* of the rows that are shown */
+};
+
+/* Free with row_table_free, also after a failure; a zeroed one is fine. */
+bool row_table_init(struct row_table *table, uint64_t rows, uint64_t columns,
+                    struct cli_error *error);
+void row_table_free(struct row_table *table);
+
+/* Takes what is shown of `count` dense rows from row `first` on. Mean and rstd are those the device
+ * computed; the variance is computed here from x in double, since 1/rstd^2 - eps loses all digits
+ * of a variance that is small beside eps. */
+void row_table_take(struct row_table *table, anynorm_dtype type, const void *x, const float *mean,
+                    const float *rstd, uint64_t first, uint64_t count);
+
+void row_table_print(const struct row_table *table);
+
+#endif

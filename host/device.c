@@ -1,0 +1,195 @@
+/* Devices by name. The only file that names the backends. */
+#include "backend.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "reference/reference.h"
+#include "status.h"
+#ifdef AN_HAVE_OPENCL
+#include "opencl/opencl_backend.h"
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* In the order in which equally good devices are preferred. */
+static const struct an_backend *const backends[] = {
+#ifdef AN_HAVE_OPENCL
+    &an_opencl_backend,
+#endif
+    &an_reference_backend,
+};
+
+/* Backends of the design that a build may lack, to tell "unsupported" from "no such thing". */
+static const char *const known_backends[] = {"opencl", "vulkan", "reference"};
+
+size_t anynorm_device_count(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT(backends); i++)
+        count += backends[i]->count();
+    return count;
+}
+
+anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info)
+{
+    if (!info)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "info is NULL");
+    size_t within = index;
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        size_t count = backends[i]->count();
+        if (within < count)
+            return backends[i]->list(within, info);
+        within -= count;
+    }
+    return an_fail(ANYNORM_INVALID_ARGUMENT, "device index %zu is not below the %zu devices", index,
+                   index - within);
+}
+
+/* Which of two devices a caller without a wish gets. A vector CPU before one that only emulates
+ * work-items, such as a software rasterizer. */
+static int preference(const anynorm_device_info *info)
+{
+    return 2 * (int)info->device_class + (info->vector_width > 1);
+}
+
+static bool contains(const char *text, const char *part)
+{
+    size_t length = strlen(part);
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < length && text[i] &&
+               tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == length)
+            return true;
+    }
+    return false;
+}
+
+/* PoCL's platform and devices do not bear its name; everybody calls it by it. */
+static bool matches(const anynorm_device_info *info, const char *part)
+{
+    return contains(info->name, part) || contains(info->platform, part) ||
+           contains(info->version, part);
+}
+
+static anynorm_status no_such_device(const char *name)
+{
+    char list[512];
+    size_t length = 0;
+    anynorm_device_info info;
+    list[0] = 0;
+    for (size_t i = 0; i < anynorm_device_count() && length < sizeof(list); i++) {
+        if (anynorm_device_list(i, &info) == ANYNORM_OK) {
+            int written = snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
+                                   info.id);
+            length += written > 0 ? (size_t)written : 0;
+        }
+    }
+    return an_fail(ANYNORM_INVALID_ARGUMENT, "device \"%.100s\" is not there; there are: %s", name,
+                   list);
+}
+
+/* The device of `backend` that `selector` means: "" the best, digits an index, else part of a name. */
+static bool find_device(const struct an_backend *backend, const char *selector, size_t *found)
+{
+    size_t count = backend->count();
+    bool any = false;
+    int best = 0;
+    if (*selector && strspn(selector, "0123456789") == strlen(selector)) {
+        *found = (size_t)strtoull(selector, NULL, 10);
+        return *found < count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        anynorm_device_info info;
+        if (backend->list(i, &info) != ANYNORM_OK)
+            continue;
+        if (*selector && matches(&info, selector)) {
+            *found = i;
+            return true;
+        }
+        if (!*selector && (!any || preference(&info) > best)) {
+            *found = i;
+            best = preference(&info);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static anynorm_status open_by_name(const char *name, anynorm_device **device)
+{
+    size_t length = strcspn(name, ":");
+    const char *selector = name[length] ? name + length + 1 : "";
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        size_t index;
+        if (strlen(backends[i]->name) != length || memcmp(backends[i]->name, name, length) != 0)
+            continue;
+        if (find_device(backends[i], selector, &index))
+            return backends[i]->open(index, device);
+        return no_such_device(name);
+    }
+    for (size_t i = 0; i < COUNT(known_backends); i++) {
+        if (strlen(known_backends[i]) == length && !memcmp(known_backends[i], name, length))
+            return an_fail(ANYNORM_UNSUPPORTED, "device \"%.100s\": this build has no %s backend",
+                           name, known_backends[i]);
+    }
+    return no_such_device(name);
+}
+
+static anynorm_status open_best(anynorm_device **device)
+{
+    const struct an_backend *backend = NULL;
+    size_t index = 0;
+    int best = 0;
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        size_t found;
+        anynorm_device_info info;
+        if (find_device(backends[i], "", &found) && backends[i]->list(found, &info) == ANYNORM_OK &&
+            (!backend || preference(&info) > best)) {
+            backend = backends[i];
+            index = found;
+            best = preference(&info);
+        }
+    }
+    if (!backend)
+        return an_fail(ANYNORM_UNSUPPORTED, "this build has no device");
+    if (backend == &an_reference_backend)
+        an_log(ANYNORM_LOG_WARN, "no OpenCL device was found: using the slow reference backend");
+    return backend->open(index, device);
+}
+
+anynorm_status anynorm_device_open(const char *name, anynorm_device **device)
+{
+    if (!device)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "device is NULL");
+    if (!name || !*name)
+        name = getenv("ANYNORM_DEVICE");
+    anynorm_device *opened;
+    anynorm_status status = name && *name ? open_by_name(name, &opened) : open_best(&opened);
+    if (status != ANYNORM_OK)
+        return status;
+    an_log(ANYNORM_LOG_INFO, "opened %s: %s (%s, driver %s)", opened->info.id, opened->info.name,
+           opened->info.platform, opened->info.driver);
+    *device = opened;
+    return ANYNORM_OK;
+}
+
+void anynorm_device_close(anynorm_device *device)
+{
+    if (device && atomic_fetch_sub(&device->references, 1) == 1)
+        device->backend->close(device);
+}
+
+anynorm_status anynorm_device_describe(const anynorm_device *device, anynorm_device_info *info)
+{
+    if (!device || !info)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "device or info is NULL");
+    *info = device->info;
+    return ANYNORM_OK;
+}

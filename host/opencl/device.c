@@ -1,0 +1,243 @@
+/* Finding, describing and opening OpenCL devices. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "caps.h"
+#include "log.h"
+#include "opencl/opencl_backend.h"
+#include "status.h"
+
+#ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
+#define CL_DEVICE_HOST_UNIFIED_MEMORY 0x1035
+#endif
+#ifndef CL_DEVICE_MAX_NUM_SUB_GROUPS /* OpenCL 2.1 */
+#define CL_DEVICE_MAX_NUM_SUB_GROUPS 0x105C
+#endif
+
+/* OpenCL states no limit of its own for work-groups; kernels loop over rows beyond this many, which
+ * every device's grid can hold and which fills every device. */
+#define MAX_GROUPS 65535
+
+#define MAX_DEVICES 64
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct an_cl *library;
+static cl_device_id found[MAX_DEVICES];
+static size_t found_count;
+
+/* Asked once: drivers do not agree on whether a second enumeration gives the same handles. */
+static void find_devices(void)
+{
+    cl_platform_id platforms[16];
+    cl_uint platform_count = 0;
+    if (an_cl_load(&library) != ANYNORM_OK)
+        return;
+    if (library->GetPlatformIDs(16, platforms, &platform_count) != CL_SUCCESS)
+        return; /* no implementation is installed */
+    for (cl_uint p = 0; p < platform_count && p < 16; p++) {
+        cl_uint count = 0;
+        cl_uint room = (cl_uint)(MAX_DEVICES - found_count);
+        const cl_device_type wanted =
+            CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR;
+        if (room == 0 || library->GetDeviceIDs(platforms[p], wanted, room, found + found_count,
+                                               &count) != CL_SUCCESS)
+            continue; /* a platform without devices says so with an error */
+        found_count += count < room ? count : room;
+    }
+}
+
+size_t an_opencl_count(void)
+{
+    pthread_once(&once, find_devices);
+    return found_count;
+}
+
+/* ---- Describing ---- */
+
+static uint64_t get_number(const struct an_cl *cl, cl_device_id id, cl_device_info what)
+{
+    /* Numbers are 4 or 8 bytes wide, by the query and by the device's address width. */
+    union {
+        cl_uint narrow;
+        cl_ulong wide;
+    } value = {.wide = 0};
+    size_t size = 0;
+    if (cl->GetDeviceInfo(id, what, sizeof(value), &value, &size) != CL_SUCCESS)
+        return 0;
+    return size == sizeof(cl_uint) ? value.narrow : value.wide;
+}
+
+static void get_text(const struct an_cl *cl, cl_device_id id, cl_device_info what, char *text,
+                     size_t capacity)
+{
+    char whole[512] = "";
+    if (cl->GetDeviceInfo(id, what, sizeof(whole) - 1, whole, NULL) != CL_SUCCESS)
+        whole[0] = 0;
+    snprintf(text, capacity, "%.*s", (int)capacity - 1, whole + strspn(whole, " "));
+}
+
+static bool has_extension(const struct an_cl *cl, cl_device_id id, const char *name)
+{
+    size_t size = 0;
+    bool result = false;
+    if (cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS || size == 0)
+        return false;
+    char *list = calloc(1, size + 1);
+    if (list && cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, list, NULL) == CL_SUCCESS) {
+        size_t length = strlen(name);
+        for (char *at = strstr(list, name); at && !result; at = strstr(at + 1, name))
+            result = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0);
+    }
+    free(list);
+    return result;
+}
+
+static anynorm_device_class class_of(uint64_t type)
+{
+    if (type & CL_DEVICE_TYPE_GPU)
+        return ANYNORM_CLASS_GPU;
+    return type & CL_DEVICE_TYPE_CPU ? ANYNORM_CLASS_CPU : ANYNORM_CLASS_ACCELERATOR;
+}
+
+static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const char *name,
+                               anynorm_device_info *info)
+{
+    *info = (anynorm_device_info){0};
+    snprintf(info->id, sizeof(info->id), "%s", name);
+    get_text(cl, id, CL_DEVICE_NAME, info->name, sizeof(info->name));
+    get_text(cl, id, CL_DRIVER_VERSION, info->driver, sizeof(info->driver));
+    get_text(cl, id, CL_DEVICE_VERSION, info->version, sizeof(info->version));
+    cl_platform_id platform = NULL;
+    if (cl->GetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL) != CL_SUCCESS ||
+        cl->GetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(info->platform) - 1, info->platform,
+                            NULL) != CL_SUCCESS)
+        info->platform[0] = 0;
+
+    info->device_class = class_of(get_number(cl, id, CL_DEVICE_TYPE));
+    info->compute_units = (uint32_t)get_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info->vector_width = (uint32_t)get_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    info->max_work_group_size = get_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info->max_groups = MAX_GROUPS;
+    info->local_bytes = get_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE);
+    info->global_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info->max_alloc_bytes = get_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    info->cache_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
+    info->fp16 = has_extension(cl, id, "cl_khr_fp16");
+    info->fp64 = has_extension(cl, id, "cl_khr_fp64");
+    info->subgroup = get_number(cl, id, CL_DEVICE_MAX_NUM_SUB_GROUPS) > 0 ||
+                     has_extension(cl, id, "cl_khr_subgroups") ||
+                     has_extension(cl, id, "cl_intel_subgroups");
+    info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    return an_caps_mask_environment(info);
+}
+
+anynorm_status an_opencl_list(size_t index, anynorm_device_info *info)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "opencl:%zu", index);
+    return describe(library, found[index], name, info);
+}
+
+/* ---- Opening ---- */
+
+static anynorm_status check_version(const anynorm_device_info *info)
+{
+    int major = 0, minor = 0;
+    if (sscanf(info->version, "OpenCL %d.%d", &major, &minor) != 2 || major * 10 + minor < 12)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than OpenCL 1.2", info->id,
+                       info->version);
+    return ANYNORM_OK;
+}
+
+anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
+                                     const char *name, anynorm_device **device)
+{
+    anynorm_device_info info;
+    anynorm_status status = describe(cl, id, name, &info);
+    if (status == ANYNORM_OK)
+        status = check_version(&info);
+    if (status != ANYNORM_OK)
+        return status;
+    if (!get_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE))
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: the driver has no compiler for OpenCL C", name);
+    struct an_opencl_device *made = calloc(1, sizeof(*made));
+    if (!made)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
+    made->head.backend = &an_opencl_backend;
+    made->head.info = info;
+    atomic_init(&made->head.references, 1);
+    made->cl = cl;
+    made->id = id;
+    cl_ulong svm = get_number(cl, id, CL_DEVICE_SVM_CAPABILITIES);
+    made->svm = svm != 0 && cl->SetKernelArgSVMPointer;
+    pthread_mutex_init(&made->programs_lock, NULL);
+
+    cl_int code = CL_SUCCESS;
+    if (context) {
+        code = cl->RetainContext(context);
+        if (code != CL_SUCCESS) {
+            status = an_cl_fail(code, "clRetainContext");
+            goto fail;
+        }
+        made->context = context;
+    } else {
+        made->context = cl->CreateContext(NULL, 1, &id, NULL, NULL, &code);
+        if (!made->context) {
+            status = an_cl_fail(code, "clCreateContext");
+            goto fail;
+        }
+    }
+    made->head.owner = made->context;
+    made->queue = cl->CreateCommandQueue(made->context, id, CL_QUEUE_PROFILING_ENABLE, &code);
+    if (!made->queue) {
+        status = an_cl_fail(code, "clCreateCommandQueue");
+        goto fail;
+    }
+    *device = &made->head;
+    return ANYNORM_OK;
+
+fail:
+    an_opencl_close(&made->head);
+    return status;
+}
+
+anynorm_status an_opencl_open(size_t index, anynorm_device **device)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "opencl:%zu", index);
+    return an_opencl_device_make(library, NULL, found[index], name, device);
+}
+
+void an_opencl_close(anynorm_device *device)
+{
+    struct an_opencl_device *d = an_opencl(device);
+    an_opencl_programs_free(d);
+    if (d->queue)
+        d->cl->ReleaseCommandQueue(d->queue);
+    if (d->context)
+        d->cl->ReleaseContext(d->context);
+    pthread_mutex_destroy(&d->programs_lock);
+    free(d);
+}
+
+const struct an_backend an_opencl_backend = {
+    .name = "opencl",
+    .count = an_opencl_count,
+    .list = an_opencl_list,
+    .open = an_opencl_open,
+    .close = an_opencl_close,
+    .memory_create = an_opencl_memory_create,
+    .memory_destroy = an_opencl_memory_destroy,
+    .memory_write = an_opencl_memory_write,
+    .memory_read = an_opencl_memory_read,
+    .wrap_host = an_opencl_wrap_host,
+    .unwrap_host = an_opencl_unwrap_host,
+    .plan_create = an_opencl_plan_create,
+    .plan_destroy = an_opencl_plan_destroy,
+    .enqueue = an_opencl_enqueue,
+    .event_wait = an_opencl_event_wait,
+    .event_elapsed = an_opencl_event_elapsed,
+    .event_release = an_opencl_event_release,
+};

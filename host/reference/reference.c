@@ -1,0 +1,206 @@
+#include "reference/reference.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "caps.h"
+#include "log.h"
+#include "row.h"
+#include "spec.h"
+#include "status.h"
+
+static size_t reference_count(void)
+{
+    return 1;
+}
+
+static anynorm_status reference_list(size_t index, anynorm_device_info *info)
+{
+    (void)index;
+    *info = (anynorm_device_info){.id = "reference",
+                                  .name = "C on the calling thread, sums in double",
+                                  .platform = "anynorm",
+                                  .driver = ANYNORM_VERSION,
+                                  .version = "C11",
+                                  .device_class = ANYNORM_CLASS_REFERENCE,
+                                  .compute_units = 1,
+                                  .vector_width = 1,
+                                  .max_work_group_size = 1,
+                                  .max_groups = 1,
+                                  .max_alloc_bytes = SIZE_MAX / 2,
+                                  .fp64 = true,
+                                  .unified_memory = true};
+    return an_caps_mask_environment(info);
+}
+
+static anynorm_status reference_open(size_t index, anynorm_device **device)
+{
+    anynorm_device_info info;
+    anynorm_status status = reference_list(index, &info);
+    if (status != ANYNORM_OK)
+        return status;
+    anynorm_device *opened = calloc(1, sizeof(*opened));
+    if (!opened)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
+    opened->backend = &an_reference_backend;
+    opened->info = info;
+    opened->owner = &an_reference_backend;
+    atomic_init(&opened->references, 1);
+    *device = opened;
+    return ANYNORM_OK;
+}
+
+static void reference_close(anynorm_device *device)
+{
+    free(device);
+}
+
+static anynorm_buffer describe(void *host, uint64_t bytes)
+{
+    return (anynorm_buffer){.bytes = bytes,
+                            .handle = host,
+                            .root_offset = (uint64_t)(uintptr_t)host,
+                            .owner = &an_reference_backend,
+                            .kind = AN_BUFFER_HOST};
+}
+
+static anynorm_status reference_memory_create(anynorm_device *device, uint64_t bytes,
+                                              anynorm_buffer *buffer)
+{
+    (void)device;
+    void *host = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL;
+    if (!host)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for %" PRIu64 " bytes", bytes);
+    *buffer = describe(host, bytes);
+    return ANYNORM_OK;
+}
+
+static void reference_memory_destroy(anynorm_device *device, anynorm_buffer *buffer)
+{
+    (void)device;
+    free(buffer->handle);
+}
+
+static char *address(const anynorm_buffer *buffer)
+{
+    return buffer->handle ? (char *)buffer->handle + buffer->offset : NULL;
+}
+
+static anynorm_status reference_memory_write(anynorm_device *device, const anynorm_buffer *buffer,
+                                             const void *host, uint64_t bytes)
+{
+    (void)device;
+    memcpy(address(buffer), host, (size_t)bytes);
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_memory_read(anynorm_device *device, const anynorm_buffer *buffer,
+                                            void *host, uint64_t bytes)
+{
+    (void)device;
+    memcpy(host, address(buffer), (size_t)bytes);
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_wrap_host(anynorm_device *device, void *host, uint64_t bytes,
+                                          bool written, anynorm_buffer *buffer)
+{
+    (void)device;
+    (void)written;
+    *buffer = describe(host, bytes);
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_unwrap_host(anynorm_device *device, anynorm_buffer *buffer,
+                                            bool written)
+{
+    (void)device;
+    (void)buffer;
+    (void)written;
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_plan_create(anynorm_device *device, const anynorm_spec *spec,
+                                            const struct an_choice *choice, anynorm_plan **plan,
+                                            uint32_t *group_limit)
+{
+    (void)device;
+    (void)spec;
+    (void)choice;
+    *group_limit = 0;
+    anynorm_plan *made = calloc(1, sizeof(*made));
+    if (!made)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a plan");
+    *plan = made;
+    return ANYNORM_OK;
+}
+
+static void reference_plan_destroy(anynorm_plan *plan)
+{
+    free(plan);
+}
+
+/* Done before it returns, so the wait list (of events of this backend) is done already. */
+static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                        uint64_t rows, uint32_t wait_count,
+                                        const anynorm_event *wait_list, anynorm_event *event)
+{
+    (void)wait_count;
+    (void)wait_list;
+    const anynorm_spec *spec = &plan->spec;
+    struct an_layout x_layout = an_spec_x_layout(spec), y_layout = an_spec_y_layout(spec);
+    size_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
+    const char *x = address(&tensors->x);
+    char *y = address(&tensors->y);
+    char *mean = spec->flags & ANYNORM_MEAN_OUTPUT ? address(&tensors->mean) : NULL;
+    char *rstd = spec->flags & ANYNORM_RSTD_OUTPUT ? address(&tensors->rstd) : NULL;
+    const char *weight = spec->flags & ANYNORM_WEIGHT ? address(&tensors->weight) : NULL;
+    const char *bias = spec->flags & ANYNORM_BIAS ? address(&tensors->bias) : NULL;
+    for (uint64_t r = 0; r < rows; r++)
+        an_reference_row(spec, x + an_layout_start(&x_layout, r) * x_size,
+                         y + an_layout_start(&y_layout, r) * y_size, weight, bias,
+                         mean ? mean + r * sizeof(float) : NULL,
+                         rstd ? rstd + r * sizeof(float) : NULL);
+    *event = (anynorm_event){.device = plan->device, .valid = true};
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_event_wait(const anynorm_event *event)
+{
+    (void)event;
+    return ANYNORM_OK;
+}
+
+static anynorm_status reference_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds)
+{
+    (void)event;
+    (void)nanoseconds;
+    return an_fail(ANYNORM_UNSUPPORTED, "the reference backend does not measure");
+}
+
+static void reference_event_release(anynorm_event *event)
+{
+    (void)event;
+}
+
+const struct an_backend an_reference_backend = {
+    .name = "reference",
+    .count = reference_count,
+    .list = reference_list,
+    .open = reference_open,
+    .close = reference_close,
+    .memory_create = reference_memory_create,
+    .memory_destroy = reference_memory_destroy,
+    .memory_write = reference_memory_write,
+    .memory_read = reference_memory_read,
+    .wrap_host = reference_wrap_host,
+    .unwrap_host = reference_unwrap_host,
+    .plan_create = reference_plan_create,
+    .plan_destroy = reference_plan_destroy,
+    .enqueue = reference_enqueue,
+    .event_wait = reference_event_wait,
+    .event_elapsed = reference_event_elapsed,
+    .event_release = reference_event_release,
+};

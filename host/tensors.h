@@ -1,0 +1,44 @@
+/* The tensors of one enqueue against the spec: the one validation that every backend shares. */
+#ifndef AN_TENSORS_H
+#define AN_TENSORS_H
+
+#include <anynorm/anynorm.h>
+
+/* In the order of anynorm_tensors, which is also that of kernels/params.def. */
+enum an_tensor { AN_X = 0, AN_Y, AN_WEIGHT, AN_BIAS, AN_MEAN, AN_RSTD, AN_TENSOR_COUNT };
+
+/* What a buffer's handle is; an_buffer_kind 0 is "no tensor". */
+enum an_buffer_kind {
+    AN_BUFFER_NONE = 0,
+    AN_BUFFER_HOST,     /* a host pointer of the reference backend */
+    AN_BUFFER_CL_MEM,   /* the caller's, or wrapped host memory */
+    AN_BUFFER_CL_OWNED, /* a cl_mem of ours */
+    AN_BUFFER_CL_SVM,   /* a shared pointer */
+};
+
+/* True if the kind's handle is an address, so that all of the kind lie in one address space. */
+bool an_buffer_is_pointer(const anynorm_buffer *buffer);
+
+/* What the resolved spec expects of one tensor. */
+struct an_expectation {
+    bool present;
+    anynorm_dtype type;
+};
+struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor tensor);
+
+/* The buffer of a tensor, and its name for a message. */
+const anynorm_buffer *an_tensor_buffer(const anynorm_tensors *tensors, enum an_tensor tensor);
+anynorm_buffer *an_tensor_slot(anynorm_tensors *tensors, enum an_tensor tensor);
+const char *an_tensor_name(enum an_tensor tensor);
+
+/* Bytes from the tensor's first element to the end of its last, for `rows` rows (1 or more). False
+ * where that needs more than 64 bits. */
+bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows,
+                      uint64_t *bytes);
+
+/* Presence, owner, size, alignment and overlap of all tensors, for 1 row or more of a resolved spec.
+ * INVALID_ARGUMENT. Allocates nothing. */
+anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                                uint64_t rows, const void *owner);
+
+#endif

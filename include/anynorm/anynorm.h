@@ -1,0 +1,411 @@
+/* anynorm: layer normalization on any vendor's GPU or CPU.
+ *
+ * THE WAY THROUGH
+ *
+ *     anynorm_device_open -> anynorm_plan_create -> anynorm_enqueue -> anynorm_event_wait
+ *
+ * A device is opened once, a plan is compiled once per normalization, and from then on every
+ * anynorm_enqueue costs what launching a bare kernel costs. anynorm_run does the last two steps on
+ * host pointers and returns when the result is there. A program that has its own OpenCL context,
+ * queue and buffers hands them over through <anynorm/opencl.h>.
+ *
+ * WHAT IS COMPUTED, for each row r of D columns (Ba, Kiros, Hinton: "Layer Normalization",
+ * arXiv:1607.06450; the same formula as ONNX LayerNormalization-17 and PyTorch's layer_norm)
+ *
+ *     mean_r = (1/D) sum_c x_rc
+ *     var_r  = (1/D) sum_c (x_rc - mean_r)^2                  the population variance
+ *     rstd_r = 1 / sqrt(var_r + eps)                          0 where var_r + eps is 0
+ *     y_rc   = (x_rc - mean_r) * rstd_r * weight_c + bias_c   weight and bias each optional
+ *
+ * RULES THAT HOLD FOR EVERY FUNCTION HERE
+ *  - Shapes and strides count elements, offsets and sizes count bytes.
+ *  - A function that can fail returns anynorm_status; anything but ANYNORM_OK leaves every output
+ *    argument and all tensor memory as they were, unless the function says otherwise, and puts a
+ *    sentence for a person into anynorm_message().
+ *  - A structure argument is read during the call only. Structures are values: set every field, or
+ *    start from zero (`anynorm_spec spec = {0}`); a field left zero means its documented default.
+ *  - Handles passed where NULL is not documented as allowed must not be NULL: that is
+ *    ANYNORM_INVALID_ARGUMENT. Destroying or releasing NULL, or a zeroed structure, does nothing.
+ *  - The library never prints, aborts or exits, and installs no signal handler.
+ *
+ * ENVIRONMENT, read when a device is opened or a plan is created
+ *     ANYNORM_DEVICE    the device anynorm_device_open(NULL) opens
+ *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
+ *                       no-unified, max-wg=N (work-items), max-local=N (bytes), max-groups=N,
+ *                       max-alloc=N (bytes). The way out on a broken driver.
+ *     ANYNORM_SCHEDULE  force one schedule by name (row_per_item, row_per_group, row_reread)
+ */
+#ifndef ANYNORM_ANYNORM_H
+#define ANYNORM_ANYNORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define ANYNORM_API
+#else
+#define ANYNORM_API __attribute__((visibility("default")))
+#endif
+
+#define ANYNORM_VERSION "0.1.0"
+
+/* ---- Status ---------------------------------------------------------------------------------- */
+
+typedef enum anynorm_status {
+    ANYNORM_OK = 0,
+    ANYNORM_INVALID_ARGUMENT, /* the caller's mistake; nothing was done */
+    ANYNORM_UNSUPPORTED,      /* a fair request that this device or build cannot serve */
+    ANYNORM_BUILD_FAILED,     /* the driver's compiler refused a kernel; the message has its log */
+    ANYNORM_OUT_OF_MEMORY,    /* host or device memory, or another resource of the device */
+    ANYNORM_DEVICE_LOST,      /* submitted work failed or the device is gone: its outputs are void */
+    ANYNORM_IO                /* a file, or a shared library, could not be read or written */
+} anynorm_status;
+
+/* The status as a word, such as "invalid argument". Never NULL; static. Any thread. */
+ANYNORM_API const char *anynorm_status_name(anynorm_status status);
+
+/* What went wrong in the most recent failing call of the calling thread, one line without a
+ * newline (a build log keeps its lines, cut to 4 KiB). "" if nothing failed yet. Valid until the
+ * next failing call of the same thread. A success does not clear it. */
+ANYNORM_API const char *anynorm_message(void);
+
+/* ---- Log ------------------------------------------------------------------------------------- */
+
+typedef enum anynorm_log_level {
+    ANYNORM_LOG_NONE = 0,
+    ANYNORM_LOG_ERROR,
+    ANYNORM_LOG_WARN,  /* a choice the caller may not want, such as falling back to the CPU */
+    ANYNORM_LOG_INFO,  /* devices and plans as they are made */
+    ANYNORM_LOG_DEBUG  /* each schedule considered and why it was or was not taken; build options */
+} anynorm_log_level;
+
+/* Called with one line, without a newline; `line` is valid during the call. May be called from any
+ * thread that is inside a call of this library, one call at a time. */
+typedef void (*anynorm_log_callback)(void *user, anynorm_log_level level, const char *line);
+
+/* Sends every line up to `level` to `callback`; a NULL callback (the initial state) drops all.
+ * Process-wide. Any thread. The callback must not call this function. */
+ANYNORM_API void anynorm_log_set(anynorm_log_callback callback, void *user,
+                                 anynorm_log_level level);
+
+/* ---- Data types ------------------------------------------------------------------------------ */
+
+typedef enum anynorm_dtype {
+    ANYNORM_F32 = 0, /* IEEE 754 binary32 */
+    ANYNORM_F16,     /* IEEE 754 binary16 */
+    ANYNORM_BF16,    /* the upper half of a binary32 */
+    ANYNORM_F64      /* IEEE 754 binary64; the device must have double precision */
+} anynorm_dtype;
+
+/* Bytes of one element; 0 for a value that is no dtype. Any thread. */
+ANYNORM_API size_t anynorm_dtype_size(anynorm_dtype type);
+/* "f32", "f16", "bf16", "f64"; "?" for a value that is no dtype. Static. Any thread. */
+ANYNORM_API const char *anynorm_dtype_name(anynorm_dtype type);
+
+/* ---- Device ---------------------------------------------------------------------------------- */
+
+/* An opened device: the reference backend, an OpenCL device opened by us, or the caller's own.
+ * Safe from any thread. Plans keep their device alive, so it may be closed in any order with them;
+ * buffers and events do not: destroy them first. */
+typedef struct anynorm_device anynorm_device;
+
+typedef enum anynorm_device_class {
+    ANYNORM_CLASS_REFERENCE = 0, /* plain C on the calling thread; always there */
+    ANYNORM_CLASS_CPU,
+    ANYNORM_CLASS_ACCELERATOR,
+    ANYNORM_CLASS_GPU
+} anynorm_device_class;
+
+/* What a device is and has. A limit of 0 means "none" for memory and units that do not exist. The
+ * capabilities are those left after ANYNORM_CAPS. */
+typedef struct anynorm_device_info {
+    char id[32];        /* what anynorm_device_open takes: "opencl:0", "reference" */
+    char name[128];     /* the device's own name */
+    char platform[128]; /* its OpenCL platform's name */
+    char driver[64];    /* driver version */
+    char version[128];  /* API version as the driver tells it */
+    anynorm_device_class device_class;
+    uint32_t compute_units;
+    uint32_t vector_width;        /* native f32 vector; 1 where work-items are the lanes */
+    uint64_t max_work_group_size; /* work-items */
+    uint64_t max_groups;          /* work-groups in one launch */
+    uint64_t local_bytes;         /* local memory of one work-group */
+    uint64_t global_bytes;
+    uint64_t max_alloc_bytes; /* of one buffer */
+    uint64_t cache_bytes;     /* last-level cache; 0 where unknown */
+    bool fp16;                /* arithmetic in half; f16 storage never needs it */
+    bool fp64;
+    bool subgroup;
+    bool unified_memory; /* device and host share memory: no copies are needed */
+} anynorm_device_info;
+
+/* How many devices there are, and each one's description: `index` counts from 0, best last resort
+ * `reference` last. Loads libOpenCL the first time; without it only `reference` is there. Any
+ * thread. anynorm_device_list: INVALID_ARGUMENT if index is not below the count. */
+ANYNORM_API size_t anynorm_device_count(void);
+ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info);
+
+/* Opens a device by name:
+ *   "opencl"           the best OpenCL device
+ *   "opencl:0"         by index among the OpenCL devices
+ *   "opencl:pocl"      the first OpenCL device with that text, in any case, in its name or its
+ *                      platform's ("pocl" also finds "Portable Computing Language")
+ *   "reference"        the C backend: exact, slow, always there
+ *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU), else
+ *                      "reference" with a warning in the log
+ * Close it with anynorm_device_close. Any thread.
+ * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS.
+ * UNSUPPORTED: a backend this build does not have. OUT_OF_MEMORY, DEVICE_LOST: the driver's word. */
+ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
+ANYNORM_API void anynorm_device_close(anynorm_device *device);
+
+/* INVALID_ARGUMENT only. Any thread. */
+ANYNORM_API anynorm_status anynorm_device_describe(const anynorm_device *device,
+                                                   anynorm_device_info *info);
+
+/* ---- Buffer ---------------------------------------------------------------------------------- */
+
+/* Device memory and the byte where a tensor begins in it. A value: copy it freely, set `offset` at
+ * will; several copies may name parts of one memory. All zero = no tensor. The other fields belong
+ * to the function that made it. It owns nothing unless anynorm_buffer_create made it. */
+typedef struct anynorm_buffer {
+    uint64_t offset;      /* bytes from the start of the memory to the tensor's first element */
+    uint64_t bytes;       /* size of the memory, counted from its start, not from `offset` */
+    void *handle;         /* the API's handle: a host pointer, cl_mem, or SVM pointer */
+    void *root;           /* what the memory is part of (a sub-buffer's parent), to find overlaps */
+    uint64_t root_offset; /* bytes from the root's start to this memory's */
+    const void *owner;    /* the context the memory belongs to */
+    uint32_t kind;        /* 0: no tensor */
+} anynorm_buffer;
+
+/* Allocates `bytes` (1 or more) of device memory, its contents undefined; offset 0. Destroy it with
+ * anynorm_buffer_destroy after the last event that uses it was waited for, before the device is
+ * closed. Any thread.
+ * INVALID_ARGUMENT, OUT_OF_MEMORY (also when larger than the device's largest allocation). */
+ANYNORM_API anynorm_status anynorm_buffer_create(anynorm_device *device, uint64_t bytes,
+                                                 anynorm_buffer *buffer);
+/* Frees what anynorm_buffer_create made and zeroes *buffer; copies of it are void from then on. */
+ANYNORM_API void anynorm_buffer_destroy(anynorm_device *device, anynorm_buffer *buffer);
+
+/* Copies `bytes` between host memory and the buffer at its offset, on the device's own queue (so
+ * after everything enqueued there before), and returns when done. Any thread.
+ * INVALID_ARGUMENT: past the buffer's end. OUT_OF_MEMORY, DEVICE_LOST: after a failed read the host
+ * memory is undefined. A read does not tell whether the kernels before it succeeded: their events
+ * do. */
+ANYNORM_API anynorm_status anynorm_buffer_write(anynorm_device *device,
+                                                const anynorm_buffer *buffer, const void *host,
+                                                uint64_t bytes);
+ANYNORM_API anynorm_status anynorm_buffer_read(anynorm_device *device,
+                                               const anynorm_buffer *buffer, void *host,
+                                               uint64_t bytes);
+
+/* ---- Spec ------------------------------------------------------------------------------------ */
+
+enum {
+    ANYNORM_WEIGHT = 1u << 0,       /* multiply by weight[columns] */
+    ANYNORM_BIAS = 1u << 1,         /* add bias[columns] */
+    ANYNORM_MEAN_OUTPUT = 1u << 2,  /* write mean[rows], f32 */
+    ANYNORM_RSTD_OUTPUT = 1u << 3,  /* write rstd[rows], f32 */
+    ANYNORM_ANY_ALIGNMENT = 1u << 4 /* tensors may begin at any byte (a packed file, say). Without
+                                       it an element must lie on a multiple of its size, counted
+                                       from the start of the memory; with it loads go byte-wise,
+                                       same bits, slower. */
+};
+
+/* The epsilon of ONNX and PyTorch. A spec's own zero means zero. */
+#define ANYNORM_EPS_DEFAULT 1e-5
+
+/* What to compute. All zero but `columns` is LayerNorm in f32 of dense rows, without weight and
+ * bias and with eps 0.
+ *
+ * Rows may be slices of a wider tensor, in two levels: row r starts, in elements, at
+ *     (r / inner_rows) * outer_stride + (r % inner_rows) * row_stride
+ * so the queries of a fused QKV tensor [tokens][3][heads][64] are inner_rows = heads,
+ * row_stride = 64, outer_stride = 3 * heads * 64. The elements of a row always lie side by side. */
+typedef struct anynorm_spec {
+    uint64_t columns;     /* elements of a row, 1 .. 2^31 - 1 */
+    anynorm_dtype x_type; /* storage types; statistics are f32, or f64 if any of these is */
+    anynorm_dtype y_type;
+    anynorm_dtype parameter_type; /* of weight and bias */
+    uint32_t flags;               /* ANYNORM_WEIGHT | ... */
+    double eps;                   /* finite, >= 0; added to the variance inside the root */
+    uint64_t inner_rows;          /* 0: one level of rows */
+    uint64_t x_row_stride;        /* 0: columns; else columns or more */
+    uint64_t x_outer_stride;      /* 0: inner_rows * x_row_stride */
+    uint64_t y_row_stride;        /* likewise for y; rows of y must not overlap */
+    uint64_t y_outer_stride;
+} anynorm_spec;
+
+/* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
+ * and the reason. Any thread. */
+ANYNORM_API anynorm_status anynorm_spec_check(const anynorm_spec *spec);
+
+#define ANYNORM_MAX_RANK 16
+
+/* A tensor as ONNX, PyTorch and numpy see it. Strides in elements, as numpy's divided by the item
+ * size; NULL means dense, last axis fastest. Axes of size 1 may have any stride. */
+typedef struct anynorm_view {
+    uint32_t rank; /* 1 .. ANYNORM_MAX_RANK */
+    const uint64_t *shape;
+    const int64_t *strides;
+} anynorm_view;
+
+/* Turns "normalize axes `axis` .. rank-1 of x into y" (ONNX LayerNormalization's axis; negative
+ * counts from the end) into the columns and strides of *spec and the number of *rows; the spec's
+ * other fields stay. y may be NULL: dense. Any thread.
+ * INVALID_ARGUMENT: bad rank or axis, shapes that differ, a normalized size of 0 or above 2^31 - 1,
+ * a row count that overflows. UNSUPPORTED, with the reason: normalized axes that do not lie side by
+ * side, a negative stride, or leading axes that need more than two levels of strides. */
+ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
+                                                  const anynorm_view *y, int axis, uint64_t *rows);
+
+/* A spec as one line of text, the same in test lists, `anynorm verify` and bug reports:
+ *     layer-norm 512x768 f16 weight bias eps=1e-06
+ * Words after ROWSxCOLUMNS, in any order, each at most once:
+ *     f32|f16|bf16|f64 (x)   y=TYPE (default: as x)   parameters=TYPE (default: f32)
+ *     weight bias mean rstd any-alignment   eps=NUMBER (default 1e-05)
+ *     inner=N x-stride=N x-outer=N y-stride=N y-outer=N
+ * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
+ * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
+ * does. Any thread. */
+ANYNORM_API anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec,
+                                              uint64_t *rows);
+ANYNORM_API size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text,
+                                       size_t capacity);
+
+/* ---- Plan ------------------------------------------------------------------------------------ */
+
+/* A spec compiled for a device. Immutable: any number of threads may enqueue one plan at once. */
+typedef struct anynorm_plan anynorm_plan;
+
+/* For tests, tuning and the cautious; NULL or zero leaves the choice to the library. */
+typedef struct anynorm_plan_options {
+    const char *schedule;     /* name of the schedule to use, NULL: ANYNORM_SCHEDULE or the best */
+    uint32_t work_group_size; /* work-items per group, 0: chosen. Any size the device takes. */
+} anynorm_plan_options;
+
+/* Compiles. Takes milliseconds to seconds the first time a kernel is met on a device; later plans
+ * of the same kernel share it. `options` may be NULL. Destroy with anynorm_plan_destroy, once no
+ * enqueue of it is being called; work already enqueued goes on. Any thread.
+ * INVALID_ARGUMENT: the spec (as anynorm_spec_check) or a schedule that does not exist.
+ * UNSUPPORTED: the device has not what the spec needs, or the forced schedule does not fit.
+ * BUILD_FAILED: the message holds the driver's log. OUT_OF_MEMORY, DEVICE_LOST. */
+ANYNORM_API anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *spec,
+                                               const anynorm_plan_options *options,
+                                               anynorm_plan **plan);
+ANYNORM_API void anynorm_plan_destroy(anynorm_plan *plan);
+
+typedef struct anynorm_plan_info {
+    const char *schedule;     /* static */
+    uint64_t work_group_size; /* work-items; 1 for row_per_item and the reference */
+    char options[256];        /* what the kernel was compiled with, for a bug report */
+} anynorm_plan_info;
+
+/* INVALID_ARGUMENT only. Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_describe(const anynorm_plan *plan,
+                                                 anynorm_plan_info *info);
+
+/* One way to walk the rows, as the selection sees it on this device. */
+typedef struct anynorm_candidate {
+    const char *schedule; /* static */
+    bool fits;
+    char reason[160]; /* why it fits or does not */
+} anynorm_candidate;
+
+/* The schedules in the order of preference for this device and spec: candidate `index`, and in
+ * *count (which may be NULL) how many there are. No kernel is compiled, so a kernel's own limits
+ * may still rule one out at plan creation. INVALID_ARGUMENT: a bad spec, or index not below the
+ * count. Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_candidate(const anynorm_device *device,
+                                                  const anynorm_spec *spec, size_t index,
+                                                  anynorm_candidate *candidate, size_t *count);
+
+/* ---- Enqueue and event ----------------------------------------------------------------------- */
+
+/* The tensors of one enqueue. Those the spec does not name must be zero. */
+typedef struct anynorm_tensors {
+    anynorm_buffer x;      /* x_type [rows][columns] with the spec's strides */
+    anynorm_buffer y;      /* y_type, likewise. May be x itself: same memory, offset, type, strides */
+    anynorm_buffer weight; /* parameter_type [columns], dense */
+    anynorm_buffer bias;   /* parameter_type [columns], dense */
+    anynorm_buffer mean;   /* f32 [rows], dense */
+    anynorm_buffer rstd;   /* f32 [rows], dense */
+} anynorm_tensors;
+
+/* Completion of one enqueue. A value that holds one reference: release it once, whether or not it
+ * was waited for. All zero = no event. */
+typedef struct anynorm_event {
+    anynorm_device *device; /* not kept alive by the event */
+    void *handle;           /* the API's event; NULL where the work was done at once */
+    bool valid;
+} anynorm_event;
+
+/* The most events one wait list may hold. */
+#define ANYNORM_MAX_WAIT 64
+
+/* Enqueues the plan on `rows` rows on the device's own in-order queue and returns without waiting.
+ * It starts after all `wait_count` events of `wait_list` (of the same device; NULL if 0) and after
+ * what was enqueued on this device before. The buffers must stay valid, and inputs unchanged, until
+ * *event is done. 0 rows is allowed: nothing is written and the event is done at once after its
+ * wait list. Only the elements of y (not the gaps of its strides) and mean[0..rows), rstd[0..rows)
+ * are written. Overlap of y, mean or rstd with each other or any input is refused, except y being x.
+ *
+ * Numerics: statistics as the head of this file says, by a corrected two-pass sum in f32 (f64 if a
+ * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
+ * row, the plan and the device only: not on rows, on where the row stands, or on its neighbours.
+ * A row that holds a NaN or an infinity, or whose sum of squares leaves the range of the
+ * arithmetic, is all NaN; the other rows are not touched by it. A constant row gives exactly bias.
+ *
+ * `event` must not be NULL: a kernel that fails says so there and nowhere else. Any thread; the
+ * reference backend does the work before it returns.
+ * INVALID_ARGUMENT: a tensor missing, superfluous, too small, misaligned, of another device or
+ * overlapping; rows whose extent overflows. OUT_OF_MEMORY, DEVICE_LOST. */
+ANYNORM_API anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                           uint64_t rows, uint32_t wait_count,
+                                           const anynorm_event *wait_list, anynorm_event *event);
+
+/* Waits until the work is done and tells whether it succeeded; may be called again, and by several
+ * threads. DEVICE_LOST: the kernel, or one it waited for, failed: its outputs are undefined. */
+ANYNORM_API anynorm_status anynorm_event_wait(const anynorm_event *event);
+
+/* Nanoseconds the device spent on it, after it is done. UNSUPPORTED: the queue or the backend does
+ * not measure. INVALID_ARGUMENT: no event, or not done yet. */
+ANYNORM_API anynorm_status anynorm_event_elapsed(const anynorm_event *event,
+                                                 uint64_t *nanoseconds);
+
+/* Gives the reference back and zeroes *event. The work goes on. */
+ANYNORM_API void anynorm_event_release(anynorm_event *event);
+
+/* ---- On host pointers ------------------------------------------------------------------------ */
+
+/* The tensors of anynorm_run: host pointers, of the types and layouts of anynorm_tensors. */
+typedef struct anynorm_host_tensors {
+    const void *x;
+    void *y; /* may be x where the types and strides of x and y agree */
+    const void *weight;
+    const void *bias;
+    float *mean;
+    float *rstd;
+} anynorm_host_tensors;
+
+/* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share
+ * memory nothing is copied; elsewhere rows travel in blocks that the device's largest allocation
+ * holds, so tensors may be larger than the device's memory. Pointers that are not multiples of the
+ * element's size work with any spec (by copying). Elements in the gaps between strided rows of y
+ * keep their values, but may be rewritten with them: no other thread may write there meanwhile.
+ * Allocates; blocks. Any thread.
+ * As anynorm_enqueue; OUT_OF_MEMORY also where not even one outer group of rows fits the device.
+ * After DEVICE_LOST or OUT_OF_MEMORY the outputs are undefined. */
+ANYNORM_API anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *tensors,
+                                       uint64_t rows);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

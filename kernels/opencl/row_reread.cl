@@ -1,0 +1,77 @@
+/* row_reread: a work-group walks rows of any length. The first read gathers (count, mean, squares) in
+ * small blocks that are merged; the second normalizes. */
+#include "row.clh"
+
+/* Vectors a work-item holds at a time: their moments are found by the corrected formula. */
+#define HELD 4
+
+/* The moments of the elements that this work-item sees in `column` + k * GROUP * VECTOR, k < HELD. */
+inline moments_t block_moments(const __global uchar *x, const uint column, const uint columns)
+{
+    const acc_t first = load(X_TYPE, x, column);
+    accv_t held[HELD];
+    uint count = 0;
+    accv_t partial = 0;
+    for (uint k = 0; k < HELD; k++) {
+        const uint at = column + k * GROUP * VECTOR;
+        held[k] = load_rowv(x, at, count_at(at, columns), first);
+        partial += held[k] - first;
+        count += count_at(at, columns);
+    }
+    const acc_t n = (acc_t)count;
+    const acc_t pivot = first + sum_lanes(partial) / n;
+
+    accv_t squares = 0;
+    partial = 0;
+    for (uint k = 0; k < HELD; k++) {
+        const uint at = column + k * GROUP * VECTOR;
+        const uint real = count_at(at, columns);
+        lanes_t a;
+        a.vector = held[k] - pivot;
+        if (real < VECTOR) {
+            for (uint i = 0; i < VECTOR; i++)
+                a.element[i] = i < real ? a.element[i] : 0;
+        }
+        partial += a.vector;
+        squares += a.vector * a.vector;
+    }
+    const acc_t sum = sum_lanes(partial);
+    const acc_t shift = sum / n;
+    const moments_t m = {n, pivot, shift, sum_lanes(squares) - shift * sum, 0};
+    return m;
+}
+
+__kernel void anynorm(
+#include "params.def"
+)
+{
+    __local acc_t scratch[4 * GROUP];
+    const __global uchar *w = weight + weight_offset;
+    const __global uchar *b = bias + bias_offset;
+    const uint item = get_local_id(0);
+
+    for (ulong row = get_group_id(0); row < rows; row += get_num_groups(0)) {
+        const __global uchar *xr =
+            x + x_offset +
+            row_start(row, inner_rows, x_row_stride, x_outer_stride) * size_of(X_TYPE);
+        __global uchar *yr = y + y_offset +
+                             row_start(row, inner_rows, y_row_stride, y_outer_stride) *
+                                 size_of(Y_TYPE);
+
+        moments_t own = {0, 0, 0, 0, 0};
+        for (ulong column = item * VECTOR; column < columns; column += HELD * GROUP * VECTOR)
+            own = merge(own, block_moments(xr, (uint)column, columns));
+        const moments_t all = group_merge(own, scratch);
+        const statistic_t s = {all.mean, all.mean_tail,
+                               inverse_root(all.squares / (acc_t)columns, eps)};
+        if (item == 0)
+            store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
+
+        for (ulong at = item * VECTOR; at < columns; at += GROUP * VECTOR) {
+            const uint column = (uint)at;
+            const uint count = count_at(column, columns);
+            const accv_t a = load_rowv(xr, column, count, s.pivot) - s.pivot;
+            finish_rowv(a, s, yr, w, b, column, count);
+        }
+    }
+}

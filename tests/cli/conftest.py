@@ -1,0 +1,81 @@
+"""The program comes from $ANYNORM_PROGRAM; it uses the device of $ANYNORM_DEVICE."""
+import json
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def program():
+    path = os.environ.get("ANYNORM_PROGRAM")
+    if not path:
+        pytest.fail("ANYNORM_PROGRAM must name the program under test")
+    return os.path.abspath(path)
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Only our own lines on stderr: a fallback to another device is told as a warning."""
+    return dict(os.environ, ANYNORM_LOG="error")
+
+
+@pytest.fixture
+def run(program, environment, tmp_path):
+    """run("layer-norm", path, ...) in an empty folder; keywords go to subprocess.run."""
+    def call(*arguments, env=None, **keywords):
+        settings = dict(capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        settings.update(keywords)
+        return subprocess.run([program, *map(str, arguments)], env=dict(environment, **(env or {})),
+                              check=False, **settings)
+    return call
+
+
+@pytest.fixture
+def layer_norm(run, tmp_path):
+    """layer_norm(file, options...) demands success and returns the array it wrote."""
+    def call(source, *options):
+        output = tmp_path / "y.npy"
+        result = run("layer-norm", source, "-o", output, *options)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        return np.load(output)
+    return call
+
+
+@pytest.fixture
+def save(tmp_path):
+    """save("x", array) writes x.npy and returns its path; bytes are written as they are."""
+    def call(name, content):
+        path = tmp_path / f"{name}.npy"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.save(path, content)
+        return path
+    return call
+
+
+@pytest.fixture
+def x_file(save):
+    """A small input for tests whose values do not matter."""
+    return save("x", np.arange(24, dtype="f4").reshape(4, 6))
+
+
+@pytest.fixture(scope="session")
+def device(program, environment):
+    """What `anynorm devices` says of the device that the tests run on."""
+    result = subprocess.run([program, "devices", "--json"], env=environment, check=True,
+                            capture_output=True, text=True)
+    return next(entry for entry in json.loads(result.stdout) if entry["default"])
+
+
+@pytest.fixture
+def needs_f64(device):
+    if not device["fp64"]:
+        pytest.skip("the device has no double precision")
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(1607)
