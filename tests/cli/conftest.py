@@ -70,10 +70,15 @@ def device(program, environment):
     return next(entry for entry in json.loads(result.stdout) if entry["default"])
 
 
-@pytest.fixture
-def needs_f64(device):
-    if not device["fp64"]:
-        pytest.skip("the device has no double precision")
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_f64: skipped on a device without double precision")
+
+
+@pytest.fixture(autouse=True)
+def skip_without_f64(request):
+    if request.node.get_closest_marker("needs_f64"):
+        if not request.getfixturevalue("device")["fp64"]:
+            pytest.skip("the device has no double precision")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """anynorm devices"""
 import json
+import subprocess
 
 from support import assert_error
 
@@ -54,5 +55,6 @@ def test_bad_capabilities(run, x_file):
 
 def test_full_standard_output(run):
     with open("/dev/full", "w", encoding="ascii") as full:
-        result = run("devices", stdout=full, capture_output=False)
+        result = run("devices", stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert result.returncode == 1
+    assert result.stderr.startswith("anynorm: standard output: ")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from support import assert_close, expected, from_bf16, to_bf16
 
-TYPES = ["f2", "f4", pytest.param("f8", marks=pytest.mark.usefixtures("needs_f64"))]
+TYPES = ["f2", "f4", pytest.param("f8", marks=pytest.mark.needs_f64)]
 
 
 def make(random, shape, kind):
@@ -34,8 +34,7 @@ def test_types_and_parameters(layer_norm, save, random, kind, parameters):
 
 
 @pytest.mark.parametrize("types", [("f2", "f4"), ("f4", "f2"),
-                                   pytest.param(("f8", "f2"),
-                                                marks=pytest.mark.usefixtures("needs_f64"))])
+                                   pytest.param(("f8", "f2"), marks=pytest.mark.needs_f64)])
 def test_parameters_of_two_types(layer_norm, save, random, types):
     x = random.normal(size=(5, 12)).astype("f4")
     w = random.normal(size=12).astype(types[0])

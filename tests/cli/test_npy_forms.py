@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from support import assert_close, expected, from_bf16, npy_bytes, to_bf16
 
-F64 = pytest.mark.usefixtures("needs_f64")
+F64 = pytest.mark.needs_f64
 TYPES = ["<f2", ">f2", "<f4", ">f4", pytest.param("<f8", marks=F64), pytest.param(">f8", marks=F64)]
 DICTIONARY = "'descr': '<f4', 'fortran_order': False, 'shape': (3, 5)"
 

@@ -1,0 +1,382 @@
+#include "support.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dtype.h"
+#include "row.h"
+#include "spec.h"
+#include "tensors.h"
+
+#define GUARD_BYTES 64
+
+bool reduced(void)
+{
+    return getenv("ANYNORM_TEST_REDUCED") != NULL;
+}
+
+size_t device_ids(char ids[][32], size_t capacity)
+{
+    const char *wanted = getenv("ANYNORM_TEST_DEVICE");
+    size_t count = 0;
+    for (size_t i = 0; i < anynorm_device_count() && count < capacity; i++) {
+        anynorm_device_info info;
+        assert_ok(anynorm_device_list(i, &info));
+        if (!wanted || strcmp(wanted, info.id) == 0)
+            memcpy(ids[count++], info.id, sizeof(info.id));
+    }
+    return count;
+}
+
+anynorm_device *open_device(const char *id)
+{
+    anynorm_device *device = NULL;
+    assert_ok(anynorm_device_open(id, &device));
+    return device;
+}
+
+void check_status(anynorm_status status, anynorm_status expected, const char *file, int line)
+{
+    if (status == expected)
+        return;
+    fprintf(stderr, "%s:%d: status is \"%s\", not \"%s\"; message: %s\n", file, line,
+            anynorm_status_name(status), anynorm_status_name(expected), anynorm_message());
+    _fail(file, line);
+}
+
+uint64_t random_bits(struct random *random)
+{
+    random->state ^= random->state >> 12;
+    random->state ^= random->state << 25;
+    random->state ^= random->state >> 27;
+    return random->state * UINT64_C(2685821657736338717);
+}
+
+double random_uniform(struct random *random)
+{
+    return (double)(random_bits(random) >> 11) * 0x1p-53;
+}
+
+double random_normal(struct random *random)
+{
+    double radius = sqrt(-2 * log(1 - random_uniform(random)));
+    return radius * cos(6.283185307179586 * random_uniform(random));
+}
+
+/* ---- Data ---- */
+
+static double make_value(enum values values, struct random *random, uint64_t column)
+{
+    switch (values) {
+    case VALUES_MEAN_1E3:
+        return 1e3 + random_normal(random);
+    case VALUES_MEAN_1E5:
+        return 1e5 + random_normal(random);
+    case VALUES_MEAN_1E7:
+        return 1e7 + random_normal(random);
+    case VALUES_CONSTANT:
+        return 3.140625;
+    case VALUES_ZERO:
+        return 0;
+    case VALUES_LARGE:
+        return (random_bits(random) & 1 ? 1 : -1) * (256 + 59744 * random_uniform(random));
+    case VALUES_ALTERNATE:
+        return column % 2 ? -0.7 : 0.7;
+    case VALUES_OUTLIER:
+        return column == 0 ? 1e4 : random_normal(random);
+    case VALUES_TINY:
+        return 1e-12 * random_normal(random);
+    default:
+        return random_normal(random) * (column % 97 == 5 ? 30 : 1);
+    }
+}
+
+static struct an_layout layout_of(const struct problem *problem, int tensor)
+{
+    anynorm_spec spec;
+    assert_ok(an_spec_resolve(&problem->spec, &spec));
+    return tensor == AN_X ? an_spec_x_layout(&spec) : an_spec_y_layout(&spec);
+}
+
+static void fill_input(const struct problem *problem, int tensor, unsigned char *base)
+{
+    struct random random = {problem->seed * 8 + (uint64_t)tensor + 1};
+    for (int i = 0; i < 8; i++)
+        random_bits(&random);
+    struct an_layout layout = layout_of(problem, AN_X);
+    if (tensor == AN_X) {
+        for (uint64_t r = 0; r < problem->rows; r++) {
+            for (uint64_t c = 0; c < problem->spec.columns; c++)
+                an_dtype_store(problem->spec.x_type, base, an_layout_start(&layout, r) + c,
+                               make_value(problem->values, &random, c));
+        }
+        return;
+    }
+    for (uint64_t c = 0; c < problem->spec.columns; c++)
+        an_dtype_store(problem->spec.parameter_type, base, c,
+                       tensor == AN_WEIGHT ? 0.5 + 1.5 * random_uniform(&random)
+                                           : 4 * random_uniform(&random) - 2);
+}
+
+void images_make(const struct problem *problem, struct images *images)
+{
+    anynorm_spec spec;
+    assert_ok(an_spec_resolve(&problem->spec, &spec));
+    *images = (struct images){0};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        struct an_expectation expected = an_tensor_expect(&spec, (enum an_tensor)t);
+        uint64_t extent;
+        if (!expected.present || (t == AN_Y && problem->in_place))
+            continue;
+        assert_true(an_tensor_extent(&spec, (enum an_tensor)t, problem->rows, &extent));
+        images->size[t] = problem->offset[t] + extent + GUARD_BYTES;
+        images->bytes[t] = malloc((size_t)images->size[t]);
+        assert_non_null(images->bytes[t]);
+        /* 0xff everywhere is a NaN in each type: what is wrongly read poisons, what is not written
+         * stays recognizable. */
+        memset(images->bytes[t], 0xff, (size_t)images->size[t]);
+        if (t == AN_X || t == AN_WEIGHT || t == AN_BIAS)
+            fill_input(problem, t, images->bytes[t] + problem->offset[t]);
+    }
+}
+
+void images_free(struct images *images)
+{
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        free(images->bytes[t]);
+    *images = (struct images){0};
+}
+
+const char *problem_text(const struct problem *problem)
+{
+    static char text[512];
+    size_t length = anynorm_spec_format(&problem->spec, problem->rows, text, sizeof(text));
+    snprintf(text + length, sizeof(text) - length, " [values %d, seed %" PRIu64 "%s]",
+             (int)problem->values, problem->seed, problem->in_place ? ", in place" : "");
+    return text;
+}
+
+/* ---- Running ---- */
+
+void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
+                   const struct images *before, struct images *after)
+{
+    anynorm_tensors tensors = {0};
+    anynorm_buffer buffers[AN_TENSOR_COUNT] = {{0}};
+    *after = (struct images){0};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!before->bytes[t])
+            continue;
+        assert_ok(anynorm_buffer_create(device, before->size[t], &buffers[t]));
+        assert_ok(anynorm_buffer_write(device, &buffers[t], before->bytes[t], before->size[t]));
+        anynorm_buffer *slot = an_tensor_slot(&tensors, (enum an_tensor)t);
+        *slot = buffers[t];
+        slot->offset = problem->offset[t];
+    }
+    if (problem->in_place)
+        tensors.y = tensors.x;
+    anynorm_event event;
+    assert_ok(anynorm_enqueue(plan, &tensors, problem->rows, 0, NULL, &event));
+    assert_ok(anynorm_event_wait(&event));
+    anynorm_event_release(&event);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!before->bytes[t])
+            continue;
+        after->size[t] = before->size[t];
+        after->bytes[t] = malloc((size_t)before->size[t]);
+        assert_non_null(after->bytes[t]);
+        assert_ok(anynorm_buffer_read(device, &buffers[t], after->bytes[t], after->size[t]));
+        anynorm_buffer_destroy(device, &buffers[t]);
+    }
+}
+
+/* ---- Comparing ---- */
+
+static void fail_at(const struct problem *problem, const char *label, const char *what,
+                    uint64_t row, uint64_t column, double got, double expected)
+{
+    fprintf(stderr,
+            "%s: %s: %s at row %" PRIu64 ", column %" PRIu64 " is %.9g, the oracle has %.9g\n",
+            label, problem_text(problem), what, row, column, got, expected);
+    fail();
+}
+
+/* The distance between neighbouring numbers of a type near `value`. */
+static double unit_of(anynorm_dtype type, double value)
+{
+    static const int fraction_bits[] = {
+        [ANYNORM_F32] = 23, [ANYNORM_F16] = 10, [ANYNORM_BF16] = 7, [ANYNORM_F64] = 52};
+    static const int least_exponent[] = {
+        [ANYNORM_F32] = -126, [ANYNORM_F16] = -14, [ANYNORM_BF16] = -126, [ANYNORM_F64] = -1022};
+    int exponent = value == 0 ? least_exponent[type] : ilogb(value);
+    if (exponent < least_exponent[type])
+        exponent = least_exponent[type];
+    return ldexp(1.0, exponent - fraction_bits[type]);
+}
+
+static void raise(double *worst, double error)
+{
+    if (!(error <= *worst))
+        *worst = error;
+}
+
+/* The oracle's row: y in double and unrounded, normalized values before the affine, statistics. */
+struct oracle {
+    double *y;
+    double *n;
+    double mean;
+    double rstd;
+};
+
+static void ask_oracle(const struct problem *problem, const unsigned char *x,
+                       const unsigned char *weight, const unsigned char *bias,
+                       struct oracle *oracle)
+{
+    anynorm_spec spec = problem->spec;
+    float mean, rstd;
+    spec.y_type = ANYNORM_F64;
+    an_reference_row(&spec, x, oracle->y, weight, bias, NULL, NULL);
+    an_reference_row(&spec, x, oracle->n, NULL, NULL, &mean, &rstd);
+    oracle->mean = (double)mean;
+    oracle->rstd = (double)rstd;
+}
+
+static void check_row(const struct problem *problem, uint64_t row, const struct oracle *oracle,
+                      const unsigned char *weight, const unsigned char *y, const char *label,
+                      struct errors *worst)
+{
+    const anynorm_spec *spec = &problem->spec;
+    double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        double got = an_dtype_load(spec->y_type, y, c), expected = oracle->y[c];
+        if (!isfinite(oracle->n[c])) {
+            if (!isnan(got))
+                fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
+            continue;
+        }
+        double scale = weight ? fabs(an_dtype_load(spec->parameter_type, weight, c)) : 1;
+        double bound = 8 * epsilon * fmax(1, fabs(oracle->n[c])) * scale + epsilon * fabs(expected);
+        if (spec->y_type != ANYNORM_F64)
+            bound += 0.5 * unit_of(spec->y_type, expected);
+        double error = fabs(got - expected) / bound;
+        raise(&worst->y, error);
+        if (!(error <= 1))
+            fail_at(problem, label, "y", row, c, got, expected);
+    }
+}
+
+static void check_statistic(const struct problem *problem, const struct images *after, int tensor,
+                            uint64_t row, const struct oracle *oracle, const char *label,
+                            struct errors *worst)
+{
+    if (!after->bytes[tensor])
+        return;
+    double got = an_dtype_load(ANYNORM_F32, after->bytes[tensor] + problem->offset[tensor], row);
+    double expected = tensor == AN_MEAN ? oracle->mean : oracle->rstd;
+    const char *name = tensor == AN_MEAN ? "mean" : "rstd";
+    if (!isfinite(oracle->mean) || !isfinite(oracle->rstd)) {
+        if (isfinite(got))
+            fail_at(problem, label, name, row, 0, got, expected);
+        return;
+    }
+    double spread = oracle->rstd > 0 ? 1 / oracle->rstd : 0;
+    double bound = tensor == AN_MEAN ? 0x1p-23 * fabs(expected) + 8 * 0x1p-23 * spread
+                                     : 8 * 0x1p-23 * fabs(expected);
+    double error = fabs(got - expected);
+    error = error == 0 ? 0 : error / bound;
+    raise(tensor == AN_MEAN ? &worst->mean : &worst->rstd, error);
+    if (!(error <= 1))
+        fail_at(problem, label, name, row, 0, got, expected);
+}
+
+/* Puts the original bytes back into every element that the outputs own, after which nothing may
+ * differ: what remains is guards, gaps and inputs. */
+static void check_untouched(const struct problem *problem, const struct images *before,
+                            struct images *after, const char *label)
+{
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!before->bytes[t])
+            continue;
+        bool is_rows = t == AN_Y || (t == AN_X && problem->in_place);
+        bool is_statistic = t == AN_MEAN || t == AN_RSTD;
+        struct an_layout layout = layout_of(problem, t == AN_X ? AN_X : AN_Y);
+        size_t size = t == AN_X ? anynorm_dtype_size(problem->spec.x_type)
+                                : anynorm_dtype_size(problem->spec.y_type);
+        for (uint64_t r = 0; is_rows && r < problem->rows; r++) {
+            uint64_t at = problem->offset[t] + an_layout_start(&layout, r) * size;
+            memcpy(after->bytes[t] + at, before->bytes[t] + at,
+                   (size_t)(problem->spec.columns * size));
+        }
+        if (is_statistic)
+            memcpy(after->bytes[t] + problem->offset[t], before->bytes[t] + problem->offset[t],
+                   (size_t)(problem->rows * sizeof(float)));
+        if (memcmp(before->bytes[t], after->bytes[t], (size_t)before->size[t]) != 0) {
+            uint64_t at = 0;
+            while (before->bytes[t][at] == after->bytes[t][at])
+                at++;
+            fprintf(stderr, "%s: %s: byte %" PRIu64 " of %s's memory was written outside its rows\n",
+                    label, problem_text(problem), at, an_tensor_name((enum an_tensor)t));
+            fail();
+        }
+    }
+}
+
+void check_against_oracle(const struct problem *problem, const struct images *before,
+                          const struct images *after, const char *label, struct errors *worst)
+{
+    const anynorm_spec *spec = &problem->spec;
+    const unsigned char *weight =
+        before->bytes[AN_WEIGHT] ? before->bytes[AN_WEIGHT] + problem->offset[AN_WEIGHT] : NULL;
+    const unsigned char *bias =
+        before->bytes[AN_BIAS] ? before->bytes[AN_BIAS] + problem->offset[AN_BIAS] : NULL;
+    int y_tensor = problem->in_place ? AN_X : AN_Y;
+    struct an_layout x_layout = layout_of(problem, AN_X), y_layout = layout_of(problem, AN_Y);
+    struct oracle oracle = {malloc((size_t)spec->columns * sizeof(double)),
+                            malloc((size_t)spec->columns * sizeof(double)), 0, 0};
+    assert_non_null(oracle.y);
+    assert_non_null(oracle.n);
+    for (uint64_t r = 0; r < problem->rows; r++) {
+        const unsigned char *x = before->bytes[AN_X] + problem->offset[AN_X] +
+                                 an_layout_start(&x_layout, r) * anynorm_dtype_size(spec->x_type);
+        const unsigned char *y = after->bytes[y_tensor] + problem->offset[y_tensor] +
+                                 an_layout_start(&y_layout, r) * anynorm_dtype_size(spec->y_type);
+        ask_oracle(problem, x, weight, bias, &oracle);
+        check_row(problem, r, &oracle, weight, y, label, worst);
+        check_statistic(problem, after, AN_MEAN, r, &oracle, label, worst);
+        check_statistic(problem, after, AN_RSTD, r, &oracle, label, worst);
+    }
+    free(oracle.y);
+    free(oracle.n);
+
+    struct images rest = {.bytes = {NULL}};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!after->bytes[t])
+            continue;
+        rest.bytes[t] = malloc((size_t)after->size[t]);
+        assert_non_null(rest.bytes[t]);
+        memcpy(rest.bytes[t], after->bytes[t], (size_t)after->size[t]);
+    }
+    check_untouched(problem, before, &rest, label);
+    images_free(&rest);
+}
+
+void check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
+                   uint32_t group_size, struct errors *worst)
+{
+    anynorm_plan_options options = {schedule, group_size};
+    anynorm_plan *plan;
+    anynorm_status status = anynorm_plan_create(device, &problem->spec, &options, &plan);
+    if (status != ANYNORM_OK)
+        fprintf(stderr, "%s: %s\n", schedule ? schedule : "any schedule", problem_text(problem));
+    assert_ok(status);
+    struct images before, after;
+    images_make(problem, &before);
+    run_on_device(device, plan, problem, &before, &after);
+    check_against_oracle(problem, &before, &after, schedule ? schedule : "chosen", worst);
+    images_free(&before);
+    images_free(&after);
+    anynorm_plan_destroy(plan);
+}

@@ -1,0 +1,95 @@
+/* What the tests share: devices, data, and the comparison with the oracle. */
+#ifndef AN_TESTS_SUPPORT_H
+#define AN_TESTS_SUPPORT_H
+
+/* cmocka wants these four before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <anynorm/anynorm.h>
+
+/* True in the short form of the suite that slow devices (a simulator) run: $ANYNORM_TEST_REDUCED. */
+bool reduced(void);
+
+/* The ids of the devices to test, best first: all there are, or only $ANYNORM_TEST_DEVICE. */
+size_t device_ids(char ids[][32], size_t capacity);
+
+/* Opens it or fails the test. */
+anynorm_device *open_device(const char *id);
+
+/* Fails the test, with the library's message, unless `status` is `expected`. */
+#define assert_status(status, expected) check_status((status), (expected), __FILE__, __LINE__)
+#define assert_ok(status) check_status((status), ANYNORM_OK, __FILE__, __LINE__)
+void check_status(anynorm_status status, anynorm_status expected, const char *file, int line);
+
+/* A small repeatable generator (xorshift64*); seed it with anything but 0. */
+struct random {
+    uint64_t state;
+};
+uint64_t random_bits(struct random *random);
+double random_uniform(struct random *random); /* [0, 1) */
+double random_normal(struct random *random);
+
+/* How the values of x are made. */
+enum values {
+    VALUES_NORMAL,    /* normal with a few outlier columns of 30 times the spread, as activations */
+    VALUES_MEAN_1E3,  /* spread 1 about a large mean; in f16 and bf16 what these types make of it */
+    VALUES_MEAN_1E5,
+    VALUES_MEAN_1E7,
+    VALUES_CONSTANT,
+    VALUES_ZERO,
+    VALUES_LARGE,     /* 256 .. 60000, whose squares overflow in half */
+    VALUES_ALTERNATE, /* +c, -c: equal squares, whose rounding errors all fall the same way */
+    VALUES_OUTLIER,   /* the first element of each row 1e4 times the others */
+    VALUES_TINY,      /* spread 1e-12, below any usual eps */
+    VALUES_COUNT
+};
+
+/* One problem: a spec, rows, values, and how the tensors lie in memory. */
+struct problem {
+    anynorm_spec spec;
+    uint64_t rows;
+    enum values values;
+    uint64_t seed;
+    uint64_t offset[6]; /* bytes before each tensor, in the order of anynorm_tensors */
+    bool in_place;      /* y is x */
+};
+
+/* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image is
+ * a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
+struct images {
+    unsigned char *bytes[6];
+    uint64_t size[6];
+};
+void images_make(const struct problem *problem, struct images *images);
+void images_free(struct images *images);
+
+/* Runs the problem with a plan through device buffers, waits, and reads every buffer back into
+ * *after. Fails the test on any status but OK. */
+void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
+                   const struct images *before, struct images *after);
+
+/* Errors in units of the contract: 1 is the bound. */
+struct errors {
+    double y;
+    double mean;
+    double rstd;
+};
+
+/* Compares with the oracle: values within the contract, NaN where the oracle has no finite row, and
+ * every byte outside the outputs' elements unchanged. Fails the test, naming the problem. */
+void check_against_oracle(const struct problem *problem, const struct images *before,
+                          const struct images *after, const char *label, struct errors *worst);
+
+/* make + plan + run + check, for one schedule (NULL: the chosen one) and group size (0: chosen). */
+void check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
+                   uint32_t group_size, struct errors *worst);
+
+/* The problem as text, for a message. */
+const char *problem_text(const struct problem *problem);
+
+#endif

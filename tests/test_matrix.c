@@ -1,0 +1,514 @@
+/* Every schedule on every device against the oracle, over awkward shapes, types, values and layouts.
+ *
+ *     ANYNORM_TEST_DEVICE=opencl:0   only this device
+ *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
+ */
+#include "support.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const uint32_t all_flags =
+    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
+
+/* What one test runs on. */
+struct subject {
+    char name[96];
+    char device_id[32];
+    const char *schedule;
+    anynorm_device *device;
+    anynorm_device_info info;
+    struct errors worst;
+};
+
+static int open_subject(void **state)
+{
+    struct subject *subject = *state;
+    subject->device = open_device(subject->device_id);
+    assert_ok(anynorm_device_describe(subject->device, &subject->info));
+    return 0;
+}
+
+static int close_subject(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device_close(subject->device);
+    fprintf(stderr, "# %s: largest error as a share of its bound: y %.3f, mean %.3f, rstd %.3f\n",
+            subject->name, subject->worst.y, subject->worst.mean, subject->worst.rstd);
+    return 0;
+}
+
+static bool is_reference(const struct subject *subject)
+{
+    return subject->info.device_class == ANYNORM_CLASS_REFERENCE;
+}
+
+/* Whether the schedule serves the spec on this device, as the library sees it. */
+static bool fits(const struct subject *subject, const anynorm_spec *spec)
+{
+    anynorm_candidate candidate;
+    size_t count = 1;
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(anynorm_plan_candidate(subject->device, spec, i, &candidate, &count));
+        if (strcmp(candidate.schedule, subject->schedule) == 0)
+            return candidate.fits;
+    }
+    return false;
+}
+
+static void check(struct subject *subject, const struct problem *problem)
+{
+    if (fits(subject, &problem->spec))
+        check_problem(subject->device, problem, subject->schedule, 0, &subject->worst);
+}
+
+static struct problem dense(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
+{
+    return (struct problem){.spec = {.columns = columns,
+                                     .x_type = type,
+                                     .y_type = type,
+                                     .flags = flags,
+                                     .eps = ANYNORM_EPS_DEFAULT},
+                            .rows = rows,
+                            .seed = rows * 1000003 + columns};
+}
+
+/* ---- The tests ---- */
+
+static void columns_of_type(struct subject *subject, anynorm_dtype type)
+{
+    static const uint64_t awkward[] = {511,  512,  513,  769,  1023, 1025,
+                                       4095, 4096, 4097, 5120, 7168, 16384};
+    uint64_t step = reduced() ? 37 : 1;
+    if (type == ANYNORM_F64 && !subject->info.fp64) {
+        fprintf(stderr, "# skipped: %s has no f64\n", subject->device_id);
+        return;
+    }
+    for (uint64_t columns = 1; columns <= 300; columns += step) {
+        struct problem problem = dense(columns % 3 == 0 ? 17 : columns % 3 == 1 ? 8 : 1, columns,
+                                       type, all_flags);
+        check(subject, &problem);
+    }
+    for (size_t i = 0; i < COUNT(awkward); i += step) {
+        struct problem problem = dense(i % 2 ? 8 : 3, awkward[i], type, all_flags);
+        check(subject, &problem);
+    }
+}
+
+static void test_columns_f32(void **state)
+{
+    columns_of_type(*state, ANYNORM_F32);
+}
+
+static void test_columns_f16(void **state)
+{
+    columns_of_type(*state, ANYNORM_F16);
+}
+
+static void test_columns_bf16(void **state)
+{
+    columns_of_type(*state, ANYNORM_BF16);
+}
+
+static void test_columns_f64(void **state)
+{
+    columns_of_type(*state, ANYNORM_F64);
+}
+
+/* FIELD: kernels that were wrong at just these. */
+static void test_rows_by_columns(void **state)
+{
+    static const uint64_t columns[] = {5120, 7168}, rows[] = {1, 8, 17, 32};
+    for (size_t c = 0; c < COUNT(columns); c++) {
+        for (size_t r = 0; r < COUNT(rows) && !reduced(); r++) {
+            struct problem problem = dense(rows[r], columns[c], ANYNORM_F32, all_flags);
+            check(*state, &problem);
+        }
+    }
+}
+
+static void test_long_rows(void **state)
+{
+    static const uint64_t columns[] = {65537, 1000003};
+    for (size_t i = 0; i < COUNT(columns) && !reduced(); i++) {
+        struct problem problem = dense(3, columns[i], ANYNORM_F32, all_flags);
+        check(*state, &problem);
+        problem.values = VALUES_MEAN_1E7;
+        check(*state, &problem);
+        problem.values = VALUES_OUTLIER;
+        check(*state, &problem);
+        problem.values = VALUES_ALTERNATE;
+        check(*state, &problem);
+        problem = dense(2, columns[i], ANYNORM_BF16, all_flags);
+        check(*state, &problem);
+    }
+}
+
+static void test_many_rows(void **state)
+{
+    static const uint64_t columns[] = {1, 5, 64, 129};
+    for (size_t i = 0; i < COUNT(columns) && !reduced(); i++) {
+        struct problem problem = dense(70000, columns[i], ANYNORM_F32, all_flags);
+        check(*state, &problem);
+    }
+}
+
+/* Every subset of weight, bias, mean and rstd. */
+static void test_optional_tensors(void **state)
+{
+    static const uint64_t columns[] = {1, 17, 300, 1025};
+    for (uint32_t flags = 0; flags <= all_flags; flags++) {
+        for (size_t i = 0; i < COUNT(columns); i++) {
+            struct problem problem = dense(5, columns[i], ANYNORM_F32, flags);
+            check(*state, &problem);
+        }
+    }
+}
+
+/* x, y and parameters each of their own type. */
+static void test_mixed_types(void **state)
+{
+    static const struct {
+        anynorm_dtype x, y, parameters;
+    } types[] = {
+        {ANYNORM_F16, ANYNORM_F32, ANYNORM_F32},  {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32},
+        {ANYNORM_BF16, ANYNORM_F32, ANYNORM_F16}, {ANYNORM_F32, ANYNORM_BF16, ANYNORM_BF16},
+        {ANYNORM_F16, ANYNORM_BF16, ANYNORM_F32}, {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_BF16},
+        {ANYNORM_F16, ANYNORM_F16, ANYNORM_F16},  {ANYNORM_F32, ANYNORM_F64, ANYNORM_F32},
+        {ANYNORM_F64, ANYNORM_F16, ANYNORM_F32},  {ANYNORM_F64, ANYNORM_BF16, ANYNORM_F64},
+        {ANYNORM_F16, ANYNORM_F32, ANYNORM_F64},
+    };
+    static const uint64_t columns[] = {3, 100, 770};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (size_t i = 0; i < COUNT(columns); i++) {
+            struct problem problem = dense(7, columns[i], types[t].x, all_flags);
+            problem.spec.y_type = types[t].y;
+            problem.spec.parameter_type = types[t].parameters;
+            check(*state, &problem);
+        }
+    }
+}
+
+static void test_values(void **state)
+{
+    static const double eps[] = {1e-5, 1e-12, 0};
+    static const uint64_t columns[] = {2, 64, 333, 4097};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
+    for (int values = 0; values < VALUES_COUNT; values++) {
+        for (size_t t = 0; t < COUNT(types); t++) {
+            for (size_t i = 0; i < COUNT(columns); i++) {
+                struct problem problem = dense(4, columns[i], types[t], all_flags);
+                problem.values = (enum values)values;
+                problem.spec.eps = eps[(i + (size_t)values) % COUNT(eps)];
+                check(*state, &problem);
+            }
+        }
+    }
+}
+
+/* Rows of a wider tensor, two levels of rows, and both apart for x and y. */
+static void test_strides(void **state)
+{
+    static const uint64_t columns[] = {1, 31, 64, 259};
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        uint64_t d = columns[i];
+        struct problem problem = dense(13, d, ANYNORM_F32, all_flags);
+        problem.spec.x_row_stride = d + 5;
+        check(*state, &problem);
+        problem.spec.y_row_stride = d + 1;
+        check(*state, &problem);
+
+        /* The queries of a fused [tokens][3][heads][d], to a dense y and to [heads][tokens][d]. */
+        problem = dense(4 * 6, d, ANYNORM_F32, all_flags);
+        problem.spec.inner_rows = 4;
+        problem.spec.x_row_stride = d;
+        problem.spec.x_outer_stride = 3 * 4 * d;
+        check(*state, &problem);
+        problem.spec.y_row_stride = 6 * d;
+        problem.spec.y_outer_stride = d;
+        check(*state, &problem);
+        problem.spec.y_row_stride = d + 3;
+        problem.spec.y_outer_stride = 4 * (d + 3) + 2;
+        problem.rows = 4 * 6 - 3; /* the last group is short */
+        check(*state, &problem);
+    }
+}
+
+static void test_in_place(void **state)
+{
+    static const uint64_t columns[] = {1, 30, 257, 1025, 4096};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_BF16};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (size_t i = 0; i < COUNT(columns); i++) {
+            struct problem problem = dense(9, columns[i], types[t], all_flags);
+            problem.in_place = true;
+            check(*state, &problem);
+            problem.spec.x_row_stride = problem.spec.y_row_stride = columns[i] + 7;
+            check(*state, &problem);
+        }
+    }
+}
+
+/* Each tensor at its own odd byte. */
+static void test_any_alignment(void **state)
+{
+    static const uint64_t columns[] = {1, 15, 64, 300, 1030};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (size_t i = 0; i < COUNT(columns); i++) {
+            struct problem problem =
+                dense(5, columns[i], types[t], all_flags | ANYNORM_ANY_ALIGNMENT);
+            problem.spec.parameter_type = types[t] == ANYNORM_F64 ? ANYNORM_F32 : types[t];
+            for (int k = 0; k < 6; k++)
+                problem.offset[k] = (uint64_t)(2 * k + 1);
+            check(*state, &problem);
+        }
+    }
+}
+
+/* Offsets that are multiples of an element only: no vector load may want more. */
+static void test_element_alignment(void **state)
+{
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (uint64_t shift = 1; shift < 16; shift += 3) {
+            struct problem problem = dense(5, 129, types[t], all_flags);
+            for (uint64_t k = 0; k < 6; k++)
+                problem.offset[k] = (k < 2 ? anynorm_dtype_size(types[t]) : 4) * (shift + k);
+            check(*state, &problem);
+        }
+    }
+}
+
+/* NaN and Inf spoil their own row and no other. */
+static void test_not_numbers(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t columns[] = {1, 20, 300, 4099};
+    static const uint32_t bad_bits[] = {0x7fc00000, 0x7f800000, 0xff800000, 0x7f800001};
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        struct problem problem = dense(12, columns[i], ANYNORM_F32, all_flags);
+        if (!fits(subject, &problem.spec))
+            continue;
+        anynorm_plan_options options = {subject->schedule, 0};
+        anynorm_plan *plan;
+        assert_ok(anynorm_plan_create(subject->device, &problem.spec, &options, &plan));
+        struct images before, after;
+        images_make(&problem, &before);
+        for (uint64_t k = 0; k < COUNT(bad_bits); k++) {
+            uint64_t column = k * 97 % columns[i];
+            memcpy(before.bytes[0] + ((2 * k + 1) * columns[i] + column) * 4, &bad_bits[k], 4);
+        }
+        run_on_device(subject->device, plan, &problem, &before, &after);
+        check_against_oracle(&problem, &before, &after, subject->schedule, &subject->worst);
+        images_free(&before);
+        images_free(&after);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* Squares beyond the arithmetic give NaN, never a silent zero. */
+static void test_overflow_is_nan(void **state)
+{
+    struct subject *subject = *state;
+    if (is_reference(subject))
+        return; /* double does not overflow here: it has the right result */
+    anynorm_spec spec = {.columns = 64, .eps = 1e-5};
+    float x[64], y[64];
+    for (int i = 0; i < 64; i++)
+        x[i] = i % 2 ? 1e25f : -1e25f;
+    anynorm_plan *plan;
+    anynorm_plan_options options = {subject->schedule, 0};
+    assert_ok(anynorm_plan_create(subject->device, &spec, &options, &plan));
+    anynorm_host_tensors tensors = {.x = x, .y = y};
+    assert_ok(anynorm_run(plan, &tensors, 1));
+    for (int i = 0; i < 64; i++)
+        assert_true(y[i] != y[i]);
+    anynorm_plan_destroy(plan);
+}
+
+/* Where the library lets the caller choose, any group size gives right rows. */
+static void test_group_sizes(void **state)
+{
+    struct subject *subject = *state;
+    static const uint32_t sizes[] = {1, 2, 3, 7, 31, 32, 33, 64, 100, 128, 255, 256, 511, 1024};
+    static const uint64_t columns[] = {1, 29, 130};
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        if (sizes[s] > subject->info.max_work_group_size || (reduced() && s % 4 != 2))
+            continue;
+        for (size_t i = 0; i < COUNT(columns); i++) {
+            struct problem problem = dense(5, columns[i], ANYNORM_F32, all_flags);
+            anynorm_plan_options options = {subject->schedule, sizes[s]};
+            anynorm_plan *plan;
+            anynorm_status status =
+                anynorm_plan_create(subject->device, &problem.spec, &options, &plan);
+            if (status == ANYNORM_UNSUPPORTED)
+                continue; /* row_per_group with too few work-items, or a kernel's own limit */
+            assert_ok(status);
+            anynorm_plan_destroy(plan);
+            check_problem(subject->device, &problem, subject->schedule, sizes[s], &subject->worst);
+        }
+    }
+}
+
+static void assert_same_rows(const float *batch, const float *alone, uint64_t columns,
+                             const char *what)
+{
+    if (memcmp(batch, alone, (size_t)columns * sizeof(float)) != 0) {
+        fprintf(stderr, "the bits of a row changed with %s, %" PRIu64 " columns\n", what, columns);
+        fail();
+    }
+}
+
+/* The bits of a row alone, and at each place of batches large and small, are the same. The last
+ * batch outgrows any cache, so that streaming stores come in. */
+static void test_batch_invariance(void **state)
+{
+    struct subject *subject = *state;
+    static const struct {
+        uint64_t columns, rows;
+    } shapes[] = {{1, 40}, {77, 300}, {1024, 33}, {4099, 7}, {1024, 20000}, {1000, 20000}};
+    for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 4 : 0); i++) {
+        uint64_t columns = shapes[i].columns, rows = shapes[i].rows;
+        if (rows > 1000 && (strcmp(subject->schedule, "row_per_item") || is_reference(subject) ||
+                            subject->info.vector_width < 4))
+            continue;
+        struct problem problem = dense(rows, columns, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
+        if (!fits(subject, &problem.spec))
+            continue;
+        anynorm_plan_options options = {subject->schedule, 0};
+        anynorm_plan *plan;
+        assert_ok(anynorm_plan_create(subject->device, &problem.spec, &options, &plan));
+        struct images before, after, again;
+        images_make(&problem, &before);
+        run_on_device(subject->device, plan, &problem, &before, &after);
+        run_on_device(subject->device, plan, &problem, &before, &again);
+        assert_memory_equal(after.bytes[1], again.bytes[1], (size_t)after.size[1]);
+
+        float *alone = malloc((size_t)columns * sizeof(float));
+        assert_non_null(alone);
+        uint64_t step = rows > 40 ? rows / 40 : 1;
+        for (uint64_t r = 0; r < rows; r += step) {
+            anynorm_host_tensors tensors = {.x = (float *)(void *)before.bytes[0] + r * columns,
+                                            .y = alone,
+                                            .weight = before.bytes[2],
+                                            .bias = before.bytes[3]};
+            assert_ok(anynorm_run(plan, &tensors, 1));
+            assert_same_rows((float *)(void *)after.bytes[1] + r * columns, alone, columns,
+                             "the batch");
+        }
+        free(alone);
+        images_free(&before);
+        images_free(&after);
+        images_free(&again);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* The same bits at any byte, and with fewer work-groups than rows. */
+static void test_group_limit(void **state)
+{
+    struct subject *subject = *state;
+    setenv("ANYNORM_CAPS", "max-groups=3", 1);
+    anynorm_device *device = NULL;
+    anynorm_status status = anynorm_device_open(subject->device_id, &device);
+    unsetenv("ANYNORM_CAPS");
+    assert_ok(status);
+    static const uint64_t columns[] = {1, 64, 300, 5000};
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        struct problem problem = dense(i < 2 ? 1000 : 23, columns[i], ANYNORM_F32, all_flags);
+        if (fits(subject, &problem.spec))
+            check_problem(device, &problem, subject->schedule, 0, &subject->worst);
+    }
+    anynorm_device_close(device);
+}
+
+/* The library's own choice, over problems drawn at random. */
+static void test_random_problems(void **state)
+{
+    struct subject *subject = *state;
+    struct random random = {20261121};
+    for (int i = 0; i < (reduced() ? 5 : 200); i++) {
+        uint64_t columns = 1 + random_bits(&random) % (random_bits(&random) % 4 ? 400 : 9000);
+        struct problem problem = dense(random_bits(&random) % 20, columns,
+                                       (anynorm_dtype)(random_bits(&random) % 3), all_flags);
+        problem.values = (enum values)(random_bits(&random) % VALUES_COUNT);
+        problem.seed = random_bits(&random);
+        if (random_bits(&random) % 2) {
+            problem.spec.inner_rows = 1 + random_bits(&random) % 5;
+            problem.spec.x_row_stride = columns + random_bits(&random) % 9;
+            problem.spec.x_outer_stride =
+                problem.spec.inner_rows * problem.spec.x_row_stride + random_bits(&random) % 9;
+        }
+        check_problem(subject->device, &problem, NULL, 0, &subject->worst);
+    }
+}
+
+/* ---- Running all of them on all devices ---- */
+
+static const struct {
+    const char *name;
+    CMUnitTestFunction function;
+    bool once; /* for a device, not for each schedule */
+} tests[] = {
+    {"columns f32", test_columns_f32, false},
+    {"columns f16", test_columns_f16, false},
+    {"columns bf16", test_columns_bf16, false},
+    {"columns f64", test_columns_f64, false},
+    {"rows by columns", test_rows_by_columns, false},
+    {"long rows", test_long_rows, false},
+    {"many rows", test_many_rows, false},
+    {"optional tensors", test_optional_tensors, false},
+    {"mixed types", test_mixed_types, false},
+    {"values", test_values, false},
+    {"strides", test_strides, false},
+    {"in place", test_in_place, false},
+    {"any alignment", test_any_alignment, false},
+    {"element alignment", test_element_alignment, false},
+    {"not numbers", test_not_numbers, false},
+    {"overflow is NaN", test_overflow_is_nan, false},
+    {"group sizes", test_group_sizes, false},
+    {"batch invariance", test_batch_invariance, false},
+    {"group limit", test_group_limit, false},
+    {"random problems", test_random_problems, true},
+};
+
+#define MOST_TESTS 1024
+
+static struct subject subjects[MOST_TESTS];
+static struct CMUnitTest units[MOST_TESTS];
+
+static size_t add_tests(const char *id, const char *schedule, bool once, size_t count)
+{
+    for (size_t t = 0; t < COUNT(tests) && count < MOST_TESTS; t++) {
+        if (tests[t].once != once)
+            continue;
+        struct subject *subject = &subjects[count];
+        subject->schedule = schedule;
+        snprintf(subject->device_id, sizeof(subject->device_id), "%s", id);
+        snprintf(subject->name, sizeof(subject->name), "%s %s: %s", id, schedule, tests[t].name);
+        units[count++] = (struct CMUnitTest){subject->name, tests[t].function, open_subject,
+                                             close_subject, subject};
+    }
+    return count;
+}
+
+int main(void)
+{
+    static const char *const schedules[] = {"row_per_item", "row_per_group", "row_reread"};
+    char ids[16][32];
+    size_t devices = device_ids(ids, COUNT(ids)), count = 0;
+    for (size_t d = 0; d < devices; d++) {
+        bool reference = strcmp(ids[d], "reference") == 0;
+        for (size_t s = 0; s < COUNT(schedules) && !reference; s++)
+            count = add_tests(ids[d], schedules[s], false, count);
+        if (reference)
+            count = add_tests(ids[d], "reference", false, count);
+        count = add_tests(ids[d], "chosen", true, count);
+    }
+    return _cmocka_run_group_tests("matrix", units, count, NULL, NULL);
+}
