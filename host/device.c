@@ -95,31 +95,32 @@ static anynorm_status no_such_device(const char *name)
                    list);
 }
 
-/* The device of `backend` that `selector` means: "" the best, digits an index, else part of a name. */
-static bool find_device(const struct an_backend *backend, const char *selector, size_t *found)
+/* The device of `backend` that `selector` means: "" the best, digits an index, else part of a name;
+ * *index is SIZE_MAX where there is none. Fails where a device cannot be described. */
+static anynorm_status find_device(const struct an_backend *backend, const char *selector,
+                                  size_t *index, int *best)
 {
     size_t count = backend->count();
-    bool any = false;
-    int best = 0;
+    *index = SIZE_MAX;
+    *best = -1;
     if (*selector && strspn(selector, "0123456789") == strlen(selector)) {
-        *found = (size_t)strtoull(selector, NULL, 10);
-        return *found < count;
+        unsigned long long number = strtoull(selector, NULL, 10);
+        if (number < count)
+            *index = (size_t)number;
+        return ANYNORM_OK;
     }
     for (size_t i = 0; i < count; i++) {
         anynorm_device_info info;
-        if (backend->list(i, &info) != ANYNORM_OK)
-            continue;
-        if (*selector && matches(&info, selector)) {
-            *found = i;
-            return true;
-        }
-        if (!*selector && (!any || preference(&info) > best)) {
-            *found = i;
-            best = preference(&info);
-            any = true;
+        anynorm_status status = backend->list(i, &info);
+        if (status != ANYNORM_OK)
+            return status;
+        bool better = !*selector && preference(&info) > *best;
+        if (better || (*selector && *index == SIZE_MAX && matches(&info, selector))) {
+            *index = i;
+            *best = preference(&info);
         }
     }
-    return any;
+    return ANYNORM_OK;
 }
 
 static anynorm_status open_by_name(const char *name, anynorm_device **device)
@@ -128,11 +129,13 @@ static anynorm_status open_by_name(const char *name, anynorm_device **device)
     const char *selector = name[length] ? name + length + 1 : "";
     for (size_t i = 0; i < COUNT(backends); i++) {
         size_t index;
+        int unused;
         if (strlen(backends[i]->name) != length || memcmp(backends[i]->name, name, length) != 0)
             continue;
-        if (find_device(backends[i], selector, &index))
-            return backends[i]->open(index, device);
-        return no_such_device(name);
+        anynorm_status status = find_device(backends[i], selector, &index, &unused);
+        if (status != ANYNORM_OK)
+            return status;
+        return index == SIZE_MAX ? no_such_device(name) : backends[i]->open(index, device);
     }
     for (size_t i = 0; i < COUNT(known_backends); i++) {
         if (strlen(known_backends[i]) == length && !memcmp(known_backends[i], name, length))
@@ -146,15 +149,17 @@ static anynorm_status open_best(anynorm_device **device)
 {
     const struct an_backend *backend = NULL;
     size_t index = 0;
-    int best = 0;
+    int best = -1;
     for (size_t i = 0; i < COUNT(backends); i++) {
         size_t found;
-        anynorm_device_info info;
-        if (find_device(backends[i], "", &found) && backends[i]->list(found, &info) == ANYNORM_OK &&
-            (!backend || preference(&info) > best)) {
+        int grade;
+        anynorm_status status = find_device(backends[i], "", &found, &grade);
+        if (status != ANYNORM_OK)
+            return status;
+        if (found != SIZE_MAX && grade > best) {
             backend = backends[i];
             index = found;
-            best = preference(&info);
+            best = grade;
         }
     }
     if (!backend)

@@ -130,3 +130,13 @@ void an_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value
         memcpy(at, &value, sizeof(value));
     }
 }
+
+double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
+{
+    return an_dtype_load(type, base, index);
+}
+
+void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value)
+{
+    an_dtype_store(type, base, index, value);
+}

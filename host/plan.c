@@ -8,15 +8,25 @@
 #include "spec.h"
 #include "status.h"
 
-/* A schedule that the caller or the environment insists on; NULL: none. */
-static const char *forced_schedule(const anynorm_device *device,
-                                   const anynorm_plan_options *options)
+/* The schedule that the caller or the environment insists on, if *forced. The environment does not
+ * bind the reference, which has one of its own and serves as the oracle beside a forced device. */
+static anynorm_status find_forced(const anynorm_device *device, const anynorm_plan_options *options,
+                                  bool *forced, enum an_schedule *schedule)
 {
-    if (options && options->schedule)
-        return options->schedule;
-    const char *name = getenv("ANYNORM_SCHEDULE");
-    bool applies = name && *name && device->info.device_class != ANYNORM_CLASS_REFERENCE;
-    return applies ? name : NULL;
+    const char *name = options ? options->schedule : NULL;
+    bool from_environment = !name;
+    if (from_environment)
+        name = getenv("ANYNORM_SCHEDULE");
+    *forced = false;
+    if (!name || (from_environment && !*name))
+        return ANYNORM_OK;
+    if (!an_schedule_find(name, schedule))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "%sschedule \"%.60s\" does not exist; there are row_per_item, "
+                       "row_per_group, row_reread",
+                       from_environment ? "ANYNORM_SCHEDULE: " : "", name);
+    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
+    return ANYNORM_OK;
 }
 
 /* Tries one schedule; again with a smaller group where the compiled kernel demands it. Fails with
@@ -70,16 +80,18 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
     anynorm_spec_format(&resolved, 0, text, sizeof(text));
     an_log(ANYNORM_LOG_DEBUG, "%s: choosing a schedule for %s", device->info.id, text);
 
+    bool forced;
+    enum an_schedule schedule = AN_REFERENCE;
+    status = find_forced(device, options, &forced, &schedule);
+    if (status != ANYNORM_OK)
+        return status;
+    if (an_spec_double(&resolved) && !device->info.fp64)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s has no double precision, which f64 needs",
+                       device->info.id);
+
     uint32_t group_size = options ? options->work_group_size : 0;
-    const char *forced = forced_schedule(device, options);
     anynorm_plan *made = NULL;
-    enum an_schedule schedule;
     if (forced) {
-        if (!an_schedule_find(forced, &schedule))
-            return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "schedule \"%.60s\" does not exist; there are row_per_item, "
-                           "row_per_group, row_reread",
-                           forced);
         status = try_schedule(device, &resolved, schedule, group_size, &made);
     } else {
         status = ANYNORM_UNSUPPORTED;

@@ -14,6 +14,10 @@
 /* Work-items a group needs to hide memory latency, no more: a larger one waits longer at barriers. */
 #define USUAL_GROUP 256
 
+/* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
+ * Mesa's llvmpipe ends a work-item's loops, without an error, after 65535 rounds in all. */
+#define MOST_COLUMNS_OF_A_LANE 65536
+
 struct problem {
     const anynorm_device_info *info;
     const anynorm_spec *spec;
@@ -57,6 +61,12 @@ static bool fit_reference(const struct problem *p, struct an_choice *choice)
 
 static bool fit_row_per_item(const struct problem *p, struct an_choice *choice)
 {
+    if (!is_vector_cpu(p->info) && p->spec->columns > MOST_COLUMNS_OF_A_LANE) {
+        snprintf(p->reason, p->capacity,
+                 "%" PRIu64 " columns are too many for one lane of a device that has many",
+                 p->spec->columns);
+        return false;
+    }
     uint64_t width = p->info->vector_width * sizeof(float) / accumulator_size(p->spec);
     choice->vector = width >= 16 ? 16 : width >= 8 ? 8 : 4;
     uint64_t group = is_vector_cpu(p->info) ? 1 : 64;

@@ -85,8 +85,9 @@ struct errors {
 void check_against_oracle(const struct problem *problem, const struct images *before,
                           const struct images *after, const char *label, struct errors *worst);
 
-/* make + plan + run + check, for one schedule (NULL: the chosen one) and group size (0: chosen). */
-void check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
+/* make + plan + run + check, for one schedule (NULL: the chosen one) and group size (0: chosen).
+ * False, with nothing checked, where the compiled kernel's own limits rule a forced schedule out. */
+bool check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
                    uint32_t group_size, struct errors *worst);
 
 /* The problem as text, for a message. */

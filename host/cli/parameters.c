@@ -1,6 +1,5 @@
 #include "parameters.h"
 
-#include "element.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +42,7 @@ static bool load(const struct npy *npy, anynorm_dtype type, void **out, struct c
         float single;
 
         npy_read(npy, i, 1, item);
-        value = element_read(npy->type, item, 0);
+        value = anynorm_dtype_load(npy->type, item, 0);
         single = (float)value;
         memcpy(data + i * size, type == ANYNORM_F64 ? (void *)&value : (void *)&single, size);
     }

@@ -1,6 +1,5 @@
 #include "preview.h"
 
-#include "element.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -45,7 +44,7 @@ void preview_take(struct preview *preview, anynorm_dtype type, const void *data,
         for (uint64_t c = 0; c < columns; c++) {
             uint64_t at = (row - first) * preview->columns.total + shown_index(preview->columns, c);
 
-            preview->values[r * columns + c] = element_read(type, data, at);
+            preview->values[r * columns + c] = anynorm_dtype_load(type, data, at);
         }
     }
 }

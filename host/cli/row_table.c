@@ -1,6 +1,5 @@
 #include "row_table.h"
 
-#include "element.h"
 #include "preview.h"
 
 #include <inttypes.h>
@@ -28,18 +27,18 @@ void row_table_free(struct row_table *table)
 /* The population variance, by two passes; what rounding left in the mean is taken out again. */
 static double variance_of(anynorm_dtype type, const void *x, uint64_t begin, uint64_t columns)
 {
-    double origin = element_read(type, x, begin);
+    double origin = anynorm_dtype_load(type, x, begin);
     double count = (double)columns;
     double sum = 0.0;
     double squares = 0.0;
     double mean;
 
     for (uint64_t c = 0; c < columns; c++)
-        sum += element_read(type, x, begin + c) - origin;
+        sum += anynorm_dtype_load(type, x, begin + c) - origin;
     mean = origin + sum / count;
     sum = 0.0;
     for (uint64_t c = 0; c < columns; c++) {
-        double off = element_read(type, x, begin + c) - mean;
+        double off = anynorm_dtype_load(type, x, begin + c) - mean;
 
         sum += off;
         squares += off * off;

@@ -107,6 +107,13 @@ ANYNORM_API size_t anynorm_dtype_size(anynorm_dtype type);
 /* "f32", "f16", "bf16", "f64"; "?" for a value that is no dtype. Static. Any thread. */
 ANYNORM_API const char *anynorm_dtype_name(anynorm_dtype type);
 
+/* Element `index` of an array of `type` at `base`, which may begin at any byte, as a double: exact.
+ * And the way back, which rounds once, to nearest with ties to even; what is too large becomes an
+ * infinity, and a NaN stays one. `type` must be a dtype and `base` not NULL: nothing is checked.
+ * Any thread. */
+ANYNORM_API double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index);
+ANYNORM_API void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value);
+
 /* ---- Device ---------------------------------------------------------------------------------- */
 
 /* An opened device: the reference backend, an OpenCL device opened by us, or the caller's own.

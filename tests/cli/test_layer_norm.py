@@ -44,6 +44,14 @@ def test_parameters_of_two_types(layer_norm, save, random, types):
     assert_close(y, expected(x, weight=w, bias=b)[0], "f4", scale=10)
 
 
+def test_parameters_of_two_types_in_fortran_order(layer_norm, save, random):
+    x = random.normal(size=(5, 3, 4)).astype("f4")
+    w = np.asfortranarray(random.normal(size=(3, 4)).astype(">f2"))
+    b = np.asfortranarray(random.normal(size=(3, 4)).astype("f4"))
+    y = layer_norm(save("x", x), "--axis", 1, "--weight", save("w", w), "--bias", save("b", b))
+    assert_close(y, expected(x, 1, w, b)[0], "f4", scale=10)
+
+
 def test_bf16_with_a_parameter_of_f4(layer_norm, save, random):
     x = to_bf16(random.normal(size=(5, 12)))
     w = to_bf16(random.normal(size=12))

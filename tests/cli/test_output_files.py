@@ -150,6 +150,22 @@ def test_full_disk(run, save, tmp_path, exists):
         assert (tmp_path / "y.npy").read_bytes() == b"old"
 
 
+def test_no_memory(run, tmp_path):
+    """A row whose result does not fit into the memory that the program may have."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (5 << 28, 5 << 28))
+    if run("--version", preexec_fn=limit).returncode != 0:
+        pytest.skip("this build does not start within so little address space")
+    head = npy_bytes(np.zeros((0, 4), "<f4"), 1,
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (1, %d)}" % (1 << 28))
+    with open(tmp_path / "x.npy", "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + (1 << 30))
+    result = run("layer-norm", "x.npy", "-o", "y.npy", "--device", "reference", preexec_fn=limit)
+    assert_error(result, 1, "x.npy: out of memory")
+    assert names(tmp_path) == ["x.npy"]
+
+
 def test_full_standard_output(run, x_file, tmp_path):
     with open("/dev/full", "w", encoding="ascii") as full:
         result = run("layer-norm", x_file, "--mean-output", "mean.npy", stdout=full,

@@ -68,6 +68,21 @@ def test_half_values_are_exact(run, save):
     np.testing.assert_allclose(np.loadtxt(lines), bias.astype("f8"), rtol=5e-6)
 
 
+@pytest.mark.needs_f64
+def test_f8_values(run, save):
+    lines = lines_of(run("layer-norm", save("x", np.array([[1e300, 0, -1e-300]])), "--stats"))
+    assert lines[0].split() == ["nan"] * 3  # the squares overflow
+    lines = lines_of(run("layer-norm", save("x", np.array([1.0, 2, 3])), "--eps", "0"))
+    assert lines == ["-1.22474        0  1.22474"]
+
+
+def test_infinite_bias(run, save):
+    bias = np.array([np.inf, -np.inf, np.nan], "f2")
+    save("b", bias)
+    lines = lines_of(run("layer-norm", save("x", np.zeros((1, 3), "f2")), "--bias", "b.npy"))
+    assert lines[0].split() == ["inf", "-inf", "nan"]
+
+
 def test_nan(run, save):
     assert lines_of(run("layer-norm", save("x", np.array([-np.nan, 1], "f4")))) == ["nan nan"]
 
