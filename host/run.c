@@ -14,6 +14,7 @@ struct piece {
     uint64_t bytes;
     bool fill; /* the device reads it, or must hand back what it does not write */
     bool read; /* the device writes it */
+    bool copied;
     bool wrapped;
     anynorm_buffer buffer;
 };
@@ -58,6 +59,26 @@ static uint64_t start_of(const anynorm_spec *spec, int tensor, uint64_t row)
     return element * anynorm_dtype_size(an_tensor_expect(spec, (enum an_tensor)tensor).type);
 }
 
+/* A kernel without ANYNORM_ANY_ALIGNMENT needs elements at multiples of their size. */
+static bool is_aligned(const struct run *run, int tensor)
+{
+    const anynorm_spec *spec = &run->plan->spec;
+    uint64_t size = anynorm_dtype_size(an_tensor_expect(spec, (enum an_tensor)tensor).type);
+    return (spec->flags & ANYNORM_ANY_ALIGNMENT) || (uintptr_t)run->host[tensor] % size == 0;
+}
+
+/* Whether x and y may be one piece: a copy of it begins at an aligned byte and keeps their
+ * distance, which must then be whole elements. */
+static bool may_join(const struct run *run)
+{
+    const anynorm_spec *spec = &run->plan->spec;
+    const char *x = run->host[AN_X], *y = run->host[AN_Y];
+    uint64_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
+    uint64_t apart = (uint64_t)(x > y ? x - y : y - x);
+    return (spec->flags & ANYNORM_ANY_ALIGNMENT) ||
+           apart % (x_size > y_size ? x_size : y_size) == 0;
+}
+
 /* The pieces of rows [first, first + rows); no buffers yet. */
 static void lay_out(const struct run *run, uint64_t first, uint64_t rows, struct block *block)
 {
@@ -68,19 +89,26 @@ static void lay_out(const struct run *run, uint64_t first, uint64_t rows, struct
             continue;
         struct piece piece = {.host = run->host[t] + start_of(spec, t, first),
                               .fill = !is_output(t) || !is_dense(spec, t),
-                              .read = is_output(t)};
+                              .read = is_output(t),
+                              .copied = !is_aligned(run, t)};
         (void)an_tensor_extent(spec, (enum an_tensor)t, rows, &piece.bytes);
         struct piece *x = &block->pieces[0];
-        if (t == AN_Y && piece.host < x->host + x->bytes && x->host < piece.host + piece.bytes) {
+        bool meets_x =
+            t == AN_Y && piece.host < x->host + x->bytes && x->host < piece.host + piece.bytes;
+        if (meets_x && may_join(run)) {
             char *begin = x->host < piece.host ? x->host : piece.host;
             char *x_end = x->host + x->bytes, *y_end = piece.host + piece.bytes;
             *x = (struct piece){.host = begin,
                                 .bytes = (uint64_t)((x_end > y_end ? x_end : y_end) - begin),
                                 .fill = true,
-                                .read = true};
+                                .read = true,
+                                .copied = x->copied || piece.copied};
             block->piece_of[t] = 0;
             continue;
         }
+        /* Else both are copied: writing y's copy back rewrites x with the values it has. */
+        if (meets_x)
+            x->copied = piece.copied = true;
         block->piece_of[t] = block->count;
         block->pieces[block->count++] = piece;
     }
@@ -115,10 +143,10 @@ static uint64_t rows_per_block(const struct run *run, uint64_t rows)
     return low * unit;
 }
 
-static anynorm_status open_piece(anynorm_device *device, struct piece *piece, bool may_wrap)
+static anynorm_status open_piece(anynorm_device *device, struct piece *piece)
 {
     const struct an_backend *backend = device->backend;
-    if (may_wrap && device->info.unified_memory &&
+    if (!piece->copied && device->info.unified_memory &&
         backend->wrap_host(device, piece->host, piece->bytes, piece->read, &piece->buffer) ==
             ANYNORM_OK) {
         piece->wrapped = true;
@@ -147,46 +175,14 @@ static anynorm_status close_piece(anynorm_device *device, struct piece *piece, b
     return status;
 }
 
-/* A kernel without ANYNORM_ANY_ALIGNMENT needs elements at multiples of their size. */
-static bool is_aligned(const struct run *run, int tensor)
-{
-    const anynorm_spec *spec = &run->plan->spec;
-    uint64_t size = anynorm_dtype_size(an_tensor_expect(spec, (enum an_tensor)tensor).type);
-    return (spec->flags & ANYNORM_ANY_ALIGNMENT) || (uintptr_t)run->host[tensor] % size == 0;
-}
-
-/* Host memory that x and y share must keep the distance of the two in the copy, which begins at an
- * aligned byte; so an unaligned pair of slices needs a kernel that takes any alignment. */
-static bool copy_is_aligned(const struct run *run, const struct block *block)
-{
-    if (block->piece_of[AN_Y] != 0)
-        return true;
-    uint64_t size = anynorm_dtype_size(run->plan->spec.x_type);
-    uint64_t y_size = anynorm_dtype_size(run->plan->spec.y_type);
-    uint64_t apart = (uint64_t)(run->host[AN_X] > run->host[AN_Y] ? run->host[AN_X] - run->host[AN_Y]
-                                                                  : run->host[AN_Y] - run->host[AN_X]);
-    return (run->plan->spec.flags & ANYNORM_ANY_ALIGNMENT) ||
-           apart % (size > y_size ? size : y_size) == 0;
-}
-
 static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
 {
     anynorm_device *device = run->plan->device;
     struct block block;
     lay_out(run, first, rows, &block);
-    if (!copy_is_aligned(run, &block))
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "x and y share memory at a distance that is no multiple of an element; a "
-                       "spec with ANYNORM_ANY_ALIGNMENT takes it");
-
-    bool may_wrap[4] = {true, true, true, true};
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (run->host[t] && !is_parameter(t) && !is_aligned(run, t))
-            may_wrap[block.piece_of[t]] = false;
-    }
     anynorm_status status = ANYNORM_OK;
     for (int i = 0; i < block.count && status == ANYNORM_OK; i++)
-        status = open_piece(device, &block.pieces[i], may_wrap[i]);
+        status = open_piece(device, &block.pieces[i]);
     if (status != ANYNORM_OK)
         goto out;
 
@@ -261,9 +257,10 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
         if (!run.host[t])
             continue;
         struct piece *piece = &run.parameters[i];
-        *piece = (struct piece){.host = run.host[t], .fill = true};
+        *piece = (struct piece){
+            .host = run.host[t], .fill = true, .copied = !is_aligned(&run, (int)t)};
         (void)an_tensor_extent(&plan->spec, t, rows, &piece->bytes);
-        status = open_piece(plan->device, piece, is_aligned(&run, (int)t));
+        status = open_piece(plan->device, piece);
         *an_tensor_slot(&run.tensors, t) = piece->buffer;
     }
     for (uint64_t first = 0; first < rows && status == ANYNORM_OK; first += block_rows)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "dtype.h"
 #include "spec.h"
 #include "status.h"
@@ -48,9 +49,9 @@ static bool parse_count(const char *text, size_t length, uint64_t *value)
 {
     uint64_t result = 0;
     for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9' || result > (UINT64_MAX - 9) / 10)
+        if (text[i] < '0' || text[i] > '9' || !an_mul(result, 10, &result) ||
+            !an_add(result, (uint64_t)(text[i] - '0'), &result))
             return false;
-        result = result * 10 + (uint64_t)(text[i] - '0');
     }
     *value = result;
     return length > 0;

@@ -19,42 +19,33 @@ __kernel void anynorm(
                              row_start(row, inner_rows, y_row_stride, y_outer_stride) *
                                  size_of(Y_TYPE);
 
-        const acc_t first = load(X_TYPE, xr, 0);
+        acc_t pivot = guess_mean(xr, columns);
         accv_t held[HELD];
-        accv_t partial = 0;
         for (uint k = 0; k < HELD; k++) {
             const uint column = (k * GROUP + item) * VECTOR;
-            held[k] = load_rowv(xr, column, count_at(column, columns), first);
-            partial += held[k] - first;
+            held[k] = load_rowv(xr, column, count_at(column, columns), pivot);
         }
-        acc_t sums[2] = {sum_lanes(partial), 0};
-        group_sums(sums, 1, scratch);
-        const acc_t pivot = first + sums[0] / (acc_t)columns;
 
-        accv_t squares = 0;
-        partial = 0;
-        for (uint k = 0; k < HELD; k++) {
-            const uint count = count_at((k * GROUP + item) * VECTOR, columns);
-            lanes_t a;
-            a.vector = held[k] - pivot;
-            if (count < VECTOR) {
-                for (uint i = 0; i < VECTOR; i++)
-                    a.element[i] = i < count ? a.element[i] : 0;
+        statistic_t s;
+        for (uint attempt = 0; attempt < 2; attempt++) {
+            accv_t sum = 0, squares = 0;
+            for (uint k = 0; k < HELD; k++) {
+                const uint count = count_at((k * GROUP + item) * VECTOR, columns);
+                const accv_t a = keep(held[k] - pivot, count);
+                sum += a;
+                squares += a * a;
             }
-            held[k] = a.vector;
-            partial += a.vector;
-            squares += a.vector * a.vector;
+            acc_t sums[2] = {sum_lanes(sum), sum_lanes(squares)};
+            group_sums(sums, scratch);
+            if (corrected(&pivot, sums[0], sums[1], columns, eps, &s))
+                break; /* all work-items have the same sums, so all leave together */
         }
-        sums[0] = sum_lanes(partial);
-        sums[1] = sum_lanes(squares);
-        group_sums(sums, 2, scratch);
-        const statistic_t s = corrected(pivot, sums[0], sums[1], columns, eps);
         if (item == 0)
             store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
 
         for (uint k = 0; k < HELD; k++) {
             const uint column = (k * GROUP + item) * VECTOR;
-            finish_rowv(held[k], s, yr, w, b, column, count_at(column, columns));
+            finish_rowv(held[k] - s.pivot, s, yr, w, b, column, count_at(column, columns));
         }
     }
 }

@@ -1,5 +1,6 @@
 /* row_per_item: a work-item walks whole rows with explicit vectors. For CPU devices, where a
- * work-item is a core's whole vector unit. The row is read three times, twice from cache. */
+ * work-item is a core's whole vector unit. The row is read twice, the second time from cache; once
+ * more where its first elements gave a poor guess of its mean. */
 #include "row.clh"
 
 /* Vectors that are summed before the partial sums go into the compensated totals: 16 for each of the
@@ -71,12 +72,14 @@ __kernel void anynorm(
                              row_start(row, inner_rows, y_row_stride, y_outer_stride) *
                                  size_of(Y_TYPE);
 
-        acc_t sum, squares;
-        acc_t pivot = load(X_TYPE, xr, 0);
-        row_sums(xr, columns, pivot, &sum, &squares);
-        pivot += sum / (acc_t)columns;
-        row_sums(xr, columns, pivot, &sum, &squares);
-        const statistic_t s = corrected(pivot, sum, squares, columns, eps);
+        statistic_t s;
+        acc_t pivot = guess_mean(xr, columns);
+        for (uint attempt = 0; attempt < 2; attempt++) {
+            acc_t sum, squares;
+            row_sums(xr, columns, pivot, &sum, &squares);
+            if (corrected(&pivot, sum, squares, columns, eps, &s))
+                break;
+        }
         store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
 
         const uint vectors = columns / VECTOR;

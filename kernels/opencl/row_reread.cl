@@ -25,15 +25,9 @@ inline moments_t block_moments(const __global uchar *x, const uint column, const
     partial = 0;
     for (uint k = 0; k < HELD; k++) {
         const uint at = column + k * GROUP * VECTOR;
-        const uint real = count_at(at, columns);
-        lanes_t a;
-        a.vector = held[k] - pivot;
-        if (real < VECTOR) {
-            for (uint i = 0; i < VECTOR; i++)
-                a.element[i] = i < real ? a.element[i] : 0;
-        }
-        partial += a.vector;
-        squares += a.vector * a.vector;
+        const accv_t a = keep(held[k] - pivot, count_at(at, columns));
+        partial += a;
+        squares += a * a;
     }
     const acc_t sum = sum_lanes(partial);
     const acc_t shift = sum / n;
@@ -62,8 +56,8 @@ __kernel void anynorm(
         for (ulong column = item * VECTOR; column < columns; column += HELD * GROUP * VECTOR)
             own = merge(own, block_moments(xr, (uint)column, columns));
         const moments_t all = group_merge(own, scratch);
-        const statistic_t s = {all.mean, all.mean_tail,
-                               inverse_root(all.squares / (acc_t)columns, eps)};
+        const statistic_t s =
+            make_statistic(all.mean, all.mean_tail, all.squares / (acc_t)columns, eps);
         if (item == 0)
             store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
 
