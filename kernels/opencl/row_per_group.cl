@@ -41,11 +41,11 @@ __kernel void anynorm(
                 break; /* all work-items have the same sums, so all leave together */
         }
         if (item == 0)
-            store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
+            store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 
         for (uint k = 0; k < HELD; k++) {
             const uint column = (k * GROUP + item) * VECTOR;
-            finish_rowv(held[k] - s.pivot, s, yr, w, b, column, count_at(column, columns));
+            finish_rowv(held[k] - s.pivot, &s, yr, w, b, column, count_at(column, columns));
         }
     }
 }

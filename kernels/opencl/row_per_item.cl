@@ -80,7 +80,7 @@ __kernel void anynorm(
             if (corrected(&pivot, sum, squares, columns, eps, &s))
                 break;
         }
-        store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
+        store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 
         const uint vectors = columns / VECTOR;
         if (large && may_stream(Y_TYPE, yr)) {
@@ -93,20 +93,20 @@ __kernel void anynorm(
                 if (ahead)
                     fetch(next + column * size_of(X_TYPE));
                 streamv(Y_TYPE, yr, column,
-                        finishv(loadv(X_TYPE, xr, column) - s.pivot, s, w, b, column));
+                        finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column));
             }
         } else {
             for (uint v = 0; v < vectors; v++) {
                 const uint column = v * VECTOR;
                 storev(Y_TYPE, yr, column,
-                       finishv(loadv(X_TYPE, xr, column) - s.pivot, s, w, b, column));
+                       finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column));
             }
         }
         const uint rest = columns % VECTOR;
         if (rest > 0) {
             const uint column = vectors * VECTOR;
             const accv_t a = loadv_part(X_TYPE, xr, column, rest, s.pivot) - s.pivot;
-            finish_rowv(a, s, yr, w, b, column, rest);
+            finish_rowv(a, &s, yr, w, b, column, rest);
         }
     }
 }

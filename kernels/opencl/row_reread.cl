@@ -6,7 +6,8 @@
 #define HELD 4
 
 /* The moments of the elements that this work-item sees in `column` + k * GROUP * VECTOR, k < HELD. */
-inline moments_t block_moments(const __global uchar *x, const uint column, const uint columns)
+inline void block_moments(const __global uchar *x, const uint column, const uint columns,
+                          moments_t *m)
 {
     const acc_t first = load(X_TYPE, x, column);
     accv_t held[HELD];
@@ -31,8 +32,11 @@ inline moments_t block_moments(const __global uchar *x, const uint column, const
     }
     const acc_t sum = sum_lanes(partial);
     const acc_t shift = sum / n;
-    const moments_t m = {n, pivot, shift, sum_lanes(squares) - shift * sum, 0};
-    return m;
+    m->count = n;
+    m->mean = pivot;
+    m->mean_tail = shift;
+    m->squares = sum_lanes(squares) - shift * sum;
+    m->squares_lost = 0;
 }
 
 __kernel void anynorm(
@@ -52,20 +56,23 @@ __kernel void anynorm(
                              row_start(row, inner_rows, y_row_stride, y_outer_stride) *
                                  size_of(Y_TYPE);
 
-        moments_t own = {0, 0, 0, 0, 0};
-        for (ulong column = item * VECTOR; column < columns; column += HELD * GROUP * VECTOR)
-            own = merge(own, block_moments(xr, (uint)column, columns));
-        const moments_t all = group_merge(own, scratch);
-        const statistic_t s =
-            make_statistic(all.mean, all.mean_tail, all.squares / (acc_t)columns, eps);
+        moments_t all = {0, 0, 0, 0, 0};
+        for (ulong column = item * VECTOR; column < columns; column += HELD * GROUP * VECTOR) {
+            moments_t block;
+            block_moments(xr, (uint)column, columns, &block);
+            merge(&all, &block);
+        }
+        group_merge(&all, scratch);
+        statistic_t s;
+        make_statistic(all.mean, all.mean_tail, all.squares / (acc_t)columns, eps, &s);
         if (item == 0)
-            store_statistic(mean + mean_offset, rstd + rstd_offset, row, s);
+            store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 
         for (ulong at = item * VECTOR; at < columns; at += GROUP * VECTOR) {
             const uint column = (uint)at;
             const uint count = count_at(column, columns);
             const accv_t a = load_rowv(xr, column, count, s.pivot) - s.pivot;
-            finish_rowv(a, s, yr, w, b, column, count);
+            finish_rowv(a, &s, yr, w, b, column, count);
         }
     }
 }
