@@ -23,7 +23,7 @@ anynorm_status anynorm_buffer_create(anynorm_device *device, uint64_t bytes, any
 
 void anynorm_buffer_destroy(anynorm_device *device, anynorm_buffer *buffer)
 {
-    if (!device || !buffer || buffer->kind == AN_BUFFER_NONE)
+    if (!device || !buffer || buffer->kind == AN_BUFFER_NONE || buffer->owner != device->owner)
         return;
     device->backend->memory_destroy(device, buffer);
     *buffer = (anynorm_buffer){0};
@@ -36,6 +36,8 @@ static anynorm_status check_range(const anynorm_device *device, const anynorm_bu
         return an_fail(ANYNORM_INVALID_ARGUMENT, "device, buffer or host pointer is NULL");
     if (buffer->kind == AN_BUFFER_NONE)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "the buffer is empty");
+    if (buffer->owner != device->owner)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "the buffer is of another device");
     if (buffer->offset > buffer->bytes || bytes > buffer->bytes - buffer->offset)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "%" PRIu64 " bytes at offset %" PRIu64 " pass the end of a buffer of %" PRIu64,

@@ -42,8 +42,13 @@ anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info)
     size_t within = index;
     for (size_t i = 0; i < COUNT(backends); i++) {
         size_t count = backends[i]->count();
-        if (within < count)
-            return backends[i]->list(within, info);
+        if (within < count) {
+            anynorm_device_info found;
+            anynorm_status status = backends[i]->list(within, &found);
+            if (status == ANYNORM_OK)
+                *info = found;
+            return status;
+        }
         within -= count;
     }
     return an_fail(ANYNORM_INVALID_ARGUMENT, "device index %zu is not below the %zu devices", index,
@@ -71,11 +76,14 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-/* PoCL's platform and devices do not bear its name; everybody calls it by it. */
+/* PoCL's name is in neither its platform's name nor its devices', but in their version, after
+ * "OpenCL 3.0 "; everybody calls it by it. */
 static bool matches(const anynorm_device_info *info, const char *part)
 {
-    return contains(info->name, part) || contains(info->platform, part) ||
-           contains(info->version, part);
+    const char *version = info->version + strcspn(info->version, " ");
+    version += strspn(version, " ");
+    version += strcspn(version, " ");
+    return contains(info->name, part) || contains(info->platform, part) || contains(version, part);
 }
 
 static anynorm_status no_such_device(const char *name)

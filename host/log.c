@@ -28,6 +28,10 @@ void an_log(anynorm_log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    for (char *at = line; *at; at++) {
+        if (*at == '\n' || *at == '\r')
+            *at = ' ';
+    }
 
     pthread_mutex_lock(&lock);
     if (sink)

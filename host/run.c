@@ -117,12 +117,14 @@ static void lay_out(const struct run *run, uint64_t first, uint64_t rows, struct
 static bool fits(const struct run *run, uint64_t rows)
 {
     struct block block;
+    uint64_t limit = run->plan->device->info.max_alloc_bytes, parameter;
     lay_out(run, 0, rows, &block);
     for (int i = 0; i < block.count; i++) {
-        if (block.pieces[i].bytes > run->plan->device->info.max_alloc_bytes)
+        if (block.pieces[i].bytes > limit)
             return false;
     }
-    return true;
+    (void)an_tensor_extent(&run->plan->spec, AN_WEIGHT, rows, &parameter);
+    return (!run->host[AN_WEIGHT] && !run->host[AN_BIAS]) || parameter <= limit;
 }
 
 /* The most rows that one block can have, whole outer groups where there are several; 0: none. */
@@ -193,7 +195,8 @@ static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
         const struct piece *piece = &block.pieces[block.piece_of[t]];
         anynorm_buffer *slot = an_tensor_slot(&tensors, (enum an_tensor)t);
         *slot = piece->buffer;
-        slot->offset = (uint64_t)(run->host[t] + start_of(&run->plan->spec, t, first) - piece->host);
+        slot->offset =
+            (uint64_t)(run->host[t] + start_of(&run->plan->spec, t, first) - piece->host);
     }
     anynorm_event event;
     status = device->backend->enqueue(run->plan, &tensors, rows, 0, NULL, &event);
@@ -249,16 +252,16 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     uint64_t block_rows = rows_per_block(&run, rows);
     if (block_rows == 0)
         return an_fail(ANYNORM_OUT_OF_MEMORY,
-                       "one group of rows is larger than one allocation of %s can be: %" PRIu64
-                       " bytes",
+                       "one group of rows, or a parameter, is larger than one allocation of %s can "
+                       "be: %" PRIu64 " bytes",
                        plan->device->info.id, plan->device->info.max_alloc_bytes);
     for (int i = 0; i < 2 && status == ANYNORM_OK; i++) {
         enum an_tensor t = i == 0 ? AN_WEIGHT : AN_BIAS;
         if (!run.host[t])
             continue;
         struct piece *piece = &run.parameters[i];
-        *piece = (struct piece){
-            .host = run.host[t], .fill = true, .copied = !is_aligned(&run, (int)t)};
+        *piece =
+            (struct piece){.host = run.host[t], .fill = true, .copied = !is_aligned(&run, (int)t)};
         (void)an_tensor_extent(&plan->spec, t, rows, &piece->bytes);
         status = open_piece(plan->device, piece);
         *an_tensor_slot(&run.tensors, t) = piece->buffer;
@@ -267,8 +270,7 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
         status = run_block(&run, first, rows - first < block_rows ? rows - first : block_rows);
 
     for (int i = 0; i < 2; i++) {
-        anynorm_status closed =
-            close_piece(plan->device, &run.parameters[i], status == ANYNORM_OK);
+        anynorm_status closed = close_piece(plan->device, &run.parameters[i], status == ANYNORM_OK);
         if (status == ANYNORM_OK)
             status = closed;
     }

@@ -54,9 +54,11 @@ static bool is_vector_cpu(const anynorm_device_info *info)
 
 static bool fit_reference(const struct problem *p, struct an_choice *choice)
 {
+    bool fits = p->info->device_class == ANYNORM_CLASS_REFERENCE && p->group_size <= 1;
     choice->group_size = 1;
-    snprintf(p->reason, p->capacity, "plain C in double");
-    return p->info->device_class == ANYNORM_CLASS_REFERENCE && p->group_size <= 1;
+    snprintf(p->reason, p->capacity,
+             fits ? "plain C in double" : "it is the reference backend's, on groups of 1");
+    return fits;
 }
 
 static bool fit_row_per_item(const struct problem *p, struct an_choice *choice)

@@ -38,5 +38,10 @@ anynorm_status an_fail(anynorm_status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
+    /* The caller's own words, which messages quote, may hold line ends. */
+    for (char *at = message; *at && status != ANYNORM_BUILD_FAILED; at++) {
+        if (*at == '\n' || *at == '\r')
+            *at = ' ';
+    }
     return status;
 }

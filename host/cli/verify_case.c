@@ -47,6 +47,8 @@ static double make_x(enum verify_values values, uint64_t row, uint64_t column, u
         return 1e7 + value;
     case VERIFY_CONSTANT:
         return 3.140625;
+    case VERIFY_OUTLIER_FIRST:
+        return column == 0 ? 1e4 : value;
     case VERIFY_ALTERNATING:
         return column % 2 ? -0.7 : 0.7;
     case VERIFY_NOT_NUMBERS:

@@ -9,13 +9,14 @@
 
 /* How x is made. */
 enum verify_values {
-    VERIFY_ACTIVATIONS, /* normal, with outlier columns of 30 times the spread */
-    VERIFY_MEAN_1E4,    /* spread 1 beside a large mean */
+    VERIFY_ACTIVATIONS,   /* normal, with outlier columns of 30 times the spread */
+    VERIFY_MEAN_1E4,      /* spread 1 beside a large mean */
     VERIFY_MEAN_1E7,
     VERIFY_CONSTANT,
-    VERIFY_ALTERNATING, /* +c, -c: equal squares, whose rounding errors all fall the same way */
-    VERIFY_NOT_NUMBERS, /* NaN in one row, infinity in another */
-    VERIFY_VALUES       /* how many there are */
+    VERIFY_OUTLIER_FIRST, /* the first element 1e4 times the others: a bad guess of the mean */
+    VERIFY_ALTERNATING,   /* +c, -c: equal squares, whose rounding errors all fall the same way */
+    VERIFY_NOT_NUMBERS,   /* NaN in one row, infinity in another */
+    VERIFY_VALUES         /* how many there are */
 };
 
 struct verify_case {

@@ -151,6 +151,22 @@ static anynorm_status check_version(const anynorm_device_info *info)
     return ANYNORM_OK;
 }
 
+/* A driver that fails these queries, or answers 0, would have every launch be of no work-groups. */
+static anynorm_status check_numbers(const anynorm_device_info *info)
+{
+    const char *missing = NULL;
+    if (info->compute_units == 0)
+        missing = "compute units";
+    else if (info->max_work_group_size == 0)
+        missing = "work-items per group";
+    else if (info->max_alloc_bytes == 0)
+        missing = "bytes of memory per allocation";
+    if (missing)
+        return an_fail(ANYNORM_DEVICE_LOST, "%s: clGetDeviceInfo failed to tell how many %s it has",
+                       info->id, missing);
+    return ANYNORM_OK;
+}
+
 anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
                                      const char *name, anynorm_device **device)
 {
@@ -158,6 +174,8 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     anynorm_status status = describe(cl, id, name, &info);
     if (status == ANYNORM_OK)
         status = check_version(&info);
+    if (status == ANYNORM_OK)
+        status = check_numbers(&info);
     if (status != ANYNORM_OK)
         return status;
     if (!get_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE))

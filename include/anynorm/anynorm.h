@@ -151,17 +151,18 @@ typedef struct anynorm_device_info {
     bool unified_memory; /* device and host share memory: no copies are needed */
 } anynorm_device_info;
 
-/* How many devices there are, and each one's description: `index` counts from 0, best last resort
+/* How many devices there are, and each one's description: `index` counts from 0, the last resort
  * `reference` last. Loads libOpenCL the first time; without it only `reference` is there. Any
- * thread. anynorm_device_list: INVALID_ARGUMENT if index is not below the count. */
+ * thread. anynorm_device_list: INVALID_ARGUMENT if index is not below the count, or for a bad
+ * ANYNORM_CAPS. */
 ANYNORM_API size_t anynorm_device_count(void);
 ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info);
 
 /* Opens a device by name:
  *   "opencl"           the best OpenCL device
  *   "opencl:0"         by index among the OpenCL devices
- *   "opencl:pocl"      the first OpenCL device with that text, in any case, in its name or its
- *                      platform's ("pocl" also finds "Portable Computing Language")
+ *   "opencl:pocl"      the first OpenCL device with that text, in any case, in its name, its
+ *                      platform's, or its driver's part of the version ("pocl" is found there)
  *   "reference"        the C backend: exact, slow, always there
  *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU), else
  *                      "reference" with a warning in the log

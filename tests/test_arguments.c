@@ -1,0 +1,474 @@
+/* What each function of devices, buffers and plans says to bad arguments on every device: the exact
+ * status, a message of one line, and nothing done: output arguments and memory as they were.
+ *
+ *     ANYNORM_TEST_DEVICE=opencl:0   only this device
+ */
+#include "refused.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensors.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+
+static const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;
+static int marker;
+
+struct subject {
+    char id[32];
+    anynorm_device *device;
+    anynorm_device_info info;
+    anynorm_plan *plan;
+};
+
+static const anynorm_spec usual = {.columns = 6, .flags = ALL_FLAGS};
+
+static bool is_reference(const struct subject *subject)
+{
+    return subject->info.device_class == ANYNORM_CLASS_REFERENCE;
+}
+
+static int open_subject(void **state)
+{
+    struct subject *subject = *state;
+    unsetenv("ANYNORM_CAPS");
+    unsetenv("ANYNORM_SCHEDULE");
+    unsetenv("ANYNORM_DEVICE");
+    subject->device = open_device(subject->id);
+    assert_ok(anynorm_device_describe(subject->device, &subject->info));
+    assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &subject->plan));
+    return 0;
+}
+
+static int close_subject(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_plan_destroy(subject->plan);
+    anynorm_device_close(subject->device);
+    return 0;
+}
+
+/* ---- Devices ---- */
+
+#define A_LONG_NAME                                                                                \
+    "a name that goes on and on and on and on and on and on and on and on and on and on and on "   \
+    "and on and on and on and on and on and on and on and on and on and on and on and on and on"
+
+static void refuse_open(const char *name, anynorm_status expected)
+{
+    anynorm_device *device = (anynorm_device *)(void *)&marker;
+    anynorm_status status = (make_message_stale(), anynorm_device_open(name, &device));
+    if (status != expected)
+        fprintf(stderr, "device \"%s\"\n", name ? name : "NULL");
+    check_refused(status, expected, __FILE__, __LINE__);
+    assert_ptr_equal(device, &marker);
+}
+
+static void test_device_names(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const names[] = {
+        "cuda",
+        "Opencl",
+        "OPENCL:0",
+        "opencl0",
+        "open",
+        "openclx",
+        " opencl",
+        "opencl ",
+        ":",
+        ":0",
+        "0",
+        "opencl:999",
+        "opencl:00000000099",
+        "opencl:4294967296",
+        "opencl:18446744073709551616",
+        "opencl:99999999999999999999999",
+        "opencl:no such device",
+        "reference:1",
+        "reference:no such",
+        "reference,opencl",
+        "references",
+        "opencl:\n",
+        "a\nb",
+        "\xff\xfe",
+        A_LONG_NAME,
+    };
+    for (size_t i = 0; i < COUNT(names); i++)
+        refuse_open(names[i], invalid);
+    refuse_open("vulkan", ANYNORM_UNSUPPORTED);
+    refuse_open("vulkan:0", ANYNORM_UNSUPPORTED);
+    assert_refused(anynorm_device_open("zzz", NULL), invalid);
+    assert_refused(anynorm_device_open(NULL, NULL), invalid);
+    assert_refused(anynorm_device_open("zzz", &(anynorm_device *){NULL}), invalid);
+    assert_non_null(strstr(anynorm_message(), "reference"));
+
+    anynorm_device *device;
+    assert_ok(anynorm_device_open(subject->id, &device));
+    anynorm_device_close(device);
+    if (!is_reference(subject)) {
+        assert_ok(anynorm_device_open("opencl", &device));
+        anynorm_device_close(device);
+        assert_ok(anynorm_device_open("opencl:", &device));
+        anynorm_device_close(device);
+    }
+}
+
+static void test_device_from_environment(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const empty[] = {NULL, ""};
+    for (size_t i = 0; i < COUNT(empty); i++) {
+        anynorm_device *device;
+        anynorm_device_info info;
+        setenv("ANYNORM_DEVICE", subject->id, 1);
+        assert_ok(anynorm_device_open(empty[i], &device));
+        assert_ok(anynorm_device_describe(device, &info));
+        assert_string_equal(info.id, subject->id);
+        anynorm_device_close(device);
+        setenv("ANYNORM_DEVICE", "opencl:999", 1);
+        refuse_open(empty[i], invalid);
+        setenv("ANYNORM_DEVICE", "vulkan", 1);
+        refuse_open(empty[i], ANYNORM_UNSUPPORTED);
+        assert_ok(anynorm_device_open(subject->id, &device));
+        anynorm_device_close(device);
+        setenv("ANYNORM_DEVICE", "", 1);
+        assert_ok(anynorm_device_open(empty[i], &device));
+        anynorm_device_close(device);
+        unsetenv("ANYNORM_DEVICE");
+        assert_ok(anynorm_device_open(empty[i], &device));
+        anynorm_device_close(device);
+    }
+}
+
+static void test_device_caps(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const lists[] = {
+        "no-fp65",     "max-wg=0",     "max-wg=",        "max-alloc=1k", "no-fp64 ",
+        "no-fp64,zzz", "max-local=-1", "max-groups=1.5", "zzz\nzzz"};
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        anynorm_device_info info, before;
+        setenv("ANYNORM_CAPS", lists[i], 1);
+        refuse_open(subject->id, invalid);
+        refuse_open(NULL, invalid);
+        memset(&info, 0x5a, sizeof(info));
+        before = info;
+        assert_refused(anynorm_device_list(anynorm_device_count() - 1, &info), invalid);
+        assert_memory_equal(&info, &before, sizeof(info));
+        unsetenv("ANYNORM_CAPS");
+    }
+    anynorm_device *device;
+    anynorm_device_info info;
+    setenv("ANYNORM_CAPS", "no-fp64,no-unified,max-alloc=4096,max-wg=999999999", 1);
+    assert_ok(anynorm_device_open(subject->id, &device));
+    unsetenv("ANYNORM_CAPS");
+    assert_ok(anynorm_device_describe(device, &info));
+    assert_false(info.fp64 || info.unified_memory);
+    assert_int_equal(info.max_alloc_bytes, 4096);
+    assert_int_equal(info.max_work_group_size, subject->info.max_work_group_size);
+    anynorm_buffer buffer = {.bytes = 7};
+    assert_refused(anynorm_buffer_create(device, 4097, &buffer), ANYNORM_OUT_OF_MEMORY);
+    assert_int_equal(buffer.bytes, 7);
+    assert_ok(anynorm_buffer_create(device, 4096, &buffer));
+    anynorm_buffer_destroy(device, &buffer);
+    anynorm_device_close(device);
+}
+
+static void test_device_list_and_describe(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device_info info, before;
+    memset(&info, 0x5a, sizeof(info));
+    before = info;
+    size_t count = anynorm_device_count();
+    assert_refused(anynorm_device_list(count, &info), invalid);
+    assert_refused(anynorm_device_list(count + 1, &info), invalid);
+    assert_refused(anynorm_device_list(SIZE_MAX, &info), invalid);
+    assert_refused(anynorm_device_list(0, NULL), invalid);
+    assert_refused(anynorm_device_list(SIZE_MAX, NULL), invalid);
+    assert_refused(anynorm_device_describe(NULL, &info), invalid);
+    assert_refused(anynorm_device_describe(subject->device, NULL), invalid);
+    assert_memory_equal(&info, &before, sizeof(info));
+    assert_ok(anynorm_device_list(count - 1, &info));
+    assert_string_equal(info.id, "reference");
+    anynorm_device_close(NULL);
+}
+
+/* ---- Buffers ---- */
+
+static void test_buffer_create(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_buffer buffer, before;
+    memset(&buffer, 0x5a, sizeof(buffer));
+    before = buffer;
+    assert_refused(anynorm_buffer_create(NULL, 16, &buffer), invalid);
+    assert_refused(anynorm_buffer_create(subject->device, 16, NULL), invalid);
+    assert_refused(anynorm_buffer_create(subject->device, 0, &buffer), invalid);
+    assert_refused(anynorm_buffer_create(subject->device, UINT64_MAX, &buffer),
+                   ANYNORM_OUT_OF_MEMORY);
+    assert_refused(
+        anynorm_buffer_create(subject->device, subject->info.max_alloc_bytes + 1, &buffer),
+        ANYNORM_OUT_OF_MEMORY);
+    assert_memory_equal(&buffer, &before, sizeof(buffer));
+
+    anynorm_buffer_destroy(NULL, NULL);
+    anynorm_buffer_destroy(subject->device, NULL);
+    anynorm_buffer_destroy(NULL, &(anynorm_buffer){0});
+    anynorm_buffer_destroy(subject->device, &(anynorm_buffer){0});
+    assert_ok(anynorm_buffer_create(subject->device, 1, &buffer));
+    assert_int_equal(buffer.offset, 0);
+    assert_int_equal(buffer.bytes, 1);
+    anynorm_buffer_destroy(subject->device, &buffer);
+    assert_int_equal(buffer.kind, 0);
+    anynorm_buffer_destroy(subject->device, &buffer);
+}
+
+static void test_buffer_copies(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device *device = subject->device;
+    anynorm_buffer good, empty = {0};
+    unsigned char host[96], kept[96];
+    assert_ok(anynorm_buffer_create(device, 64, &good));
+    memset(host, 0x33, sizeof(host));
+    assert_ok(anynorm_buffer_write(device, &good, host, 64));
+    memset(host, 0x5a, sizeof(host));
+    memcpy(kept, host, sizeof(host));
+
+    static const struct {
+        uint64_t offset;
+        uint64_t bytes;
+    } past[] = {{0, 65},          {0, 96},
+                {1, 64},          {63, 2},
+                {64, 1},          {65, 0},
+                {65, 1},          {UINT64_MAX, 1},
+                {UINT64_MAX, 2},  {UINT64_MAX - 15, 16},
+                {32, UINT64_MAX}, {32, UINT64_MAX - 31}};
+    for (size_t i = 0; i < COUNT(past); i++) {
+        anynorm_buffer buffer = good;
+        buffer.offset = past[i].offset;
+        assert_refused(anynorm_buffer_write(device, &buffer, host, past[i].bytes), invalid);
+        assert_refused(anynorm_buffer_read(device, &buffer, host, past[i].bytes), invalid);
+    }
+    anynorm_buffer foreign = good;
+    foreign.owner = host;
+    for (int i = 0; i < 2; i++) {
+        anynorm_status (*write)(anynorm_device *, const anynorm_buffer *, const void *, uint64_t) =
+            anynorm_buffer_write;
+        assert_refused(i ? anynorm_buffer_read(NULL, &good, host, 8) : write(NULL, &good, host, 8),
+                       invalid);
+        assert_refused(
+            i ? anynorm_buffer_read(device, NULL, host, 8) : write(device, NULL, host, 8), invalid);
+        assert_refused(i ? anynorm_buffer_read(device, &good, NULL, 8)
+                         : write(device, &good, NULL, 8),
+                       invalid);
+        assert_refused(i ? anynorm_buffer_read(device, &empty, host, 8)
+                         : write(device, &empty, host, 8),
+                       invalid);
+        assert_refused(i ? anynorm_buffer_read(device, &empty, host, 0)
+                         : write(device, &empty, host, 0),
+                       invalid);
+        assert_refused(i ? anynorm_buffer_read(device, &foreign, host, 8)
+                         : write(device, &foreign, host, 8),
+                       invalid);
+    }
+    assert_memory_equal(host, kept, sizeof(host));
+    assert_ok(anynorm_buffer_write(device, &good, NULL, 0));
+    assert_ok(anynorm_buffer_read(device, &good, NULL, 0));
+    assert_ok(anynorm_buffer_read(device, &good, host, 64));
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(host[i], 0x33);
+    assert_int_equal(host[64], 0x5a);
+    good.offset = 64;
+    assert_ok(anynorm_buffer_read(device, &good, host, 0));
+    anynorm_buffer_destroy(device, &good);
+}
+
+/* ---- Plans ---- */
+
+static void refuse_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule,
+                        uint32_t group, anynorm_status expected)
+{
+    anynorm_plan *plan = (anynorm_plan *)(void *)&marker;
+    anynorm_plan_options options = {schedule, group};
+    anynorm_status status =
+        (make_message_stale(), anynorm_plan_create(device, spec, &options, &plan));
+    if (status != expected)
+        fprintf(stderr, "schedule \"%s\", group %u\n", schedule ? schedule : "NULL", group);
+    check_refused(status, expected, __FILE__, __LINE__);
+    assert_ptr_equal(plan, &marker);
+}
+
+static void test_plan_spec(void **state)
+{
+    struct subject *subject = *state;
+    static const anynorm_spec bad[] = {
+        {.columns = 0},
+        {.columns = 2147483648},
+        {.columns = 6, .x_type = (anynorm_dtype)4},
+        {.columns = 6, .y_type = (anynorm_dtype)-1},
+        {.columns = 6, .parameter_type = (anynorm_dtype)9},
+        {.columns = 6, .flags = 32},
+        {.columns = 6, .eps = -1},
+        {.columns = 6, .eps = 1e300 * 1e300},
+        {.columns = 6, .x_row_stride = 5},
+        {.columns = 6, .y_row_stride = 5},
+        {.columns = 6, .x_outer_stride = 12},
+        {.columns = 6, .inner_rows = 2, .y_outer_stride = 5},
+        {.columns = 6, .inner_rows = UINT64_MAX},
+    };
+    anynorm_candidate candidate, before;
+    size_t count = 77;
+    memset(&candidate, 0x5a, sizeof(candidate));
+    before = candidate;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        refuse_plan(subject->device, &bad[i], NULL, 0, invalid);
+        assert_refused(anynorm_plan_candidate(subject->device, &bad[i], 0, &candidate, &count),
+                       invalid);
+    }
+    refuse_plan(subject->device, NULL, NULL, 0, invalid);
+    refuse_plan(NULL, &usual, NULL, 0, invalid);
+    assert_refused(anynorm_plan_create(subject->device, &usual, NULL, NULL), invalid);
+    assert_refused(anynorm_plan_candidate(NULL, &usual, 0, &candidate, &count), invalid);
+    assert_refused(anynorm_plan_candidate(subject->device, NULL, 0, &candidate, &count), invalid);
+    assert_refused(anynorm_plan_candidate(subject->device, &usual, 0, NULL, &count), invalid);
+    size_t total = is_reference(subject) ? 1 : 3;
+    assert_refused(anynorm_plan_candidate(subject->device, &usual, total, &candidate, &count),
+                   invalid);
+    assert_refused(anynorm_plan_candidate(subject->device, &usual, SIZE_MAX, &candidate, &count),
+                   invalid);
+    assert_int_equal(count, 77);
+    assert_memory_equal(&candidate, &before, sizeof(candidate));
+    assert_ok(anynorm_plan_candidate(subject->device, &usual, total - 1, &candidate, &count));
+    assert_int_equal(count, total);
+    assert_ok(anynorm_plan_candidate(subject->device, &usual, 0, &candidate, NULL));
+    anynorm_plan_destroy(NULL);
+
+    anynorm_plan_info info, untouched;
+    memset(&info, 0x5a, sizeof(info));
+    untouched = info;
+    assert_refused(anynorm_plan_describe(NULL, &info), invalid);
+    assert_memory_equal(&info, &untouched, sizeof(info));
+    assert_refused(anynorm_plan_describe(subject->plan, NULL), invalid);
+    assert_ok(anynorm_plan_describe(subject->plan, &info));
+    assert_true(info.work_group_size > 0 && *info.schedule);
+}
+
+static void test_plan_options(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const unknown[] = {"",
+                                          " ",
+                                          "fast",
+                                          "ROW_REREAD",
+                                          "row_reread ",
+                                          "row",
+                                          "row_per_item,row_reread",
+                                          "opencl",
+                                          "row\nreread"};
+    static const char *const known[] = {"row_per_item", "row_per_group", "row_reread"};
+    uint32_t largest = (uint32_t)subject->info.max_work_group_size;
+    const anynorm_spec long_rows = {.columns = 1000000};
+    for (size_t i = 0; i < COUNT(unknown); i++) {
+        refuse_plan(subject->device, &usual, unknown[i], 0, invalid);
+        setenv("ANYNORM_SCHEDULE", unknown[i], 1);
+        if (*unknown[i])
+            refuse_plan(subject->device, &usual, NULL, 0, invalid);
+        unsetenv("ANYNORM_SCHEDULE");
+    }
+    for (size_t i = 0; i < COUNT(known); i++) {
+        refuse_plan(subject->device, &usual, known[i], largest + 1, ANYNORM_UNSUPPORTED);
+        refuse_plan(subject->device, &usual, known[i], UINT32_MAX, ANYNORM_UNSUPPORTED);
+        if (is_reference(subject))
+            refuse_plan(subject->device, &usual, known[i], 0, ANYNORM_UNSUPPORTED);
+    }
+    refuse_plan(subject->device, &usual, NULL, largest + 1, ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, NULL, UINT32_MAX, ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_per_group", 0, ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_per_group", 1, ANYNORM_UNSUPPORTED);
+    if (!is_reference(subject))
+        refuse_plan(subject->device, &usual, "reference", 0, ANYNORM_UNSUPPORTED);
+
+    /* The environment's schedule does not bind the reference, but its name must exist there too. */
+    anynorm_plan *plan;
+    anynorm_plan_info info;
+    setenv("ANYNORM_SCHEDULE", "row_per_group", 1);
+    if (!is_reference(subject))
+        refuse_plan(subject->device, &long_rows, NULL, 0, ANYNORM_UNSUPPORTED);
+    setenv("ANYNORM_SCHEDULE", "", 1);
+    assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
+    anynorm_plan_destroy(plan);
+    setenv("ANYNORM_SCHEDULE", "row_reread", 1);
+    assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
+    unsetenv("ANYNORM_SCHEDULE");
+    assert_ok(anynorm_plan_describe(plan, &info));
+    assert_string_equal(info.schedule, is_reference(subject) ? "reference" : "row_reread");
+    anynorm_plan_destroy(plan);
+}
+
+static void test_plan_caps(void **state)
+{
+    struct subject *subject = *state;
+    const anynorm_spec specs[] = {
+        {.columns = 6, .x_type = ANYNORM_F64},
+        {.columns = 6, .y_type = ANYNORM_F64},
+        {.columns = 6, .parameter_type = ANYNORM_F64, .flags = ANYNORM_WEIGHT},
+    };
+    anynorm_device *weak;
+    setenv("ANYNORM_CAPS", "no-fp64,max-local=1", 1);
+    assert_ok(anynorm_device_open(subject->id, &weak));
+    unsetenv("ANYNORM_CAPS");
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        refuse_plan(weak, &specs[i], NULL, 0, ANYNORM_UNSUPPORTED);
+        refuse_plan(weak, &specs[i], "row_reread", 0, ANYNORM_UNSUPPORTED);
+    }
+    refuse_plan(weak, &usual, "row_reread", 0, ANYNORM_UNSUPPORTED);
+    refuse_plan(weak, &usual, "row_per_group", 0, ANYNORM_UNSUPPORTED);
+    anynorm_plan *plan;
+    assert_ok(anynorm_plan_create(weak, &usual, NULL, &plan));
+    anynorm_plan_destroy(plan);
+    anynorm_device_close(weak);
+}
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        CMUnitTestFunction function;
+    } functions[] = {
+        {"device names", test_device_names},
+        {"device from the environment", test_device_from_environment},
+        {"device caps", test_device_caps},
+        {"device list and describe", test_device_list_and_describe},
+        {"buffer create", test_buffer_create},
+        {"buffer copies", test_buffer_copies},
+        {"plan spec", test_plan_spec},
+        {"plan options", test_plan_options},
+        {"plan caps", test_plan_caps},
+    };
+    static struct subject subjects[16];
+    static char names[16 * COUNT(functions)][96];
+    static struct CMUnitTest tests[16 * COUNT(functions)];
+    char ids[16][32];
+    size_t count = 0, devices = device_ids(ids, 16);
+    for (size_t d = 0; d < devices; d++) {
+        memcpy(subjects[d].id, ids[d], sizeof(ids[d]));
+        for (size_t i = 0; i < COUNT(functions); i++, count++) {
+            snprintf(names[count], sizeof(names[count]), "%.31s: %s", ids[d], functions[i].name);
+            tests[count] = (struct CMUnitTest){names[count], functions[i].function, open_subject,
+                                               close_subject, &subjects[d]};
+        }
+    }
+    if (count == 0) {
+        fprintf(stderr, "no device to test\n");
+        return 1;
+    }
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return _cmocka_run_group_tests("arguments", tests, count, NULL, NULL);
+}

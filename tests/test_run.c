@@ -1,0 +1,567 @@
+/* anynorm_run on every device: layouts and alignments of host memory, memory that may not be
+ * written or overrun, and tensors that travel in several blocks.
+ *
+ *     ANYNORM_TEST_DEVICE=opencl:0   only this device
+ *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
+ */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "spec.h"
+#include "tensors.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define EPS .eps = ANYNORM_EPS_DEFAULT
+#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+
+struct subject {
+    char id[32];
+    anynorm_device *device;
+    anynorm_device_info info;
+    struct errors worst;
+};
+
+static bool has_type(const struct subject *subject, anynorm_dtype type)
+{
+    if (type != ANYNORM_F64 || subject->info.fp64)
+        return true;
+    fprintf(stderr, "# skipped: %s has no f64\n", subject->id);
+    return false;
+}
+
+static struct problem problem_of(uint64_t rows, anynorm_spec spec)
+{
+    static uint64_t seed = 100;
+    return (struct problem){.spec = spec, .rows = rows, .seed = seed++};
+}
+
+static const anynorm_spec usual = {.columns = 50, .flags = ALL_FLAGS, EPS};
+static const anynorm_spec two_level = {.columns = 50,
+                                       .flags = ALL_FLAGS,
+                                       EPS,
+                                       .inner_rows = 4,
+                                       .x_row_stride = 50,
+                                       .x_outer_stride = 600,
+                                       .y_row_stride = 53,
+                                       .y_outer_stride = 230};
+
+/* ---- Running on images ---- */
+
+static struct images copy_of(const struct images *images)
+{
+    struct images copy = *images;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!images->bytes[t])
+            continue;
+        copy.bytes[t] = malloc((size_t)images->size[t]);
+        assert_non_null(copy.bytes[t]);
+        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
+    }
+    return copy;
+}
+
+static anynorm_host_tensors host_tensors(const struct problem *problem, const struct images *images)
+{
+    unsigned char *at[AN_TENSOR_COUNT] = {NULL};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (images->bytes[t])
+            at[t] = images->bytes[t] + problem->offset[t];
+    }
+    return (anynorm_host_tensors){.x = at[AN_X],
+                                  .y = problem->in_place ? at[AN_X] : at[AN_Y],
+                                  .weight = at[AN_WEIGHT],
+                                  .bias = at[AN_BIAS],
+                                  .mean = (float *)(void *)at[AN_MEAN],
+                                  .rstd = (float *)(void *)at[AN_RSTD]};
+}
+
+static anynorm_plan *plan_of(anynorm_device *device, const anynorm_spec *spec)
+{
+    anynorm_plan *plan;
+    assert_ok(anynorm_plan_create(device, spec, NULL, &plan));
+    return plan;
+}
+
+static struct images run_copy(anynorm_plan *plan, const struct problem *problem,
+                              const struct images *before)
+{
+    struct images after = copy_of(before);
+    anynorm_host_tensors tensors = host_tensors(problem, &after);
+    assert_ok(anynorm_run(plan, &tensors, problem->rows));
+    return after;
+}
+
+static void check_run_with(struct subject *subject, anynorm_plan *plan,
+                           const struct problem *problem)
+{
+    struct images before, after;
+    images_make(problem, &before);
+    after = run_copy(plan, problem, &before);
+    check_against_oracle(problem, &before, &after, subject->id, &subject->worst);
+    images_free(&before);
+    images_free(&after);
+}
+
+static void check_run(struct subject *subject, const struct problem *problem)
+{
+    anynorm_plan *plan = plan_of(subject->device, &problem->spec);
+    check_run_with(subject, plan, problem);
+    anynorm_plan_destroy(plan);
+}
+
+/* ---- Layouts ---- */
+
+static void test_dense(void **state)
+{
+    struct subject *subject = *state;
+    static const struct {
+        uint64_t rows;
+        uint64_t columns;
+    } sizes[] = {{1, 1}, {1, 50}, {7, 3}, {33, 50}, {3, 769}, {1000, 17}};
+    for (size_t i = 0; i < COUNT(sizes) && !(reduced() && i > 3); i++) {
+        anynorm_spec spec = usual;
+        spec.columns = sizes[i].columns;
+        struct problem problem = problem_of(sizes[i].rows, spec);
+        check_run(subject, &problem);
+    }
+}
+
+static void test_every_type(void **state)
+{
+    struct subject *subject = *state;
+    for (int type = 0; type < 4; type++) {
+        anynorm_spec spec = usual;
+        spec.x_type = spec.y_type = spec.parameter_type = (anynorm_dtype)type;
+        struct problem problem = problem_of(9, spec);
+        if (has_type(subject, spec.x_type))
+            check_run(subject, &problem);
+    }
+}
+
+static void test_every_subset_of_tensors(void **state)
+{
+    struct subject *subject = *state;
+    for (uint32_t flags = 0; flags <= ALL_FLAGS; flags += reduced() ? 5 : 1) {
+        anynorm_spec spec = usual;
+        spec.flags = flags;
+        struct problem problem = problem_of(6, spec);
+        check_run(subject, &problem);
+    }
+}
+
+/* The oracle's comparison looks at every byte of the gaps. */
+static void test_gaps_keep_their_bytes(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_spec spec = usual;
+    spec.x_row_stride = 61;
+    spec.y_row_stride = 57;
+    struct problem problem = problem_of(11, spec);
+    check_run(subject, &problem);
+    spec.x_row_stride = 0;
+    problem = problem_of(11, spec);
+    check_run(subject, &problem);
+}
+
+static void test_two_levels(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_plan *plan = plan_of(subject->device, &two_level);
+    for (uint64_t rows = 1; rows <= 13; rows += reduced() ? 4 : 1) {
+        struct problem problem = problem_of(rows, two_level);
+        check_run_with(subject, plan, &problem);
+    }
+    anynorm_plan_destroy(plan);
+}
+
+static void test_in_place(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_spec specs[3] = {usual, usual, two_level};
+    specs[1].x_row_stride = specs[1].y_row_stride = 57;
+    specs[2].y_row_stride = specs[2].x_row_stride;
+    specs[2].y_outer_stride = specs[2].x_outer_stride;
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        struct problem problem = problem_of(10, specs[i]);
+        problem.in_place = true;
+        check_run(subject, &problem);
+        problem.offset[AN_X] = problem.offset[AN_MEAN] = 3;
+        check_run(subject, &problem);
+    }
+}
+
+/* A spec that asks for aligned tensors, and host pointers that are not. */
+static void unaligned_of(struct subject *subject, anynorm_dtype type, uint32_t extra_flags)
+{
+    anynorm_spec spec = usual;
+    spec.flags |= extra_flags;
+    spec.x_type = spec.y_type = spec.parameter_type = type;
+    if (!has_type(subject, type))
+        return;
+    anynorm_plan *plan = plan_of(subject->device, &spec);
+    for (uint64_t byte = 0; byte < 8; byte++) {
+        for (int alone = -1; alone < AN_TENSOR_COUNT && !(reduced() && alone >= 0); alone++) {
+            struct problem problem = problem_of(5, spec);
+            for (int t = 0; t < AN_TENSOR_COUNT; t++)
+                problem.offset[t] = alone < 0 || alone == t ? byte : 0;
+            check_run_with(subject, plan, &problem);
+        }
+    }
+    anynorm_plan_destroy(plan);
+}
+
+static void test_unaligned_pointers(void **state)
+{
+    unaligned_of(*state, ANYNORM_F32, 0);
+    unaligned_of(*state, ANYNORM_F16, 0);
+    unaligned_of(*state, ANYNORM_F64, 0);
+}
+
+static void test_unaligned_pointers_any_alignment(void **state)
+{
+    unaligned_of(*state, ANYNORM_F32, ANYNORM_ANY_ALIGNMENT);
+}
+
+/* ---- x and y in one memory ---- */
+
+struct slices {
+    anynorm_spec spec;
+    uint64_t rows;
+    uint64_t x_byte;
+    uint64_t y_byte;
+};
+
+static void move_rows(const struct problem *problem, enum an_tensor tensor, unsigned char *to,
+                      const unsigned char *from)
+{
+    anynorm_spec spec;
+    assert_ok(an_spec_resolve(&problem->spec, &spec));
+    struct an_layout layout = tensor == AN_X ? an_spec_x_layout(&spec) : an_spec_y_layout(&spec);
+    size_t size = anynorm_dtype_size(an_tensor_expect(&spec, tensor).type);
+    for (uint64_t r = 0; r < problem->rows; r++)
+        memcpy(to + an_layout_start(&layout, r) * size, from + an_layout_start(&layout, r) * size,
+               (size_t)spec.columns * size);
+}
+
+#define WIDE_BYTES 65536
+
+static void check_slices(struct subject *subject, anynorm_device *device,
+                         const struct slices *slices, uint64_t shift)
+{
+    struct problem problem = problem_of(slices->rows, slices->spec);
+    struct images before, after;
+    images_make(&problem, &before);
+    after = copy_of(&before);
+    assert_true(slices->x_byte + shift + before.size[AN_X] <= WIDE_BYTES);
+    assert_true(slices->y_byte + shift + before.size[AN_Y] <= WIDE_BYTES);
+    unsigned char *wide = malloc(2 * WIDE_BYTES);
+    assert_non_null(wide);
+    unsigned char *kept = wide + WIDE_BYTES;
+    memset(wide, 0xff, WIDE_BYTES);
+    move_rows(&problem, AN_X, wide + shift + slices->x_byte, before.bytes[AN_X]);
+    memcpy(kept, wide, WIDE_BYTES);
+
+    anynorm_host_tensors tensors = host_tensors(&problem, &after);
+    tensors.x = wide + shift + slices->x_byte;
+    tensors.y = wide + shift + slices->y_byte;
+    anynorm_plan *plan = plan_of(device, &slices->spec);
+    assert_ok(anynorm_run(plan, &tensors, problem.rows));
+    anynorm_plan_destroy(plan);
+
+    move_rows(&problem, AN_Y, after.bytes[AN_Y], wide + shift + slices->y_byte);
+    check_against_oracle(&problem, &before, &after, subject->id, &subject->worst);
+    move_rows(&problem, AN_Y, wide + shift + slices->y_byte, kept + shift + slices->y_byte);
+    assert_memory_equal(wide, kept, WIDE_BYTES);
+    free(wide);
+    images_free(&before);
+    images_free(&after);
+}
+
+static const struct slices all_slices[] = {
+    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 0, 208},
+    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 208, 0},
+    /* q into k, and v into q, of [tokens][3][heads 4][16]. */
+    {{.columns = 16,
+      .flags = ALL_FLAGS,
+      EPS,
+      .inner_rows = 4,
+      .x_row_stride = 16,
+      .y_row_stride = 16,
+      .x_outer_stride = 192,
+      .y_outer_stride = 192},
+     12,
+     0,
+     256},
+    {{.columns = 16,
+      .flags = ALL_FLAGS,
+      EPS,
+      .inner_rows = 4,
+      .x_row_stride = 16,
+      .y_row_stride = 16,
+      .x_outer_stride = 192,
+      .y_outer_stride = 192},
+     11,
+     512,
+     0},
+    /* Row beside row within each head, outer strides that differ. */
+    {{.columns = 16,
+      .flags = ALL_FLAGS,
+      EPS,
+      .inner_rows = 2,
+      .x_row_stride = 40,
+      .y_row_stride = 40,
+      .x_outer_stride = 120,
+      .y_outer_stride = 80},
+     10,
+     0,
+     80},
+    /* At distances that no copy of the shared memory can keep: 4 for f16, and 1 more. */
+    {{.columns = 5,
+      .x_type = ANYNORM_F16,
+      .flags = ALL_FLAGS,
+      EPS,
+      .x_row_stride = 32,
+      .y_row_stride = 16},
+     9,
+     2,
+     12},
+    {{.columns = 5,
+      .x_type = ANYNORM_F16,
+      .flags = ALL_FLAGS,
+      EPS,
+      .x_row_stride = 32,
+      .y_row_stride = 16},
+     9,
+     30,
+     4},
+    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 0, 209},
+    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 211, 0},
+};
+
+static void test_slices_of_one_tensor(void **state)
+{
+    struct subject *subject = *state;
+    for (size_t i = 0; i < COUNT(all_slices); i++) {
+        for (uint64_t shift = 0; shift < 8; shift += reduced() ? 5 : 1)
+            check_slices(subject, subject->device, &all_slices[i], shift);
+    }
+}
+
+/* ---- Memory with edges ---- */
+
+static void test_read_only_and_guarded_memory(void **state)
+{
+    struct subject *subject = *state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 3 * page;
+    struct problem problem = problem_of(13, usual);
+    struct images before, after;
+    unsigned char *base[AN_TENSOR_COUNT];
+    images_make(&problem, &before);
+    after = copy_of(&before);
+    /* Each tensor ends where memory that must not be touched begins. */
+    struct images fenced = before;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        bool is_output = t == AN_Y || t == AN_MEAN || t == AN_RSTD;
+        size_t used = (size_t)before.size[t] - 64; /* without the image's own guard */
+        assert_true(used <= bytes - 2 * page + page);
+        base[t] =
+            mmap(NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(base[t] != MAP_FAILED);
+        fenced.bytes[t] = base[t] + bytes - used;
+        memcpy(fenced.bytes[t], before.bytes[t], used);
+        assert_int_equal(mprotect(base[t] + bytes, page, PROT_NONE), 0);
+        if (!is_output)
+            assert_int_equal(mprotect(base[t], bytes, PROT_READ), 0);
+    }
+    anynorm_plan *plan = plan_of(subject->device, &usual);
+    anynorm_host_tensors tensors = host_tensors(&problem, &fenced);
+    assert_ok(anynorm_run(plan, &tensors, problem.rows));
+    anynorm_plan_destroy(plan);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        memcpy(after.bytes[t], fenced.bytes[t], (size_t)before.size[t] - 64);
+        munmap(base[t], bytes + page);
+    }
+    check_against_oracle(&problem, &before, &after, subject->id, &subject->worst);
+    images_free(&before);
+    images_free(&after);
+}
+
+/* ---- Blocks ---- */
+
+static anynorm_device *open_limited(const struct subject *subject, bool unified, uint64_t bytes)
+{
+    char caps[64];
+    snprintf(caps, sizeof(caps), "%smax-alloc=%llu", unified ? "" : "no-unified,",
+             (unsigned long long)bytes);
+    assert_int_equal(setenv("ANYNORM_CAPS", caps, 1), 0);
+    anynorm_device *device = open_device(subject->id);
+    assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
+    return device;
+}
+
+/* The same bits as in one block, at every limit; and refused, untouched, at one byte less than what
+ * one group of rows needs. */
+static void check_blocks(struct subject *subject, const struct problem *problem, uint64_t least)
+{
+    static const uint64_t percent[] = {0, 1, 30, 120, 200, 270, 1000, 100000};
+    struct images before, whole;
+    images_make(problem, &before);
+    anynorm_plan *plan = plan_of(subject->device, &problem->spec);
+    whole = run_copy(plan, problem, &before);
+    anynorm_plan_destroy(plan);
+    check_against_oracle(problem, &before, &whole, subject->id, &subject->worst);
+    for (size_t i = 0; i < 2 * COUNT(percent); i++) {
+        uint64_t limit = least + least * percent[i / 2] / 100;
+        anynorm_device *device = open_limited(subject, i % 2, limit);
+        plan = plan_of(device, &problem->spec);
+        struct images after = run_copy(plan, problem, &before);
+        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+            if (after.bytes[t])
+                assert_memory_equal(after.bytes[t], whole.bytes[t], (size_t)after.size[t]);
+        }
+        images_free(&after);
+        anynorm_plan_destroy(plan);
+        anynorm_device_close(device);
+        if (reduced())
+            i += 3;
+    }
+    for (int unified = 0; unified < 2; unified++) {
+        anynorm_device *device = open_limited(subject, unified, least - 1);
+        plan = plan_of(device, &problem->spec);
+        struct images after = copy_of(&before);
+        anynorm_host_tensors tensors = host_tensors(problem, &after);
+        assert_status(anynorm_run(plan, &tensors, problem->rows), ANYNORM_OUT_OF_MEMORY);
+        assert_true(*anynorm_message());
+        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+            if (after.bytes[t])
+                assert_memory_equal(after.bytes[t], before.bytes[t], (size_t)after.size[t]);
+        }
+        images_free(&after);
+        anynorm_plan_destroy(plan);
+        anynorm_device_close(device);
+    }
+    images_free(&before);
+    images_free(&whole);
+}
+
+static void test_blocks_of_dense_rows(void **state)
+{
+    struct problem problem = problem_of(37, usual);
+    check_blocks(*state, &problem, 50 * 4);
+    problem.offset[AN_X] = problem.offset[AN_RSTD] = 1;
+    problem.offset[AN_Y] = 2;
+    check_blocks(*state, &problem, 50 * 4);
+    problem.in_place = true;
+    check_blocks(*state, &problem, 50 * 4);
+}
+
+static void test_blocks_below_a_parameter(void **state)
+{
+    anynorm_spec spec = usual;
+    spec.x_type = spec.y_type = ANYNORM_F16;
+    struct problem problem = problem_of(37, spec);
+    check_blocks(*state, &problem, 50 * 4);
+}
+
+static void test_blocks_of_strided_rows(void **state)
+{
+    anynorm_spec spec = usual;
+    spec.x_row_stride = 61;
+    spec.y_row_stride = 57;
+    struct problem problem = problem_of(37, spec);
+    check_blocks(*state, &problem, 50 * 4);
+}
+
+static void test_blocks_of_two_levels(void **state)
+{
+    struct problem problem = problem_of(30, two_level);
+    check_blocks(*state, &problem, (3 * 53 + 50) * 4);
+    problem.rows = 4; /* one group, and less: row by row */
+    check_blocks(*state, &problem, 50 * 4);
+    problem.rows = 3;
+    check_blocks(*state, &problem, 50 * 4);
+}
+
+static void test_blocks_of_slices(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t limits[] = {416, 1000, 1500, 3000, 1 << 20};
+    for (size_t i = 0; i < 2 * COUNT(limits); i++) {
+        anynorm_device *device = open_limited(subject, i % 2, limits[i / 2]);
+        for (size_t k = 0; k < COUNT(all_slices); k++) {
+            if (all_slices[k].spec.inner_rows == 0 || limits[i / 2] >= 1500) {
+                check_slices(subject, device, &all_slices[k], 0);
+                check_slices(subject, device, &all_slices[k], 3);
+            }
+        }
+        anynorm_device_close(device);
+        if (reduced())
+            i += 2;
+    }
+}
+
+/* ---- Every device ---- */
+
+static int open_subject(void **state)
+{
+    struct subject *subject = *state;
+    subject->device = open_device(subject->id);
+    assert_ok(anynorm_device_describe(subject->device, &subject->info));
+    return 0;
+}
+
+static int close_subject(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device_close(subject->device);
+    return 0;
+}
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        CMUnitTestFunction function;
+    } functions[] = {
+        {"dense", test_dense},
+        {"every type", test_every_type},
+        {"every subset of tensors", test_every_subset_of_tensors},
+        {"gaps keep their bytes", test_gaps_keep_their_bytes},
+        {"two levels", test_two_levels},
+        {"in place", test_in_place},
+        {"unaligned pointers", test_unaligned_pointers},
+        {"unaligned pointers, any alignment", test_unaligned_pointers_any_alignment},
+        {"slices of one tensor", test_slices_of_one_tensor},
+        {"read-only and guarded memory", test_read_only_and_guarded_memory},
+        {"blocks of dense rows", test_blocks_of_dense_rows},
+        {"blocks below a parameter", test_blocks_below_a_parameter},
+        {"blocks of strided rows", test_blocks_of_strided_rows},
+        {"blocks of two levels", test_blocks_of_two_levels},
+        {"blocks of slices", test_blocks_of_slices},
+    };
+    static struct subject subjects[16];
+    static char names[16 * COUNT(functions)][96];
+    static struct CMUnitTest tests[16 * COUNT(functions)];
+    char ids[16][32];
+    size_t count = 0, devices = device_ids(ids, 16);
+    for (size_t d = 0; d < devices; d++) {
+        memcpy(subjects[d].id, ids[d], sizeof(ids[d]));
+        for (size_t i = 0; i < COUNT(functions); i++, count++) {
+            snprintf(names[count], sizeof(names[count]), "%.31s: %s", ids[d], functions[i].name);
+            tests[count] = (struct CMUnitTest){names[count], functions[i].function, open_subject,
+                                               close_subject, &subjects[d]};
+        }
+    }
+    if (count == 0) {
+        fprintf(stderr, "no device to test\n");
+        return 1;
+    }
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return _cmocka_run_group_tests("run", tests, count, NULL, NULL);
+}

@@ -1,0 +1,526 @@
+/* The spec, without a device: its checks, layouts and text. */
+#include "refused.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spec.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+__extension__ typedef unsigned __int128 wide;
+
+static uint64_t below(struct random *random, uint64_t limit)
+{
+    return random_bits(random) % limit;
+}
+
+/* ---- Checking and resolving ---- */
+
+static void test_spec_check_takes(void **state)
+{
+    (void)state;
+    static const anynorm_spec good[] = {
+        {.columns = 1},
+        {.columns = 2147483647},
+        {.columns = 4, .eps = ANYNORM_EPS_DEFAULT},
+        {.columns = 4, .eps = DBL_MAX},
+        {.columns = 4, .eps = 4.9e-324},
+        {.columns = 4, .eps = -0.0},
+        {.columns = 4, .flags = 31},
+        {.columns = 4,
+         .x_type = ANYNORM_F64,
+         .y_type = ANYNORM_F16,
+         .parameter_type = ANYNORM_BF16},
+        {.columns = 4, .x_row_stride = 4, .y_row_stride = 5},
+        {.columns = 4, .x_row_stride = UINT64_MAX, .y_row_stride = UINT64_MAX},
+        {.columns = 4, .inner_rows = 3},
+        {.columns = 4, .inner_rows = 3, .x_outer_stride = 4},
+        {.columns = 4, .inner_rows = 3, .x_outer_stride = UINT64_MAX, .y_outer_stride = 12},
+        {.columns = 4, .inner_rows = UINT64_MAX / 4},
+        {.columns = 1, .inner_rows = UINT64_MAX},
+    };
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_ok(anynorm_spec_check(&good[i]));
+}
+
+static void test_spec_check_refuses(void **state)
+{
+    (void)state;
+    static const anynorm_spec bad[] = {
+        {.columns = 0},
+        {.columns = 2147483648},
+        {.columns = UINT64_MAX},
+        {.columns = 4, .x_type = (anynorm_dtype)4},
+        {.columns = 4, .x_type = (anynorm_dtype)-1},
+        {.columns = 4, .y_type = (anynorm_dtype)4},
+        {.columns = 4, .y_type = (anynorm_dtype)INT32_MAX},
+        {.columns = 4, .parameter_type = (anynorm_dtype)4},
+        {.columns = 4, .parameter_type = (anynorm_dtype)INT32_MIN},
+        {.columns = 4, .flags = 1u << 5},
+        {.columns = 4, .flags = 1u << 31},
+        {.columns = 4, .flags = UINT32_MAX},
+        {.columns = 4, .eps = -1e-9},
+        {.columns = 4, .eps = -4.9e-324},
+        {.columns = 4, .eps = (double)INFINITY},
+        {.columns = 4, .eps = -(double)INFINITY},
+        {.columns = 4, .eps = (double)NAN},
+        {.columns = 4, .x_row_stride = 3},
+        {.columns = 4, .y_row_stride = 3},
+        {.columns = 4, .y_row_stride = 1},
+        {.columns = 4, .x_outer_stride = 8},
+        {.columns = 4, .y_outer_stride = 8},
+        {.columns = 4, .inner_rows = 2, .x_row_stride = 3},
+        {.columns = 4, .inner_rows = 2, .x_outer_stride = 3},
+        {.columns = 4, .inner_rows = 2, .y_outer_stride = 3},
+        {.columns = 4, .inner_rows = UINT64_MAX / 4 + 1},
+        {.columns = 4, .inner_rows = 2, .x_row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .inner_rows = 2, .y_row_stride = UINT64_C(1) << 63},
+    };
+    anynorm_spec resolved, before;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_refused(anynorm_spec_check(&bad[i]), ANYNORM_INVALID_ARGUMENT);
+        memset(&resolved, 0x5a, sizeof(resolved));
+        before = resolved;
+        assert_refused(an_spec_resolve(&bad[i], &resolved), ANYNORM_INVALID_ARGUMENT);
+        assert_memory_equal(&resolved, &before, sizeof(before));
+    }
+    assert_refused(anynorm_spec_check(NULL), ANYNORM_INVALID_ARGUMENT);
+}
+
+/* The formula of the header, with its defaults, on an unresolved spec. */
+static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t row)
+{
+    uint64_t row_stride = of_y ? spec->y_row_stride : spec->x_row_stride;
+    uint64_t outer_stride = of_y ? spec->y_outer_stride : spec->x_outer_stride;
+    if (row_stride == 0)
+        row_stride = spec->columns;
+    if (spec->inner_rows == 0)
+        return row * row_stride;
+    if (outer_stride == 0)
+        outer_stride = spec->inner_rows * row_stride;
+    return (row / spec->inner_rows) * outer_stride + (row % spec->inner_rows) * row_stride;
+}
+
+static uint64_t some_stride(struct random *random, uint64_t columns)
+{
+    return below(random, 3) == 0 ? 0 : columns + below(random, 3);
+}
+
+static anynorm_spec random_small_spec(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + below(random, 4), .inner_rows = below(random, 5)};
+    spec.x_row_stride = some_stride(random, spec.columns);
+    spec.y_row_stride = some_stride(random, spec.columns);
+    if (spec.inner_rows > 0) {
+        spec.x_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
+        spec.y_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
+    }
+    return spec;
+}
+
+static void test_resolve_keeps_every_row(void **state)
+{
+    (void)state;
+    struct random random = {1};
+    int merged = 0, kept = 0;
+    for (int i = 0; i < 20000; i++) {
+        anynorm_spec spec = random_small_spec(&random), resolved, again;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        struct an_layout x = an_spec_x_layout(&resolved), y = an_spec_y_layout(&resolved);
+        for (uint64_t r = 0; r < 12; r++) {
+            assert_int_equal(an_layout_start(&x, r), start_by_header(&spec, false, r));
+            assert_int_equal(an_layout_start(&y, r), start_by_header(&spec, true, r));
+        }
+        assert_true(resolved.inner_rows == 0 || resolved.inner_rows == spec.inner_rows);
+        merged += spec.inner_rows > 1 && resolved.inner_rows == 0;
+        kept += spec.inner_rows > 1 && resolved.inner_rows > 0;
+        assert_ok(an_spec_resolve(&resolved, &again));
+        assert_memory_equal(&again, &resolved, sizeof(again));
+    }
+    assert_true(merged > 100 && kept > 100);
+}
+
+static void test_two_dense_levels_become_one(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 64, .inner_rows = 12}, resolved;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 64);
+    assert_int_equal(resolved.x_outer_stride, 0);
+    assert_int_equal(resolved.y_outer_stride, 0);
+    spec.x_outer_stride = 3 * 12 * 64;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 12);
+    assert_int_equal(resolved.x_outer_stride, 3 * 12 * 64);
+    assert_int_equal(resolved.y_outer_stride, 12 * 64);
+}
+
+/* ---- Layouts ---- */
+
+static bool shares_elements(const struct an_layout *layout, uint64_t rows, uint64_t *end)
+{
+    unsigned char taken[512] = {0};
+    bool shared = false;
+    *end = 0;
+    for (uint64_t r = 0; r < rows; r++) {
+        for (uint64_t c = 0; c < layout->columns; c++) {
+            uint64_t at = an_layout_start(layout, r) + c;
+            assert_true(at < sizeof(taken));
+            shared = shared || taken[at];
+            taken[at] = 1;
+            *end = at + 1 > *end ? at + 1 : *end;
+        }
+    }
+    return shared;
+}
+
+static void test_layout_extent_and_disjoint(void **state)
+{
+    (void)state;
+    struct random random = {2};
+    int overlapping = 0, apart = 0;
+    for (int i = 0; i < 50000; i++) {
+        struct an_layout layout = {.columns = 1 + below(&random, 3),
+                                   .inner_rows = below(&random, 5)};
+        uint64_t rows = below(&random, 13), extent, end;
+        layout.row_stride = layout.columns + below(&random, 20);
+        if (layout.inner_rows)
+            layout.outer_stride = layout.columns + below(&random, 24);
+        bool shared = shares_elements(&layout, rows, &end);
+        assert_true(an_layout_extent(&layout, rows, &extent));
+        assert_int_equal(extent, end);
+        bool disjoint = an_layout_disjoint(&layout, rows);
+        assert_false(disjoint && shared);
+        /* Nested patterns, which tensors have, must be taken. */
+        uint64_t inner = layout.inner_rows < rows ? layout.inner_rows : rows;
+        if (layout.inner_rows == 0 ||
+            (inner > 0 && (inner - 1) * layout.row_stride + layout.columns <= layout.outer_stride))
+            assert_true(disjoint);
+        overlapping += shared;
+        apart += disjoint;
+    }
+    assert_true(overlapping > 1000 && apart > 1000);
+}
+
+static uint64_t any_magnitude(struct random *random)
+{
+    return random_bits(random) >> below(random, 64);
+}
+
+static void test_layout_extent_overflow(void **state)
+{
+    (void)state;
+    struct random random = {3};
+    int too_far = 0, fine = 0;
+    for (int i = 0; i < 100000; i++) {
+        struct an_layout layout = {1 + below(&random, 1000), 0, 0, 0};
+        layout.row_stride = any_magnitude(&random) | layout.columns;
+        if (below(&random, 2)) {
+            layout.inner_rows = 1 + any_magnitude(&random) / 2;
+            layout.outer_stride = any_magnitude(&random) | layout.columns;
+        }
+        uint64_t rows = 1 + any_magnitude(&random) / 2, extent;
+        wide last = rows - 1, end;
+        if (layout.inner_rows == 0) {
+            end = last * layout.row_stride + layout.columns;
+        } else {
+            wide outer = last / layout.inner_rows, inner = last % layout.inner_rows;
+            end = outer * layout.outer_stride + inner * layout.row_stride + layout.columns;
+            wide full = (outer - 1) * layout.outer_stride +
+                        (wide)(layout.inner_rows - 1) * layout.row_stride + layout.columns;
+            if (outer > 0 && full > end)
+                end = full;
+        }
+        bool fits = an_layout_extent(&layout, rows, &extent);
+        assert_int_equal(fits, end <= UINT64_MAX);
+        if (fits)
+            assert_int_equal(extent, (uint64_t)end);
+        too_far += !fits;
+        fine += fits;
+        (void)an_layout_disjoint(&layout, rows);
+    }
+    assert_true(too_far > 1000 && fine > 1000);
+}
+
+/* ---- Text ---- */
+
+static void assert_same_spec(const anynorm_spec *a, const anynorm_spec *b)
+{
+    assert_int_equal(a->columns, b->columns);
+    assert_int_equal(a->x_type, b->x_type);
+    assert_int_equal(a->y_type, b->y_type);
+    assert_int_equal(a->parameter_type, b->parameter_type);
+    assert_int_equal(a->flags, b->flags);
+    assert_memory_equal(&a->eps, &b->eps, sizeof(a->eps));
+    assert_int_equal(a->inner_rows, b->inner_rows);
+    assert_int_equal(a->x_row_stride, b->x_row_stride);
+    assert_int_equal(a->x_outer_stride, b->x_outer_stride);
+    assert_int_equal(a->y_row_stride, b->y_row_stride);
+    assert_int_equal(a->y_outer_stride, b->y_outer_stride);
+}
+
+static void test_text_examples(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *shown; /* NULL: as text */
+        uint64_t rows;
+        anynorm_spec spec;
+    } examples[] = {
+        {"layer-norm 512x768 f16 weight bias eps=1e-06",
+         NULL,
+         512,
+         {.columns = 768, .x_type = ANYNORM_F16, .y_type = ANYNORM_F16, .flags = 3, .eps = 1e-6}},
+        {"layer-norm 0x1", "layer-norm 0x1 f32 eps=1e-05", 0, {.columns = 1, .eps = 1e-5}},
+        {"  layer-norm   2x3  ", "layer-norm 2x3 f32 eps=1e-05", 2, {.columns = 3, .eps = 1e-5}},
+        {"layer-norm 2x3 eps=0.5 any-alignment y=f64 bf16 rstd parameters=bf16 mean",
+         "layer-norm 2x3 bf16 y=f64 parameters=bf16 mean rstd any-alignment eps=0.5",
+         2,
+         {.columns = 3,
+          .x_type = ANYNORM_BF16,
+          .y_type = ANYNORM_F64,
+          .parameter_type = ANYNORM_BF16,
+          .flags = 28,
+          .eps = 0.5}},
+        {"layer-norm 24x64 f32 eps=0 inner=12 x-stride=64 x-outer=2304 y-stride=65 y-outer=780",
+         NULL,
+         24,
+         {64, ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 0, 0, 12, 64, 2304, 65, 780}},
+        {"layer-norm 18446744073709551615x2147483647 f64 eps=0.1 x-stride=18446744073709551615",
+         NULL,
+         UINT64_MAX,
+         {.columns = 2147483647,
+          .x_type = ANYNORM_F64,
+          .y_type = ANYNORM_F64,
+          .eps = 0.1,
+          .x_row_stride = UINT64_MAX}},
+    };
+    for (size_t i = 0; i < COUNT(examples); i++) {
+        anynorm_spec spec;
+        uint64_t rows;
+        char text[512];
+        const char *shown = examples[i].shown ? examples[i].shown : examples[i].text;
+        assert_ok(anynorm_spec_parse(examples[i].text, &spec, &rows));
+        assert_same_spec(&spec, &examples[i].spec);
+        assert_int_equal(rows, examples[i].rows);
+        assert_int_equal(anynorm_spec_format(&spec, rows, text, sizeof(text)), strlen(shown));
+        assert_string_equal(text, shown);
+    }
+}
+
+static anynorm_spec random_spec(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + any_magnitude(random) % 2147483647,
+                         .x_type = (anynorm_dtype)below(random, 4),
+                         .y_type = (anynorm_dtype)below(random, 4),
+                         .parameter_type = (anynorm_dtype)below(random, 4),
+                         .flags = (uint32_t)below(random, 32),
+                         .eps = ldexp(random_uniform(random), (int)below(random, 2000) - 1000)};
+    if (below(random, 2))
+        spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (below(random, 2))
+        spec.y_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (below(random, 2)) {
+        spec.inner_rows = 1 + below(random, 1000);
+        if (below(random, 2))
+            spec.x_outer_stride = spec.columns + any_magnitude(random) / 2;
+        if (below(random, 2))
+            spec.y_outer_stride = spec.columns + any_magnitude(random) / 2;
+    }
+    return spec;
+}
+
+static void test_text_round_trip(void **state)
+{
+    (void)state;
+    struct random random = {4};
+    int taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        anynorm_spec spec = random_spec(&random), back;
+        uint64_t rows = any_magnitude(&random), back_rows;
+        char text[512], cut[512];
+        if (anynorm_spec_check(&spec) != ANYNORM_OK)
+            continue; /* inner rows times stride overflow */
+        size_t length = anynorm_spec_format(&spec, rows, text, sizeof(text));
+        assert_int_equal(length, strlen(text));
+        assert_ok(anynorm_spec_parse(text, &back, &back_rows));
+        assert_same_spec(&back, &spec);
+        assert_int_equal(back_rows, rows);
+        taken++;
+
+        size_t capacity = below(&random, length + 2);
+        memset(cut, '#', sizeof(cut));
+        assert_int_equal(anynorm_spec_format(&spec, rows, cut, capacity), length);
+        assert_int_equal(cut[capacity], '#');
+        if (capacity > 0) {
+            size_t kept = length < capacity ? length : capacity - 1;
+            assert_int_equal(strlen(cut), kept);
+            assert_memory_equal(cut, text, kept);
+        }
+    }
+    assert_true(taken > 10000);
+    anynorm_spec spec = {.columns = 1};
+    assert_int_equal(anynorm_spec_format(&spec, 1, NULL, 0), strlen("layer-norm 1x1 f32 eps=0"));
+    char untouched = '#';
+    assert_int_equal(anynorm_spec_format(NULL, 1, &untouched, 0), 0);
+    assert_int_equal(untouched, '#');
+}
+
+static void assert_text_refused(const char *text)
+{
+    anynorm_spec spec, before;
+    uint64_t rows = 77;
+    memset(&spec, 0x5a, sizeof(spec));
+    before = spec;
+    make_message_stale();
+    anynorm_status status = anynorm_spec_parse(text, &spec, &rows);
+    if (status != ANYNORM_INVALID_ARGUMENT)
+        fprintf(stderr, "\"%s\" is not refused\n", text);
+    check_refused(status, ANYNORM_INVALID_ARGUMENT, __FILE__, __LINE__);
+    assert_memory_equal(&spec, &before, sizeof(spec));
+    assert_int_equal(rows, 77);
+}
+
+static void test_text_bad_words(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        " ",
+        "layer-norm",
+        "layer-norm ",
+        "layer_norm 2x3",
+        "layernorm 2x3",
+        "2x3",
+        "Layer-norm 2x3",
+        "layer-norms 2x3",
+        "layer-norm f32 2x3",
+        "layer-norm 2 x 3",
+        "layer-norm 2X3",
+        "layer-norm 2x",
+        "layer-norm x3",
+        "layer-norm x",
+        "layer-norm 2x3x4",
+        "layer-norm -2x3",
+        "layer-norm 2x-3",
+        "layer-norm +2x3",
+        "layer-norm 2.0x3",
+        "layer-norm 0x0",
+        "layer-norm 2x0",
+        "layer-norm 2x2147483648",
+        "layer-norm 18446744073709551616x3",
+        "layer-norm 99999999999999999999x3",
+        "layer-norm 2x3,f32",
+        "layer-norm\t2x3",
+        "layer-norm 2x3\tf32",
+        "layer-norm 2x3\n",
+        "layer-norm\n2x3",
+        "layer-norm 2x3 f32\nf32",
+    };
+    static const char *const words[] = {
+        "F32",
+        "f8",
+        "float",
+        "f321",
+        "f3",
+        "y=",
+        "y=f8",
+        "y",
+        "y= f32",
+        "x=f32",
+        "parameters=",
+        "parameters=f128",
+        "parameters",
+        "Weight",
+        "weights",
+        "weight=1",
+        "bias=",
+        "means",
+        "rstd=",
+        "any_alignment",
+        "any-alignment=1",
+        "eps",
+        "eps=",
+        "eps=x",
+        "eps=1e",
+        "eps=1e-5x",
+        "eps=nan",
+        "eps=inf",
+        "eps=-1",
+        "eps=1e400",
+        "eps=1,5",
+        "inner",
+        "inner=",
+        "inner=-1",
+        "inner=x",
+        "inner=1.5",
+        "inner=0x10",
+        "inner=18446744073709551616",
+        "x-stride=",
+        "x-stride=2",
+        "y-stride=2",
+        "x-outer=9",
+        "y-outer=9",
+        "inner=2 x-outer=2",
+        "inner=2 y-outer=2",
+        "x-stride=9 x-stride=9",
+        "f32 f32",
+        "f32 f16",
+        "y=f32 y=f16",
+        "parameters=f32 parameters=f32",
+        "weight bias weight",
+        "bias bias",
+        "mean mean",
+        "rstd mean rstd",
+        "any-alignment any-alignment",
+        "eps=1 eps=1",
+        "inner=2 inner=2",
+        "y-stride=9 y-stride=9",
+        "inner=2 x-outer=9 x-outer=9",
+        "inner=2 y-outer=9 y-outer=9",
+        "inner=9223372036854775808 x-stride=4",
+        "\xff",
+        "=",
+        "x",
+        "a-word-that-goes-on-and-on-and-on-for-more-than-the-sixty-characters-shown-of-it",
+        "eps=0.00000000000000000000000000000000000000000000000000000000000000000000000001",
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        assert_text_refused(texts[i]);
+    for (size_t i = 0; i < COUNT(words); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "layer-norm 2x3 %s", words[i]);
+        assert_text_refused(text);
+    }
+    anynorm_spec spec = {.columns = 9};
+    uint64_t rows = 77;
+    assert_refused(anynorm_spec_parse(NULL, &spec, &rows), ANYNORM_INVALID_ARGUMENT);
+    assert_refused(anynorm_spec_parse("layer-norm 2x3", NULL, &rows), ANYNORM_INVALID_ARGUMENT);
+    assert_refused(anynorm_spec_parse("layer-norm 2x3", &spec, NULL), ANYNORM_INVALID_ARGUMENT);
+    assert_int_equal(rows, 77);
+    assert_int_equal(spec.columns, 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spec_check_takes),
+        cmocka_unit_test(test_spec_check_refuses),
+        cmocka_unit_test(test_resolve_keeps_every_row),
+        cmocka_unit_test(test_two_dense_levels_become_one),
+        cmocka_unit_test(test_layout_extent_and_disjoint),
+        cmocka_unit_test(test_layout_extent_overflow),
+        cmocka_unit_test(test_text_examples),
+        cmocka_unit_test(test_text_round_trip),
+        cmocka_unit_test(test_text_bad_words),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
+}

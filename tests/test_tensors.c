@@ -1,0 +1,431 @@
+/* The check of an enqueue's tensors, without a device: presence, owner, size, alignment, overlap.
+ */
+#include "refused.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "spec.h"
+#include "tensors.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+
+static const int owner, other_owner;
+
+#define assert_refused_tensors(call) assert_refused((call), ANYNORM_INVALID_ARGUMENT)
+
+static uint64_t below(struct random *random, uint64_t limit)
+{
+    return random_bits(random) % limit;
+}
+
+static anynorm_spec resolved(anynorm_spec spec)
+{
+    anynorm_spec result;
+    assert_ok(an_spec_resolve(&spec, &result));
+    return result;
+}
+
+#define ROWS 5
+
+static const anynorm_spec usual = {.columns = 6,
+                                   .x_type = ANYNORM_F32,
+                                   .y_type = ANYNORM_F16,
+                                   .parameter_type = ANYNORM_F64,
+                                   .flags = ALL_FLAGS,
+                                   .x_row_stride = 7};
+
+/* Every tensor of the spec in a memory of its own, at offset 64 and exactly as long as needed. */
+static anynorm_tensors apart(const anynorm_spec *spec, uint32_t kind)
+{
+    static char roots[AN_TENSOR_COUNT];
+    anynorm_tensors tensors = {0};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        uint64_t extent;
+        if (!an_tensor_expect(spec, (enum an_tensor)t).present)
+            continue;
+        assert_true(an_tensor_extent(spec, (enum an_tensor)t, ROWS, &extent));
+        bool is_pointer = kind == AN_BUFFER_HOST || kind == AN_BUFFER_CL_SVM;
+        *an_tensor_slot(&tensors, (enum an_tensor)t) =
+            (anynorm_buffer){.offset = 64,
+                             .bytes = 64 + extent,
+                             .root = is_pointer ? NULL : &roots[t],
+                             .root_offset = is_pointer ? 4096 * (uint64_t)(t + 1) : 0,
+                             .owner = &owner,
+                             .kind = kind};
+    }
+    return tensors;
+}
+
+static anynorm_status check(const anynorm_spec *spec, const anynorm_tensors *tensors)
+{
+    anynorm_spec complete = resolved(*spec);
+    return an_tensors_check(&complete, tensors, ROWS, &owner);
+}
+
+static const uint32_t kinds[] = {AN_BUFFER_HOST, AN_BUFFER_CL_MEM, AN_BUFFER_CL_OWNED,
+                                 AN_BUFFER_CL_SVM};
+
+static void test_presence(void **state)
+{
+    (void)state;
+    anynorm_spec complete = resolved(usual);
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        anynorm_tensors all = apart(&complete, kinds[k]);
+        for (uint32_t flags = 0; flags <= ALL_FLAGS; flags++) {
+            anynorm_spec spec = usual;
+            spec.flags = flags;
+            for (uint32_t given = 0; given < 64; given++) {
+                anynorm_tensors tensors = {0};
+                for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+                    if (given & (1u << t))
+                        *an_tensor_slot(&tensors, (enum an_tensor)t) =
+                            *an_tensor_buffer(&all, (enum an_tensor)t);
+                }
+                /* The flags and the tensors are in the same order, after x and y. */
+                if (given == (flags << 2 | 3))
+                    assert_ok(check(&spec, &tensors));
+                else
+                    assert_refused_tensors(check(&spec, &tensors));
+            }
+        }
+    }
+}
+
+static void test_size_and_owner(void **state)
+{
+    (void)state;
+    anynorm_spec complete = resolved(usual);
+    for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+        anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
+        anynorm_buffer *buffer = an_tensor_slot(&tensors, (enum an_tensor)(k / COUNT(kinds)));
+        const anynorm_buffer good = *buffer;
+        assert_ok(check(&usual, &tensors));
+        buffer->bytes = good.bytes - 1;
+        assert_refused_tensors(check(&usual, &tensors));
+        buffer->bytes = 0;
+        assert_refused_tensors(check(&usual, &tensors));
+        *buffer = good;
+        buffer->offset += 8;
+        assert_refused_tensors(check(&usual, &tensors));
+        buffer->bytes += 8;
+        assert_ok(check(&usual, &tensors));
+        static const uint64_t far[] = {UINT64_MAX, UINT64_MAX - 7, UINT64_MAX - 63,
+                                       UINT64_C(1) << 63};
+        for (size_t i = 0; i < COUNT(far); i++) {
+            *buffer = good;
+            buffer->offset = far[i];
+            assert_refused_tensors(check(&usual, &tensors));
+            *buffer = good;
+            buffer->bytes = UINT64_MAX;
+            buffer->root_offset = far[i] & ~UINT64_C(7);
+            if (far[i] != UINT64_C(1) << 63)
+                assert_refused_tensors(check(&usual, &tensors));
+        }
+        *buffer = good;
+        buffer->owner = &other_owner;
+        assert_refused_tensors(check(&usual, &tensors));
+        buffer->owner = NULL;
+        assert_refused_tensors(check(&usual, &tensors));
+    }
+}
+
+static void test_alignment(void **state)
+{
+    (void)state;
+    for (int type = 0; type < 4; type++) {
+        anynorm_spec spec = {.columns = 6,
+                             .x_type = (anynorm_dtype)type,
+                             .y_type = (anynorm_dtype)type,
+                             .parameter_type = (anynorm_dtype)type,
+                             .flags = ALL_FLAGS};
+        anynorm_spec complete = resolved(spec);
+        for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+            enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
+            uint64_t size = anynorm_dtype_size(an_tensor_expect(&complete, tensor).type);
+            for (uint64_t shift = 1; shift <= 8; shift++) {
+                anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
+                anynorm_buffer *buffer = an_tensor_slot(&tensors, tensor);
+                buffer->offset += shift;
+                buffer->bytes += shift;
+                if (shift % size == 0)
+                    assert_ok(check(&spec, &tensors));
+                else
+                    assert_refused_tensors(check(&spec, &tensors));
+                spec.flags |= ANYNORM_ANY_ALIGNMENT;
+                assert_ok(check(&spec, &tensors));
+                spec.flags = ALL_FLAGS;
+                /* Memory that begins at an odd address counts too, where addresses are known. */
+                *buffer = *an_tensor_buffer(&tensors, tensor);
+                buffer->offset -= shift;
+                buffer->root_offset += shift;
+                if (shift % size == 0 || !an_buffer_is_pointer(buffer))
+                    assert_ok(check(&spec, &tensors));
+                else
+                    assert_refused_tensors(check(&spec, &tensors));
+            }
+        }
+    }
+}
+
+static void test_rows_that_overflow(void **state)
+{
+    (void)state;
+    anynorm_spec spec = resolved(usual);
+    static const uint64_t rows[] = {UINT64_MAX, UINT64_MAX / 4, UINT64_C(1) << 62,
+                                    UINT64_C(1) << 40};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        anynorm_tensors tensors = apart(&spec, AN_BUFFER_CL_MEM);
+        assert_refused_tensors(an_tensors_check(&spec, &tensors, rows[i], &owner));
+    }
+    anynorm_spec two = resolved((anynorm_spec){
+        .columns = 4, .inner_rows = 3, .x_row_stride = 4, .y_row_stride = 4, .y_outer_stride = 8});
+    anynorm_tensors tensors = apart(&two, AN_BUFFER_CL_MEM);
+    assert_refused_tensors(an_tensors_check(&two, &tensors, ROWS, &owner)); /* rows of y overlap */
+    assert_ok(an_tensors_check(&two, &tensors, 2, &owner));
+}
+
+/* Slides each output over each other tensor, byte by byte. */
+static void test_overlap_of_each_pair(void **state)
+{
+    (void)state;
+    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD};
+    anynorm_spec spec = usual;
+    spec.flags |= ANYNORM_ANY_ALIGNMENT;
+    anynorm_spec complete = resolved(spec);
+    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * AN_TENSOR_COUNT; k++) {
+        enum an_tensor output = outputs[k / COUNT(kinds) % COUNT(outputs)];
+        enum an_tensor other = (enum an_tensor)(k / COUNT(kinds) / COUNT(outputs));
+        if (output == other)
+            continue;
+        anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
+        anynorm_buffer *a = an_tensor_slot(&tensors, output);
+        anynorm_buffer *b = an_tensor_slot(&tensors, other);
+        uint64_t length = a->bytes - 64, other_length = b->bytes - 64;
+        a->root = b->root;
+        a->root_offset = b->root_offset;
+        a->bytes = b->bytes = 8192;
+        b->offset = 1024;
+        for (uint64_t at = 1024 - length; at <= 1024 + other_length; at++) {
+            a->offset = at;
+            if (at == 1024 - length || at == 1024 + other_length)
+                assert_ok(check(&spec, &tensors));
+            else
+                assert_refused_tensors(check(&spec, &tensors));
+        }
+    }
+}
+
+static void test_inputs_may_overlap(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 6, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS}, complete;
+    complete = resolved(spec);
+    anynorm_tensors tensors = apart(&complete, AN_BUFFER_CL_MEM);
+    tensors.weight = tensors.bias = tensors.x;
+    assert_ok(check(&spec, &tensors));
+}
+
+static void test_y_may_be_x(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        bool good;
+    } cases[] = {
+        {{.columns = 6}, true},
+        {{.columns = 6, .x_type = ANYNORM_F64, .y_type = ANYNORM_F64}, true},
+        {{.columns = 6, .x_row_stride = 9, .y_row_stride = 9}, true},
+        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20, .y_outer_stride = 20}, true},
+        {{.columns = 6, .x_type = ANYNORM_F16, .y_type = ANYNORM_BF16}, false},
+        {{.columns = 6, .x_type = ANYNORM_F32, .y_type = ANYNORM_F16}, false},
+        {{.columns = 6, .x_row_stride = 9}, false},
+        {{.columns = 6, .y_row_stride = 9}, false},
+        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20}, false},
+        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 6, .y_outer_stride = 6}, false},
+    };
+    for (size_t k = 0; k < COUNT(kinds) * COUNT(cases); k++) {
+        const anynorm_spec *spec = &cases[k / COUNT(kinds)].spec;
+        anynorm_spec complete = resolved(*spec);
+        anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
+        tensors.x.bytes = 4096;
+        tensors.y = tensors.x;
+        if (cases[k / COUNT(kinds)].good)
+            assert_ok(check(spec, &tensors));
+        else
+            assert_refused_tensors(check(spec, &tensors));
+    }
+}
+
+/* ---- Random layouts in one memory, against the elements one by one ---- */
+
+#define ARENA 4096
+
+/* Marks the bytes of a tensor's elements; returns whether one of them was marked before. */
+static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_buffer *buffer,
+                 uint64_t rows, unsigned char *marks, unsigned char bit)
+{
+    struct an_layout layout = tensor == AN_X ? an_spec_x_layout(spec) : an_spec_y_layout(spec);
+    uint64_t size = anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
+    bool in_rows = tensor == AN_X || tensor == AN_Y;
+    bool again = false;
+    for (uint64_t r = 0; r < rows; r++) {
+        uint64_t begin = buffer->offset + (in_rows ? an_layout_start(&layout, r) : r) * size;
+        for (uint64_t i = 0; i < (in_rows ? spec->columns : 1) * size; i++) {
+            assert_true(begin + i < ARENA);
+            again = again || (marks[begin + i] & bit);
+            marks[begin + i] |= bit;
+        }
+    }
+    return again;
+}
+
+static anynorm_spec random_layouts(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + below(random, 3),
+                         .x_type = (anynorm_dtype)below(random, 4),
+                         .y_type = (anynorm_dtype)below(random, 4),
+                         .flags = ANYNORM_ANY_ALIGNMENT | ANYNORM_MEAN_OUTPUT,
+                         .inner_rows = below(random, 4)};
+    bool alike = below(random, 2); /* as slices of one tensor are */
+    if (alike)
+        spec.y_type = spec.x_type;
+    spec.x_row_stride = spec.columns * (1 + below(random, 3)) + below(random, 2);
+    spec.y_row_stride = alike ? spec.x_row_stride : spec.columns + below(random, 8);
+    if (spec.inner_rows) {
+        spec.x_outer_stride = spec.x_row_stride * (1 + below(random, 5)) + below(random, 2);
+        spec.y_outer_stride = spec.columns + below(random, 24);
+        if (alike)
+            spec.y_outer_stride =
+                below(random, 3) ? spec.x_outer_stride : spec.x_row_stride * (1 + below(random, 5));
+    }
+    return spec;
+}
+
+static void test_random_overlaps(void **state)
+{
+    (void)state;
+    struct random random = {31};
+    int interleaved = 0, in_place = 0, overlapping = 0, too_careful = 0;
+    for (int i = 0; i < (reduced() ? 50000 : 500000); i++) {
+        anynorm_spec spec = resolved(random_layouts(&random));
+        uint64_t rows = 1 + below(&random, 7), x_extent, y_extent;
+        anynorm_buffer arena = {
+            .bytes = ARENA, .root = &arena, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+        anynorm_tensors tensors = {.x = arena, .y = arena, .mean = arena};
+        tensors.x.offset = 256 + below(&random, 64);
+        tensors.y.offset = below(&random, 4) ? 256 + below(&random, 64) : tensors.x.offset;
+        tensors.mean.offset = below(&random, 3) ? 4000 : 240 + below(&random, 256);
+        unsigned char marks[ARENA] = {0};
+        (void)mark(&spec, AN_X, &tensors.x, rows, marks, 1);
+        bool wrong = mark(&spec, AN_Y, &tensors.y, rows, marks, 2), shared = false;
+        (void)mark(&spec, AN_MEAN, &tensors.mean, rows, marks, 4);
+        for (uint64_t at = 0; at < ARENA; at++) {
+            shared = shared || (marks[at] & 3) == 3;
+            wrong = wrong || (marks[at] & 4 && marks[at] != 4);
+        }
+        bool same = tensors.x.offset == tensors.y.offset && spec.x_type == spec.y_type;
+        struct an_layout x = an_spec_x_layout(&spec), y = an_spec_y_layout(&spec);
+        for (uint64_t r = 0; r < rows && same; r++)
+            same = an_layout_start(&x, r) == an_layout_start(&y, r);
+        wrong = wrong || (shared && !same);
+
+        assert_true(an_tensor_extent(&spec, AN_X, rows, &x_extent));
+        assert_true(an_tensor_extent(&spec, AN_Y, rows, &y_extent));
+        bool meet = tensors.x.offset < tensors.y.offset + y_extent &&
+                    tensors.y.offset < tensors.x.offset + x_extent;
+        anynorm_status status = an_tensors_check(&spec, &tensors, rows, &owner);
+        if (wrong && status == ANYNORM_OK) {
+            char text[256];
+            anynorm_spec_format(&spec, rows, text, sizeof(text));
+            fail_msg("taken: %s, x at %" PRIu64 ", y at %" PRIu64, text, tensors.x.offset,
+                     tensors.y.offset);
+        }
+        overlapping += wrong;
+        interleaved += status == ANYNORM_OK && meet && !shared;
+        in_place += status == ANYNORM_OK && shared;
+        too_careful += !wrong && status != ANYNORM_OK;
+    }
+    fprintf(stderr,
+            "# random overlaps: %d refused as they must be, %d interleaved and %d in place "
+            "taken, %d refused without need\n",
+            overlapping, interleaved, in_place, too_careful);
+    assert_true(overlapping > 1000 && interleaved > 1000 && in_place > 1000);
+}
+
+/* The slices that programs make: all taken. */
+static void test_slices_of_one_tensor(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        uint64_t rows;
+        uint64_t x_element;
+        uint64_t y_element;
+    } slices[] = {
+        {{.columns = 8, .x_row_stride = 16, .y_row_stride = 16}, 10, 0, 8},
+        {{.columns = 8, .x_row_stride = 16, .y_row_stride = 16}, 10, 8, 0},
+        {{.columns = 8, .x_row_stride = 24, .y_row_stride = 24}, 10, 16, 8},
+        {{.columns = 4,
+          .inner_rows = 3,
+          .x_row_stride = 4,
+          .y_row_stride = 4,
+          .x_outer_stride = 36,
+          .y_outer_stride = 36},
+         9,
+         0,
+         12}, /* q to k of [t][3][heads][4] */
+        {{.columns = 4,
+          .inner_rows = 3,
+          .x_row_stride = 4,
+          .y_row_stride = 4,
+          .x_outer_stride = 36,
+          .y_outer_stride = 36},
+         9,
+         12,
+         0},
+        {{.columns = 4,
+          .inner_rows = 3,
+          .x_row_stride = 8,
+          .y_row_stride = 8,
+          .x_outer_stride = 40,
+          .y_outer_stride = 24},
+         9,
+         0,
+         4},
+    };
+    for (size_t i = 0; i < COUNT(slices); i++) {
+        anynorm_spec spec = resolved(slices[i].spec);
+        anynorm_buffer wide = {
+            .bytes = ARENA, .root = &wide, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+        anynorm_tensors tensors = {.x = wide, .y = wide};
+        tensors.x.offset = slices[i].x_element * 4;
+        tensors.y.offset = slices[i].y_element * 4;
+        assert_ok(an_tensors_check(&spec, &tensors, slices[i].rows, &owner));
+        if (tensors.y.offset > tensors.x.offset)
+            tensors.y.offset -= 4;
+        else
+            tensors.y.offset += 4;
+        assert_refused_tensors(an_tensors_check(&spec, &tensors, slices[i].rows, &owner));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_size_and_owner),
+        cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_rows_that_overflow),
+        cmocka_unit_test(test_overlap_of_each_pair),
+        cmocka_unit_test(test_inputs_may_overlap),
+        cmocka_unit_test(test_y_may_be_x),
+        cmocka_unit_test(test_random_overlaps),
+        cmocka_unit_test(test_slices_of_one_tensor),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);
+}
