@@ -1,10 +1,11 @@
 /* How near LayerNorm comes to a copy: GB/s of x + y, as a share of a copy kernel of the same bytes.
  *
- *     copy_share [ROWSxCOLUMNS [f32|f16|bf16 [REPETITIONS]]]      ($ANYNORM_DEVICE names the device)
+ *     copy_share [ROWSxCOLUMNS [f32|f16|bf16 [REPETITIONS]]]      ($ANYNORM_DEVICE names the
+ * device)
  *
  * Two copies are timed, one with plain stores and one with stores that go past the caches, and the
- * share is given of both. Copies and norm take turns, so that a noisy neighbour meets all three; the
- * figures are medians of wall time from enqueue to the end of the wait. */
+ * share is given of both. Copies and norm take turns, so that a noisy neighbour meets all three;
+ * the figures are medians of wall time from enqueue to the end of the wait. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +89,8 @@ static cl_kernel build_copy(struct bench *b, int stream)
     char options[64];
     cl_int code;
     snprintf(options, sizeof(options), "-DVECTOR=%d -DSTREAM=%d", is_cpu(b) ? 16 : 4, stream);
-    cl_program program = clCreateProgramWithSource(b->context, 1, (const char **)&copy_source, NULL,
-                                                   &code);
+    cl_program program =
+        clCreateProgramWithSource(b->context, 1, (const char **)&copy_source, NULL, &code);
     if (!program || clBuildProgram(program, 1, &b->id, options, NULL, NULL) != CL_SUCCESS)
         return NULL;
     cl_kernel kernel = clCreateKernel(program, "copy", &code);
@@ -209,8 +210,8 @@ int main(int argc, char **argv)
         }
     }
 
-    double moved = 2 * (double)b.rows * (double)spec.columns *
-                   (double)anynorm_dtype_size(spec.x_type);
+    double moved =
+        2 * (double)b.rows * (double)spec.columns * (double)anynorm_dtype_size(spec.x_type);
     double norm = median(times[NORM], repetitions);
     anynorm_plan_info plan;
     anynorm_plan_describe(b.plan, &plan);

@@ -1,8 +1,8 @@
 /* THE internal interface: what a backend gives to the rest of the library.
  *
- * A backend is one table of functions. Everything above it (device.c, plan.c, run.c) is written once
- * for all of them; a backend never validates what the caller passed: arguments arrive checked, the
- * spec resolved, rows 1 or more. Functions return a status with its message set (an_fail).
+ * A backend is one table of functions. Everything above it (device.c, plan.c, run.c) is written
+ * once for all of them; a backend never validates what the caller passed: arguments arrive checked,
+ * the spec resolved, rows 1 or more. Functions return a status with its message set (an_fail).
  */
 #ifndef AN_BACKEND_H
 #define AN_BACKEND_H
@@ -14,7 +14,8 @@
 
 struct an_backend;
 
-/* The head of every backend's device; the backend allocates a larger structure that begins with it. */
+/* The head of every backend's device; the backend allocates a larger structure that begins with it.
+ */
 struct anynorm_device {
     const struct an_backend *backend;
     anynorm_device_info info;
@@ -53,9 +54,9 @@ struct an_backend {
                                 anynorm_buffer *buffer);
     anynorm_status (*unwrap_host)(anynorm_device *device, anynorm_buffer *buffer, bool written);
 
-    /* Compiles. Where the compiled kernel takes fewer work-items per group than `choice` asks, fails
-     * with UNSUPPORTED and that number in *group_limit (else 0). The backend fills its own fields
-     * and `options`; plan.c the rest of the head. */
+    /* Compiles. Where the compiled kernel takes fewer work-items per group than `choice` asks,
+     * fails with UNSUPPORTED and that number in *group_limit (else 0). The backend fills its own
+     * fields and `options`; plan.c the rest of the head. */
     anynorm_status (*plan_create)(anynorm_device *device, const anynorm_spec *spec,
                                   const struct an_choice *choice, anynorm_plan **plan,
                                   uint32_t *group_limit);

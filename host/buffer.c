@@ -40,7 +40,8 @@ static anynorm_status check_range(const anynorm_device *device, const anynorm_bu
         return an_fail(ANYNORM_INVALID_ARGUMENT, "the buffer is of another device");
     if (buffer->offset > buffer->bytes || bytes > buffer->bytes - buffer->offset)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "%" PRIu64 " bytes at offset %" PRIu64 " pass the end of a buffer of %" PRIu64,
+                       "%" PRIu64 " bytes at offset %" PRIu64
+                       " pass the end of a buffer of %" PRIu64,
                        bytes, buffer->offset, buffer->bytes);
     return ANYNORM_OK;
 }

@@ -70,10 +70,11 @@ anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
         size_t length = strcspn(word, ",");
         if (length > 0 && !apply_feature(&masked, word, length) &&
             !apply_limit(&masked, word, length))
-            return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
-                           "no-unified, max-wg=N, max-local=N, max-groups=N, max-alloc=N (N from 1)",
-                           length > 60 ? 60 : (int)length, word);
+            return an_fail(
+                ANYNORM_INVALID_ARGUMENT,
+                "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
+                "no-unified, max-wg=N, max-local=N, max-groups=N, max-alloc=N (N from 1)",
+                length > 60 ? 60 : (int)length, word);
         word += length;
         word += *word == ',';
     }

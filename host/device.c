@@ -94,8 +94,8 @@ static anynorm_status no_such_device(const char *name)
     list[0] = 0;
     for (size_t i = 0; i < anynorm_device_count() && length < sizeof(list); i++) {
         if (anynorm_device_list(i, &info) == ANYNORM_OK) {
-            int written = snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
-                                   info.id);
+            int written =
+                snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", info.id);
             length += written > 0 ? (size_t)written : 0;
         }
     }

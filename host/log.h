@@ -5,7 +5,6 @@
 #include <anynorm/anynorm.h>
 
 /* One line of at most 1 KiB. Costs one atomic load where the level is off. */
-void an_log(anynorm_log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void an_log(anynorm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -95,9 +95,8 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
         status = try_schedule(device, &resolved, schedule, group_size, &made);
     } else {
         status = ANYNORM_UNSUPPORTED;
-        for (size_t i = 0; status == ANYNORM_UNSUPPORTED &&
-                           an_select_order(&device->info, i, &schedule);
-             i++)
+        for (size_t i = 0;
+             status == ANYNORM_UNSUPPORTED && an_select_order(&device->info, i, &schedule); i++)
             status = try_schedule(device, &resolved, schedule, group_size, &made);
     }
     if (status != ANYNORM_OK)
@@ -169,8 +168,8 @@ anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensor
                        ANYNORM_MAX_WAIT);
     for (uint32_t i = 0; i < wait_count; i++) {
         if (!wait_list[i].valid || wait_list[i].device != plan->device)
-            return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "wait_list[%u] is empty or of another device", i);
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "wait_list[%u] is empty or of another device",
+                           i);
     }
     if (rows > 0) {
         anynorm_status status = an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);

@@ -11,7 +11,8 @@
 /* Elements of a row one work-item may hold in registers: more spilled on the AMD compiler. */
 #define HELD_BYTES 128
 
-/* Work-items a group needs to hide memory latency, no more: a larger one waits longer at barriers. */
+/* Work-items a group needs to hide memory latency, no more: a larger one waits longer at barriers.
+ */
 #define USUAL_GROUP 256
 
 /* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
@@ -124,8 +125,9 @@ static bool fit_row_per_group(const struct problem *p, struct an_choice *choice)
     choice->vector = 4;
     choice->group_size = (uint32_t)group;
     choice->vectors_per_item = (uint32_t)vectors;
-    snprintf(p->reason, p->capacity, "%" PRIu64 " work-items hold the row at %" PRIu64
-             " elements each", group, 4 * vectors);
+    snprintf(p->reason, p->capacity,
+             "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", group,
+             4 * vectors);
     return true;
 }
 
@@ -210,8 +212,9 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
         return false;
     }
     if (group_size > info->max_work_group_size) {
-        snprintf(reason, capacity, "a group of %" PRIu32 " work-items is above the device's %" PRIu64,
-                 group_size, info->max_work_group_size);
+        snprintf(reason, capacity,
+                 "a group of %" PRIu32 " work-items is above the device's %" PRIu64, group_size,
+                 info->max_work_group_size);
         return false;
     }
     return schedules[schedule].fit(&problem, choice);

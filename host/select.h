@@ -17,7 +17,7 @@ struct an_choice {
     uint32_t group_size;       /* work-items per group */
     uint32_t vector;           /* elements per vector: 4, 8 or 16 */
     uint32_t vectors_per_item; /* row_per_group: vectors of the row that a work-item holds */
-    uint64_t stream_bytes;     /* row_per_item: outputs above this go past the cache; 0: none does */
+    uint64_t stream_bytes; /* row_per_item: outputs above this go past the cache; 0: none does */
 };
 
 const char *an_schedule_name(enum an_schedule schedule);

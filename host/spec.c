@@ -51,9 +51,9 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
     if (s.columns == 0 || s.columns > MAX_COLUMNS)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: columns is %" PRIu64 ", must be 1 to 2147483647", s.columns);
-    if (!an_dtype_valid(s.x_type) || !an_dtype_valid(s.y_type) ||
-        !an_dtype_valid(s.parameter_type))
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: x_type, y_type or parameter_type is %d, "
+    if (!an_dtype_valid(s.x_type) || !an_dtype_valid(s.y_type) || !an_dtype_valid(s.parameter_type))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: x_type, y_type or parameter_type is %d, "
                        "which is no anynorm_dtype",
                        !an_dtype_valid(s.x_type)   ? (int)s.x_type
                        : !an_dtype_valid(s.y_type) ? (int)s.y_type
@@ -157,11 +157,11 @@ bool an_layout_disjoint(const struct an_layout *layout, uint64_t rows)
     uint64_t outer = (rows - 1) / layout->inner_rows;
     uint64_t inner = rows < layout->inner_rows ? rows - 1 : layout->inner_rows - 1;
     uint64_t inner_extent, outer_extent;
-    bool inner_within = sum_of_products(inner, layout->row_stride, 0, 0, layout->columns,
-                                        &inner_extent) &&
-                        inner_extent <= layout->outer_stride;
-    bool outer_within = sum_of_products(outer, layout->outer_stride, 0, 0, layout->columns,
-                                        &outer_extent) &&
-                        outer_extent <= layout->row_stride;
+    bool inner_within =
+        sum_of_products(inner, layout->row_stride, 0, 0, layout->columns, &inner_extent) &&
+        inner_extent <= layout->outer_stride;
+    bool outer_within =
+        sum_of_products(outer, layout->outer_stride, 0, 0, layout->columns, &outer_extent) &&
+        outer_extent <= layout->row_stride;
     return outer == 0 || inner_within || outer_within;
 }

@@ -12,8 +12,8 @@ struct an_layout {
     uint64_t outer_stride; /* 0 with one level */
 };
 
-/* Validates `spec` and writes it to *resolved with its strides filled in. Two levels that are really
- * one become one: then inner_rows and the outer strides are 0. INVALID_ARGUMENT. */
+/* Validates `spec` and writes it to *resolved with its strides filled in. Two levels that are
+ * really one become one: then inner_rows and the outer strides are 0. INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
 
 /* Of a resolved spec. */

@@ -85,7 +85,7 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec)
         return an_dtype_parse(word + skip, length - skip, &spec->y_type) ? SEEN_Y : -1;
     if (starts(word, length, "parameters=", &skip))
         return an_dtype_parse(word + skip, length - skip, &spec->parameter_type) ? SEEN_PARAMETERS
-                                                                                  : -1;
+                                                                                 : -1;
     if (starts(word, length, "eps=", &skip))
         return parse_eps(word + skip, length - skip, &spec->eps) ? SEEN_EPS : -1;
     for (size_t i = 0; i < COUNT(flag_words); i++) {
@@ -169,8 +169,7 @@ static void put(struct writer *writer, const char *format, ...)
     size_t room = writer->length < writer->capacity ? writer->capacity - writer->length : 0;
     va_list arguments;
     va_start(arguments, format);
-    int written =
-        vsnprintf(room ? writer->text + writer->length : NULL, room, format, arguments);
+    int written = vsnprintf(room ? writer->text + writer->length : NULL, room, format, arguments);
     va_end(arguments);
     writer->length += written > 0 ? (size_t)written : 0;
 }

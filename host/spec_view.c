@@ -101,7 +101,8 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                            "axis %" PRIu32 ": y has size %" PRIu64 " but x has %" PRIu64, i,
                            target->shape[i], x->shape[i]);
         axes[i] = (struct axis){x->shape[i], x_strides[i], y_strides[i]};
-        if (!an_mul(i < first ? row_count : columns, x->shape[i], i < first ? &row_count : &columns))
+        if (!an_mul(i < first ? row_count : columns, x->shape[i],
+                    i < first ? &row_count : &columns))
             return an_fail(ANYNORM_INVALID_ARGUMENT, "the shape has more than 2^64 elements");
     }
     if (columns == 0 || columns > INT32_MAX)

@@ -42,9 +42,8 @@ struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor 
 
 const anynorm_buffer *an_tensor_buffer(const anynorm_tensors *tensors, enum an_tensor tensor)
 {
-    const anynorm_buffer *buffers[AN_TENSOR_COUNT] = {&tensors->x,    &tensors->y,
-                                                      &tensors->weight, &tensors->bias,
-                                                      &tensors->mean, &tensors->rstd};
+    const anynorm_buffer *buffers[AN_TENSOR_COUNT] = {
+        &tensors->x, &tensors->y, &tensors->weight, &tensors->bias, &tensors->mean, &tensors->rstd};
     return buffers[tensor];
 }
 
@@ -133,8 +132,8 @@ static bool share_memory(const struct region *a, const struct region *b)
 static bool interleave(uint64_t begin, uint64_t other, uint64_t stride, uint64_t length,
                        uint64_t other_length)
 {
-    uint64_t apart = begin <= other ? (other - begin) % stride
-                                    : (stride - (begin - other) % stride) % stride;
+    uint64_t apart =
+        begin <= other ? (other - begin) % stride : (stride - (begin - other) % stride) % stride;
     return length <= apart && other_length <= stride && apart <= stride - other_length;
 }
 

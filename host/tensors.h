@@ -36,8 +36,8 @@ const char *an_tensor_name(enum an_tensor tensor);
 bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows,
                       uint64_t *bytes);
 
-/* Presence, owner, size, alignment and overlap of all tensors, for 1 row or more of a resolved spec.
- * INVALID_ARGUMENT. Allocates nothing. */
+/* Presence, owner, size, alignment and overlap of all tensors, for 1 row or more of a resolved
+ * spec. INVALID_ARGUMENT. Allocates nothing. */
 anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors *tensors,
                                 uint64_t rows, const void *owner);
 

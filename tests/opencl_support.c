@@ -3,15 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-size_t callers_make(struct caller *callers, size_t capacity)
+struct caller callers[MAX_CALLERS];
+size_t caller_count;
+
+int make_callers(void **state)
 {
+    (void)state;
     char ids[16][32];
-    size_t id_count = device_ids(ids, 16), count = 0;
-    for (size_t i = 0; i < id_count && count < capacity; i++) {
+    size_t id_count = device_ids(ids, 16);
+    caller_count = 0;
+    for (size_t i = 0; i < id_count && caller_count < MAX_CALLERS; i++) {
         if (strncmp(ids[i], "opencl", 6) != 0)
             continue;
-        struct caller *caller = &callers[count++];
+        struct caller *caller = &callers[caller_count++];
         memcpy(caller->id, ids[i], sizeof(caller->id));
         caller->opened = open_device(caller->id);
         assert_ok(anynorm_device_describe(caller->opened, &caller->info));
@@ -22,19 +28,21 @@ size_t callers_make(struct caller *callers, size_t capacity)
         assert_ok(anynorm_opencl_device_wrap(caller->context, caller->cl_id, &caller->device));
         caller->queue = make_queue(caller, 0);
     }
-    if (count == 0)
+    if (caller_count == 0)
         fprintf(stderr, "skipped: no OpenCL device\n");
-    return count;
+    return 0;
 }
 
-void callers_free(struct caller *callers, size_t count)
+int free_callers(void **state)
 {
-    for (size_t i = 0; i < count; i++) {
+    (void)state;
+    for (size_t i = 0; i < caller_count; i++) {
         assert_cl(clReleaseCommandQueue(callers[i].queue));
         anynorm_device_close(callers[i].device);
         assert_cl(clReleaseContext(callers[i].context));
         anynorm_device_close(callers[i].opened);
     }
+    return 0;
 }
 
 void check_cl(cl_int code, const char *what, const char *file, int line)
@@ -63,6 +71,23 @@ bool has_out_of_order(const struct caller *caller)
         return true;
     fprintf(stderr, "skipped: %s has no out-of-order queues\n", caller->info.name);
     return false;
+}
+
+/* Oclgrind runs commands inside clFlush and would wait there for the event for ever. */
+bool has_user_events(const struct caller *caller)
+{
+    if (!strstr(caller->info.name, "Oclgrind"))
+        return true;
+    fprintf(stderr, "skipped: %s cannot wait for user events\n", caller->info.name);
+    return false;
+}
+
+cl_event make_user_event(const struct caller *caller)
+{
+    cl_int code;
+    cl_event event = clCreateUserEvent(caller->context, &code);
+    assert_cl(code);
+    return event;
 }
 
 cl_device_svm_capabilities svm_of(const struct caller *caller)
@@ -95,9 +120,9 @@ void work_make(const struct caller *caller, const struct problem *problem, struc
         if (!work->before.bytes[t])
             continue;
         cl_int code;
-        work->memory[t] = clCreateBuffer(
-            caller->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
-            (size_t)work->before.size[t], work->before.bytes[t], &code);
+        work->memory[t] =
+            clCreateBuffer(caller->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
+                           (size_t)work->before.size[t], work->before.bytes[t], &code);
         assert_cl(code);
         anynorm_buffer *slot = an_tensor_slot(&work->tensors, (enum an_tensor)t);
         assert_ok(anynorm_opencl_buffer_wrap(caller->device, work->memory[t], slot));
@@ -136,8 +161,8 @@ bool work_is_untouched(const struct work *work, cl_command_queue queue)
     bool same = true;
     read_back(work, queue, &after);
     for (int t = 0; t < AN_TENSOR_COUNT; t++)
-        same = same && (!after.bytes[t] || memcmp(after.bytes[t], work->before.bytes[t],
-                                                  (size_t)after.size[t]) == 0);
+        same = same && (!after.bytes[t] ||
+                        memcmp(after.bytes[t], work->before.bytes[t], (size_t)after.size[t]) == 0);
     images_free(&after);
     return same;
 }
@@ -158,4 +183,15 @@ anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const 
     anynorm_plan *plan = NULL;
     assert_ok(anynorm_plan_create(device, spec, &options, &plan));
     return plan;
+}
+
+anynorm_plan *usual_plan(const struct caller *caller)
+{
+    struct problem problem = usual_problem(1);
+    return make_plan(caller->device, &problem.spec, NULL);
+}
+
+void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
 }

@@ -21,15 +21,24 @@ struct caller {
     cl_command_queue queue; /* ours, in order, not profiled */
 };
 
-/* Makes and frees a caller for each OpenCL device; returns how many. None is not a failure. */
-size_t callers_make(struct caller *callers, size_t capacity);
-void callers_free(struct caller *callers, size_t count);
+/* One for each OpenCL device, between cmocka's group setup and teardown. None is not a failure. */
+#define MAX_CALLERS 8
+extern struct caller callers[MAX_CALLERS];
+extern size_t caller_count;
+int make_callers(void **state);
+int free_callers(void **state);
+
+#define EACH(variable)                                                                             \
+    (struct caller *variable = callers; variable < callers + caller_count; variable++)
 
 #define assert_cl(code) check_cl((code), #code, __FILE__, __LINE__)
 void check_cl(cl_int code, const char *what, const char *file, int line);
 
 cl_command_queue make_queue(const struct caller *caller, cl_command_queue_properties properties);
+/* Whether the device can do it; prints what is skipped where it cannot. */
 bool has_out_of_order(const struct caller *caller);
+bool has_user_events(const struct caller *caller);
+cl_event make_user_event(const struct caller *caller);
 cl_device_svm_capabilities svm_of(const struct caller *caller);
 
 /* One problem in cl_mem of the caller's context. */
@@ -50,6 +59,9 @@ void work_check(const struct work *work, cl_command_queue queue, const char *lab
 bool work_is_untouched(const struct work *work, cl_command_queue queue);
 void work_free(struct work *work);
 
+anynorm_plan *usual_plan(const struct caller *caller);
 anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule);
+
+void pause_briefly(void);
 
 #endif

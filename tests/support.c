@@ -317,8 +317,9 @@ static void check_untouched(const struct problem *problem, const struct images *
             uint64_t at = 0;
             while (before->bytes[t][at] == after->bytes[t][at])
                 at++;
-            fprintf(stderr, "%s: %s: byte %" PRIu64 " of %s's memory was written outside its rows\n",
-                    label, problem_text(problem), at, an_tensor_name((enum an_tensor)t));
+            fprintf(stderr,
+                    "%s: %s: byte %" PRIu64 " of %s's memory was written outside its rows\n", label,
+                    problem_text(problem), at, an_tensor_name((enum an_tensor)t));
             fail();
         }
     }

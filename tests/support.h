@@ -12,7 +12,8 @@
 
 #include <anynorm/anynorm.h>
 
-/* True in the short form of the suite that slow devices (a simulator) run: $ANYNORM_TEST_REDUCED. */
+/* True in the short form of the suite that slow devices (a simulator) run: $ANYNORM_TEST_REDUCED.
+ */
 bool reduced(void);
 
 /* The ids of the devices to test, best first: all there are, or only $ANYNORM_TEST_DEVICE. */
@@ -36,8 +37,8 @@ double random_normal(struct random *random);
 
 /* How the values of x are made. */
 enum values {
-    VALUES_NORMAL,    /* normal with a few outlier columns of 30 times the spread, as activations */
-    VALUES_MEAN_1E3,  /* spread 1 about a large mean; in f16 and bf16 what these types make of it */
+    VALUES_NORMAL,   /* normal with a few outlier columns of 30 times the spread, as activations */
+    VALUES_MEAN_1E3, /* spread 1 about a large mean; in f16 and bf16 what these types make of it */
     VALUES_MEAN_1E5,
     VALUES_MEAN_1E7,
     VALUES_CONSTANT,
@@ -59,8 +60,8 @@ struct problem {
     bool in_place;      /* y is x */
 };
 
-/* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image is
- * a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
+/* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image
+ * is a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
 struct images {
     unsigned char *bytes[6];
     uint64_t size[6];
@@ -86,7 +87,8 @@ void check_against_oracle(const struct problem *problem, const struct images *be
                           const struct images *after, const char *label, struct errors *worst);
 
 /* make + plan + run + check, for one schedule (NULL: the chosen one) and group size (0: chosen).
- * False, with nothing checked, where the compiled kernel's own limits rule a forced schedule out. */
+ * False, with nothing checked, where the compiled kernel's own limits rule a forced schedule out.
+ */
 bool check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
                    uint32_t group_size, struct errors *worst);
 

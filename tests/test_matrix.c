@@ -1,4 +1,5 @@
-/* Every schedule on every device against the oracle, over awkward shapes, types, values and layouts.
+/* Every schedule on every device against the oracle, over awkward shapes, types, values and
+ * layouts.
  *
  *     ANYNORM_TEST_DEVICE=opencl:0   only this device
  *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
@@ -112,8 +113,10 @@ static void columns_of_type(struct subject *subject, anynorm_dtype type)
         return;
     }
     for (uint64_t columns = 1; columns <= 300; columns += step) {
-        struct problem problem = dense(columns % 3 == 0 ? 17 : columns % 3 == 1 ? 8 : 1, columns,
-                                       type, all_flags);
+        struct problem problem = dense(columns % 3 == 0   ? 17
+                                       : columns % 3 == 1 ? 8
+                                                          : 1,
+                                       columns, type, all_flags);
         check(subject, &problem);
     }
     for (size_t i = 0; i < COUNT(awkward); i += step) {
@@ -438,8 +441,7 @@ static void test_group_limit(void **state)
         if (!fits(subject, &problem.spec))
             continue;
         subject->offered++;
-        subject->refused +=
-            !check_problem(device, &problem, subject->schedule, 0, &subject->worst);
+        subject->refused += !check_problem(device, &problem, subject->schedule, 0, &subject->worst);
     }
     anynorm_device_close(device);
 }

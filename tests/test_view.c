@@ -314,7 +314,7 @@ static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, 
 static bool representable(const struct tensor *x, const struct tensor *y, uint32_t first,
                           uint64_t rows, uint64_t columns)
 {
-    int64_t x_starts[MOST_ROWS], y_starts[MOST_ROWS];
+    int64_t x_starts[MOST_ROWS] = {0}, y_starts[MOST_ROWS] = {0};
     assert_true(rows <= MOST_ROWS);
     for (uint64_t c = 0; c < columns; c++) {
         if (element_at(x, first, 0, c) != (int64_t)c || element_at(y, first, 0, c) != (int64_t)c)

@@ -1,6 +1,5 @@
 #include "parameters.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 #include "preview.h"
 
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

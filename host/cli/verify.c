@@ -66,8 +66,8 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
     double worst = 0;
     bool stray = false;
     char what[96];
-    anynorm_status status = verify_case_run(verify->device, verify->reference, tally->schedule, c,
-                                            &worst, &stray);
+    anynorm_status status =
+        verify_case_run(verify->device, verify->reference, tally->schedule, c, &worst, &stray);
 
     progress_update(&verify->progress, ++verify->done);
     if (status == ANYNORM_UNSUPPORTED) {
@@ -182,10 +182,11 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
         return cli_fail_library(error, "--case", status);
     if (c.spec.inner_rows || c.spec.x_row_stride || c.spec.y_row_stride ||
         (c.spec.flags & ANYNORM_ANY_ALIGNMENT) || c.rows == 0)
-        return cli_fail(error, CLI_USAGE, "--case",
-                        "\"%.200s\" has strides, any-alignment or no rows; a dense case of 1 row or "
-                        "more can be verified",
-                        text);
+        return cli_fail(
+            error, CLI_USAGE, "--case",
+            "\"%.200s\" has strides, any-alignment or no rows; a dense case of 1 row or "
+            "more can be verified",
+            text);
     printf("%-14s  %-5s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
            "BOUND", "RESULT");
     for (size_t s = 0; s < schedules; s++) {
@@ -219,9 +220,10 @@ int cli_verify(int argc, char **argv)
     const struct cli_command command = {
         .name = "verify",
         .summary = "Checks every schedule that fits the device against a double-precision oracle.",
-        .notes = "Errors of f32 and f64 are in units of 2^-23 and 2^-52 of max(1, |n|), n the value\n"
-                 "before the weight; those of f16 and bf16 in places of the result.\n"
-                 "Exit status: 0 all passed, 1 a schedule failed, 2 bad usage.\n",
+        .notes =
+            "Errors of f32 and f64 are in units of 2^-23 and 2^-52 of max(1, |n|), n the value\n"
+            "before the weight; those of f16 and bf16 in places of the result.\n"
+            "Exit status: 0 all passed, 1 a schedule failed, 2 bad usage.\n",
         .options = options,
         .option_count = COUNT(options),
     };

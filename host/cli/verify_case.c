@@ -224,7 +224,8 @@ static double error_at(const struct work *work, uint64_t index, uint64_t column)
 
 static bool tail_changed(const struct work *work, int tensor)
 {
-    uint64_t begin = tensor == Y || tensor == MEAN || tensor == RSTD ? work->size[tensor] - GUARD : 0;
+    uint64_t begin =
+        tensor == Y || tensor == MEAN || tensor == RSTD ? work->size[tensor] - GUARD : 0;
 
     return memcmp(work->image[tensor] + begin, work->result[tensor] + begin,
                   (size_t)(work->size[tensor] - begin)) != 0;

@@ -9,8 +9,8 @@
 
 /* How x is made. */
 enum verify_values {
-    VERIFY_ACTIVATIONS,   /* normal, with outlier columns of 30 times the spread */
-    VERIFY_MEAN_1E4,      /* spread 1 beside a large mean */
+    VERIFY_ACTIVATIONS, /* normal, with outlier columns of 30 times the spread */
+    VERIFY_MEAN_1E4,    /* spread 1 beside a large mean */
     VERIFY_MEAN_1E7,
     VERIFY_CONSTANT,
     VERIFY_OUTLIER_FIRST, /* the first element 1e4 times the others: a bad guess of the mean */
@@ -25,13 +25,14 @@ struct verify_case {
     enum verify_values values;
 };
 
-/* The error allowed, in the unit that the case's y is measured in: f32 and f64 in 2^-23 and 2^-52 of
- * max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
+/* The error allowed, in the unit that the case's y is measured in: f32 and f64 in 2^-23 and 2^-52
+ * of max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
 double verify_bound(anynorm_dtype y_type);
 
-/* Runs the case on `device` with `schedule`. ANYNORM_OK: it ran; then *error is the largest error in
- * that unit (infinite: a NaN where there must be none, or none where there must), and *stray tells
- * whether memory outside the outputs was written. UNSUPPORTED: the schedule does not serve it. */
+/* Runs the case on `device` with `schedule`. ANYNORM_OK: it ran; then *error is the largest error
+ * in that unit (infinite: a NaN where there must be none, or none where there must), and *stray
+ * tells whether memory outside the outputs was written. UNSUPPORTED: the schedule does not serve
+ * it. */
 anynorm_status verify_case_run(anynorm_device *device, anynorm_device *reference,
                                const char *schedule, const struct verify_case *verify_case,
                                double *error, bool *stray);

@@ -110,7 +110,8 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     get_text(cl, id, CL_DRIVER_VERSION, info->driver, sizeof(info->driver));
     get_text(cl, id, CL_DEVICE_VERSION, info->version, sizeof(info->version));
     cl_platform_id platform = NULL;
-    if (cl->GetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL) != CL_SUCCESS ||
+    if (cl->GetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL) !=
+            CL_SUCCESS ||
         cl->GetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(info->platform) - 1, info->platform,
                             NULL) != CL_SUCCESS)
         info->platform[0] = 0;

@@ -12,9 +12,8 @@ anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     for (uint32_t i = 0; i < wait_count; i++)
         waits[i] = wait_list[i].handle;
     cl_event done;
-    anynorm_status status =
-        an_opencl_launch(plan, an_opencl(plan->device)->queue, tensors, rows, wait_count,
-                         wait_count ? waits : NULL, &done);
+    anynorm_status status = an_opencl_launch(plan, an_opencl(plan->device)->queue, tensors, rows,
+                                             wait_count, wait_count ? waits : NULL, &done);
     if (status == ANYNORM_OK)
         *event = (anynorm_event){.device = plan->device, .handle = done, .valid = true};
     return status;

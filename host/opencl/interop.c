@@ -46,9 +46,8 @@ anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_device_id id,
     anynorm_status status = an_cl_load(&cl);
     if (status == ANYNORM_OK)
         status = context_has(cl, context, id);
-    return status == ANYNORM_OK
-               ? an_opencl_device_make(cl, context, id, "opencl:wrapped", device)
-               : status;
+    return status == ANYNORM_OK ? an_opencl_device_make(cl, context, id, "opencl:wrapped", device)
+                                : status;
 }
 
 anynorm_status anynorm_opencl_device_handles(const anynorm_device *device, cl_context *context,
@@ -131,8 +130,7 @@ anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue
         return an_fail(ANYNORM_INVALID_ARGUMENT, "wait_list and wait_count do not agree");
     struct an_opencl_device *d = an_opencl(plan->device);
     if (rows > 0) {
-        anynorm_status status =
-            an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);
+        anynorm_status status = an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);
         if (status != ANYNORM_OK)
             return status;
     }

@@ -20,8 +20,14 @@ static const char *const file_names[] = {
     "/System/Library/Frameworks/OpenCL.framework/OpenCL",
 };
 
-#define REQUIRED(entry) {"cl" #entry, offsetof(struct an_cl, entry), true}
-#define OPTIONAL(entry) {"cl" #entry, offsetof(struct an_cl, entry), false}
+#define REQUIRED(entry)                                                                            \
+    {                                                                                              \
+        "cl" #entry, offsetof(struct an_cl, entry), true                                           \
+    }
+#define OPTIONAL(entry)                                                                            \
+    {                                                                                              \
+        "cl" #entry, offsetof(struct an_cl, entry), false                                          \
+    }
 
 static const struct {
     const char *symbol;

@@ -17,11 +17,9 @@ struct an_cl {
     cl_int(CL_API_CALL *GetDeviceIDs)(cl_platform_id, cl_device_type, cl_uint, cl_device_id *,
                                       cl_uint *);
     cl_int(CL_API_CALL *GetDeviceInfo)(cl_device_id, cl_device_info, size_t, void *, size_t *);
-    cl_context(CL_API_CALL *CreateContext)(const cl_context_properties *, cl_uint,
-                                           const cl_device_id *,
-                                           void(CL_CALLBACK *)(const char *, const void *, size_t,
-                                                               void *),
-                                           void *, cl_int *);
+    cl_context(CL_API_CALL *CreateContext)(
+        const cl_context_properties *, cl_uint, const cl_device_id *,
+        void(CL_CALLBACK *)(const char *, const void *, size_t, void *), void *, cl_int *);
     cl_int(CL_API_CALL *RetainContext)(cl_context);
     cl_int(CL_API_CALL *ReleaseContext)(cl_context);
     cl_int(CL_API_CALL *GetContextInfo)(cl_context, cl_context_info, size_t, void *, size_t *);

@@ -49,9 +49,9 @@ anynorm_status an_opencl_memory_write(anynorm_device *device, const anynorm_buff
     struct an_opencl_device *d = an_opencl(device);
     if (buffer->kind == AN_BUFFER_CL_SVM)
         return copy_shared(d, (char *)buffer->handle + buffer->offset, host, bytes);
-    cl_int code = d->cl->EnqueueWriteBuffer(d->queue, buffer->handle, CL_TRUE,
-                                            (size_t)buffer->offset, (size_t)bytes, host, 0, NULL,
-                                            NULL);
+    cl_int code =
+        d->cl->EnqueueWriteBuffer(d->queue, buffer->handle, CL_TRUE, (size_t)buffer->offset,
+                                  (size_t)bytes, host, 0, NULL, NULL);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueWriteBuffer");
 }
 
@@ -61,9 +61,9 @@ anynorm_status an_opencl_memory_read(anynorm_device *device, const anynorm_buffe
     struct an_opencl_device *d = an_opencl(device);
     if (buffer->kind == AN_BUFFER_CL_SVM)
         return copy_shared(d, host, (char *)buffer->handle + buffer->offset, bytes);
-    cl_int code = d->cl->EnqueueReadBuffer(d->queue, buffer->handle, CL_TRUE,
-                                           (size_t)buffer->offset, (size_t)bytes, host, 0, NULL,
-                                           NULL);
+    cl_int code =
+        d->cl->EnqueueReadBuffer(d->queue, buffer->handle, CL_TRUE, (size_t)buffer->offset,
+                                 (size_t)bytes, host, 0, NULL, NULL);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueReadBuffer");
 }
 

@@ -24,7 +24,8 @@ enum argument {
 struct opencl_plan {
     anynorm_plan head;
     cl_kernel kernel;
-    /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread. */
+    /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
+     */
     pthread_mutex_t lock;
     /* The scalars the kernel has now: a launch that repeats them need not set them. */
     cl_ulong rows;
@@ -49,18 +50,17 @@ static void write_options(const anynorm_spec *spec, const struct an_choice *choi
                           size_t capacity)
 {
     /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
-    int length = snprintf(options, capacity,
-                          "-cl-std=CL1.2 -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
-                          "-DVECTOR=%" PRIu32 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
-                          "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
-                          (int)spec->x_type, (int)spec->y_type,
-                          spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
-                                                                        : (int)ANYNORM_F32,
-                          an_spec_double(spec), choice->vector,
-                          !!(spec->flags & ANYNORM_ANY_ALIGNMENT), spec->inner_rows != 0,
-                          !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
-                          !!(spec->flags & ANYNORM_MEAN_OUTPUT),
-                          !!(spec->flags & ANYNORM_RSTD_OUTPUT));
+    int length = snprintf(
+        options, capacity,
+        "-cl-std=CL1.2 -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
+        "-DVECTOR=%" PRIu32 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
+        "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
+        (int)spec->x_type, (int)spec->y_type,
+        spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
+                                                      : (int)ANYNORM_F32,
+        an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
+        spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
+        !!(spec->flags & ANYNORM_MEAN_OUTPUT), !!(spec->flags & ANYNORM_RSTD_OUTPUT));
     char *rest = options + length;
     size_t room = capacity - (size_t)length;
     switch (choice->schedule) {
@@ -150,8 +150,8 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
 
     cl_program program;
     cl_int code = CL_SUCCESS;
-    anynorm_status status = an_opencl_program(d, an_schedule_name(choice->schedule),
-                                              made->head.options, &program);
+    anynorm_status status =
+        an_opencl_program(d, an_schedule_name(choice->schedule), made->head.options, &program);
     if (status != ANYNORM_OK)
         goto fail;
     made->kernel = d->cl->CreateKernel(program, "anynorm", &code);

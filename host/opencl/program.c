@@ -39,8 +39,7 @@ static anynorm_status build(struct an_opencl_device *d, const struct an_source *
 {
     cl_int code = CL_SUCCESS;
     const char *text = source->text;
-    cl_program made =
-        d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
+    cl_program made = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
     if (!made)
         return an_cl_fail(code, "clCreateProgramWithSource");
     an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, source->name, options);

@@ -1,4 +1,5 @@
-/* The reference backend: plain C on the calling thread. Always there, and the oracle of the tests. */
+/* The reference backend: plain C on the calling thread. Always there, and the oracle of the tests.
+ */
 #ifndef AN_REFERENCE_H
 #define AN_REFERENCE_H
 

@@ -62,8 +62,8 @@ typedef enum anynorm_status {
     ANYNORM_UNSUPPORTED,      /* a fair request that this device or build cannot serve */
     ANYNORM_BUILD_FAILED,     /* the driver's compiler refused a kernel; the message has its log */
     ANYNORM_OUT_OF_MEMORY,    /* host or device memory, or another resource of the device */
-    ANYNORM_DEVICE_LOST,      /* submitted work failed or the device is gone: its outputs are void */
-    ANYNORM_IO                /* a file, or a shared library, could not be read or written */
+    ANYNORM_DEVICE_LOST, /* submitted work failed or the device is gone: its outputs are void */
+    ANYNORM_IO           /* a file, or a shared library, could not be read or written */
 } anynorm_status;
 
 /* The status as a word, such as "invalid argument". Never NULL; static. Any thread. */
@@ -79,9 +79,9 @@ ANYNORM_API const char *anynorm_message(void);
 typedef enum anynorm_log_level {
     ANYNORM_LOG_NONE = 0,
     ANYNORM_LOG_ERROR,
-    ANYNORM_LOG_WARN,  /* a choice the caller may not want, such as falling back to the CPU */
-    ANYNORM_LOG_INFO,  /* devices and plans as they are made */
-    ANYNORM_LOG_DEBUG  /* each schedule considered and why it was or was not taken; build options */
+    ANYNORM_LOG_WARN, /* a choice the caller may not want, such as falling back to the CPU */
+    ANYNORM_LOG_INFO, /* devices and plans as they are made */
+    ANYNORM_LOG_DEBUG /* each schedule considered and why it was or was not taken; build options */
 } anynorm_log_level;
 
 /* Called with one line, without a newline; `line` is valid during the call. May be called from any
@@ -168,7 +168,8 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  *                      "reference" with a warning in the log
  * Close it with anynorm_device_close. Any thread.
  * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS.
- * UNSUPPORTED: a backend this build does not have. OUT_OF_MEMORY, DEVICE_LOST: the driver's word. */
+ * UNSUPPORTED: a backend this build does not have. OUT_OF_MEMORY, DEVICE_LOST: the driver's word.
+ */
 ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
 ANYNORM_API void anynorm_device_close(anynorm_device *device);
 
@@ -208,9 +209,8 @@ ANYNORM_API void anynorm_buffer_destroy(anynorm_device *device, anynorm_buffer *
 ANYNORM_API anynorm_status anynorm_buffer_write(anynorm_device *device,
                                                 const anynorm_buffer *buffer, const void *host,
                                                 uint64_t bytes);
-ANYNORM_API anynorm_status anynorm_buffer_read(anynorm_device *device,
-                                               const anynorm_buffer *buffer, void *host,
-                                               uint64_t bytes);
+ANYNORM_API anynorm_status anynorm_buffer_read(anynorm_device *device, const anynorm_buffer *buffer,
+                                               void *host, uint64_t bytes);
 
 /* ---- Spec ------------------------------------------------------------------------------------ */
 
@@ -281,8 +281,7 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
  * does. Any thread. */
-ANYNORM_API anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec,
-                                              uint64_t *rows);
+ANYNORM_API anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t *rows);
 ANYNORM_API size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text,
                                        size_t capacity);
 
@@ -315,8 +314,7 @@ typedef struct anynorm_plan_info {
 } anynorm_plan_info;
 
 /* INVALID_ARGUMENT only. Any thread. */
-ANYNORM_API anynorm_status anynorm_plan_describe(const anynorm_plan *plan,
-                                                 anynorm_plan_info *info);
+ANYNORM_API anynorm_status anynorm_plan_describe(const anynorm_plan *plan, anynorm_plan_info *info);
 
 /* One way to walk the rows, as the selection sees it on this device. */
 typedef struct anynorm_candidate {
@@ -337,8 +335,8 @@ ANYNORM_API anynorm_status anynorm_plan_candidate(const anynorm_device *device,
 
 /* The tensors of one enqueue. Those the spec does not name must be zero. */
 typedef struct anynorm_tensors {
-    anynorm_buffer x;      /* x_type [rows][columns] with the spec's strides */
-    anynorm_buffer y;      /* y_type, likewise. May be x itself: same memory, offset, type, strides */
+    anynorm_buffer x; /* x_type [rows][columns] with the spec's strides */
+    anynorm_buffer y; /* y_type, likewise. May be x itself: same memory, offset, type, strides */
     anynorm_buffer weight; /* parameter_type [columns], dense */
     anynorm_buffer bias;   /* parameter_type [columns], dense */
     anynorm_buffer mean;   /* f32 [rows], dense */
@@ -361,7 +359,8 @@ typedef struct anynorm_event {
  * what was enqueued on this device before. The buffers must stay valid, and inputs unchanged, until
  * *event is done. 0 rows is allowed: nothing is written and the event is done at once after its
  * wait list. Only the elements of y (not the gaps of its strides) and mean[0..rows), rstd[0..rows)
- * are written. Overlap of y, mean or rstd with each other or any input is refused, except y being x.
+ * are written. Overlap of y, mean or rstd with each other or any input is refused, except y being
+ * x.
  *
  * Numerics: statistics as the head of this file says, by a corrected two-pass sum in f32 (f64 if a
  * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
@@ -383,8 +382,7 @@ ANYNORM_API anynorm_status anynorm_event_wait(const anynorm_event *event);
 
 /* Nanoseconds the device spent on it, after it is done. UNSUPPORTED: the queue or the backend does
  * not measure. INVALID_ARGUMENT: no event, or not done yet. */
-ANYNORM_API anynorm_status anynorm_event_elapsed(const anynorm_event *event,
-                                                 uint64_t *nanoseconds);
+ANYNORM_API anynorm_status anynorm_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
 
 /* Gives the reference back and zeroes *event. The work goes on. */
 ANYNORM_API void anynorm_event_release(anynorm_event *event);

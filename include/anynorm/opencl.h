@@ -4,8 +4,9 @@
  * library itself does not link against libOpenCL but loads it at run time; the handles passed here
  * must come from that same libOpenCL (the system's loader), as they do in any ordinary program.
  * anynorm keeps no reference to a queue, cl_mem or SVM pointer beyond a call; the caller keeps them
- * alive until the work that uses them is done. It never calls clFinish, and never flushes or waits on
- * a queue of the caller. A build of the library with -Dopencl=disabled does not have these functions.
+ * alive until the work that uses them is done. It never calls clFinish, and never flushes or waits
+ * on a queue of the caller. A build of the library with -Dopencl=disabled does not have these
+ * functions.
  */
 #ifndef ANYNORM_OPENCL_H
 #define ANYNORM_OPENCL_H
@@ -23,8 +24,8 @@ extern "C" {
 
 /* Makes a device of the caller's context and one device of it. Both are retained until the device
  * is closed. Any thread.
- * INVALID_ARGUMENT: `id` is not of `context`. UNSUPPORTED: no libOpenCL, or a device older than OpenCL 1.2.
- * OUT_OF_MEMORY, DEVICE_LOST. */
+ * INVALID_ARGUMENT: `id` is not of `context`. UNSUPPORTED: no libOpenCL, or a device older than
+ * OpenCL 1.2. OUT_OF_MEMORY, DEVICE_LOST. */
 ANYNORM_API anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_device_id id,
                                                       anynorm_device **device);
 
@@ -34,9 +35,9 @@ ANYNORM_API anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_dev
 ANYNORM_API anynorm_status anynorm_opencl_device_handles(const anynorm_device *device,
                                                          cl_context *context, cl_device_id *id);
 
-/* Describes the caller's cl_mem (a sub-buffer too) as a buffer with offset 0. Does not retain it and
- * allocates nothing; there is nothing to destroy. Any thread.
- * INVALID_ARGUMENT: no buffer object, or of another context. */
+/* Describes the caller's cl_mem (a sub-buffer too) as a buffer with offset 0. Does not retain it
+ * and allocates nothing; there is nothing to destroy. Any thread. INVALID_ARGUMENT: no buffer
+ * object, or of another context. */
 ANYNORM_API anynorm_status anynorm_opencl_buffer_wrap(anynorm_device *device, cl_mem memory,
                                                       anynorm_buffer *buffer);
 
@@ -65,9 +66,9 @@ ANYNORM_API anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command
 ANYNORM_API anynorm_status anynorm_opencl_event_wrap(anynorm_device *device, cl_event event,
                                                      anynorm_event *wrapped);
 
-/* The cl_event inside, not retained for the caller; NULL if it is not OpenCL's or holds none. Flushes
- * the device's own queue, so that a command of another queue may wait for the event.
- * Any thread. */
+/* The cl_event inside, not retained for the caller; NULL if it is not OpenCL's or holds none.
+ * Flushes the device's own queue, so that a command of another queue may wait for the event. Any
+ * thread. */
 ANYNORM_API cl_event anynorm_opencl_event_get(const anynorm_event *event);
 
 #ifdef __cplusplus

@@ -14,8 +14,8 @@ struct sum {
 static void add(struct sum *sum, double term)
 {
     double total = sum->value + term;
-    sum->error += fabs(sum->value) >= fabs(term) ? (sum->value - total) + term
-                                                 : (term - total) + sum->value;
+    sum->error +=
+        fabs(sum->value) >= fabs(term) ? (sum->value - total) + term : (term - total) + sum->value;
     sum->value = total;
 }
 

@@ -1,0 +1,397 @@
+/* Answers that some drivers give and ours do not: old versions, compilers that refuse, kernels with
+ * limits of their own, kernels that fail while they run. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "opencl_support.h"
+
+#include "opencl/library.h"
+
+static struct an_cl *table;
+static struct an_cl real;
+static char device_id[32];
+
+static int restore(void **state)
+{
+    (void)state;
+    if (table)
+        *table = real;
+    return 0;
+}
+
+static int take_table(void **state)
+{
+    (void)state;
+    if (an_cl_load(&table) == ANYNORM_OK)
+        real = *table;
+    else
+        table = NULL;
+    return 0;
+}
+
+/* The first OpenCL device; false, with a line, where there is none. */
+static bool have_device(void)
+{
+    char ids[16][32];
+    size_t count = table ? device_ids(ids, 16) : 0;
+    for (size_t i = 0; i < count && !device_id[0]; i++) {
+        if (strncmp(ids[i], "opencl", 6) == 0)
+            memcpy(device_id, ids[i], sizeof(device_id));
+    }
+    if (!device_id[0])
+        fprintf(stderr, "skipped: no OpenCL device\n");
+    return device_id[0] != 0;
+}
+
+static anynorm_spec usual_spec(void)
+{
+    return usual_problem(1).spec;
+}
+
+/* Runs the usual problem and returns what the event tells; the results are checked if it is OK. */
+static anynorm_status wait_for_usual(anynorm_device *device, anynorm_plan *plan)
+{
+    struct problem problem = usual_problem(1);
+    struct work work;
+    struct caller caller = {.device = device};
+    anynorm_event event = {0};
+    assert_ok(anynorm_opencl_device_handles(device, &caller.context, &caller.cl_id));
+    work_make(&caller, &problem, &work);
+    cl_command_queue queue = make_queue(&caller, 0);
+    assert_ok(anynorm_enqueue(plan, &work.tensors, problem.rows, 0, NULL, &event));
+    anynorm_status status = anynorm_event_wait(&event);
+    if (status == ANYNORM_OK)
+        work_check(&work, queue, "usual");
+    anynorm_event_release(&event);
+    assert_cl(clReleaseCommandQueue(queue));
+    work_free(&work);
+    return status;
+}
+
+/* ---- Enumeration, in processes of its own: it is done once ---- */
+
+static cl_int CL_API_CALL no_platforms(cl_uint room, cl_platform_id *ids, cl_uint *count)
+{
+    (void)room;
+    (void)ids;
+    (void)count;
+    return -1001; /* the loader's code for "nothing is installed" */
+}
+
+static cl_int CL_API_CALL no_devices(cl_platform_id platform, cl_device_type type, cl_uint room,
+                                     cl_device_id *ids, cl_uint *count)
+{
+    (void)platform;
+    (void)type;
+    (void)room;
+    (void)ids;
+    (void)count;
+    return CL_DEVICE_NOT_FOUND;
+}
+
+static void only_reference_is_there(void)
+{
+    anynorm_device *device = NULL;
+    anynorm_device_info info;
+    unsetenv("ANYNORM_DEVICE");
+    if (anynorm_device_count() != 1)
+        _exit(2);
+    if (anynorm_device_open("opencl", &device) != ANYNORM_INVALID_ARGUMENT || device)
+        _exit(3);
+    if (!strstr(anynorm_message(), "reference"))
+        _exit(4);
+    if (anynorm_device_open(NULL, &device) != ANYNORM_OK ||
+        anynorm_device_describe(device, &info) != ANYNORM_OK || strcmp(info.id, "reference") != 0)
+        _exit(5);
+    anynorm_device_close(device);
+    _exit(0);
+}
+
+/* Must run before any other test asks for devices. */
+static void test_no_device(void **state)
+{
+    (void)state;
+    for (int missing = 0; table && missing < 2; missing++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            if (missing == 0)
+                table->GetPlatformIDs = no_platforms;
+            else
+                table->GetDeviceIDs = no_devices;
+            only_reference_is_there();
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+/* ---- Devices ---- */
+
+static const char *version;
+static bool has_compiler, fails_numbers;
+
+static cl_int CL_API_CALL lying_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
+                                              void *value, size_t *size)
+{
+    if (what == CL_DEVICE_VERSION && version && room > strlen(version)) {
+        memcpy(value, version, strlen(version) + 1);
+        if (size)
+            *size = strlen(version) + 1;
+        return CL_SUCCESS;
+    }
+    if (what == CL_DEVICE_COMPILER_AVAILABLE && !has_compiler) {
+        cl_bool none = CL_FALSE;
+        memcpy(value, &none, sizeof(none));
+        if (size)
+            *size = sizeof(none);
+        return CL_SUCCESS;
+    }
+    if (what == CL_DEVICE_MAX_COMPUTE_UNITS && fails_numbers)
+        return CL_INVALID_VALUE;
+    return real.GetDeviceInfo(id, what, room, value, size);
+}
+
+static void test_refused_devices(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"OpenCL 1.1 old", "OpenCL 1.0 older", "OpenCL 0.9", "",
+                                          "?"};
+    static const char *const taken[] = {"OpenCL 1.2 x", "OpenCL 2.0 ", "OpenCL 3.0 PoCL",
+                                        "OpenCL 10.0"};
+    anynorm_device *device = NULL;
+    if (!have_device())
+        return;
+    table->GetDeviceInfo = lying_GetDeviceInfo;
+    has_compiler = true;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        version = refused[i];
+        assert_status(anynorm_device_open(device_id, &device), ANYNORM_UNSUPPORTED);
+        assert_non_null(strstr(anynorm_message(), "1.2"));
+        assert_null(device);
+    }
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        version = taken[i];
+        assert_ok(anynorm_device_open(device_id, &device));
+        anynorm_device_close(device);
+        device = NULL;
+    }
+    version = NULL;
+    has_compiler = false;
+    assert_status(anynorm_device_open(device_id, &device), ANYNORM_UNSUPPORTED);
+    assert_non_null(strstr(anynorm_message(), "compiler"));
+    has_compiler = true;
+    fails_numbers = true;
+    assert_status(anynorm_device_open(device_id, &device), ANYNORM_DEVICE_LOST);
+    assert_non_null(strstr(anynorm_message(), "clGetDeviceInfo"));
+    assert_null(device);
+    fails_numbers = false;
+}
+
+static void test_no_shared_memory_functions(void **state)
+{
+    (void)state;
+    if (!have_device())
+        return;
+    table->SetKernelArgSVMPointer = NULL;
+    table->EnqueueSVMMemcpy = NULL;
+    anynorm_device *device = open_device(device_id);
+    anynorm_buffer buffer = {0};
+    int local = 0;
+    assert_status(anynorm_opencl_svm_wrap(device, &local, sizeof(local), &buffer),
+                  ANYNORM_UNSUPPORTED);
+    assert_int_equal(buffer.kind, 0);
+    anynorm_device_close(device);
+}
+
+/* ---- The compiler ---- */
+
+static cl_int build_code;
+static const char *build_log;
+static int builds;
+
+static cl_int CL_API_CALL refusing_BuildProgram(cl_program program, cl_uint count,
+                                                const cl_device_id *devices, const char *options,
+                                                void(CL_CALLBACK *notify)(cl_program, void *),
+                                                void *user)
+{
+    builds++;
+    if (build_code != CL_SUCCESS)
+        return build_code;
+    return real.BuildProgram(program, count, devices, options, notify, user);
+}
+
+static cl_int CL_API_CALL lying_GetProgramBuildInfo(cl_program program, cl_device_id device,
+                                                    cl_program_build_info what, size_t room,
+                                                    void *value, size_t *size)
+{
+    (void)program;
+    (void)device;
+    (void)what;
+    if (!build_log)
+        return CL_INVALID_VALUE;
+    size_t length = strlen(build_log) + 1;
+    if (size)
+        *size = length;
+    if (value)
+        memcpy(value, build_log, room < length ? room : length);
+    return CL_SUCCESS;
+}
+
+static void test_build_failure(void **state)
+{
+    (void)state;
+    anynorm_plan *plan = NULL;
+    anynorm_spec spec = usual_spec();
+    char *long_log = malloc(100001);
+    if (!have_device()) {
+        free(long_log);
+        return;
+    }
+    assert_non_null(long_log);
+    memset(long_log, 'e', 100000);
+    long_log[100000] = 0;
+    const char *const logs[] = {"<kernel>:3:1: error: no such thing\n1 error", "", NULL, long_log};
+    const char *const words[] = {"<kernel>:3:1: error: no such thing\n1 error", "no log", "no log",
+                                 "eeeeeeeeee"};
+    anynorm_device *device = open_device(device_id);
+    table->BuildProgram = refusing_BuildProgram;
+    table->GetProgramBuildInfo = lying_GetProgramBuildInfo;
+    for (size_t i = 0; i < 4; i++) {
+        build_log = logs[i];
+        build_code = CL_BUILD_PROGRAM_FAILURE;
+        builds = 0;
+        assert_status(anynorm_plan_create(device, &spec, NULL, &plan), ANYNORM_BUILD_FAILED);
+        assert_null(plan);
+        assert_int_equal(builds, 1);
+        assert_non_null(strstr(anynorm_message(), words[i]));
+        assert_non_null(strstr(anynorm_message(), "-DX_TYPE="));
+        assert_true(strlen(anynorm_message()) < 4096);
+        build_code = CL_OUT_OF_HOST_MEMORY;
+        assert_status(anynorm_plan_create(device, &spec, NULL, &plan), ANYNORM_OUT_OF_MEMORY);
+    }
+    /* What failed to build is not remembered; what was built is. */
+    build_code = CL_SUCCESS;
+    assert_ok(anynorm_plan_create(device, &spec, NULL, &plan));
+    assert_ok(wait_for_usual(device, plan));
+    anynorm_plan_destroy(plan);
+    builds = 0;
+    assert_ok(anynorm_plan_create(device, &spec, NULL, &plan));
+    assert_int_equal(builds, 0);
+    anynorm_plan_destroy(plan);
+    anynorm_device_close(device);
+    free(long_log);
+}
+
+static size_t kernel_limit;
+
+static cl_int CL_API_CALL lying_GetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
+                                                       cl_kernel_work_group_info what, size_t room,
+                                                       void *value, size_t *size)
+{
+    if (what != CL_KERNEL_WORK_GROUP_SIZE)
+        return real.GetKernelWorkGroupInfo(kernel, device, what, room, value, size);
+    memcpy(value, &kernel_limit, sizeof(kernel_limit));
+    if (size)
+        *size = sizeof(kernel_limit);
+    return CL_SUCCESS;
+}
+
+/* A compiled kernel that takes fewer work-items than the device: the plan is made of smaller
+ * groups. */
+static void test_kernel_limit(void **state)
+{
+    (void)state;
+    static const size_t limits[] = {1000, 64, 48, 16, 1};
+    static const char *const schedules[] = {"row_per_item", "row_per_group", "row_reread", NULL};
+    if (!have_device())
+        return;
+    anynorm_device *device = open_device(device_id);
+    table->GetKernelWorkGroupInfo = lying_GetKernelWorkGroupInfo;
+    for (size_t l = 0; l < sizeof(limits) / sizeof(limits[0]); l++) {
+        for (size_t s = 0; s < 4; s++) {
+            uint64_t columns = limits[l] >= 16 ? 500 : 30;
+            struct problem problem = {.spec = {.columns = columns,
+                                               .flags = ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT,
+                                               .eps = ANYNORM_EPS_DEFAULT},
+                                      .rows = 5,
+                                      .seed = 2};
+            struct errors worst = {0};
+            kernel_limit = limits[l];
+            anynorm_plan *plan = make_plan(device, &problem.spec, schedules[s]);
+            anynorm_plan_info info;
+            assert_ok(anynorm_plan_describe(plan, &info));
+            assert_in_range(info.work_group_size, 1, limits[l]);
+            anynorm_plan_destroy(plan);
+            check_problem(device, &problem, schedules[s], 0, &worst);
+        }
+    }
+    /* A size that the caller insists on is not made smaller behind his back. */
+    anynorm_plan *plan = NULL;
+    anynorm_spec spec = usual_spec();
+    anynorm_plan_options options = {"row_reread", 64};
+    kernel_limit = 32;
+    assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
+    assert_null(plan);
+    kernel_limit = 0;
+    assert_status(anynorm_plan_create(device, &spec, NULL, &plan), ANYNORM_UNSUPPORTED);
+    assert_null(plan);
+    anynorm_device_close(device);
+}
+
+/* ---- Kernels that fail ---- */
+
+static cl_int lied_state;
+
+static cl_int CL_API_CALL lying_GetEventInfo(cl_event event, cl_event_info what, size_t room,
+                                             void *value, size_t *size)
+{
+    cl_int code = real.GetEventInfo(event, what, room, value, size);
+    if (code == CL_SUCCESS && what == CL_EVENT_COMMAND_EXECUTION_STATUS && value)
+        memcpy(value, &lied_state, sizeof(lied_state));
+    return code;
+}
+
+/* clWaitForEvents says that all is well; the kernel's own status does not. */
+static void test_kernel_failure(void **state)
+{
+    (void)state;
+    if (!have_device())
+        return;
+    anynorm_spec spec = usual_spec();
+    anynorm_device *device = open_device(device_id);
+    anynorm_plan *plan = make_plan(device, &spec, NULL);
+    assert_ok(wait_for_usual(device, plan));
+    table->GetEventInfo = lying_GetEventInfo;
+    static const cl_int states[] = {-1, -5, -9999, CL_RUNNING};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        lied_state = states[i];
+        assert_status(wait_for_usual(device, plan), ANYNORM_DEVICE_LOST);
+        float x[100] = {1}, y[96], mean, rstd, parameters[96] = {0};
+        anynorm_host_tensors host = {x, y, parameters, parameters, &mean, &rstd};
+        assert_status(anynorm_run(plan, &host, 1), ANYNORM_DEVICE_LOST);
+    }
+    restore(NULL);
+    assert_ok(wait_for_usual(device, plan));
+    anynorm_plan_destroy(plan);
+    anynorm_device_close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_device),
+        cmocka_unit_test_teardown(test_refused_devices, restore),
+        cmocka_unit_test_teardown(test_no_shared_memory_functions, restore),
+        cmocka_unit_test_teardown(test_build_failure, restore),
+        cmocka_unit_test_teardown(test_kernel_limit, restore),
+        cmocka_unit_test_teardown(test_kernel_failure, restore),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("drivers", tests, take_table, NULL);
+}
