@@ -22,5 +22,5 @@ int main(void)
         fprintf(stderr, "%s: %s\n", anynorm_status_name(status), anynorm_message());
     anynorm_plan_destroy(plan);
     anynorm_device_close(device);
-    return status;
+    return status == ANYNORM_OK ? 0 : 1;
 }

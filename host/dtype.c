@@ -86,7 +86,7 @@ static uint16_t encode16(struct format16 format, double value)
     return (uint16_t)(sign | ((biased << format.fraction_bits) + (int)units));
 }
 
-double an_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
+double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
 {
     const char *at = (const char *)base + index * types[type].size;
     double f64 = 0;
@@ -108,7 +108,7 @@ double an_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
     return f64;
 }
 
-void an_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value)
+void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value)
 {
     char *at = (char *)base + index * types[type].size;
     float f32;
@@ -129,14 +129,4 @@ void an_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value
     case ANYNORM_F64:
         memcpy(at, &value, sizeof(value));
     }
-}
-
-double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
-{
-    return an_dtype_load(type, base, index);
-}
-
-void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value)
-{
-    an_dtype_store(type, base, index, value);
 }

@@ -4,6 +4,7 @@
  * one piece where they share memory). A piece is either the host memory itself, wrapped, where the
  * device can reach it, or a device buffer that is filled before and read after the kernel. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "backend.h"
 #include "spec.h"
@@ -177,6 +178,24 @@ static anynorm_status close_piece(anynorm_device *device, struct piece *piece, b
     return status;
 }
 
+/* Closes them all. Returns `status`, with the message that came with it, if it is a failure; else
+ * that of the first piece that could not be read. */
+static anynorm_status close_pieces(anynorm_device *device, struct piece *pieces, int count,
+                                   anynorm_status status)
+{
+    bool succeeded = status == ANYNORM_OK;
+    char cause[512];
+    snprintf(cause, sizeof(cause), "%s", anynorm_message());
+    for (int i = 0; i < count; i++) {
+        anynorm_status closed = close_piece(device, &pieces[i], succeeded);
+        if (status == ANYNORM_OK && closed != ANYNORM_OK) {
+            status = closed;
+            snprintf(cause, sizeof(cause), "%s", anynorm_message());
+        }
+    }
+    return status == ANYNORM_OK ? status : an_fail(status, "%s", cause);
+}
+
 static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
 {
     anynorm_device *device = run->plan->device;
@@ -204,14 +223,8 @@ static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
         status = device->backend->event_wait(&event);
         device->backend->event_release(&event);
     }
-out:;
-    bool succeeded = status == ANYNORM_OK;
-    for (int i = 0; i < block.count; i++) {
-        anynorm_status closed = close_piece(device, &block.pieces[i], succeeded);
-        if (status == ANYNORM_OK)
-            status = closed;
-    }
-    return status;
+out:
+    return close_pieces(device, block.pieces, block.count, status);
 }
 
 /* Checks the pointers as if they were buffers of exactly the right size at any alignment. */
@@ -269,10 +282,5 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     for (uint64_t first = 0; first < rows && status == ANYNORM_OK; first += block_rows)
         status = run_block(&run, first, rows - first < block_rows ? rows - first : block_rows);
 
-    for (int i = 0; i < 2; i++) {
-        anynorm_status closed = close_piece(plan->device, &run.parameters[i], status == ANYNORM_OK);
-        if (status == ANYNORM_OK)
-            status = closed;
-    }
-    return status;
+    return close_pieces(plan->device, run.parameters, 2, status);
 }

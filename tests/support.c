@@ -110,15 +110,15 @@ static void fill_input(const struct problem *problem, int tensor, unsigned char 
     if (tensor == AN_X) {
         for (uint64_t r = 0; r < problem->rows; r++) {
             for (uint64_t c = 0; c < problem->spec.columns; c++)
-                an_dtype_store(problem->spec.x_type, base, an_layout_start(&layout, r) + c,
-                               make_value(problem->values, &random, c));
+                anynorm_dtype_store(problem->spec.x_type, base, an_layout_start(&layout, r) + c,
+                                    make_value(problem->values, &random, c));
         }
         return;
     }
     for (uint64_t c = 0; c < problem->spec.columns; c++)
-        an_dtype_store(problem->spec.parameter_type, base, c,
-                       tensor == AN_WEIGHT ? 0.5 + 1.5 * random_uniform(&random)
-                                           : 4 * random_uniform(&random) - 2);
+        anynorm_dtype_store(problem->spec.parameter_type, base, c,
+                            tensor == AN_WEIGHT ? 0.5 + 1.5 * random_uniform(&random)
+                                                : 4 * random_uniform(&random) - 2);
 }
 
 void images_make(const struct problem *problem, struct images *images)
@@ -251,13 +251,13 @@ static void check_row(const struct problem *problem, uint64_t row, const struct 
     const anynorm_spec *spec = &problem->spec;
     double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double got = an_dtype_load(spec->y_type, y, c), expected = oracle->y[c];
+        double got = anynorm_dtype_load(spec->y_type, y, c), expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
             if (!isnan(got))
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
             continue;
         }
-        double scale = weight ? fabs(an_dtype_load(spec->parameter_type, weight, c)) : 1;
+        double scale = weight ? fabs(anynorm_dtype_load(spec->parameter_type, weight, c)) : 1;
         double bound = 8 * epsilon * fmax(1, fabs(oracle->n[c])) * scale + epsilon * fabs(expected);
         if (spec->y_type != ANYNORM_F64)
             bound += 0.5 * unit_of(spec->y_type, expected);
@@ -274,7 +274,8 @@ static void check_statistic(const struct problem *problem, const struct images *
 {
     if (!after->bytes[tensor])
         return;
-    double got = an_dtype_load(ANYNORM_F32, after->bytes[tensor] + problem->offset[tensor], row);
+    double got =
+        anynorm_dtype_load(ANYNORM_F32, after->bytes[tensor] + problem->offset[tensor], row);
     double expected = tensor == AN_MEAN ? oracle->mean : oracle->rstd;
     const char *name = tensor == AN_MEAN ? "mean" : "rstd";
     if (!isfinite(oracle->mean) || !isfinite(oracle->rstd)) {

@@ -31,14 +31,14 @@ static double load16(anynorm_dtype type, uint16_t bits)
 {
     unsigned char at[3];
     memcpy(at + 1, &bits, sizeof(bits));
-    return an_dtype_load(type, at + 1, 0);
+    return anynorm_dtype_load(type, at + 1, 0);
 }
 
 static uint16_t store16(anynorm_dtype type, double value)
 {
     unsigned char at[3];
     uint16_t bits;
-    an_dtype_store(type, at + 1, 0, value);
+    anynorm_dtype_store(type, at + 1, 0, value);
     memcpy(&bits, at + 1, sizeof(bits));
     return bits;
 }
@@ -122,7 +122,7 @@ static float stored32(double value)
 {
     unsigned char at[5];
     float result;
-    an_dtype_store(ANYNORM_F32, at + 1, 0, value);
+    anynorm_dtype_store(ANYNORM_F32, at + 1, 0, value);
     memcpy(&result, at + 1, sizeof(result));
     return result;
 }
@@ -143,7 +143,7 @@ static void test_f32_rounds_to_nearest_even(void **state)
         assert_true(stored32(nextafter(tie, 0)) == value);
         assert_true(stored32(tie) == (bits % 2 ? next : value));
         assert_true(stored32(nextafter(tie, INFINITY)) == next);
-        double exact = an_dtype_load(ANYNORM_F32, &bits, 0);
+        double exact = anynorm_dtype_load(ANYNORM_F32, &bits, 0);
         value = (float)exact;
         memcpy(&loaded, &value, sizeof(loaded));
         assert_int_equal(loaded, bits);
@@ -158,8 +158,8 @@ static void test_f64_is_copied(void **state)
     struct random random = {22};
     for (int i = 0; i < 10000; i++) {
         uint64_t bits = random_bits(&random), back[2] = {0, 0};
-        double value = an_dtype_load(ANYNORM_F64, &bits, 0);
-        an_dtype_store(ANYNORM_F64, back, 1, value);
+        double value = anynorm_dtype_load(ANYNORM_F64, &bits, 0);
+        anynorm_dtype_store(ANYNORM_F64, back, 1, value);
         if (!isnan(value))
             assert_int_equal(back[1], bits);
         assert_int_equal(back[0], 0);

@@ -54,8 +54,10 @@ ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void 
  * 0 rows, one marker) is enqueued; nothing is flushed, allocated or waited for by this library.
  * Plans and buffers must be of the queue's context and device. Any thread.
  * Statuses as anynorm_enqueue; INVALID_ARGUMENT also for a queue of another context or a bad wait
- * list. A kernel that fails later shows in the event's execution status (negative), which
- * anynorm_event_wait checks and clWaitForEvents reports as -14. */
+ * list. A kernel that fails later, or whose wait list failed, shows where the event is waited for:
+ * clWaitForEvents fails, or the event's execution status is negative; drivers differ in which, and
+ * anynorm_event_wait looks at both.
+ */
 ANYNORM_API anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue,
                                                   const anynorm_tensors *tensors, uint64_t rows,
                                                   cl_uint wait_count, const cl_event *wait_list,

@@ -29,15 +29,15 @@ void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const vo
                       const void *bias, void *mean, void *rstd)
 {
     double columns = (double)spec->columns;
-    double first = an_dtype_load(spec->x_type, x, 0);
+    double first = anynorm_dtype_load(spec->x_type, x, 0);
     struct sum shifted = {0, 0};
     for (uint64_t c = 1; c < spec->columns; c++)
-        add(&shifted, an_dtype_load(spec->x_type, x, c) - first);
+        add(&shifted, anynorm_dtype_load(spec->x_type, x, c) - first);
     double pivot = first + total(&shifted) / columns;
 
     struct sum deviation = {0, 0}, squares = {0, 0};
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double a = an_dtype_load(spec->x_type, x, c) - pivot;
+        double a = anynorm_dtype_load(spec->x_type, x, c) - pivot;
         add(&deviation, a);
         add(&squares, a * a);
     }
@@ -49,15 +49,15 @@ void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const vo
         scale = (double)NAN; /* the squares overflowed: no number stands for this row */
 
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double value = (an_dtype_load(spec->x_type, x, c) - pivot - correction) * scale;
+        double value = (anynorm_dtype_load(spec->x_type, x, c) - pivot - correction) * scale;
         if (weight)
-            value *= an_dtype_load(spec->parameter_type, weight, c);
+            value *= anynorm_dtype_load(spec->parameter_type, weight, c);
         if (bias)
-            value += an_dtype_load(spec->parameter_type, bias, c);
-        an_dtype_store(spec->y_type, y, c, value);
+            value += anynorm_dtype_load(spec->parameter_type, bias, c);
+        anynorm_dtype_store(spec->y_type, y, c, value);
     }
     if (mean)
-        an_dtype_store(ANYNORM_F32, mean, 0, pivot + correction);
+        anynorm_dtype_store(ANYNORM_F32, mean, 0, pivot + correction);
     if (rstd)
-        an_dtype_store(ANYNORM_F32, rstd, 0, scale);
+        anynorm_dtype_store(ANYNORM_F32, rstd, 0, scale);
 }
