@@ -38,6 +38,27 @@ anynorm_device *open_device(const char *id)
     return device;
 }
 
+int run_on_devices(const char *group, const struct device_test *tests, size_t count,
+                   CMFixtureFunction setup, CMFixtureFunction teardown)
+{
+    enum { MOST_DEVICES = 16, MOST_TESTS = 32 };
+    static char ids[MOST_DEVICES][32], names[MOST_DEVICES * MOST_TESTS][96];
+    static struct CMUnitTest units[MOST_DEVICES * MOST_TESTS];
+    size_t total = 0, devices = device_ids(ids, MOST_DEVICES);
+    for (size_t d = 0; d < devices; d++) {
+        for (size_t i = 0; i < count && i < MOST_TESTS; i++, total++) {
+            snprintf(names[total], sizeof(names[total]), "%.31s: %.60s", ids[d], tests[i].name);
+            units[total] =
+                (struct CMUnitTest){names[total], tests[i].function, setup, teardown, ids[d]};
+        }
+    }
+    if (total == 0) {
+        fprintf(stderr, "no device to test\n");
+        return 1;
+    }
+    return _cmocka_run_group_tests(group, units, total, NULL, NULL);
+}
+
 void check_status(anynorm_status status, anynorm_status expected, const char *file, int line)
 {
     if (status == expected)

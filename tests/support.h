@@ -22,6 +22,16 @@ size_t device_ids(char ids[][32], size_t capacity);
 /* Opens it or fails the test. */
 anynorm_device *open_device(const char *id);
 
+struct device_test {
+    const char *name;
+    CMUnitTestFunction function;
+};
+
+/* Runs every test on every device, and returns what main does. `setup` finds the device's id, a
+ * string, in *state, and leaves there what the test and `teardown` want. */
+int run_on_devices(const char *group, const struct device_test *tests, size_t count,
+                   CMFixtureFunction setup, CMFixtureFunction teardown);
+
 /* Fails the test, with the library's message, unless `status` is `expected`. */
 #define assert_status(status, expected) check_status((status), (expected), __FILE__, __LINE__)
 #define assert_ok(status) check_status((status), ANYNORM_OK, __FILE__, __LINE__)

@@ -34,7 +34,11 @@ static bool is_reference(const struct subject *subject)
 
 static int open_subject(void **state)
 {
-    struct subject *subject = *state;
+    static struct subject of_this_test;
+    struct subject *subject = &of_this_test;
+    *subject = (struct subject){.device = NULL};
+    snprintf(subject->id, sizeof(subject->id), "%s", (const char *)*state);
+    *state = subject;
     unsetenv("ANYNORM_CAPS");
     unsetenv("ANYNORM_SCHEDULE");
     unsetenv("ANYNORM_DEVICE");
@@ -438,10 +442,7 @@ static void test_plan_caps(void **state)
 
 int main(void)
 {
-    static const struct {
-        const char *name;
-        CMUnitTestFunction function;
-    } functions[] = {
+    static const struct device_test tests[] = {
         {"device names", test_device_names},
         {"device from the environment", test_device_from_environment},
         {"device caps", test_device_caps},
@@ -452,23 +453,5 @@ int main(void)
         {"plan options", test_plan_options},
         {"plan caps", test_plan_caps},
     };
-    static struct subject subjects[16];
-    static char names[16 * COUNT(functions)][96];
-    static struct CMUnitTest tests[16 * COUNT(functions)];
-    char ids[16][32];
-    size_t count = 0, devices = device_ids(ids, 16);
-    for (size_t d = 0; d < devices; d++) {
-        memcpy(subjects[d].id, ids[d], sizeof(ids[d]));
-        for (size_t i = 0; i < COUNT(functions); i++, count++) {
-            snprintf(names[count], sizeof(names[count]), "%.31s: %s", ids[d], functions[i].name);
-            tests[count] = (struct CMUnitTest){names[count], functions[i].function, open_subject,
-                                               close_subject, &subjects[d]};
-        }
-    }
-    if (count == 0) {
-        fprintf(stderr, "no device to test\n");
-        return 1;
-    }
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("arguments", tests, count, NULL, NULL);
+    return run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);
 }

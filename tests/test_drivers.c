@@ -392,6 +392,5 @@ int main(void)
         cmocka_unit_test_teardown(test_kernel_limit, restore),
         cmocka_unit_test_teardown(test_kernel_failure, restore),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("drivers", tests, take_table, NULL);
 }

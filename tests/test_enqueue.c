@@ -41,7 +41,11 @@ static bool is_reference(const struct subject *subject)
 
 static int open_subject(void **state)
 {
-    struct subject *subject = *state;
+    static struct subject of_this_test;
+    struct subject *subject = &of_this_test;
+    *subject = (struct subject){.device = NULL};
+    snprintf(subject->id, sizeof(subject->id), "%s", (const char *)*state);
+    *state = subject;
     subject->device = open_device(subject->id);
     subject->other = open_device(subject->id);
     assert_ok(anynorm_device_describe(subject->device, &subject->info));
@@ -382,10 +386,7 @@ static void test_plan_keeps_its_device(void **state)
 
 int main(void)
 {
-    static const struct {
-        const char *name;
-        CMUnitTestFunction function;
-    } functions[] = {
+    static const struct device_test tests[] = {
         {"enqueue tensors", test_enqueue_tensors},
         {"enqueue wait list", test_enqueue_wait_list},
         {"zero rows", test_zero_rows},
@@ -393,23 +394,5 @@ int main(void)
         {"run", test_run_arguments},
         {"a plan keeps its device", test_plan_keeps_its_device},
     };
-    static struct subject subjects[16];
-    static char names[16 * COUNT(functions)][96];
-    static struct CMUnitTest tests[16 * COUNT(functions)];
-    char ids[16][32];
-    size_t count = 0, devices = device_ids(ids, 16);
-    for (size_t d = 0; d < devices; d++) {
-        memcpy(subjects[d].id, ids[d], sizeof(ids[d]));
-        for (size_t i = 0; i < COUNT(functions); i++, count++) {
-            snprintf(names[count], sizeof(names[count]), "%.31s: %s", ids[d], functions[i].name);
-            tests[count] = (struct CMUnitTest){names[count], functions[i].function, open_subject,
-                                               close_subject, &subjects[d]};
-        }
-    }
-    if (count == 0) {
-        fprintf(stderr, "no device to test\n");
-        return 1;
-    }
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("enqueue", tests, count, NULL, NULL);
+    return run_on_devices("enqueue", tests, COUNT(tests), open_subject, close_subject);
 }

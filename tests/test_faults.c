@@ -391,6 +391,5 @@ int main(void)
         cmocka_unit_test(test_run_copying),         cmocka_unit_test(test_run_in_blocks),
         cmocka_unit_test(test_open_and_plan),       cmocka_unit_test(test_wrapped),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("faults", tests, find_device, NULL);
 }

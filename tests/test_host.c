@@ -553,6 +553,5 @@ int main(void)
         cmocka_unit_test(test_log_levels),
         cmocka_unit_test(test_log_line_is_cut),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

@@ -457,6 +457,5 @@ int main(void)
         cmocka_unit_test(test_sub_buffers), cmocka_unit_test(test_svm),
         cmocka_unit_test(test_refusals),    cmocka_unit_test(test_no_reference_is_kept),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("opencl", tests, make_callers, free_callers);
 }

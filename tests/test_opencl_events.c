@@ -312,6 +312,5 @@ int main(void)
         cmocka_unit_test(test_zero_rows),
         cmocka_unit_test(test_elapsed),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("opencl events", tests, make_callers, free_callers);
 }

@@ -376,6 +376,5 @@ int main(void)
         cmocka_unit_test(test_far_rows),    cmocka_unit_test(test_far_rows_on_reference),
         cmocka_unit_test(test_many_rows),   cmocka_unit_test(test_few_groups),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("opencl memory", tests, make_callers, free_callers);
 }

@@ -510,7 +510,11 @@ static void test_blocks_of_slices(void **state)
 
 static int open_subject(void **state)
 {
-    struct subject *subject = *state;
+    static struct subject of_this_test;
+    struct subject *subject = &of_this_test;
+    *subject = (struct subject){.device = NULL};
+    snprintf(subject->id, sizeof(subject->id), "%s", (const char *)*state);
+    *state = subject;
     subject->device = open_device(subject->id);
     assert_ok(anynorm_device_describe(subject->device, &subject->info));
     return 0;
@@ -525,10 +529,7 @@ static int close_subject(void **state)
 
 int main(void)
 {
-    static const struct {
-        const char *name;
-        CMUnitTestFunction function;
-    } functions[] = {
+    static const struct device_test tests[] = {
         {"dense", test_dense},
         {"every type", test_every_type},
         {"every subset of tensors", test_every_subset_of_tensors},
@@ -545,23 +546,5 @@ int main(void)
         {"blocks of two levels", test_blocks_of_two_levels},
         {"blocks of slices", test_blocks_of_slices},
     };
-    static struct subject subjects[16];
-    static char names[16 * COUNT(functions)][96];
-    static struct CMUnitTest tests[16 * COUNT(functions)];
-    char ids[16][32];
-    size_t count = 0, devices = device_ids(ids, 16);
-    for (size_t d = 0; d < devices; d++) {
-        memcpy(subjects[d].id, ids[d], sizeof(ids[d]));
-        for (size_t i = 0; i < COUNT(functions); i++, count++) {
-            snprintf(names[count], sizeof(names[count]), "%.31s: %s", ids[d], functions[i].name);
-            tests[count] = (struct CMUnitTest){names[count], functions[i].function, open_subject,
-                                               close_subject, &subjects[d]};
-        }
-    }
-    if (count == 0) {
-        fprintf(stderr, "no device to test\n");
-        return 1;
-    }
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("run", tests, count, NULL, NULL);
+    return run_on_devices("run", tests, COUNT(tests), open_subject, close_subject);
 }

@@ -521,6 +521,5 @@ int main(void)
         cmocka_unit_test(test_text_round_trip),
         cmocka_unit_test(test_text_bad_words),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }

@@ -426,6 +426,5 @@ int main(void)
         cmocka_unit_test(test_random_overlaps),
         cmocka_unit_test(test_slices_of_one_tensor),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);
 }

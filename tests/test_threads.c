@@ -441,6 +441,5 @@ int main(void)
         cmocka_unit_test(test_one_plan),
         cmocka_unit_test(test_one_event),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -417,6 +417,5 @@ int main(void)
         cmocka_unit_test(test_view_bad_arguments),
         cmocka_unit_test(test_random_views),
     };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }

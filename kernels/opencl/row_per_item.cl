@@ -66,11 +66,9 @@ __kernel void anynorm(
 
     for (ulong row = first; row < last; row++) {
         const __global uchar *xr =
-            x + x_offset +
-            row_start(row, inner_rows, x_row_stride, x_outer_stride) * size_of(X_TYPE);
-        __global uchar *yr = y + y_offset +
-                             row_start(row, inner_rows, y_row_stride, y_outer_stride) *
-                                 size_of(Y_TYPE);
+            x + x_offset + row_offset(X_TYPE, row, inner_rows, x_row_stride, x_outer_stride);
+        __global uchar *yr =
+            y + y_offset + row_offset(Y_TYPE, row, inner_rows, y_row_stride, y_outer_stride);
 
         statistic_t s;
         acc_t pivot = guess_mean(xr, columns);
