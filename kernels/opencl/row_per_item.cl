@@ -7,38 +7,50 @@
  * four accumulators that hide the latency of an addition. */
 #define BLOCK 64
 
-/* The sums of (x - origin) and of their squares over a row. */
+/* Bytes that a row's prefetch runs ahead at least: less arrives too late. */
+#define AHEAD_BYTES 4096
+
+/* The sums of (x - origin) and of their squares over vectors [v, end), at most BLOCK of them. */
+inline void block_sums(const __global uchar *x, uint v, const uint end, const acc_t origin,
+                       accv_t *sum, accv_t *squares)
+{
+    accv_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    accv_t q0 = 0, q1 = 0, q2 = 0, q3 = 0;
+    for (; v + 4 <= end; v += 4) {
+        const accv_t a0 = loadv(X_TYPE, x, (v + 0) * VECTOR) - origin;
+        const accv_t a1 = loadv(X_TYPE, x, (v + 1) * VECTOR) - origin;
+        const accv_t a2 = loadv(X_TYPE, x, (v + 2) * VECTOR) - origin;
+        const accv_t a3 = loadv(X_TYPE, x, (v + 3) * VECTOR) - origin;
+        s0 += a0;
+        s1 += a1;
+        s2 += a2;
+        s3 += a3;
+        q0 += a0 * a0;
+        q1 += a1 * a1;
+        q2 += a2 * a2;
+        q3 += a3 * a3;
+    }
+    for (; v < end; v++) {
+        const accv_t a = loadv(X_TYPE, x, v * VECTOR) - origin;
+        s0 += a;
+        q0 += a * a;
+    }
+    *sum = (s0 + s1) + (s2 + s3);
+    *squares = (q0 + q1) + (q2 + q3);
+}
+
+/* The same over a row. */
 inline void row_sums(const __global uchar *x, const uint columns, const acc_t origin, acc_t *sum,
                      acc_t *squares)
 {
     const uint vectors = columns / VECTOR;
-    accv_t total = 0, lost = 0, total_squares = 0, lost_squares = 0;
-    uint v = 0;
-    while (v < vectors) {
-        const uint end = min(vectors, v + BLOCK);
-        accv_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        accv_t q0 = 0, q1 = 0, q2 = 0, q3 = 0;
-        for (; v + 4 <= end; v += 4) {
-            const accv_t a0 = loadv(X_TYPE, x, (v + 0) * VECTOR) - origin;
-            const accv_t a1 = loadv(X_TYPE, x, (v + 1) * VECTOR) - origin;
-            const accv_t a2 = loadv(X_TYPE, x, (v + 2) * VECTOR) - origin;
-            const accv_t a3 = loadv(X_TYPE, x, (v + 3) * VECTOR) - origin;
-            s0 += a0;
-            s1 += a1;
-            s2 += a2;
-            s3 += a3;
-            q0 += a0 * a0;
-            q1 += a1 * a1;
-            q2 += a2 * a2;
-            q3 += a3 * a3;
-        }
-        for (; v < end; v++) {
-            const accv_t a = loadv(X_TYPE, x, v * VECTOR) - origin;
-            s0 += a;
-            q0 += a * a;
-        }
-        add_compensated(&total, &lost, (s0 + s1) + (s2 + s3));
-        add_compensated(&total_squares, &lost_squares, (q0 + q1) + (q2 + q3));
+    accv_t total, lost = 0, total_squares, lost_squares = 0;
+    block_sums(x, 0, min(vectors, (uint)BLOCK), origin, &total, &total_squares);
+    for (uint v = BLOCK; v < vectors; v += BLOCK) {
+        accv_t s, q;
+        block_sums(x, v, min(vectors, v + BLOCK), origin, &s, &q);
+        add_compensated(&total, &lost, s);
+        add_compensated(&total_squares, &lost_squares, q);
     }
     const uint rest = columns % VECTOR;
     if (rest > 0) {
@@ -63,6 +75,8 @@ __kernel void anynorm(
     const ulong first = item * share + min(item, extra);
     const ulong last = first + share + (item < extra ? 1 : 0);
     const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
+    const ulong row_bytes = x_row_stride * size_of(X_TYPE);
+    const ulong rows_ahead = 1 + AHEAD_BYTES / row_bytes;
 
     for (ulong row = first; row < last; row++) {
         const __global uchar *xr =
@@ -82,10 +96,10 @@ __kernel void anynorm(
 
         const uint vectors = columns / VECTOR;
         if (large && may_stream(Y_TYPE, yr)) {
-            /* The next row is on its way while this one is written: without it the memory idles
-             * during the two summing passes. */
-            const __global uchar *next = xr + x_row_stride * size_of(X_TYPE);
-            const bool ahead = row + 1 < last;
+            /* A row to come is on its way while this one is written: without it the memory idles
+             * during the summing pass. */
+            const __global uchar *next = xr + rows_ahead * row_bytes;
+            const bool ahead = row + rows_ahead < last;
             for (uint v = 0; v < vectors; v++) {
                 const uint column = v * VECTOR;
                 if (ahead)
