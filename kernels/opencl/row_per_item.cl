@@ -77,6 +77,7 @@ __kernel void anynorm(
     const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
     const ulong row_bytes = x_row_stride * size_of(X_TYPE);
     const ulong rows_ahead = 1 + AHEAD_BYTES / row_bytes;
+    const uint vectors = columns / VECTOR, rest = columns % VECTOR;
 
     for (ulong row = first; row < last; row++) {
         const __global uchar *xr =
@@ -94,7 +95,6 @@ __kernel void anynorm(
         }
         store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 
-        const uint vectors = columns / VECTOR;
         if (large && may_stream(Y_TYPE, yr)) {
             /* A row to come is on its way while this one is written: without it the memory idles
              * during the summing pass. */
@@ -114,7 +114,6 @@ __kernel void anynorm(
                        finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column));
             }
         }
-        const uint rest = columns % VECTOR;
         if (rest > 0) {
             const uint column = vectors * VECTOR;
             const accv_t a = loadv_part(X_TYPE, xr, column, rest, s.pivot) - s.pivot;

@@ -43,6 +43,8 @@ void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const vo
     }
     double correction = total(&deviation) / columns;
     double variance = total(&squares) / columns - correction * correction;
+    if (variance < 0)
+        variance = 0; /* rounding may leave less than nothing of nothing */
     double root = sqrt(variance + spec->eps);
     double scale = root == 0 ? 0 : 1 / root;
     if (isinf(root))
