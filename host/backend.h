@@ -14,8 +14,7 @@
 
 struct an_backend;
 
-/* The head of every backend's device; the backend allocates a larger structure that begins with it.
- */
+/* The head of every backend's device, with which the backend's own, larger structure begins. */
 struct anynorm_device {
     const struct an_backend *backend;
     anynorm_device_info info;

@@ -11,8 +11,7 @@
 /* Elements of a row one work-item may hold in registers: more spilled on the AMD compiler. */
 #define HELD_BYTES 128
 
-/* Work-items a group needs to hide memory latency, no more: a larger one waits longer at barriers.
- */
+/* Work-items that hide memory latency; a larger group only waits longer at barriers. */
 #define USUAL_GROUP 256
 
 /* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
@@ -95,20 +94,26 @@ static bool has_local_memory(const struct problem *p, uint64_t group, uint64_t v
     return false;
 }
 
+/* Work-items per group where a power of two of at least `wanted` would suit the row, within what is
+ * usual and what the device takes. */
+static uint64_t usual_group(uint64_t wanted, uint64_t largest)
+{
+    uint64_t group = power_of_two_at_least(wanted);
+    if (group < 32)
+        group = 32;
+    if (group > USUAL_GROUP)
+        group = USUAL_GROUP;
+    return group < largest ? group : largest;
+}
+
 static bool fit_row_per_group(const struct problem *p, struct an_choice *choice)
 {
     uint64_t columns = p->spec->columns;
     uint64_t most_vectors = HELD_BYTES / (4 * accumulator_size(p->spec));
     uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    uint64_t group = power_of_two_at_least((columns + 7) / 8);
-    if (group < 32)
-        group = 32;
-    if (group > USUAL_GROUP)
-        group = USUAL_GROUP;
+    uint64_t group = usual_group((columns + 7) / 8, largest);
     while (group * 4 * most_vectors < columns && group < largest)
         group *= 2;
-    if (group > largest)
-        group = largest;
     if (p->group_size)
         group = p->group_size;
 
@@ -133,14 +138,8 @@ static bool fit_row_per_group(const struct problem *p, struct an_choice *choice)
 
 static bool fit_row_reread(const struct problem *p, struct an_choice *choice)
 {
-    uint64_t group = power_of_two_at_least((p->spec->columns + 3) / 4);
     uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    if (group < 32)
-        group = 32;
-    if (group > USUAL_GROUP)
-        group = USUAL_GROUP;
-    if (group > largest)
-        group = largest;
+    uint64_t group = usual_group((p->spec->columns + 3) / 4, largest);
     if (p->group_size)
         group = p->group_size;
     if (!has_local_memory(p, group, 4))

@@ -55,8 +55,7 @@ static void block_free(struct block *block)
     free(block->rstd);
 }
 
-/* With --timing, the first block runs once unmeasured, to pay for what only a first launch costs.
- */
+/* With --timing, the first block runs once unmeasured: that pays what only a first launch costs. */
 static bool run(struct layer_norm *work, const anynorm_host_tensors *tensors, uint64_t first,
                 uint64_t count, struct cli_error *error)
 {

@@ -121,33 +121,35 @@ static void free_images(struct work *work)
     free(work->n);
 }
 
+static anynorm_status run_once(anynorm_device *device, const anynorm_spec *spec,
+                               const anynorm_host_tensors *tensors, uint64_t rows)
+{
+    anynorm_plan *plan = NULL;
+    anynorm_status status = anynorm_plan_create(device, spec, NULL, &plan);
+
+    if (status == ANYNORM_OK)
+        status = anynorm_run(plan, tensors, rows);
+    anynorm_plan_destroy(plan);
+    return status;
+}
+
 static anynorm_status run_reference(anynorm_device *reference, struct work *work)
 {
+    const anynorm_host_tensors affine = {.x = work->image[X],
+                                         .y = work->y,
+                                         .weight = work->image[WEIGHT],
+                                         .bias = work->image[BIAS]};
+    const anynorm_host_tensors plain = {.x = work->image[X], .y = work->n};
     anynorm_spec spec = work->c->spec;
-    anynorm_host_tensors tensors = {.x = work->image[X],
-                                    .y = work->y,
-                                    .weight = work->image[WEIGHT],
-                                    .bias = work->image[BIAS]};
-    anynorm_plan *plan = NULL;
     anynorm_status status;
 
     spec.y_type = ANYNORM_F64;
     spec.flags &= (uint32_t)(ANYNORM_WEIGHT | ANYNORM_BIAS);
-    status = anynorm_plan_create(reference, &spec, NULL, &plan);
-    if (status == ANYNORM_OK)
-        status = anynorm_run(plan, &tensors, work->c->rows);
-    anynorm_plan_destroy(plan);
+    status = run_once(reference, &spec, &affine, work->c->rows);
     if (status != ANYNORM_OK)
         return status;
-
-    plan = NULL;
     spec.flags = 0;
-    tensors = (anynorm_host_tensors){.x = work->image[X], .y = work->n};
-    status = anynorm_plan_create(reference, &spec, NULL, &plan);
-    if (status == ANYNORM_OK)
-        status = anynorm_run(plan, &tensors, work->c->rows);
-    anynorm_plan_destroy(plan);
-    return status;
+    return run_once(reference, &spec, &plain, work->c->rows);
 }
 
 static anynorm_status run_device(anynorm_device *device, anynorm_plan *plan, struct work *work)

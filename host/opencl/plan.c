@@ -17,8 +17,8 @@ enum argument {
 #include "params.def"
 };
 
-/* Rows of one work-item on a CPU device: enough work-groups to even out cores that are not equally
- * free, few enough that handing them out costs nothing. */
+/* Work-groups for each core of a CPU device: enough to even out cores that are not equally free,
+ * few enough that handing them out costs nothing. */
 #define GROUPS_PER_UNIT 32
 
 struct opencl_plan {

@@ -1,5 +1,4 @@
-/* The reference backend: plain C on the calling thread. Always there, and the oracle of the tests.
- */
+/* The reference backend: plain C on the calling thread, always there; the oracle of the tests. */
 #ifndef AN_REFERENCE_H
 #define AN_REFERENCE_H
 

@@ -21,7 +21,7 @@ __kernel void anynorm(
         accv_t held[HELD];
         for (uint k = 0; k < HELD; k++) {
             const uint column = (k * GROUP + item) * VECTOR;
-            held[k] = load_rowv(xr, column, count_at(column, columns), pivot);
+            held[k] = load_rowv(X_TYPE, xr, column, count_at(column, columns), pivot);
         }
 
         statistic_t s;

@@ -105,13 +105,12 @@ __kernel void anynorm(
                 if (ahead)
                     fetch(next + column * size_of(X_TYPE));
                 streamv(Y_TYPE, yr, column,
-                        finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column));
+                        finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column, VECTOR));
             }
         } else {
             for (uint v = 0; v < vectors; v++) {
                 const uint column = v * VECTOR;
-                storev(Y_TYPE, yr, column,
-                       finishv(loadv(X_TYPE, xr, column) - s.pivot, &s, w, b, column));
+                finish_rowv(loadv(X_TYPE, xr, column) - s.pivot, &s, yr, w, b, column, VECTOR);
             }
         }
         if (rest > 0) {

@@ -15,7 +15,7 @@ inline void block_moments(const __global uchar *x, const uint column, const uint
     accv_t partial = 0;
     for (uint k = 0; k < HELD; k++) {
         const uint at = column + k * GROUP * VECTOR;
-        held[k] = load_rowv(x, at, count_at(at, columns), first);
+        held[k] = load_rowv(X_TYPE, x, at, count_at(at, columns), first);
         partial += held[k] - first;
         count += count_at(at, columns);
     }
@@ -69,7 +69,7 @@ __kernel void anynorm(
         for (ulong at = item * VECTOR; at < columns; at += GROUP * VECTOR) {
             const uint column = (uint)at;
             const uint count = count_at(column, columns);
-            const accv_t a = load_rowv(xr, column, count, s.pivot) - s.pivot;
+            const accv_t a = load_rowv(X_TYPE, xr, column, count, s.pivot) - s.pivot;
             finish_rowv(a, &s, yr, w, b, column, count);
         }
     }
