@@ -27,7 +27,7 @@ struct anynorm_plan {
     anynorm_device *device;
     anynorm_spec spec; /* resolved */
     struct an_choice choice;
-    char options[256]; /* for anynorm_plan_describe */
+    char options[512]; /* for anynorm_plan_describe */
 };
 
 struct an_backend {
@@ -53,13 +53,20 @@ struct an_backend {
                                 anynorm_buffer *buffer);
     anynorm_status (*unwrap_host)(anynorm_device *device, anynorm_buffer *buffer, bool written);
 
-    /* Compiles. Where the compiled kernel takes fewer work-items per group than `choice` asks,
-     * fails with UNSUPPORTED and that number in *group_limit (else 0). The backend fills its own
-     * fields and `options`; plan.c the rest of the head. */
+    /* Compiles, or takes the program of `binary` (packed and intact; NULL: none), which must then
+     * be this very kernel's: UNSUPPORTED. Where the compiled kernel takes fewer work-items per
+     * group than `choice` asks, fails with UNSUPPORTED and that number in *group_limit (else 0).
+     * The backend fills its own fields and `options`; plan.c the rest of the head. */
     anynorm_status (*plan_create)(anynorm_device *device, const anynorm_spec *spec,
-                                  const struct an_choice *choice, anynorm_plan **plan,
-                                  uint32_t *group_limit);
+                                  const struct an_choice *choice, const void *binary,
+                                  anynorm_plan **plan, uint64_t *group_limit);
     void (*plan_destroy)(anynorm_plan *plan);
+
+    /* Packs the compiled program, the plan's choice its label: to be freed. Both functions NULL
+     * where nothing is compiled. `plan_warm_up` makes everything compile that launches of 1 and of
+     * `rows` rows would, and waits for it. */
+    anynorm_status (*plan_binary)(anynorm_plan *plan, void **packed, size_t *size);
+    anynorm_status (*plan_warm_up)(anynorm_plan *plan, uint64_t rows);
 
     /* On the device's own queue; rows may be 0, then the event is that of the wait list. */
     anynorm_status (*enqueue)(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,

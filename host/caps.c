@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "log.h"
 #include "status.h"
 
@@ -34,6 +35,10 @@ static bool apply_feature(anynorm_device_info *info, const char *word, size_t le
     for (size_t i = 0; i < COUNT(features); i++) {
         if (strlen(features[i].word) == length && memcmp(features[i].word, word, length) == 0) {
             *(bool *)(void *)((char *)info + features[i].field) = false;
+            if (features[i].field == offsetof(anynorm_device_info, subgroup)) {
+                info->subgroup_size = 0;
+                info->shuffle = ANYNORM_SHUFFLE_NONE;
+            }
             return true;
         }
     }
@@ -44,15 +49,10 @@ static bool apply_limit(anynorm_device_info *info, const char *word, size_t leng
 {
     for (size_t i = 0; i < COUNT(limits); i++) {
         size_t skip = strlen(limits[i].key);
-        if (length <= skip || length - skip > 18 || memcmp(limits[i].key, word, skip) != 0)
+        if (length <= skip || memcmp(limits[i].key, word, skip) != 0)
             continue;
-        uint64_t value = 0;
-        for (size_t k = skip; k < length; k++) {
-            if (word[k] < '0' || word[k] > '9')
-                return false;
-            value = value * 10 + (uint64_t)(word[k] - '0');
-        }
-        if (value == 0)
+        uint64_t value;
+        if (!an_parse_count(word + skip, length - skip, &value) || value == 0)
             return false;
         uint64_t *field = (uint64_t *)(void *)((char *)info + limits[i].field);
         if (value < *field)

@@ -3,6 +3,7 @@
 #define AN_CHECKED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* False, with *result untouched or wrapped, where the true result needs more than 64 bits. */
@@ -14,6 +15,20 @@ static inline bool an_add(uint64_t a, uint64_t b, uint64_t *result)
 static inline bool an_mul(uint64_t a, uint64_t b, uint64_t *result)
 {
     return !__builtin_mul_overflow(a, b, result);
+}
+
+/* All of text[0..length) as a decimal count; false, with *value untouched, where it is none. */
+static inline bool an_parse_count(const char *text, size_t length, uint64_t *value)
+{
+    uint64_t result = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9' || !an_mul(result, 10, &result) ||
+            !an_add(result, (uint64_t)(text[i] - '0'), &result))
+            return false;
+    }
+    if (length > 0)
+        *value = result;
+    return length > 0;
 }
 
 #endif

@@ -1,57 +1,111 @@
 /* Plans: the selection, then the backend's compiler; and the enqueue. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend.h"
+#include "binary.h"
 #include "log.h"
 #include "spec.h"
 #include "status.h"
+#include "tuning_store.h"
+#include "variants.h"
 
-/* The schedule that the caller or the environment insists on, if *forced. The environment does not
- * bind the reference, which has one of its own and serves as the oracle beside a forced device. */
-static anynorm_status find_forced(const anynorm_device *device, const anynorm_plan_options *options,
-                                  bool *forced, enum an_schedule *schedule)
+static anynorm_status no_binaries(const anynorm_device *device)
 {
-    const char *name = options ? options->schedule : NULL;
-    bool from_environment = !name;
-    if (from_environment)
-        name = getenv("ANYNORM_SCHEDULE");
-    *forced = false;
-    if (!name || (from_environment && !*name))
-        return ANYNORM_OK;
-    if (!an_schedule_find(name, schedule))
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "%sschedule \"%.60s\" does not exist; there are row_per_item, "
-                       "row_per_group, row_reread",
-                       from_environment ? "ANYNORM_SCHEDULE: " : "", name);
-    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
-    return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s compiles nothing, so it has no binaries",
+                   device->info.id);
 }
 
-/* Tries one schedule; again with a smaller group where the compiled kernel demands it. Fails with
- * UNSUPPORTED and the reason in the message where it does not fit. */
+/* The schedule and numbers that the caller or the environment insists on, if *forced. The
+ * environment does not bind the reference, which has one of its own and serves as the oracle beside
+ * a forced device. */
+static anynorm_status find_forced(const anynorm_device *device, const anynorm_plan_options *options,
+                                  bool *forced, struct an_choice *wish)
+{
+    const char *text = options ? options->schedule : NULL;
+    bool from_environment = !text;
+    *forced = false;
+    *wish = (struct an_choice){.schedule = AN_REFERENCE};
+    if (from_environment)
+        text = getenv("ANYNORM_SCHEDULE");
+    if (!text || (from_environment && !*text))
+        return ANYNORM_OK;
+    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
+    anynorm_status status = an_choice_parse(text, wish);
+    if (status == ANYNORM_OK && from_environment && an_schedule_is_baseline(wish->schedule))
+        status = an_fail(ANYNORM_INVALID_ARGUMENT,
+                         "%s does not normalize; only a caller's options can ask for it",
+                         an_schedule_name(wish->schedule));
+    if (status != ANYNORM_OK && from_environment) {
+        char message[256];
+        snprintf(message, sizeof(message), "%s", anynorm_message());
+        return an_fail(status, "ANYNORM_SCHEDULE: %s", message);
+    }
+    return status;
+}
+
+/* The binary that the caller hands in, or NULL. It brings its own choice, unless one is forced. */
+static anynorm_status find_binary(const anynorm_device *device, const anynorm_plan_options *options,
+                                  const void **binary, bool *forced, struct an_choice *wish)
+{
+    *binary = NULL;
+    if (!options || (!options->binary && !options->binary_bytes))
+        return ANYNORM_OK;
+    if (!device->backend->plan_binary)
+        return no_binaries(device);
+    if (!options->binary || !an_binary_intact(options->binary, options->binary_bytes))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "binary is not what anynorm_plan_binary gave: it is damaged or incomplete");
+    *binary = options->binary;
+    if (*forced)
+        return ANYNORM_OK;
+    *forced = true;
+    return an_choice_parse(an_binary_label(*binary), wish);
+}
+
+/* Whether a kernel that was refused without a word of its group's size is worth a try without
+ * sub-groups: compilers and drivers fail at them more than at anything else. */
+static bool gives_up_subgroups(anynorm_status status, const struct an_choice *wish,
+                               const struct an_choice *choice)
+{
+    return (status == ANYNORM_UNSUPPORTED || status == ANYNORM_BUILD_FAILED) &&
+           choice->subgroup > 0 && wish->subgroup == 0;
+}
+
+/* Tries one schedule; again with a smaller group where the compiled kernel demands it, and without
+ * sub-groups where they fail. Fails with UNSUPPORTED and the reason in the message where it does
+ * not fit. */
 static anynorm_status try_schedule(anynorm_device *device, const anynorm_spec *spec,
-                                   enum an_schedule schedule, uint32_t group_size,
+                                   const struct an_choice *wish, const void *binary,
                                    anynorm_plan **plan)
 {
     anynorm_device_info info = device->info;
-    const char *name = an_schedule_name(schedule);
+    const char *name = an_schedule_name(wish->schedule);
     for (;;) {
         struct an_choice choice;
         char reason[sizeof(((anynorm_candidate *)0)->reason)] = "";
-        if (!an_select_fits(&info, spec, schedule, group_size, &choice, reason, sizeof(reason))) {
+        if (!an_select_fits(&info, spec, wish, &choice, reason, sizeof(reason))) {
             an_log(ANYNORM_LOG_DEBUG, "%s: not taken: %s", name, reason);
             return an_fail(ANYNORM_UNSUPPORTED, "%s does not fit: %s", name, reason);
         }
-        uint32_t group_limit = 0;
+        uint64_t group_limit = 0;
         anynorm_status status =
-            device->backend->plan_create(device, spec, &choice, plan, &group_limit);
-        if (status == ANYNORM_UNSUPPORTED && group_limit > 0 && group_limit < choice.group_size &&
+            device->backend->plan_create(device, spec, &choice, binary, plan, &group_limit);
+        if (status == ANYNORM_UNSUPPORTED && group_limit > 0 && group_limit < choice.group &&
             group_limit < info.max_work_group_size) {
-            an_log(ANYNORM_LOG_DEBUG, "%s: the kernel takes %u work-items, not %u", name,
-                   group_limit, choice.group_size);
+            an_log(ANYNORM_LOG_DEBUG, "%s: the kernel takes %" PRIu64 " work-items, not %" PRIu64,
+                   name, group_limit, choice.group);
             info.max_work_group_size = group_limit;
+            continue;
+        }
+        if (group_limit == 0 && gives_up_subgroups(status, wish, &choice)) {
+            an_log(ANYNORM_LOG_WARN, "%s: %s without sub-groups: %s", info.id, name,
+                   anynorm_message());
+            info.subgroup = false;
+            info.subgroup_size = 0;
+            info.shuffle = ANYNORM_SHUFFLE_NONE;
             continue;
         }
         if (status != ANYNORM_OK) {
@@ -64,6 +118,26 @@ static anynorm_status try_schedule(anynorm_device *device, const anynorm_spec *s
         an_log(ANYNORM_LOG_DEBUG, "%s: taken: %s", name, reason);
         return ANYNORM_OK;
     }
+}
+
+/* What the tuning databases have for it; UNSUPPORTED where they have nothing, or what they have
+ * does not serve here: a database must not fail what goes well without it. */
+static anynorm_status try_tuned(anynorm_device *device, const anynorm_spec *spec, uint64_t rows,
+                                anynorm_plan **plan)
+{
+    struct an_choice wish;
+    char source[300], text[sizeof(((anynorm_plan_info *)0)->choice)];
+    if (!an_tuning_ask(&device->info, spec, rows, true, &wish, source, sizeof(source)))
+        return ANYNORM_UNSUPPORTED;
+    an_choice_format(&wish, text, sizeof(text));
+    an_log(ANYNORM_LOG_DEBUG, "%s: %s has %s", device->info.id, source, text);
+    anynorm_status status = try_schedule(device, spec, &wish, NULL, plan);
+    if (status == ANYNORM_BUILD_FAILED) {
+        an_log(ANYNORM_LOG_WARN, "%s: %s has %s, which does not compile here; passed over",
+               device->info.id, source, text);
+        return ANYNORM_UNSUPPORTED;
+    }
+    return status;
 }
 
 anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *spec,
@@ -81,30 +155,34 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
     an_log(ANYNORM_LOG_DEBUG, "%s: choosing a schedule for %s", device->info.id, text);
 
     bool forced;
-    enum an_schedule schedule = AN_REFERENCE;
-    status = find_forced(device, options, &forced, &schedule);
+    struct an_choice wish;
+    const void *binary;
+    status = find_forced(device, options, &forced, &wish);
+    if (status == ANYNORM_OK)
+        status = find_binary(device, options, &binary, &forced, &wish);
     if (status != ANYNORM_OK)
         return status;
     if (an_spec_double(&resolved) && !device->info.fp64)
         return an_fail(ANYNORM_UNSUPPORTED, "%s has no double precision, which f64 needs",
                        device->info.id);
 
-    uint32_t group_size = options ? options->work_group_size : 0;
     anynorm_plan *made = NULL;
     if (forced) {
-        status = try_schedule(device, &resolved, schedule, group_size, &made);
+        status = try_schedule(device, &resolved, &wish, binary, &made);
     } else {
-        status = ANYNORM_UNSUPPORTED;
-        for (size_t i = 0;
-             status == ANYNORM_UNSUPPORTED && an_select_order(&device->info, i, &schedule); i++)
-            status = try_schedule(device, &resolved, schedule, group_size, &made);
+        status = try_tuned(device, &resolved, options ? options->expected_rows : 0, &made);
+        for (size_t i = 0; status == ANYNORM_UNSUPPORTED &&
+                           an_select_order(&device->info, &resolved, i, &wish.schedule);
+             i++)
+            status = try_schedule(device, &resolved, &wish, NULL, &made);
     }
     if (status != ANYNORM_OK)
         return status;
 
     atomic_fetch_add(&device->references, 1);
-    an_log(ANYNORM_LOG_INFO, "%s: %s in groups of %u for %s", device->info.id,
-           an_schedule_name(made->choice.schedule), made->choice.group_size, text);
+    char chosen[sizeof(((anynorm_plan_info *)0)->choice)];
+    an_choice_format(&made->choice, chosen, sizeof(chosen));
+    an_log(ANYNORM_LOG_INFO, "%s: %s for %s", device->info.id, chosen, text);
     *plan = made;
     return ANYNORM_OK;
 }
@@ -123,10 +201,41 @@ anynorm_status anynorm_plan_describe(const anynorm_plan *plan, anynorm_plan_info
     if (!plan || !info)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or info is NULL");
     anynorm_plan_info result = {.schedule = an_schedule_name(plan->choice.schedule),
-                                .work_group_size = plan->choice.group_size};
+                                .work_group_size = plan->choice.group};
+    an_choice_format(&plan->choice, result.choice, sizeof(result.choice));
     snprintf(result.options, sizeof(result.options), "%s", plan->options);
     *info = result;
     return ANYNORM_OK;
+}
+
+anynorm_status anynorm_plan_binary(anynorm_plan *plan, void *bytes, size_t capacity, size_t *size)
+{
+    if (!plan || !size || (capacity > 0 && !bytes))
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan, size or bytes is NULL");
+    if (!plan->device->backend->plan_binary)
+        return no_binaries(plan->device);
+    void *packed;
+    size_t needed;
+    anynorm_status status = plan->device->backend->plan_binary(plan, &packed, &needed);
+    if (status != ANYNORM_OK)
+        return status;
+    if (needed <= capacity)
+        memcpy(bytes, packed, needed);
+    else if (capacity > 0)
+        status = an_fail(ANYNORM_INVALID_ARGUMENT, "the binary needs %zu bytes, not %zu", needed,
+                         capacity);
+    *size = needed;
+    free(packed);
+    return status;
+}
+
+anynorm_status anynorm_plan_warm_up(anynorm_plan *plan, uint64_t rows)
+{
+    if (!plan || rows == 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan is NULL or rows is 0");
+    if (!plan->device->backend->plan_warm_up)
+        return ANYNORM_OK;
+    return plan->device->backend->plan_warm_up(plan, rows);
 }
 
 anynorm_status anynorm_plan_candidate(const anynorm_device *device, const anynorm_spec *spec,
@@ -138,21 +247,47 @@ anynorm_status anynorm_plan_candidate(const anynorm_device *device, const anynor
     anynorm_status status = an_spec_resolve(spec, &resolved);
     if (status != ANYNORM_OK)
         return status;
-    enum an_schedule schedule, wanted = AN_REFERENCE;
+    enum an_schedule schedule;
+    struct an_choice wish = {.schedule = AN_REFERENCE};
     size_t total = 0;
-    for (; an_select_order(&device->info, total, &schedule); total++) {
+    for (; an_select_order(&device->info, &resolved, total, &schedule); total++) {
         if (total == index)
-            wanted = schedule;
+            wish.schedule = schedule;
     }
     if (index >= total)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "candidate %zu is not below the %zu there are",
                        index, total);
     struct an_choice choice;
-    candidate->schedule = an_schedule_name(wanted);
-    candidate->fits = an_select_fits(&device->info, &resolved, wanted, 0, &choice,
-                                     candidate->reason, sizeof(candidate->reason));
+    candidate->schedule = an_schedule_name(wish.schedule);
+    candidate->fits = an_select_fits(&device->info, &resolved, &wish, &choice, candidate->reason,
+                                     sizeof(candidate->reason));
     if (count)
         *count = total;
+    return ANYNORM_OK;
+}
+
+anynorm_status anynorm_plan_variant(const anynorm_device *device, const anynorm_spec *spec,
+                                    size_t index, anynorm_variant *variant, size_t *count)
+{
+    if (!device || !variant)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "device or variant is NULL");
+    anynorm_spec resolved;
+    anynorm_status status = an_spec_resolve(spec, &resolved);
+    if (status != ANYNORM_OK)
+        return status;
+    struct an_choice tuned;
+    struct an_variants variants;
+    char source[64];
+    bool known = an_tuning_ask(&device->info, &resolved, 0, false, &tuned, source, sizeof(source));
+    an_variants_list(&device->info, &resolved, known ? &tuned : NULL, &variants);
+    if (variants.count == 0)
+        return an_fail(ANYNORM_UNSUPPORTED, "no schedule serves this spec on %s", device->info.id);
+    if (index >= variants.count)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "variant %zu is not below the %zu there are",
+                       index, variants.count);
+    an_choice_format(&variants.choices[index], variant->choice, sizeof(variant->choice));
+    if (count)
+        *count = variants.count;
     return ANYNORM_OK;
 }
 

@@ -46,10 +46,13 @@ static bool is_output(int tensor)
     return tensor == AN_Y || tensor == AN_MEAN || tensor == AN_RSTD;
 }
 
-/* True if the spec's own tensor elements are all there is between the first and the last. */
-static bool is_dense(const anynorm_spec *spec, int tensor)
+/* True if the elements of `rows` rows are all there is between the first and the last. */
+static bool is_dense(const anynorm_spec *spec, int tensor, uint64_t rows)
 {
-    return tensor != AN_Y || (spec->inner_rows == 0 && spec->y_row_stride == spec->columns);
+    uint64_t elements = 0;
+    struct an_layout layout = an_spec_y_layout(spec);
+    return tensor != AN_Y ||
+           (an_layout_extent(&layout, rows, &elements) && elements == rows * spec->columns);
 }
 
 /* Bytes from the start of row 0 to that of `row`. Only called for rows whose extent was checked. */
@@ -89,7 +92,7 @@ static void lay_out(const struct run *run, uint64_t first, uint64_t rows, struct
         if (!run->host[t] || is_parameter(t))
             continue;
         struct piece piece = {.host = run->host[t] + start_of(spec, t, first),
-                              .fill = !is_output(t) || !is_dense(spec, t),
+                              .fill = !is_output(t) || !is_dense(spec, t, rows),
                               .read = is_output(t),
                               .copied = !is_aligned(run, t)};
         (void)an_tensor_extent(spec, (enum an_tensor)t, rows, &piece.bytes);

@@ -4,205 +4,137 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "spec.h"
+#include "select_fit.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Elements of a row one work-item may hold in registers: more spilled on the AMD compiler. */
-#define HELD_BYTES 128
-
-/* Work-items that hide memory latency; a larger group only waits longer at barriers. */
-#define USUAL_GROUP 256
-
-/* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
- * Mesa's llvmpipe ends a work-item's loops, without an error, after 65535 rounds in all. */
-#define MOST_COLUMNS_OF_A_LANE 65536
-
-struct problem {
-    const anynorm_device_info *info;
-    const anynorm_spec *spec;
-    uint32_t group_size; /* forced, or 0 */
-    char *reason;
-    size_t capacity;
-};
-
-static uint64_t power_of_two_at_least(uint64_t value)
-{
-    uint64_t power = 1;
-    while (power < value)
-        power *= 2;
-    return power;
-}
-
-static uint64_t power_of_two_at_most(uint64_t value)
-{
-    uint64_t power = 1;
-    while (power <= value / 2)
-        power *= 2;
-    return power;
-}
-
-static uint64_t accumulator_size(const anynorm_spec *spec)
-{
-    return an_spec_double(spec) ? sizeof(double) : sizeof(float);
-}
-
-static bool is_vector_cpu(const anynorm_device_info *info)
-{
-    return info->device_class == ANYNORM_CLASS_CPU && info->vector_width >= 4;
-}
+/* On a CPU longer rows are split. */
+#define MOST_COLUMNS_UNSPLIT 131072
 
 static bool fit_reference(const struct problem *p, struct an_choice *choice)
 {
-    bool fits = p->info->device_class == ANYNORM_CLASS_REFERENCE && p->group_size <= 1;
-    choice->group_size = 1;
+    bool fits = p->info->device_class == ANYNORM_CLASS_REFERENCE && p->wish->group <= 1;
+    choice->group = 1;
     snprintf(p->reason, p->capacity,
              fits ? "plain C in double" : "it is the reference backend's, on groups of 1");
     return fits;
 }
 
-static bool fit_row_per_item(const struct problem *p, struct an_choice *choice)
+/* ---- Baselines ---- */
+
+static bool fit_empty(const struct problem *p, struct an_choice *choice)
 {
-    if (!is_vector_cpu(p->info) && p->spec->columns > MOST_COLUMNS_OF_A_LANE) {
-        snprintf(p->reason, p->capacity,
-                 "%" PRIu64 " columns are too many for one lane of a device that has many",
-                 p->spec->columns);
-        return false;
-    }
-    uint64_t width = p->info->vector_width * sizeof(float) / accumulator_size(p->spec);
-    choice->vector = width >= 16 ? 16 : width >= 8 ? 8 : 4;
-    uint64_t group = is_vector_cpu(p->info) ? 1 : 64;
+    bool reference = p->info->device_class == ANYNORM_CLASS_REFERENCE;
+    uint64_t group = reference || is_vector_cpu(p->info) ? 1 : USUAL_GROUP;
     if (group > p->info->max_work_group_size)
         group = power_of_two_at_most(p->info->max_work_group_size);
-    choice->group_size = p->group_size ? p->group_size : (uint32_t)group;
-    /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
-    if (is_vector_cpu(p->info))
-        choice->stream_bytes = p->info->cache_bytes;
-    snprintf(p->reason, p->capacity, "vectors of %" PRIu32 " suit a device whose own is %" PRIu32,
-             choice->vector, p->info->vector_width);
+    choice->group = p->wish->group ? p->wish->group : group;
+    choice->vector = reference ? 0 : is_vector_cpu(p->info) ? 16 : 4;
+    snprintf(p->reason, p->capacity, "a baseline, for measuring");
     return true;
 }
 
-static bool has_local_memory(const struct problem *p, uint64_t group, uint64_t values)
+static bool fit_copy(const struct problem *p, struct an_choice *choice)
 {
-    uint64_t need = group * values * accumulator_size(p->spec);
-    if (need <= p->info->local_bytes)
-        return true;
-    snprintf(p->reason, p->capacity,
-             "a group of %" PRIu64 " needs %" PRIu64 " bytes of local memory, there are %" PRIu64,
-             group, need, p->info->local_bytes);
-    return false;
-}
-
-/* Work-items per group where a power of two of at least `wanted` would suit the row, within what is
- * usual and what the device takes. */
-static uint64_t usual_group(uint64_t wanted, uint64_t largest)
-{
-    uint64_t group = power_of_two_at_least(wanted);
-    if (group < 32)
-        group = 32;
-    if (group > USUAL_GROUP)
-        group = USUAL_GROUP;
-    return group < largest ? group : largest;
-}
-
-static bool fit_row_per_group(const struct problem *p, struct an_choice *choice)
-{
-    uint64_t columns = p->spec->columns;
-    uint64_t most_vectors = HELD_BYTES / (4 * accumulator_size(p->spec));
-    uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    uint64_t group = usual_group((columns + 7) / 8, largest);
-    while (group * 4 * most_vectors < columns && group < largest)
-        group *= 2;
-    if (p->group_size)
-        group = p->group_size;
-
-    uint64_t vectors = power_of_two_at_least((columns + group * 4 - 1) / (group * 4));
-    if (vectors > most_vectors) {
-        snprintf(p->reason, p->capacity,
-                 "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
-                 " elements each",
-                 columns, group, 4 * most_vectors);
+    const anynorm_spec *spec = p->spec;
+    if (spec->x_type != spec->y_type || spec->inner_rows != 0 ||
+        spec->x_row_stride != spec->columns || spec->y_row_stride != spec->columns) {
+        snprintf(p->reason, p->capacity, "a copy needs x and y dense and of one type");
         return false;
     }
-    if (!has_local_memory(p, group, 2))
-        return false;
-    choice->vector = 4;
-    choice->group_size = (uint32_t)group;
-    choice->vectors_per_item = (uint32_t)vectors;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", group,
-             4 * vectors);
-    return true;
+    return fit_empty(p, choice);
 }
 
-static bool fit_row_reread(const struct problem *p, struct an_choice *choice)
+static bool fit_copy_streaming(const struct problem *p, struct an_choice *choice)
 {
-    uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    uint64_t group = usual_group((p->spec->columns + 3) / 4, largest);
-    if (p->group_size)
-        group = p->group_size;
-    if (!has_local_memory(p, group, 4))
+    if (!is_vector_cpu(p->info)) {
+        snprintf(p->reason, p->capacity, "streaming stores are for CPUs with vectors");
         return false;
-    choice->vector = 4;
-    choice->group_size = (uint32_t)group;
-    snprintf(p->reason, p->capacity, "any number of columns, read twice");
-    return true;
+    }
+    return fit_copy(p, choice);
 }
 
-static const struct {
-    const char *name;
-    bool (*fit)(const struct problem *problem, struct an_choice *choice);
-} schedules[] = {
-    [AN_REFERENCE] = {"reference", fit_reference},
-    [AN_ROW_PER_ITEM] = {"row_per_item", fit_row_per_item},
-    [AN_ROW_PER_GROUP] = {"row_per_group", fit_row_per_group},
-    [AN_ROW_REREAD] = {"row_reread", fit_row_reread},
+static an_fit *const fits[AN_SCHEDULE_COUNT] = {
+    [AN_REFERENCE] = fit_reference,
+    [AN_ROW_PER_ITEM] = an_fit_row_per_item,
+    [AN_ROW_PER_SUBGROUP] = an_fit_row_per_subgroup,
+    [AN_ROW_PER_GROUP] = an_fit_row_per_group,
+    [AN_ROW_IN_LOCAL] = an_fit_row_in_local,
+    [AN_ROW_REREAD] = an_fit_row_reread,
+    [AN_ROW_SPLIT] = an_fit_row_split,
+    [AN_COLUMN_WALK] = an_fit_column_walk,
+    [AN_COPY] = fit_copy,
+    [AN_COPY_STREAMING] = fit_copy_streaming,
+    [AN_EMPTY] = fit_empty,
 };
 
-const char *an_schedule_name(enum an_schedule schedule)
+/* ---- The order ---- */
+
+/* All schedules, the preferred first; column_walk, which alone takes columns that lie apart, last.
+ */
+typedef enum an_schedule order_t[7];
+
+static const order_t of_cpu = {AN_ROW_PER_ITEM, AN_ROW_PER_GROUP,    AN_ROW_REREAD, AN_ROW_SPLIT,
+                               AN_ROW_IN_LOCAL, AN_ROW_PER_SUBGROUP, AN_COLUMN_WALK};
+static const order_t of_cpu_long = {AN_ROW_SPLIT,  AN_ROW_PER_ITEM, AN_ROW_PER_GROUP,
+                                    AN_ROW_REREAD, AN_ROW_IN_LOCAL, AN_ROW_PER_SUBGROUP,
+                                    AN_COLUMN_WALK};
+/* A CPU whose compiler makes lanes of work-items: nothing costs it more than a barrier. */
+static const order_t of_lanes = {AN_ROW_PER_ITEM, AN_ROW_PER_GROUP, AN_ROW_IN_LOCAL,
+                                 AN_ROW_SPLIT,    AN_ROW_REREAD,    AN_ROW_PER_SUBGROUP,
+                                 AN_COLUMN_WALK};
+static const order_t of_gpu = {AN_ROW_PER_SUBGROUP, AN_ROW_PER_GROUP, AN_ROW_IN_LOCAL, AN_ROW_SPLIT,
+                               AN_ROW_REREAD,       AN_ROW_PER_ITEM,  AN_COLUMN_WALK};
+/* Local memory that is a part of global memory is no better than reading the row again. */
+static const order_t of_gpu_without_local = {AN_ROW_PER_SUBGROUP, AN_ROW_PER_GROUP, AN_ROW_SPLIT,
+                                             AN_ROW_REREAD,       AN_ROW_IN_LOCAL,  AN_ROW_PER_ITEM,
+                                             AN_COLUMN_WALK};
+
+static const enum an_schedule *order_of(const anynorm_device_info *info, const anynorm_spec *spec)
 {
-    return schedules[schedule].name;
+    if (is_vector_cpu(info))
+        return spec->columns > MOST_COLUMNS_UNSPLIT ? of_cpu_long : of_cpu;
+    if (info->device_class == ANYNORM_CLASS_CPU)
+        return of_lanes;
+    return info->own_local_memory ? of_gpu : of_gpu_without_local;
 }
 
-bool an_schedule_find(const char *name, enum an_schedule *schedule)
+bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, size_t index,
+                     enum an_schedule *schedule)
 {
-    for (size_t i = 0; i < COUNT(schedules); i++) {
-        if (strcmp(schedules[i].name, name) == 0) {
-            *schedule = (enum an_schedule)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool an_select_order(const anynorm_device_info *info, size_t index, enum an_schedule *schedule)
-{
-    static const enum an_schedule of_reference[] = {AN_REFERENCE};
-    static const enum an_schedule of_cpu[] = {AN_ROW_PER_ITEM, AN_ROW_PER_GROUP, AN_ROW_REREAD};
-    static const enum an_schedule of_gpu[] = {AN_ROW_PER_GROUP, AN_ROW_REREAD, AN_ROW_PER_ITEM};
-    const enum an_schedule *order = of_gpu;
-    size_t count = COUNT(of_gpu);
-    if (info->device_class == ANYNORM_CLASS_REFERENCE) {
-        order = of_reference;
-        count = COUNT(of_reference);
-    } else if (is_vector_cpu(info)) {
-        order = of_cpu;
-        count = COUNT(of_cpu);
-    }
-    if (index >= count)
+    bool reference = info->device_class == ANYNORM_CLASS_REFERENCE;
+    if (index >= (reference ? 1 : COUNT(of_cpu)))
         return false;
-    *schedule = order[index];
+    *schedule = reference ? AN_REFERENCE : order_of(info, spec)[index];
+    return true;
+}
+
+/* A vector must be one that the kernels know, and a group one that the device takes. */
+static bool is_possible(const struct problem *p)
+{
+    const struct an_choice *wish = p->wish;
+    if (wish->vector && wish->vector != 4 && wish->vector != 8 && wish->vector != 16) {
+        snprintf(p->reason, p->capacity, "vectors have 4, 8 or 16 elements, not %" PRIu64,
+                 wish->vector);
+        return false;
+    }
+    if (wish->group > p->info->max_work_group_size) {
+        snprintf(p->reason, p->capacity,
+                 "a group of %" PRIu64 " work-items is above the device's %" PRIu64, wish->group,
+                 p->info->max_work_group_size);
+        return false;
+    }
     return true;
 }
 
 bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
-                    enum an_schedule schedule, uint32_t group_size, struct an_choice *choice,
-                    char *reason, size_t capacity)
+                    const struct an_choice *wish, struct an_choice *choice, char *reason,
+                    size_t capacity)
 {
-    struct problem problem = {info, spec, group_size, reason, capacity};
-    *choice = (struct an_choice){.schedule = schedule, .vector = 4, .vectors_per_item = 1};
-    if (info->device_class == ANYNORM_CLASS_REFERENCE && schedule != AN_REFERENCE) {
+    struct problem problem = {info, spec, wish, reason, capacity};
+    *choice = (struct an_choice){.schedule = wish->schedule};
+    if (info->device_class == ANYNORM_CLASS_REFERENCE && wish->schedule != AN_REFERENCE &&
+        !an_schedule_is_baseline(wish->schedule)) {
         snprintf(reason, capacity, "the reference backend has one schedule");
         return false;
     }
@@ -210,11 +142,18 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
         snprintf(reason, capacity, "the device has no double precision for f64");
         return false;
     }
-    if (group_size > info->max_work_group_size) {
+    if (!an_spec_side_by_side(spec) && wish->schedule != AN_REFERENCE &&
+        wish->schedule != AN_COLUMN_WALK) {
         snprintf(reason, capacity,
-                 "a group of %" PRIu32 " work-items is above the device's %" PRIu64, group_size,
-                 info->max_work_group_size);
+                 "it walks columns side by side; they are %" PRIu64 " apart in x, %" PRIu64 " in y",
+                 spec->x_column_stride, spec->y_column_stride);
         return false;
     }
-    return schedules[schedule].fit(&problem, choice);
+    if (!is_possible(&problem) || !fits[wish->schedule](&problem, choice))
+        return false;
+    const char *unmet = an_choice_unmet(wish, choice);
+    if (unmet)
+        snprintf(reason, capacity,
+                 "%s cannot be had with that %s=", an_schedule_name(wish->schedule), unmet);
+    return !unmet;
 }

@@ -10,15 +10,20 @@ struct an_layout {
     uint64_t inner_rows;
     uint64_t row_stride;
     uint64_t outer_stride; /* 0 with one level */
+    uint64_t column_stride;
 };
 
 /* Validates `spec` and writes it to *resolved with its strides filled in. Two levels that are
- * really one become one: then inner_rows and the outer strides are 0. INVALID_ARGUMENT. */
+ * really one become one: then inner_rows and the outer strides are 0. A single column has stride 1.
+ * INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
 
 /* Of a resolved spec. */
 struct an_layout an_spec_x_layout(const anynorm_spec *spec);
 struct an_layout an_spec_y_layout(const anynorm_spec *spec);
+
+/* True if the columns of a row lie side by side, in x and in y. */
+bool an_spec_side_by_side(const anynorm_spec *spec);
 
 /* True if any of the spec's tensors is f64: then statistics are, too. */
 bool an_spec_double(const anynorm_spec *spec);
@@ -27,11 +32,19 @@ bool an_spec_double(const anynorm_spec *spec);
  * where that needs more than 64 bits. */
 bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *elements);
 
+/* The three strides of a layout, each with how many steps of it `rows` rows (1 or more) take. */
+struct an_axis {
+    uint64_t stride;
+    uint64_t steps; /* one less than the count of elements along it */
+};
+void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[3]);
+
 /* The element where `row` starts. The caller knows that the extent does not overflow. */
 uint64_t an_layout_start(const struct an_layout *layout, uint64_t row);
 
-/* True if no two of `rows` rows share an element, by one level's rows lying within the stride of
- * the other's. (Other disjoint patterns exist; no tensor library makes them.) */
+/* True if no two of `rows` rows share an element, because columns, inner and outer rows nest: what
+ * the closer spaced of them span together fits into the stride of the next. (Other disjoint
+ * patterns exist; no tensor library makes them.) */
 bool an_layout_disjoint(const struct an_layout *layout, uint64_t rows);
 
 #endif

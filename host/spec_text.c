@@ -32,6 +32,8 @@ static const struct {
     {"x-outer=", offsetof(anynorm_spec, x_outer_stride)},
     {"y-stride=", offsetof(anynorm_spec, y_row_stride)},
     {"y-outer=", offsetof(anynorm_spec, y_outer_stride)},
+    {"x-column=", offsetof(anynorm_spec, x_column_stride)},
+    {"y-column=", offsetof(anynorm_spec, y_column_stride)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -42,19 +44,6 @@ enum { SEEN_X = 0, SEEN_Y, SEEN_PARAMETERS, SEEN_EPS, SEEN_FLAGS, SEEN_COUNTS = 
 static uint64_t *count_field(anynorm_spec *spec, size_t index)
 {
     return (uint64_t *)(void *)((char *)spec + count_words[index].field);
-}
-
-/* All of text[0..length) as a decimal count. */
-static bool parse_count(const char *text, size_t length, uint64_t *value)
-{
-    uint64_t result = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9' || !an_mul(result, 10, &result) ||
-            !an_add(result, (uint64_t)(text[i] - '0'), &result))
-            return false;
-    }
-    *value = result;
-    return length > 0;
 }
 
 static bool parse_eps(const char *text, size_t length, double *value)
@@ -96,7 +85,7 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec)
     }
     for (size_t i = 0; i < COUNT(count_words); i++) {
         if (starts(word, length, count_words[i].key, &skip))
-            return parse_count(word + skip, length - skip, count_field(spec, i))
+            return an_parse_count(word + skip, length - skip, count_field(spec, i))
                        ? SEEN_COUNTS + (int)i
                        : -1;
     }
@@ -122,8 +111,8 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
         } else if (position == 1) {
             const char *cross = memchr(word, 'x', length);
             size_t before = cross ? (size_t)(cross - word) : 0;
-            if (!cross || !parse_count(word, before, &row_count) ||
-                !parse_count(cross + 1, length - before - 1, &result.columns))
+            if (!cross || !an_parse_count(word, before, &row_count) ||
+                !an_parse_count(cross + 1, length - before - 1, &result.columns))
                 return an_fail(ANYNORM_INVALID_ARGUMENT,
                                "spec text: \"%.*s\" is no ROWSxCOLUMNS such as 512x768", shown,
                                word);

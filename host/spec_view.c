@@ -115,11 +115,11 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
     int levels = collapse(axes, first, x->rank, &inner, 1);
     if (levels < 0)
         return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a negative stride");
-    if (levels > 1 || (levels == 1 && (inner.x_stride != 1 || inner.y_stride != 1)))
-        return an_fail(ANYNORM_UNSUPPORTED,
-                       "the normalized axes do not lie side by side in memory (stride %" PRId64
-                       " in x, %" PRId64 " in y)",
-                       inner.x_stride, inner.y_stride);
+    if (levels > 1)
+        return an_fail(ANYNORM_UNSUPPORTED, "the normalized axes need %d strides; one can be had",
+                       levels);
+    if (inner.x_stride == 0 || inner.y_stride == 0)
+        return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a stride of 0");
 
     struct axis outer[2] = {{1, 0, 0}, {1, 0, 0}};
     levels = row_count == 0 ? 0 : collapse(axes, 0, first, outer, 2);
@@ -136,6 +136,8 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
     result.y_row_stride = levels >= 1 ? (uint64_t)outer[0].y_stride : 0;
     result.x_outer_stride = levels == 2 ? (uint64_t)outer[1].x_stride : 0;
     result.y_outer_stride = levels == 2 ? (uint64_t)outer[1].y_stride : 0;
+    result.x_column_stride = (uint64_t)inner.x_stride;
+    result.y_column_stride = (uint64_t)inner.y_stride;
     bool broadcast = (levels >= 1 && (!outer[0].x_stride || !outer[0].y_stride)) ||
                      (levels == 2 && (!outer[1].x_stride || !outer[1].y_stride));
     anynorm_spec resolved;
@@ -149,7 +151,7 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                             &resolved) != ANYNORM_OK)
             return ANYNORM_INVALID_ARGUMENT; /* the spec's own fields are at fault, and say so */
         return an_fail(ANYNORM_UNSUPPORTED,
-                       "rows that share elements (a leading stride below the %" PRIu64
+                       "rows that share elements (a leading stride within the %" PRIu64
                        " normalized elements) cannot be had",
                        columns);
     }

@@ -127,7 +127,7 @@ static bool share_memory(const struct region *a, const struct region *b)
     return a->begin < b->end && b->begin < a->end;
 }
 
-/* Rows of `length` bytes at begin + i * stride and other + j * stride never meet if they fit into
+/* Blocks of `length` bytes at begin + i * stride and other + j * stride never meet if they fit into
  * one stride side by side. */
 static bool interleave(uint64_t begin, uint64_t other, uint64_t stride, uint64_t length,
                        uint64_t other_length)
@@ -137,40 +137,54 @@ static bool interleave(uint64_t begin, uint64_t other, uint64_t stride, uint64_t
     return length <= apart && other_length <= stride && apart <= stride - other_length;
 }
 
-/* Whether x and y, whose regions meet, are slices of one wider tensor that share no element. */
-static bool slices_are_apart(const anynorm_spec *spec, const struct region *x,
+/* Bytes that a tensor's elements span when only their place within a period of `stride` bytes
+ * counts: steps of whole periods lead nowhere. False where that is more than 64 bits. */
+static bool span_within(const struct an_axis axes[3], uint64_t size, uint64_t stride,
+                        uint64_t *bytes)
+{
+    *bytes = size;
+    for (int i = 0; i < 3; i++) {
+        uint64_t step, distance;
+        if (!an_mul(axes[i].stride, size, &step))
+            return false;
+        if (step % stride != 0 &&
+            (!an_mul(step, axes[i].steps, &distance) || !an_add(*bytes, distance, bytes)))
+            return false;
+    }
+    return true;
+}
+
+/* Whether x and y, whose regions meet, are slices of one wider tensor that share no element: within
+ * one of x's strides, they keep to different parts. */
+static bool slices_are_apart(const anynorm_spec *spec, uint64_t rows, const struct region *x,
                              const struct region *y)
 {
+    const struct an_layout x_layout = an_spec_x_layout(spec), y_layout = an_spec_y_layout(spec);
     uint64_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
-    uint64_t x_row = spec->columns * x_size, y_row = spec->columns * y_size;
-    uint64_t x_step, y_step, x_outer, y_outer;
-    if (!an_mul(spec->x_row_stride, x_size, &x_step) ||
-        !an_mul(spec->y_row_stride, y_size, &y_step) ||
-        !an_mul(spec->x_outer_stride, x_size, &x_outer) ||
-        !an_mul(spec->y_outer_stride, y_size, &y_outer))
-        return false;
-    if (spec->inner_rows == 0)
-        return x_step == y_step && interleave(x->begin, y->begin, x_step, x_row, y_row);
-
-    /* Apart within the inner level's stride, if the outer level keeps its phase ... */
-    if (x_step == y_step && x_outer % x_step == 0 && y_outer % x_step == 0 &&
-        interleave(x->begin, y->begin, x_step, x_row, y_row))
-        return true;
-    /* ... or whole inner blocks apart within the outer level's. */
-    uint64_t x_block, y_block;
-    return x_outer == y_outer && an_mul(spec->inner_rows - 1, x_step, &x_block) &&
-           an_mul(spec->inner_rows - 1, y_step, &y_block) && an_add(x_block, x_row, &x_block) &&
-           an_add(y_block, y_row, &y_block) &&
-           interleave(x->begin, y->begin, x_outer, x_block, y_block);
+    struct an_axis x_axes[3], y_axes[3];
+    an_layout_axes(&x_layout, rows, x_axes);
+    an_layout_axes(&y_layout, rows, y_axes);
+    for (int i = 0; i < 3; i++) {
+        uint64_t period, x_span, y_span;
+        if (x_axes[i].stride > 0 && an_mul(x_axes[i].stride, x_size, &period) &&
+            span_within(x_axes, x_size, period, &x_span) &&
+            span_within(y_axes, y_size, period, &y_span) &&
+            interleave(x->begin, y->begin, period, x_span, y_span))
+            return true;
+    }
+    return false;
 }
 
 static bool y_is_x(const anynorm_spec *spec, const struct region *x, const struct region *y)
 {
     return x->begin == y->begin && spec->x_type == spec->y_type &&
-           spec->x_row_stride == spec->y_row_stride && spec->x_outer_stride == spec->y_outer_stride;
+           spec->x_row_stride == spec->y_row_stride &&
+           spec->x_outer_stride == spec->y_outer_stride &&
+           spec->x_column_stride == spec->y_column_stride;
 }
 
-static anynorm_status check_overlap(const anynorm_spec *spec, const struct region *regions)
+static anynorm_status check_overlap(const anynorm_spec *spec, uint64_t rows,
+                                    const struct region *regions)
 {
     static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD};
     for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
@@ -180,7 +194,7 @@ static anynorm_status check_overlap(const anynorm_spec *spec, const struct regio
             if (other == (int)output || !share_memory(a, b))
                 continue;
             if (output == AN_Y && other == AN_X &&
-                (y_is_x(spec, b, a) || slices_are_apart(spec, b, a)))
+                (y_is_x(spec, b, a) || slices_are_apart(spec, rows, b, a)))
                 continue;
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "%s overlaps %s; only y may be x itself, with the same offset, type and "
@@ -207,5 +221,5 @@ anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors 
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "y: with these strides, rows overlap each other within %" PRIu64 " rows",
                        rows);
-    return check_overlap(spec, regions);
+    return check_overlap(spec, rows, regions);
 }

@@ -91,6 +91,8 @@ CODE(BuildProgram,
 CODE(GetProgramBuildInfo,
      (cl_program a, cl_device_id b, cl_program_build_info c, size_t d, void *e, size_t *f),
      (a, b, c, d, e, f))
+CODE(GetProgramInfo, (cl_program a, cl_program_info b, size_t c, void *d, size_t *e),
+     (a, b, c, d, e))
 CODE(GetKernelWorkGroupInfo,
      (cl_kernel a, cl_device_id b, cl_kernel_work_group_info c, size_t d, void *e, size_t *f),
      (a, b, c, d, e, f))
@@ -110,6 +112,10 @@ MAKE(cl_mem, CreateBuffer, (cl_context a, cl_mem_flags b, size_t c, void *d, cl_
 MAKE(cl_program, CreateProgramWithSource,
      (cl_context a, cl_uint b, const char **c, const size_t *d, cl_int *error), (a, b, c, d, error),
      programs)
+MAKE(cl_program, CreateProgramWithBinary,
+     (cl_context a, cl_uint b, const cl_device_id *c, const size_t *d, const unsigned char **e,
+      cl_int *f, cl_int *error),
+     (a, b, c, d, e, f, error), programs)
 MAKE(cl_kernel, CreateKernel, (cl_program a, const char *b, cl_int *error), (a, b, error), kernels)
 
 ENQUEUE(EnqueueNDRangeKernel,
@@ -199,7 +205,9 @@ void fault_install(void)
     REPLACE(ReleaseMemObject);
     REPLACE(GetMemObjectInfo);
     REPLACE(CreateProgramWithSource);
+    REPLACE(CreateProgramWithBinary);
     REPLACE(BuildProgram);
+    REPLACE(GetProgramInfo);
     REPLACE(GetProgramBuildInfo);
     REPLACE(ReleaseProgram);
     REPLACE(CreateKernel);

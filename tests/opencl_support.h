@@ -28,8 +28,8 @@ extern size_t caller_count;
 int make_callers(void **state);
 int free_callers(void **state);
 
-#define EACH(variable)                                                                             \
-    (struct caller *variable = callers; variable < callers + caller_count; variable++)
+#define FOR_EACH_CALLER(variable)                                                                  \
+    for (struct caller *variable = callers; variable < callers + caller_count; variable++)
 
 #define assert_cl(code) check_cl((code), #code, __FILE__, __LINE__)
 void check_cl(cl_int code, const char *what, const char *file, int line);

@@ -15,7 +15,8 @@
 
 bool reduced(void)
 {
-    return getenv("ANYNORM_TEST_REDUCED") != NULL;
+    const char *wanted = getenv("ANYNORM_TEST_REDUCED");
+    return wanted && *wanted;
 }
 
 size_t device_ids(char ids[][32], size_t capacity)
@@ -29,6 +30,11 @@ size_t device_ids(char ids[][32], size_t capacity)
             memcpy(ids[count++], info.id, sizeof(info.id));
     }
     return count;
+}
+
+bool is_reference(const anynorm_device_info *info)
+{
+    return info->device_class == ANYNORM_CLASS_REFERENCE;
 }
 
 anynorm_device *open_device(const char *id)
@@ -89,7 +95,7 @@ double random_normal(struct random *random)
 
 /* ---- Data ---- */
 
-static double make_value(enum values values, struct random *random, uint64_t column)
+static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
 {
     switch (values) {
     case VALUES_MEAN_1E3:
@@ -110,6 +116,12 @@ static double make_value(enum values values, struct random *random, uint64_t col
         return column == 0 ? 1e4 : random_normal(random);
     case VALUES_TINY:
         return 1e-12 * random_normal(random);
+    case VALUES_ODD_ROWS:
+        if (row % 5 == 4 && column == row % 3)
+            return (double)NAN;
+        return row % 5 == 0                  ? 2.71875
+               : row % 5 == 3 && column == 0 ? 3e4
+                                             : 5 + random_normal(random);
     default:
         return random_normal(random) * (column % 97 == 5 ? 30 : 1);
     }
@@ -131,8 +143,9 @@ static void fill_input(const struct problem *problem, int tensor, unsigned char 
     if (tensor == AN_X) {
         for (uint64_t r = 0; r < problem->rows; r++) {
             for (uint64_t c = 0; c < problem->spec.columns; c++)
-                anynorm_dtype_store(problem->spec.x_type, base, an_layout_start(&layout, r) + c,
-                                    make_value(problem->values, &random, c));
+                anynorm_dtype_store(problem->spec.x_type, base,
+                                    an_layout_start(&layout, r) + c * layout.column_stride,
+                                    make_value(problem->values, &random, r, c));
         }
         return;
     }
@@ -256,9 +269,11 @@ static void ask_oracle(const struct problem *problem, const unsigned char *x,
                        const unsigned char *weight, const unsigned char *bias,
                        struct oracle *oracle)
 {
-    anynorm_spec spec = problem->spec;
+    anynorm_spec spec;
     float mean, rstd;
+    assert_ok(an_spec_resolve(&problem->spec, &spec));
     spec.y_type = ANYNORM_F64;
+    spec.y_column_stride = 1;
     an_reference_row(&spec, x, oracle->y, weight, bias, NULL, NULL);
     an_reference_row(&spec, x, oracle->n, NULL, NULL, &mean, &rstd);
     oracle->mean = (double)mean;
@@ -266,13 +281,13 @@ static void ask_oracle(const struct problem *problem, const unsigned char *x,
 }
 
 static void check_row(const struct problem *problem, uint64_t row, const struct oracle *oracle,
-                      const unsigned char *weight, const unsigned char *y, const char *label,
-                      struct errors *worst)
+                      const unsigned char *weight, const unsigned char *y, uint64_t y_stride,
+                      const char *label, struct errors *worst)
 {
     const anynorm_spec *spec = &problem->spec;
     double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double got = anynorm_dtype_load(spec->y_type, y, c), expected = oracle->y[c];
+        double got = anynorm_dtype_load(spec->y_type, y, c * y_stride), expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
             if (!isnan(got))
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
@@ -329,8 +344,8 @@ static void check_untouched(const struct problem *problem, const struct images *
                                 : anynorm_dtype_size(problem->spec.y_type);
         for (uint64_t r = 0; is_rows && r < problem->rows; r++) {
             uint64_t at = problem->offset[t] + an_layout_start(&layout, r) * size;
-            memcpy(after->bytes[t] + at, before->bytes[t] + at,
-                   (size_t)(problem->spec.columns * size));
+            for (uint64_t c = 0; c < problem->spec.columns; c++, at += layout.column_stride * size)
+                memcpy(after->bytes[t] + at, before->bytes[t] + at, size);
         }
         if (is_statistic)
             memcpy(after->bytes[t] + problem->offset[t], before->bytes[t] + problem->offset[t],
@@ -367,7 +382,7 @@ void check_against_oracle(const struct problem *problem, const struct images *be
         const unsigned char *y = after->bytes[y_tensor] + problem->offset[y_tensor] +
                                  an_layout_start(&y_layout, r) * anynorm_dtype_size(spec->y_type);
         ask_oracle(problem, x, weight, bias, &oracle);
-        check_row(problem, r, &oracle, weight, y, label, worst);
+        check_row(problem, r, &oracle, weight, y, y_layout.column_stride, label, worst);
         check_statistic(problem, after, AN_MEAN, r, &oracle, label, worst);
         check_statistic(problem, after, AN_RSTD, r, &oracle, label, worst);
     }
@@ -389,7 +404,10 @@ void check_against_oracle(const struct problem *problem, const struct images *be
 bool check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
                    uint32_t group_size, struct errors *worst)
 {
-    anynorm_plan_options options = {schedule, group_size};
+    char text[sizeof(((anynorm_plan_info *)0)->choice) + 32];
+    snprintf(text, sizeof(text), group_size ? "%s group=%" PRIu32 : "%s", schedule ? schedule : "",
+             group_size);
+    anynorm_plan_options options = {.schedule = schedule ? text : NULL};
     anynorm_plan *plan;
     anynorm_status status = anynorm_plan_create(device, &problem->spec, &options, &plan);
     if (status == ANYNORM_UNSUPPORTED && schedule)

@@ -12,12 +12,14 @@
 
 #include <anynorm/anynorm.h>
 
-/* True in the short form of the suite that slow devices (a simulator) run: $ANYNORM_TEST_REDUCED.
- */
+/* True in the short form of the suite, for a simulator: $ANYNORM_TEST_REDUCED. */
 bool reduced(void);
 
 /* The ids of the devices to test, best first: all there are, or only $ANYNORM_TEST_DEVICE. */
 size_t device_ids(char ids[][32], size_t capacity);
+
+/* Whether it is the reference backend's device. */
+bool is_reference(const anynorm_device_info *info);
 
 /* Opens it or fails the test. */
 anynorm_device *open_device(const char *id);
@@ -57,6 +59,8 @@ enum values {
     VALUES_ALTERNATE, /* +c, -c: equal squares, whose rounding errors all fall the same way */
     VALUES_OUTLIER,   /* the first element of each row 1e4 times the others */
     VALUES_TINY,      /* spread 1e-12, below any usual eps */
+    VALUES_ODD_ROWS, /* row 3 of each 5 begins with an outlier, row 4 holds a NaN, row 0 is constant
+                      */
     VALUES_COUNT
 };
 

@@ -19,7 +19,7 @@ static const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;
 static int marker;
 
 struct subject {
-    char id[32];
+    const char *id;
     anynorm_device *device;
     anynorm_device_info info;
     anynorm_plan *plan;
@@ -27,17 +27,11 @@ struct subject {
 
 static const anynorm_spec usual = {.columns = 6, .flags = ALL_FLAGS};
 
-static bool is_reference(const struct subject *subject)
-{
-    return subject->info.device_class == ANYNORM_CLASS_REFERENCE;
-}
-
 static int open_subject(void **state)
 {
     static struct subject of_this_test;
     struct subject *subject = &of_this_test;
-    *subject = (struct subject){.device = NULL};
-    snprintf(subject->id, sizeof(subject->id), "%s", (const char *)*state);
+    *subject = (struct subject){.id = *state};
     *state = subject;
     unsetenv("ANYNORM_CAPS");
     unsetenv("ANYNORM_SCHEDULE");
@@ -126,7 +120,7 @@ static void test_device_names(void **state)
     anynorm_device *device;
     assert_ok(anynorm_device_open(subject->id, &device));
     anynorm_device_close(device);
-    if (!is_reference(subject)) {
+    if (!is_reference(&subject->info)) {
         assert_ok(anynorm_device_open("opencl", &device));
         anynorm_device_close(device);
         assert_ok(anynorm_device_open("opencl:", &device));
@@ -309,14 +303,14 @@ static void test_buffer_copies(void **state)
 /* ---- Plans ---- */
 
 static void refuse_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule,
-                        uint32_t group, anynorm_status expected)
+                        anynorm_status expected)
 {
     anynorm_plan *plan = (anynorm_plan *)(void *)&marker;
-    anynorm_plan_options options = {schedule, group};
+    anynorm_plan_options options = {.schedule = schedule};
     anynorm_status status =
         (make_message_stale(), anynorm_plan_create(device, spec, &options, &plan));
     if (status != expected)
-        fprintf(stderr, "schedule \"%s\", group %u\n", schedule ? schedule : "NULL", group);
+        fprintf(stderr, "schedule \"%s\"\n", schedule ? schedule : "NULL");
     check_refused(status, expected, __FILE__, __LINE__);
     assert_ptr_equal(plan, &marker);
 }
@@ -338,23 +332,28 @@ static void test_plan_spec(void **state)
         {.columns = 6, .x_outer_stride = 12},
         {.columns = 6, .inner_rows = 2, .y_outer_stride = 5},
         {.columns = 6, .inner_rows = UINT64_MAX},
+        {.columns = 6, .x_row_stride = 8, .x_column_stride = 2},
+        {.columns = 6, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 3},
     };
     anynorm_candidate candidate, before;
     size_t count = 77;
     memset(&candidate, 0x5a, sizeof(candidate));
     before = candidate;
     for (size_t i = 0; i < COUNT(bad); i++) {
-        refuse_plan(subject->device, &bad[i], NULL, 0, invalid);
+        refuse_plan(subject->device, &bad[i], NULL, invalid);
         assert_refused(anynorm_plan_candidate(subject->device, &bad[i], 0, &candidate, &count),
                        invalid);
     }
-    refuse_plan(subject->device, NULL, NULL, 0, invalid);
-    refuse_plan(NULL, &usual, NULL, 0, invalid);
+    refuse_plan(subject->device, NULL, NULL, invalid);
+    refuse_plan(NULL, &usual, NULL, invalid);
     assert_refused(anynorm_plan_create(subject->device, &usual, NULL, NULL), invalid);
     assert_refused(anynorm_plan_candidate(NULL, &usual, 0, &candidate, &count), invalid);
     assert_refused(anynorm_plan_candidate(subject->device, NULL, 0, &candidate, &count), invalid);
     assert_refused(anynorm_plan_candidate(subject->device, &usual, 0, NULL, &count), invalid);
-    size_t total = is_reference(subject) ? 1 : 3;
+    size_t total = 0, known = is_reference(&subject->info) ? 1 : 3;
+    anynorm_candidate first;
+    assert_ok(anynorm_plan_candidate(subject->device, &usual, 0, &first, &total));
+    assert_true(total >= known);
     assert_refused(anynorm_plan_candidate(subject->device, &usual, total, &candidate, &count),
                    invalid);
     assert_refused(anynorm_plan_candidate(subject->device, &usual, SIZE_MAX, &candidate, &count),
@@ -383,40 +382,71 @@ static void test_plan_options(void **state)
                                           " ",
                                           "fast",
                                           "ROW_REREAD",
-                                          "row_reread ",
+                                          "row_reread group",
+                                          "row_reread group=",
+                                          "row_reread group=0",
+                                          "row_reread group=-1",
+                                          "row_reread group=64x",
+                                          "row_reread group=18446744073709551616",
+                                          "row_reread group=64 group=64",
+                                          "row_reread speed=9",
+                                          "group=64 row_reread",
                                           "row",
                                           "row_per_item,row_reread",
                                           "opencl",
                                           "row\nreread"};
-    static const char *const known[] = {"row_per_item", "row_per_group", "row_reread"};
+    static const char *const known[] = {"row_per_item", "row_per_subgroup", "row_per_group",
+                                        "row_in_local", "row_reread",       "row_split",
+                                        "column_walk"};
     uint32_t largest = (uint32_t)subject->info.max_work_group_size;
     const anynorm_spec long_rows = {.columns = 1000000};
     for (size_t i = 0; i < COUNT(unknown); i++) {
-        refuse_plan(subject->device, &usual, unknown[i], 0, invalid);
+        refuse_plan(subject->device, &usual, unknown[i], invalid);
         setenv("ANYNORM_SCHEDULE", unknown[i], 1);
         if (*unknown[i])
-            refuse_plan(subject->device, &usual, NULL, 0, invalid);
+            refuse_plan(subject->device, &usual, NULL, invalid);
         unsetenv("ANYNORM_SCHEDULE");
     }
     for (size_t i = 0; i < COUNT(known); i++) {
-        refuse_plan(subject->device, &usual, known[i], largest + 1, ANYNORM_UNSUPPORTED);
-        refuse_plan(subject->device, &usual, known[i], UINT32_MAX, ANYNORM_UNSUPPORTED);
-        if (is_reference(subject))
-            refuse_plan(subject->device, &usual, known[i], 0, ANYNORM_UNSUPPORTED);
+        char text[64];
+        snprintf(text, sizeof(text), "%s group=%u", known[i], largest + 1);
+        refuse_plan(subject->device, &usual, text, ANYNORM_UNSUPPORTED);
+        snprintf(text, sizeof(text), "%s group=18446744073709551615", known[i]);
+        refuse_plan(subject->device, &usual, text, ANYNORM_UNSUPPORTED);
+        snprintf(text, sizeof(text), "%s vector=5", known[i]);
+        refuse_plan(subject->device, &usual, text, ANYNORM_UNSUPPORTED);
+        if (is_reference(&subject->info))
+            refuse_plan(subject->device, &usual, known[i], ANYNORM_UNSUPPORTED);
     }
-    refuse_plan(subject->device, &usual, NULL, largest + 1, ANYNORM_UNSUPPORTED);
-    refuse_plan(subject->device, &usual, NULL, UINT32_MAX, ANYNORM_UNSUPPORTED);
-    refuse_plan(subject->device, &long_rows, "row_per_group", 0, ANYNORM_UNSUPPORTED);
-    refuse_plan(subject->device, &long_rows, "row_per_group", 1, ANYNORM_UNSUPPORTED);
-    if (!is_reference(subject))
-        refuse_plan(subject->device, &usual, "reference", 0, ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_per_group", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_per_group group=1", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_item held=2", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_item segment=64", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_split segment=63", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_split segment=never", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_split segment=4294967296", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_split segment=64", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_item rows=2", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_reread subgroup=1", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group subgroup=7", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group rows=18446744073709551615",
+                ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group group=8 rows=3", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group group=8 rows=16", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_in_local rows=2", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_in_local held=18446744073709551615",
+                ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_in_local", ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &long_rows, "row_per_subgroup", ANYNORM_UNSUPPORTED);
+    if (!is_reference(&subject->info))
+        refuse_plan(subject->device, &usual, "reference", ANYNORM_UNSUPPORTED);
 
     /* The environment's schedule does not bind the reference, but its name must exist there too. */
     anynorm_plan *plan;
     anynorm_plan_info info;
     setenv("ANYNORM_SCHEDULE", "row_per_group", 1);
-    if (!is_reference(subject))
-        refuse_plan(subject->device, &long_rows, NULL, 0, ANYNORM_UNSUPPORTED);
+    if (!is_reference(&subject->info))
+        refuse_plan(subject->device, &long_rows, NULL, ANYNORM_UNSUPPORTED);
     setenv("ANYNORM_SCHEDULE", "", 1);
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     anynorm_plan_destroy(plan);
@@ -424,7 +454,7 @@ static void test_plan_options(void **state)
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     unsetenv("ANYNORM_SCHEDULE");
     assert_ok(anynorm_plan_describe(plan, &info));
-    assert_string_equal(info.schedule, is_reference(subject) ? "reference" : "row_reread");
+    assert_string_equal(info.schedule, is_reference(&subject->info) ? "reference" : "row_reread");
     anynorm_plan_destroy(plan);
 }
 
@@ -441,15 +471,47 @@ static void test_plan_caps(void **state)
     assert_ok(anynorm_device_open(subject->id, &weak));
     unsetenv("ANYNORM_CAPS");
     for (size_t i = 0; i < COUNT(specs); i++) {
-        refuse_plan(weak, &specs[i], NULL, 0, ANYNORM_UNSUPPORTED);
-        refuse_plan(weak, &specs[i], "row_reread", 0, ANYNORM_UNSUPPORTED);
+        refuse_plan(weak, &specs[i], NULL, ANYNORM_UNSUPPORTED);
+        refuse_plan(weak, &specs[i], "row_reread", ANYNORM_UNSUPPORTED);
     }
-    refuse_plan(weak, &usual, "row_reread", 0, ANYNORM_UNSUPPORTED);
-    refuse_plan(weak, &usual, "row_per_group", 0, ANYNORM_UNSUPPORTED);
+    refuse_plan(weak, &usual, "row_reread", ANYNORM_UNSUPPORTED);
+    refuse_plan(weak, &usual, "row_per_group", ANYNORM_UNSUPPORTED);
     anynorm_plan *plan;
     assert_ok(anynorm_plan_create(weak, &usual, NULL, &plan));
     anynorm_plan_destroy(plan);
     anynorm_device_close(weak);
+}
+
+static void test_plan_binary_and_warm_up(void **state)
+{
+    struct subject *subject = *state;
+    const bool reference = is_reference(&subject->info);
+    unsigned char byte = 7;
+    size_t size = 7;
+    assert_refused(anynorm_plan_warm_up(NULL, 1), invalid);
+    assert_refused(anynorm_plan_warm_up(subject->plan, 0), invalid);
+    assert_ok(anynorm_plan_warm_up(subject->plan, 1));
+    assert_ok(anynorm_plan_warm_up(subject->plan, 5));
+
+    assert_refused(anynorm_plan_binary(NULL, NULL, 0, &size), invalid);
+    assert_refused(anynorm_plan_binary(subject->plan, NULL, 0, NULL), invalid);
+    assert_refused(anynorm_plan_binary(subject->plan, NULL, 1, &size), invalid);
+    assert_int_equal(size, 7);
+    if (reference)
+        assert_refused(anynorm_plan_binary(subject->plan, NULL, 0, &size), ANYNORM_UNSUPPORTED);
+    else
+        assert_refused(anynorm_plan_binary(subject->plan, &byte, 1, &size), invalid);
+    assert_int_equal(byte, 7);
+    assert_true(reference ? size == 7 : size > 7);
+
+    anynorm_plan *plan = NULL;
+    const anynorm_plan_options none = {.binary = &byte, .binary_bytes = 1},
+                               missing = {.binary_bytes = 1}, empty = {.binary = &byte};
+    const anynorm_status expected = reference ? ANYNORM_UNSUPPORTED : invalid;
+    assert_refused(anynorm_plan_create(subject->device, &usual, &none, &plan), expected);
+    assert_refused(anynorm_plan_create(subject->device, &usual, &missing, &plan), expected);
+    assert_refused(anynorm_plan_create(subject->device, &usual, &empty, &plan), expected);
+    assert_null(plan);
 }
 
 int main(void)
@@ -464,6 +526,7 @@ int main(void)
         {"plan spec", test_plan_spec},
         {"plan options", test_plan_options},
         {"plan caps", test_plan_caps},
+        {"plan binary and warm-up", test_plan_binary_and_warm_up},
     };
     return run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);
 }

@@ -308,13 +308,19 @@ static void test_kernel_limit(void **state)
 {
     (void)state;
     static const size_t limits[] = {1000, 64, 48, 16, 1};
-    static const char *const schedules[] = {"row_per_item", "row_per_group", "row_reread", NULL};
+    static const char *const schedules[] = {"row_per_item",
+                                            "row_per_group",
+                                            "row_in_local",
+                                            "row_reread",
+                                            "row_split",
+                                            "column_walk",
+                                            NULL};
     if (!have_device())
         return;
     anynorm_device *device = open_device(device_id);
     table->GetKernelWorkGroupInfo = lying_GetKernelWorkGroupInfo;
     for (size_t l = 0; l < sizeof(limits) / sizeof(limits[0]); l++) {
-        for (size_t s = 0; s < 4; s++) {
+        for (size_t s = 0; s < sizeof(schedules) / sizeof(schedules[0]); s++) {
             uint64_t columns = limits[l] >= 16 ? 500 : 30;
             struct problem problem = {.spec = {.columns = columns,
                                                .flags = ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT,
@@ -334,13 +340,154 @@ static void test_kernel_limit(void **state)
     /* A size that the caller insists on is not made smaller behind his back. */
     anynorm_plan *plan = NULL;
     anynorm_spec spec = usual_spec();
-    anynorm_plan_options options = {"row_reread", 64};
+    anynorm_plan_options options = {.schedule = "row_reread group=64"};
     kernel_limit = 32;
     assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
     assert_null(plan);
     kernel_limit = 0;
     assert_status(anynorm_plan_create(device, &spec, NULL, &plan), ANYNORM_UNSUPPORTED);
     assert_null(plan);
+    anynorm_device_close(device);
+}
+
+/* ---- Sub-groups ---- */
+
+static const char *claimed_extension; /* a vendor's, whose sub-groups the device does not have */
+
+static cl_int CL_API_CALL vendor_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
+                                               void *value, size_t *size)
+{
+    const cl_device_type gpu = CL_DEVICE_TYPE_GPU;
+    const cl_uint lanes = 32;
+    const void *answer;
+    size_t bytes;
+    switch (what) {
+    case CL_DEVICE_EXTENSIONS:
+        answer = claimed_extension;
+        bytes = strlen(claimed_extension) + 1;
+        break;
+    case CL_DEVICE_TYPE:
+        answer = &gpu;
+        bytes = sizeof(gpu);
+        break;
+    case 0x4003: /* CL_DEVICE_WARP_SIZE_NV */
+    case 0x4043: /* CL_DEVICE_WAVEFRONT_WIDTH_AMD */
+        answer = &lanes;
+        bytes = sizeof(lanes);
+        break;
+    default:
+        return real.GetDeviceInfo(id, what, room, value, size);
+    }
+    if (value && room < bytes)
+        return CL_INVALID_VALUE;
+    if (value)
+        memcpy(value, answer, bytes);
+    if (size)
+        *size = bytes;
+    return CL_SUCCESS;
+}
+
+/* A compiler that fails at sub-groups: the plan is made without them, unless the caller insists. */
+static void test_subgroups_not_built(void **state)
+{
+    (void)state;
+    if (!have_device())
+        return;
+    anynorm_device *device = NULL;
+    anynorm_device_info info;
+    anynorm_plan_info made;
+    const anynorm_spec usual = usual_spec(), longer = {.columns = 2000, .flags = ANYNORM_WEIGHT};
+    claimed_extension = "cl_amd_device_attribute_query";
+    table->GetDeviceInfo = vendor_GetDeviceInfo;
+    assert_ok(anynorm_device_open(device_id, &device));
+    assert_ok(anynorm_device_describe(device, &info));
+    assert_int_equal(info.subgroup_size, 32);
+    assert_int_equal(info.shuffle, ANYNORM_SHUFFLE_AMD);
+    anynorm_plan *plan = make_plan(device, &usual, NULL);
+    assert_ok(anynorm_plan_describe(plan, &made));
+    assert_string_equal(made.schedule, "row_per_group");
+    assert_null(strstr(made.choice, "subgroup="));
+    assert_ok(wait_for_usual(device, plan));
+    anynorm_plan_destroy(plan);
+    plan = make_plan(device, &longer, "row_per_group rows=1");
+    assert_ok(anynorm_plan_describe(plan, &made));
+    assert_null(strstr(made.choice, "subgroup="));
+    anynorm_plan_destroy(plan);
+    anynorm_plan_options insists = {.schedule = "row_per_subgroup subgroup=32"};
+    anynorm_plan_options lets = {.schedule = "row_per_subgroup"};
+    plan = NULL;
+    assert_status(anynorm_plan_create(device, &usual, &insists, &plan), ANYNORM_BUILD_FAILED);
+    assert_status(anynorm_plan_create(device, &usual, &lets, &plan), ANYNORM_UNSUPPORTED);
+    assert_null(plan);
+    anynorm_device_close(device);
+}
+
+/* Each vendor's way to say how large its sub-groups are, and what is no size. */
+static void test_subgroup_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extensions;
+        anynorm_shuffle shuffle;
+    } vendors[] = {
+        {"cl_khr_fp64 cl_nv_device_attribute_query", ANYNORM_SHUFFLE_PTX},
+        {"cl_amd_device_attribute_query cl_khr_subgroups", ANYNORM_SHUFFLE_AMD},
+        {"cl_nv_device_attribute_query_2", ANYNORM_SHUFFLE_NONE},
+        {"cl_khr_subgroup_shuffle", ANYNORM_SHUFFLE_NONE},
+        {"", ANYNORM_SHUFFLE_NONE},
+    };
+    if (!have_device())
+        return;
+    table->GetDeviceInfo = vendor_GetDeviceInfo;
+    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+        anynorm_device *device = NULL;
+        anynorm_device_info info;
+        claimed_extension = vendors[i].extensions;
+        assert_ok(anynorm_device_open(device_id, &device));
+        assert_ok(anynorm_device_describe(device, &info));
+        assert_int_equal(info.shuffle, vendors[i].shuffle);
+        assert_int_equal(info.subgroup_size, vendors[i].shuffle ? 32 : 0);
+        anynorm_device_close(device);
+    }
+}
+
+static size_t claimed_subgroup;
+
+static cl_int CL_API_CALL lying_GetKernelSubGroupInfo(cl_kernel kernel, cl_device_id device,
+                                                      cl_uint what, size_t given, const void *input,
+                                                      size_t room, void *value, size_t *size)
+{
+    (void)kernel, (void)device, (void)what, (void)given, (void)input, (void)size;
+    if (claimed_subgroup == 0)
+        return CL_INVALID_OPERATION;
+    assert_int_equal(room, sizeof(claimed_subgroup));
+    memcpy(value, &claimed_subgroup, room);
+    return CL_SUCCESS;
+}
+
+/* A compiler that took another size than it was told: no kernel of that size is used. */
+static void test_subgroup_of_another_size(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 8, 32};
+    if (!have_device())
+        return;
+    anynorm_device *device = open_device(device_id);
+    anynorm_device_info info;
+    assert_ok(anynorm_device_describe(device, &info));
+    const anynorm_spec spec = usual_spec();
+    for (size_t i = 0; i < 3 && info.subgroup_size == 16; i++) {
+        anynorm_plan_options options = {.schedule = "row_per_subgroup"};
+        anynorm_plan *plan = NULL;
+        claimed_subgroup = sizes[i];
+        table->GetKernelSubGroupInfo = lying_GetKernelSubGroupInfo;
+        assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
+        options.schedule = "row_per_group subgroup=16";
+        assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
+        assert_null(plan);
+    }
+    if (info.subgroup_size != 16)
+        fprintf(stderr, "# skipped: the device has no sub-groups of 16\n");
     anynorm_device_close(device);
 }
 
@@ -390,6 +537,9 @@ int main(void)
         cmocka_unit_test_teardown(test_no_shared_memory_functions, restore),
         cmocka_unit_test_teardown(test_build_failure, restore),
         cmocka_unit_test_teardown(test_kernel_limit, restore),
+        cmocka_unit_test_teardown(test_subgroups_not_built, restore),
+        cmocka_unit_test_teardown(test_subgroup_sizes, restore),
+        cmocka_unit_test_teardown(test_subgroup_of_another_size, restore),
         cmocka_unit_test_teardown(test_kernel_failure, restore),
     };
     return cmocka_run_group_tests_name("drivers", tests, take_table, NULL);

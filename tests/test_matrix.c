@@ -7,6 +7,7 @@
 #include "support.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +49,6 @@ static int close_subject(void **state)
     return subject->offered > 100 && subject->offered == subject->refused;
 }
 
-static bool is_reference(const struct subject *subject)
-{
-    return subject->info.device_class == ANYNORM_CLASS_REFERENCE;
-}
-
 /* Whether the schedule serves the spec on this device, as the library sees it. */
 static bool fits(const struct subject *subject, const anynorm_spec *spec)
 {
@@ -78,7 +74,7 @@ static void check(struct subject *subject, const struct problem *problem)
 /* A plan of the schedule, or NULL where the compiled kernel's own limits rule it out. */
 static anynorm_plan *make_plan(struct subject *subject, const anynorm_spec *spec)
 {
-    anynorm_plan_options options = {subject->schedule, 0};
+    anynorm_plan_options options = {.schedule = subject->schedule};
     anynorm_plan *plan = NULL;
     if (!fits(subject, spec))
         return NULL;
@@ -107,7 +103,8 @@ static void columns_of_type(struct subject *subject, anynorm_dtype type)
 {
     static const uint64_t awkward[] = {511,  512,  513,  769,  1023, 1025,
                                        4095, 4096, 4097, 5120, 7168, 16384};
-    uint64_t step = reduced() ? 37 : 1;
+    /* What goes wrong at a number of columns goes wrong in f32; of the others a sample will do. */
+    uint64_t step = reduced() ? 37 : type == ANYNORM_F32 ? 1 : 7;
     if (type == ANYNORM_F64 && !subject->info.fp64) {
         fprintf(stderr, "# skipped: %s has no f64\n", subject->device_id);
         return;
@@ -119,7 +116,7 @@ static void columns_of_type(struct subject *subject, anynorm_dtype type)
                                        columns, type, all_flags);
         check(subject, &problem);
     }
-    for (size_t i = 0; i < COUNT(awkward); i += step) {
+    for (size_t i = 0; i < COUNT(awkward); i += reduced() ? COUNT(awkward) : 1) {
         struct problem problem = dense(i % 2 ? 8 : 3, awkward[i], type, all_flags);
         check(subject, &problem);
     }
@@ -264,6 +261,141 @@ static void test_strides(void **state)
     }
 }
 
+/* ---- Columns that lie apart ---- */
+
+/* [images][channels][pixels], normalized over the channels; pixels `step` elements apart. */
+static struct problem channels_first(uint64_t images, uint64_t channels, uint64_t pixels,
+                                     uint64_t step, anynorm_dtype type)
+{
+    struct problem problem = dense(images * pixels, channels, type, all_flags);
+    anynorm_spec *spec = &problem.spec;
+    spec->inner_rows = pixels;
+    spec->x_row_stride = spec->y_row_stride = step;
+    spec->x_column_stride = spec->y_column_stride = pixels * step;
+    spec->x_outer_stride = spec->y_outer_stride = channels * pixels * step;
+    return problem;
+}
+
+static void test_channels_first(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t channels[] = {1, 3, 17, 64, 96, 300, 1025};
+    static const uint64_t pixels[] = {1, 7, 16, 49, 196, 3136};
+    for (size_t c = 0; c < COUNT(channels); c++) {
+        for (size_t p = 0; p < COUNT(pixels); p++) {
+            for (int type = 0; type < 4; type++) {
+                uint64_t images = 1 + (c + p + (uint64_t)type) % 3;
+                if ((type == ANYNORM_F64 && !subject->info.fp64) ||
+                    images * channels[c] * pixels[p] > (reduced() ? 10000 : 1000000) ||
+                    (reduced() && (c + p) % 4 != (size_t)type))
+                    continue;
+                struct problem problem =
+                    channels_first(images, channels[c], pixels[p], 1, (anynorm_dtype)type);
+                check(subject, &problem);
+            }
+        }
+    }
+}
+
+/* One level of rows (the first axis of a matrix normalized), gaps of every kind, every second
+ * pixel, columns apart in x or y alone, and rows apart further than their columns reach. */
+static void test_column_strides(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t columns[] = {2, 19, 70};
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        uint64_t d = columns[i];
+        struct problem problem = dense(37, d, ANYNORM_F32, all_flags);
+        problem.spec.x_column_stride = problem.spec.y_column_stride = 37;
+        check(subject, &problem);
+        problem.spec.x_column_stride = 50;
+        problem.spec.y_column_stride = 41;
+        check(subject, &problem);
+        problem.spec.y_column_stride = 0; /* transposes */
+        check(subject, &problem);
+        problem.spec.y_column_stride = 40;
+        problem.spec.x_column_stride = 0;
+        check(subject, &problem);
+
+        problem = channels_first(3, d, 21, 2, ANYNORM_F32);
+        check(subject, &problem);
+        problem = channels_first(3, d, 21, 1, ANYNORM_F16);
+        problem.spec.x_column_stride += 4;
+        problem.spec.x_outer_stride += 4 * d + 3;
+        problem.spec.y_outer_stride += 1;
+        check(subject, &problem);
+        problem.spec.y_column_stride = 0;
+        problem.spec.y_row_stride = d + 1;
+        problem.spec.y_outer_stride = 0;
+        problem.rows -= 8; /* the last image is short */
+        check(subject, &problem);
+
+        problem = dense(20, d, ANYNORM_BF16, all_flags);
+        problem.spec.x_column_stride = 3;
+        problem.spec.x_row_stride = 3 * d + 1;
+        problem.spec.y_column_stride = 2;
+        problem.spec.y_row_stride = 2 * d;
+        check(subject, &problem);
+    }
+}
+
+/* The ways of the other tests, where lanes are rows: values that need a second attempt in some rows
+ * and not in their neighbours, types, alignments, in place. */
+static void test_channels_first_ways(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t channels[] = {5, 33, 130};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
+    for (int values = 0; values < VALUES_COUNT; values++) {
+        for (size_t i = 0; i < COUNT(channels); i++) {
+            struct problem problem = channels_first(2, channels[i], 45, 1, types[i]);
+            problem.values = (enum values)values;
+            problem.spec.eps = values % 2 ? 1e-12 : 1e-5;
+            check(subject, &problem);
+            problem.spec.x_type = problem.spec.y_type = ANYNORM_F32;
+            problem.in_place = true;
+            check(subject, &problem);
+        }
+    }
+    for (int type = 0; type < 4; type++) {
+        struct problem problem = channels_first(2, 50, 35, 1, (anynorm_dtype)type);
+        if (type == ANYNORM_F64 && !subject->info.fp64)
+            continue;
+        problem.spec.y_type = (anynorm_dtype)((type + 1) % 3);
+        problem.spec.parameter_type = (anynorm_dtype)((type + 2) % 3);
+        check(subject, &problem);
+        problem.spec.flags |= ANYNORM_ANY_ALIGNMENT;
+        for (int k = 0; k < 6; k++)
+            problem.offset[k] = (uint64_t)(2 * k + 1);
+        check(subject, &problem);
+    }
+    for (uint32_t flags = 0; flags <= all_flags; flags += reduced() ? 5 : 1) {
+        struct problem problem = channels_first(2, 12, 18, 1, ANYNORM_F32);
+        problem.spec.flags = flags;
+        check(subject, &problem);
+    }
+}
+
+static void test_channels_first_groups(void **state)
+{
+    struct subject *subject = *state;
+    static const uint32_t sizes[] = {1, 2, 3, 7, 32, 64, 100, 256, 511, 1024};
+    static const uint64_t channels[] = {3, 40, 130};
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        if (sizes[s] > subject->info.max_work_group_size || (reduced() && s % 4 != 2))
+            continue;
+        for (size_t i = 0; i < COUNT(channels); i++) {
+            struct problem problem = channels_first(2, channels[i], 29, 1, ANYNORM_F32);
+            if (!fits(subject, &problem.spec))
+                continue;
+            problem.values = i % 2 ? VALUES_ODD_ROWS : VALUES_NORMAL;
+            subject->offered++;
+            subject->refused += !check_problem(subject->device, &problem, subject->schedule,
+                                               sizes[s], &subject->worst);
+        }
+    }
+}
+
 static void test_in_place(void **state)
 {
     static const uint64_t columns[] = {1, 30, 257, 1025, 4096};
@@ -339,15 +471,15 @@ static void test_not_numbers(void **state)
 static void test_overflow_is_nan(void **state)
 {
     struct subject *subject = *state;
-    if (is_reference(subject))
+    if (is_reference(&subject->info))
         return; /* double does not overflow here: it has the right result */
     anynorm_spec spec = {.columns = 64, .eps = 1e-5};
     float x[64], y[64];
     for (int i = 0; i < 64; i++)
         x[i] = i % 2 ? 1e25f : -1e25f;
-    anynorm_plan *plan;
-    anynorm_plan_options options = {subject->schedule, 0};
-    assert_ok(anynorm_plan_create(subject->device, &spec, &options, &plan));
+    anynorm_plan *plan = make_plan(subject, &spec);
+    if (!plan)
+        return;
     anynorm_host_tensors tensors = {.x = x, .y = y};
     assert_ok(anynorm_run(plan, &tensors, 1));
     for (int i = 0; i < 64; i++)
@@ -393,8 +525,8 @@ static void test_batch_invariance(void **state)
     } shapes[] = {{1, 40}, {77, 300}, {1024, 33}, {4099, 7}, {1024, 20000}, {1000, 20000}};
     for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 4 : 0); i++) {
         uint64_t columns = shapes[i].columns, rows = shapes[i].rows;
-        if (rows > 1000 && (strcmp(subject->schedule, "row_per_item") || is_reference(subject) ||
-                            subject->info.vector_width < 4))
+        if (rows > 1000 && (strcmp(subject->schedule, "row_per_item") ||
+                            is_reference(&subject->info) || subject->info.vector_width < 4))
             continue;
         struct problem problem = dense(rows, columns, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
         anynorm_plan *plan = make_plan(subject, &problem.spec);
@@ -422,6 +554,56 @@ static void test_batch_invariance(void **state)
         images_free(&before);
         images_free(&after);
         images_free(&again);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* The same where lanes are rows: a row alone is the first lane of a vector that has no other, in a
+ * batch it is any lane of a whole or a part vector, between neighbours that are constant, not
+ * numbers, or in need of a second attempt. */
+static void test_batch_invariance_channels_first(void **state)
+{
+    struct subject *subject = *state;
+    static const struct {
+        uint64_t images, channels, pixels;
+    } shapes[] = {{1, 40, 37}, {3, 77, 23}, {2, 300, 100}, {30, 96, 3136}};
+    for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 2 : 0); i++) {
+        uint64_t channels = shapes[i].channels, pixels = shapes[i].pixels;
+        bool streams = !is_reference(&subject->info) && subject->info.vector_width >= 4;
+        if (shapes[i].images > 3 && !streams)
+            continue;
+        struct problem problem = channels_first(shapes[i].images, channels, pixels, 1, ANYNORM_F32);
+        problem.spec.flags = ANYNORM_WEIGHT | ANYNORM_BIAS;
+        problem.values = VALUES_ODD_ROWS;
+        anynorm_plan *plan = make_plan(subject, &problem.spec);
+        if (!plan)
+            continue;
+        struct images before, after;
+        images_make(&problem, &before);
+        run_on_device(subject->device, plan, &problem, &before, &after);
+
+        float *alone = calloc((size_t)(channels * pixels), sizeof(float));
+        float *rows = malloc((size_t)channels * 2 * sizeof(float));
+        assert_non_null(alone);
+        assert_non_null(rows);
+        uint64_t step = problem.rows > 60 ? problem.rows / 60 : 1;
+        for (uint64_t r = 0; r < problem.rows; r += step) {
+            uint64_t start = r / pixels * channels * pixels + r % pixels;
+            anynorm_host_tensors tensors = {.x = (float *)(void *)before.bytes[0] + start,
+                                            .y = alone,
+                                            .weight = before.bytes[2],
+                                            .bias = before.bytes[3]};
+            assert_ok(anynorm_run(plan, &tensors, 1));
+            for (uint64_t c = 0; c < channels; c++) {
+                rows[c] = alone[c * pixels];
+                rows[channels + c] = ((float *)(void *)after.bytes[1])[start + c * pixels];
+            }
+            assert_same_rows(rows + channels, rows, channels, "the image");
+        }
+        free(alone);
+        free(rows);
+        images_free(&before);
+        images_free(&after);
         anynorm_plan_destroy(plan);
     }
 }
@@ -457,7 +639,11 @@ static void test_random_problems(void **state)
                                        (anynorm_dtype)(random_bits(&random) % 3), all_flags);
         problem.values = (enum values)(random_bits(&random) % VALUES_COUNT);
         problem.seed = random_bits(&random);
-        if (random_bits(&random) % 2) {
+        if (random_bits(&random) % 4 == 0) {
+            uint64_t between = 1 + random_bits(&random) % 40;
+            problem.rows = random_bits(&random) % (between + 1);
+            problem.spec.x_column_stride = problem.spec.y_column_stride = between;
+        } else if (random_bits(&random) % 2) {
             problem.spec.inner_rows = 1 + random_bits(&random) % 5;
             problem.spec.x_row_stride = columns + random_bits(&random) % 9;
             problem.spec.x_outer_stride =
@@ -465,6 +651,141 @@ static void test_random_problems(void **state)
         }
         check_problem(subject->device, &problem, NULL, 0, &subject->worst);
     }
+}
+
+/* Rows side by side in a group, one in three of them with a first element that is a poor guess of
+ * its mean, so that its neighbours wait for its second sums, and one that is not a number: each
+ * right, and each to the bit what it is alone. False if the schedule cannot be had. */
+static bool check_side_by_side(struct subject *subject, const char *schedule, anynorm_dtype type,
+                               uint64_t rows, uint64_t columns)
+{
+    struct problem problem = dense(rows, columns, type, ANYNORM_WEIGHT | ANYNORM_BIAS);
+    anynorm_plan_options options = {.schedule = schedule};
+    anynorm_plan *plan = NULL;
+    anynorm_status status = anynorm_plan_create(subject->device, &problem.spec, &options, &plan);
+    if (status == ANYNORM_UNSUPPORTED)
+        return false;
+    assert_ok(status);
+    size_t bytes = anynorm_dtype_size(type) * (size_t)columns;
+    struct images before, after;
+    images_make(&problem, &before);
+    for (uint64_t r = 0; r < rows; r++) {
+        double first = anynorm_dtype_load(type, before.bytes[0], r * columns);
+        if (r % 7 == 4)
+            anynorm_dtype_store(type, before.bytes[0], r * columns + columns / 2, (double)NAN);
+        else if (r % 3 == 1)
+            anynorm_dtype_store(type, before.bytes[0], r * columns, first * 1e4);
+    }
+    run_on_device(subject->device, plan, &problem, &before, &after);
+    check_against_oracle(&problem, &before, &after, schedule, &subject->worst);
+    unsigned char *alone = malloc(bytes);
+    assert_non_null(alone);
+    for (uint64_t r = 0; r < rows; r += reduced() ? 5 : 1) {
+        anynorm_host_tensors tensors = {.x = before.bytes[0] + r * bytes,
+                                        .y = alone,
+                                        .weight = before.bytes[2],
+                                        .bias = before.bytes[3]};
+        assert_ok(anynorm_run(plan, &tensors, 1));
+        if (memcmp(alone, after.bytes[1] + r * bytes, bytes) != 0) {
+            fprintf(stderr,
+                    "%s: the bits of row %" PRIu64 " of %" PRIu64 " x %" PRIu64
+                    " changed with its neighbours\n",
+                    schedule, r, rows, columns);
+            fail();
+        }
+    }
+    free(alone);
+    images_free(&before);
+    images_free(&after);
+    anynorm_plan_destroy(plan);
+    return true;
+}
+
+/* What a caller or a tuner may force: every rung of the reduction ladder, rows side by side, groups
+ * that are no power of two, more held than needed. S stands for the device's sub-group size. */
+static void test_forced_numbers(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const forced[] = {
+        "row_per_group rows=1",
+        "row_per_group rows=3",
+        "row_per_group rows=4 group=32",
+        "row_per_group rows=4 group=96",
+        "row_per_group rows=64 group=64",
+        "row_per_group rows=2 vector=4 held=4",
+        "row_per_group rows=1 vector=8 group=67",
+        "row_per_group subgroup=1",
+        "row_per_group subgroup=1 group=40",
+        "row_per_group subgroup=S",
+        "row_per_group subgroup=S group=64",
+        "row_per_subgroup",
+        "row_per_subgroup subgroup=S group=64",
+        "row_per_subgroup group=64 rows=2",
+        "row_per_subgroup group=64 rows=4 held=2",
+        "row_in_local group=16",
+        "row_in_local group=24 vector=8",
+        "row_in_local group=7 held=40",
+        "row_in_local subgroup=1",
+        "row_in_local subgroup=S group=64",
+    };
+    static const struct {
+        uint64_t rows, columns;
+    } shapes[] = {{37, 24}, {9, 1}, {40, 64}, {21, 101}, {8, 333}};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16};
+    int checked = 0;
+    if (is_reference(&subject->info))
+        return;
+    for (size_t i = 0; i < COUNT(forced); i++) {
+        char text[64];
+        size_t length = strcspn(forced[i], "S");
+        uint32_t size = subject->info.subgroup_size;
+        if (forced[i][length] && size == 0)
+            continue;
+        snprintf(text, sizeof(text), "%.*s", (int)length, forced[i]);
+        if (forced[i][length])
+            snprintf(text + length, sizeof(text) - length, "%" PRIu32 "%s", size,
+                     forced[i] + length + 1);
+        int served = 0;
+        for (size_t k = 0; k < COUNT(shapes); k++) {
+            for (size_t t = 0; t < COUNT(types); t++)
+                served +=
+                    check_side_by_side(subject, text, types[t], shapes[k].rows, shapes[k].columns);
+        }
+        /* Without sub-groups, and with a kernel limit below the group, none may be. */
+        if (served == 0)
+            fprintf(stderr, "# %s: cannot be had here\n", text);
+        checked += served;
+    }
+    assert_true(checked > 40);
+}
+
+/* The kill switch leaves no way into sub-groups, and serves all the same. */
+static void test_no_subgroups(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const refused[] = {"row_per_subgroup", "row_per_group subgroup=1",
+                                          "row_in_local subgroup=1"};
+    setenv("ANYNORM_CAPS", "no-subgroup", 1);
+    anynorm_device *device = NULL;
+    anynorm_status status = anynorm_device_open(subject->device_id, &device);
+    unsetenv("ANYNORM_CAPS");
+    assert_ok(status);
+    anynorm_device_info info;
+    assert_ok(anynorm_device_describe(device, &info));
+    assert_false(info.subgroup);
+    assert_int_equal(info.subgroup_size, 0);
+    assert_int_equal(info.shuffle, ANYNORM_SHUFFLE_NONE);
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        anynorm_plan_options options = {.schedule = refused[i]};
+        anynorm_plan *plan = NULL;
+        anynorm_spec spec = {.columns = 64};
+        assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
+    }
+    struct problem problem = dense(9, 700, ANYNORM_F32, all_flags);
+    check_problem(device, &problem, NULL, 0, &subject->worst);
+    if (!is_reference(&subject->info))
+        check_problem(device, &problem, "row_per_group", 0, &subject->worst);
+    anynorm_device_close(device);
 }
 
 /* ---- Running all of them on all devices ---- */
@@ -485,6 +806,10 @@ static const struct {
     {"mixed types", test_mixed_types, false},
     {"values", test_values, false},
     {"strides", test_strides, false},
+    {"channels first", test_channels_first, false},
+    {"channels first, ways", test_channels_first_ways, false},
+    {"channels first, group sizes", test_channels_first_groups, false},
+    {"column strides", test_column_strides, false},
     {"in place", test_in_place, false},
     {"any alignment", test_any_alignment, false},
     {"element alignment", test_element_alignment, false},
@@ -492,8 +817,11 @@ static const struct {
     {"overflow is NaN", test_overflow_is_nan, false},
     {"group sizes", test_group_sizes, false},
     {"batch invariance", test_batch_invariance, false},
+    {"batch invariance, channels first", test_batch_invariance_channels_first, false},
     {"group limit", test_group_limit, false},
     {"random problems", test_random_problems, true},
+    {"forced numbers", test_forced_numbers, true},
+    {"sub-groups switched off", test_no_subgroups, true},
 };
 
 #define MOST_TESTS 1024
@@ -518,7 +846,9 @@ static size_t add_tests(const char *id, const char *schedule, bool once, size_t 
 
 int main(void)
 {
-    static const char *const schedules[] = {"row_per_item", "row_per_group", "row_reread"};
+    static const char *const schedules[] = {"row_per_item", "row_per_subgroup", "row_per_group",
+                                            "row_in_local", "row_reread",       "row_split",
+                                            "column_walk"};
     char ids[16][32];
     size_t devices = device_ids(ids, COUNT(ids)), count = 0;
     for (size_t d = 0; d < devices; d++) {

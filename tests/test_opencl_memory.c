@@ -10,8 +10,10 @@
 #include "opencl_support.h"
 #include "spec.h"
 
-static const char *const schedules[] = {"row_per_item", "row_per_group", "row_reread"};
-#define SCHEDULE_COUNT 3
+static const char *const schedules[] = {"row_per_item", "row_per_subgroup", "row_per_group",
+                                        "row_in_local", "row_reread",       "row_split",
+                                        "column_walk"};
+#define SCHEDULE_COUNT (sizeof(schedules) / sizeof(schedules[0]))
 
 /* Makes the plan, or prints why not and returns NULL where the schedule does not fit the device. */
 static anynorm_plan *plan_if_fits(anynorm_device *device, const anynorm_spec *spec,
@@ -141,16 +143,14 @@ static void test_guard_pages(void **state)
 {
     (void)state;
     static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
-    for
-        EACH(caller)
-        {
-            for (size_t t = 0; shares_memory(caller) && t < 3; t++) {
-                uint64_t step = reduced() ? 13 : 1;
-                guard_columns(caller, caller->device, types[t], 1, 40, step);
-                guard_columns(caller, caller->device, types[t], 255, 258, reduced() ? 3 : 1);
-                guard_columns(caller, caller->device, types[t], 1000, 1030, step);
-            }
+    FOR_EACH_CALLER (caller) {
+        for (size_t t = 0; shares_memory(caller) && t < 3; t++) {
+            uint64_t step = reduced() ? 13 : 1;
+            guard_columns(caller, caller->device, types[t], 1, 40, step);
+            guard_columns(caller, caller->device, types[t], 255, 258, reduced() ? 3 : 1);
+            guard_columns(caller, caller->device, types[t], 1000, 1030, step);
         }
+    }
 }
 
 /* The same where y goes past the caches, which takes a fetch of the next row: the device is told
@@ -158,28 +158,24 @@ static void test_guard_pages(void **state)
 static void test_guard_pages_streaming(void **state)
 {
     (void)state;
-    for
-        EACH(caller)
-        {
-            anynorm_device *device = NULL;
-            if (!shares_memory(caller))
-                continue;
-            assert_ok(anynorm_opencl_device_wrap(caller->context, caller->cl_id, &device));
-            device->info.cache_bytes = 1;
-            for (anynorm_dtype type = ANYNORM_F32; type <= ANYNORM_BF16; type++) {
-                for (uint64_t columns = 1; columns <= 1024; columns += columns < 40 ? 1 : 64) {
-                    struct problem problem = guarded_problem(type, columns);
-                    problem.rows = 9;
-                    anynorm_plan *plan = plan_if_fits(device, &problem.spec, "row_per_item");
-                    run_guarded(caller, device, plan, &problem, true,
-                                "streaming, guard page after");
-                    run_guarded(caller, device, plan, &problem, false,
-                                "streaming, guard page before");
-                    anynorm_plan_destroy(plan);
-                }
+    FOR_EACH_CALLER (caller) {
+        anynorm_device *device = NULL;
+        if (!shares_memory(caller))
+            continue;
+        assert_ok(anynorm_opencl_device_wrap(caller->context, caller->cl_id, &device));
+        device->info.cache_bytes = 1;
+        for (anynorm_dtype type = ANYNORM_F32; type <= ANYNORM_BF16; type++) {
+            for (uint64_t columns = 1; columns <= 1024; columns += columns < 40 ? 1 : 64) {
+                struct problem problem = guarded_problem(type, columns);
+                problem.rows = 9;
+                anynorm_plan *plan = plan_if_fits(device, &problem.spec, "row_per_item");
+                run_guarded(caller, device, plan, &problem, true, "streaming, guard page after");
+                run_guarded(caller, device, plan, &problem, false, "streaming, guard page before");
+                anynorm_plan_destroy(plan);
             }
-            anynorm_device_close(device);
         }
+        anynorm_device_close(device);
+    }
 }
 
 /* ---- Offsets of more than 32 bits ---- */
@@ -275,34 +271,32 @@ static void test_far_rows(void **state)
     if (!far_make(&far))
         return;
     anynorm_spec spec = far_spec();
-    for
-        EACH(caller)
-        {
-            for (size_t s = 0; reaches_all_memory(caller) && s < SCHEDULE_COUNT; s++) {
-                anynorm_plan *plan = plan_if_fits(caller->device, &spec, schedules[s]);
-                anynorm_tensors tensors = {.x = {0}};
-                anynorm_event event = {0};
-                if (!plan)
-                    continue;
-                assert_ok(anynorm_opencl_svm_wrap(caller->device, far.x, FAR_BYTES, &tensors.x));
-                assert_ok(anynorm_opencl_svm_wrap(caller->device, far.y, FAR_BYTES, &tensors.y));
-                assert_ok(anynorm_enqueue(plan, &tensors, FAR_ROWS, 0, NULL, &event));
-                assert_ok(anynorm_event_wait(&event));
-                anynorm_event_release(&event);
-                far_check(&far, schedules[s]);
-                /* The same place named by the buffer's offset. */
-                anynorm_tensors last = tensors;
-                last.x.offset = last.y.offset = 2 * FAR_STRIDE * sizeof(float);
-                assert_ok(anynorm_enqueue(plan, &tensors, 2, 0, NULL, &event));
-                assert_ok(anynorm_event_wait(&event));
-                anynorm_event_release(&event);
-                assert_ok(anynorm_enqueue(plan, &last, 1, 0, NULL, &event));
-                assert_ok(anynorm_event_wait(&event));
-                anynorm_event_release(&event);
-                far_check(&far, schedules[s]);
-                anynorm_plan_destroy(plan);
-            }
+    FOR_EACH_CALLER (caller) {
+        for (size_t s = 0; reaches_all_memory(caller) && s < SCHEDULE_COUNT; s++) {
+            anynorm_plan *plan = plan_if_fits(caller->device, &spec, schedules[s]);
+            anynorm_tensors tensors = {.x = {0}};
+            anynorm_event event = {0};
+            if (!plan)
+                continue;
+            assert_ok(anynorm_opencl_svm_wrap(caller->device, far.x, FAR_BYTES, &tensors.x));
+            assert_ok(anynorm_opencl_svm_wrap(caller->device, far.y, FAR_BYTES, &tensors.y));
+            assert_ok(anynorm_enqueue(plan, &tensors, FAR_ROWS, 0, NULL, &event));
+            assert_ok(anynorm_event_wait(&event));
+            anynorm_event_release(&event);
+            far_check(&far, schedules[s]);
+            /* The same place named by the buffer's offset. */
+            anynorm_tensors last = tensors;
+            last.x.offset = last.y.offset = 2 * FAR_STRIDE * sizeof(float);
+            assert_ok(anynorm_enqueue(plan, &tensors, 2, 0, NULL, &event));
+            assert_ok(anynorm_event_wait(&event));
+            anynorm_event_release(&event);
+            assert_ok(anynorm_enqueue(plan, &last, 1, 0, NULL, &event));
+            assert_ok(anynorm_event_wait(&event));
+            anynorm_event_release(&event);
+            far_check(&far, schedules[s]);
+            anynorm_plan_destroy(plan);
         }
+    }
     far_free(&far);
 }
 
@@ -342,31 +336,27 @@ static void check_rows(anynorm_device *device, uint64_t rows, uint64_t columns)
 static void test_many_rows(void **state)
 {
     (void)state;
-    for
-        EACH(caller)
-        {
-            if (!reduced())
-                check_rows(caller->opened, 70001, 5);
-        }
+    FOR_EACH_CALLER (caller) {
+        if (!reduced())
+            check_rows(caller->opened, 70001, 5);
+    }
 }
 
 static void test_few_groups(void **state)
 {
     (void)state;
-    for
-        EACH(caller)
-        {
-            assert_int_equal(setenv("ANYNORM_CAPS", "max-groups=3", 1), 0);
-            anynorm_device *device = open_device(caller->id);
-            assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
-            anynorm_device_info info;
-            assert_ok(anynorm_device_describe(device, &info));
-            assert_int_equal(info.max_groups, 3);
-            for (uint64_t rows = 1; rows <= 9; rows++)
-                check_rows(device, rows, 5);
-            check_rows(device, reduced() ? 130 : 1000, 37);
-            anynorm_device_close(device);
-        }
+    FOR_EACH_CALLER (caller) {
+        assert_int_equal(setenv("ANYNORM_CAPS", "max-groups=3", 1), 0);
+        anynorm_device *device = open_device(caller->id);
+        assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
+        anynorm_device_info info;
+        assert_ok(anynorm_device_describe(device, &info));
+        assert_int_equal(info.max_groups, 3);
+        for (uint64_t rows = 1; rows <= 9; rows++)
+            check_rows(device, rows, 5);
+        check_rows(device, reduced() ? 130 : 1000, 37);
+        anynorm_device_close(device);
+    }
 }
 
 int main(void)

@@ -21,7 +21,7 @@
 #define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
 
 struct subject {
-    char id[32];
+    const char *id;
     anynorm_device *device;
     anynorm_device_info info;
     struct errors worst;
@@ -50,6 +50,22 @@ static const anynorm_spec two_level = {.columns = 50,
                                        .x_outer_stride = 600,
                                        .y_row_stride = 53,
                                        .y_outer_stride = 230};
+
+/* [images][50][6], normalized over the 50. */
+static const anynorm_spec channels_first = {.columns = 50,
+                                            .flags = ALL_FLAGS,
+                                            EPS,
+                                            .inner_rows = 6,
+                                            .x_column_stride = 6,
+                                            .y_column_stride = 6};
+/* The same with gaps between the images of y and the channels of x. */
+static const anynorm_spec channels_apart = {.columns = 50,
+                                            .flags = ALL_FLAGS,
+                                            EPS,
+                                            .inner_rows = 6,
+                                            .x_column_stride = 8,
+                                            .y_outer_stride = 307,
+                                            .y_column_stride = 6};
 
 /* ---- Running on images ---- */
 
@@ -180,10 +196,32 @@ static void test_two_levels(void **state)
     anynorm_plan_destroy(plan);
 }
 
+static void test_columns_apart(void **state)
+{
+    struct subject *subject = *state;
+    static const anynorm_spec *const specs[] = {&channels_first, &channels_apart};
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        anynorm_plan *plan = plan_of(subject->device, specs[i]);
+        for (uint64_t rows = 1; rows <= 19; rows += reduced() ? 6 : 1) {
+            struct problem problem = problem_of(rows, *specs[i]);
+            check_run_with(subject, plan, &problem);
+        }
+        anynorm_plan_destroy(plan);
+    }
+    /* One level: the first axis of a matrix; and to the rows of its transposed. */
+    anynorm_spec spec = usual;
+    spec.x_column_stride = 23;
+    struct problem problem = problem_of(23, spec);
+    check_run(subject, &problem);
+    spec.y_column_stride = 25;
+    problem = problem_of(23, spec);
+    check_run(subject, &problem);
+}
+
 static void test_in_place(void **state)
 {
     struct subject *subject = *state;
-    anynorm_spec specs[3] = {usual, usual, two_level};
+    anynorm_spec specs[4] = {usual, usual, two_level, channels_first};
     specs[1].x_row_stride = specs[1].y_row_stride = 57;
     specs[2].y_row_stride = specs[2].x_row_stride;
     specs[2].y_outer_stride = specs[2].x_outer_stride;
@@ -231,7 +269,7 @@ static void test_unaligned_pointers_any_alignment(void **state)
 /* ---- x and y in one memory ---- */
 
 struct slices {
-    anynorm_spec spec;
+    const anynorm_spec *spec;
     uint64_t rows;
     uint64_t x_byte;
     uint64_t y_byte;
@@ -244,9 +282,12 @@ static void move_rows(const struct problem *problem, enum an_tensor tensor, unsi
     assert_ok(an_spec_resolve(&problem->spec, &spec));
     struct an_layout layout = tensor == AN_X ? an_spec_x_layout(&spec) : an_spec_y_layout(&spec);
     size_t size = anynorm_dtype_size(an_tensor_expect(&spec, tensor).type);
-    for (uint64_t r = 0; r < problem->rows; r++)
-        memcpy(to + an_layout_start(&layout, r) * size, from + an_layout_start(&layout, r) * size,
-               (size_t)spec.columns * size);
+    for (uint64_t r = 0; r < problem->rows; r++) {
+        for (uint64_t c = 0; c < spec.columns; c++) {
+            uint64_t at = (an_layout_start(&layout, r) + c * layout.column_stride) * size;
+            memcpy(to + at, from + at, size);
+        }
+    }
 }
 
 #define WIDE_BYTES 65536
@@ -254,7 +295,7 @@ static void move_rows(const struct problem *problem, enum an_tensor tensor, unsi
 static void check_slices(struct subject *subject, anynorm_device *device,
                          const struct slices *slices, uint64_t shift)
 {
-    struct problem problem = problem_of(slices->rows, slices->spec);
+    struct problem problem = problem_of(slices->rows, *slices->spec);
     struct images before, after;
     images_make(&problem, &before);
     after = copy_of(&before);
@@ -270,7 +311,7 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     anynorm_host_tensors tensors = host_tensors(&problem, &after);
     tensors.x = wide + shift + slices->x_byte;
     tensors.y = wide + shift + slices->y_byte;
-    anynorm_plan *plan = plan_of(device, &slices->spec);
+    anynorm_plan *plan = plan_of(device, slices->spec);
     assert_ok(anynorm_run(plan, &tensors, problem.rows));
     anynorm_plan_destroy(plan);
 
@@ -283,65 +324,55 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     images_free(&after);
 }
 
+static const anynorm_spec side_by_side = {
+    .columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107};
+/* Of [tokens][3][heads 4][16]. */
+static const anynorm_spec within_qkv = {.columns = 16,
+                                        .flags = ALL_FLAGS,
+                                        EPS,
+                                        .inner_rows = 4,
+                                        .x_row_stride = 16,
+                                        .y_row_stride = 16,
+                                        .x_outer_stride = 192,
+                                        .y_outer_stride = 192};
+static const anynorm_spec outer_strides_differ = {.columns = 16,
+                                                  .flags = ALL_FLAGS,
+                                                  EPS,
+                                                  .inner_rows = 2,
+                                                  .x_row_stride = 40,
+                                                  .y_row_stride = 40,
+                                                  .x_outer_stride = 120,
+                                                  .y_outer_stride = 80};
+static const anynorm_spec half_to_float = {.columns = 5,
+                                           .x_type = ANYNORM_F16,
+                                           .flags = ALL_FLAGS,
+                                           EPS,
+                                           .x_row_stride = 32,
+                                           .y_row_stride = 16};
+
+/* Channels of [n][12][7], six of them to the other six. */
+static const anynorm_spec within_channels = {.columns = 6,
+                                             .flags = ALL_FLAGS,
+                                             EPS,
+                                             .inner_rows = 7,
+                                             .x_outer_stride = 84,
+                                             .y_outer_stride = 84,
+                                             .x_column_stride = 7,
+                                             .y_column_stride = 7};
+
 static const struct slices all_slices[] = {
-    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 0, 208},
-    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 208, 0},
-    /* q into k, and v into q, of [tokens][3][heads 4][16]. */
-    {{.columns = 16,
-      .flags = ALL_FLAGS,
-      EPS,
-      .inner_rows = 4,
-      .x_row_stride = 16,
-      .y_row_stride = 16,
-      .x_outer_stride = 192,
-      .y_outer_stride = 192},
-     12,
-     0,
-     256},
-    {{.columns = 16,
-      .flags = ALL_FLAGS,
-      EPS,
-      .inner_rows = 4,
-      .x_row_stride = 16,
-      .y_row_stride = 16,
-      .x_outer_stride = 192,
-      .y_outer_stride = 192},
-     11,
-     512,
-     0},
-    /* Row beside row within each head, outer strides that differ. */
-    {{.columns = 16,
-      .flags = ALL_FLAGS,
-      EPS,
-      .inner_rows = 2,
-      .x_row_stride = 40,
-      .y_row_stride = 40,
-      .x_outer_stride = 120,
-      .y_outer_stride = 80},
-     10,
-     0,
-     80},
+    {&side_by_side, 9, 0, 208},
+    {&side_by_side, 9, 208, 0},
+    {&within_qkv, 12, 0, 256}, /* q into k */
+    {&within_qkv, 11, 512, 0}, /* v into q */
+    {&outer_strides_differ, 10, 0, 80},
+    {&within_channels, 28, 0, 168},
+    {&within_channels, 26, 168, 0},
     /* At distances that no copy of the shared memory can keep: 4 for f16, and 1 more. */
-    {{.columns = 5,
-      .x_type = ANYNORM_F16,
-      .flags = ALL_FLAGS,
-      EPS,
-      .x_row_stride = 32,
-      .y_row_stride = 16},
-     9,
-     2,
-     12},
-    {{.columns = 5,
-      .x_type = ANYNORM_F16,
-      .flags = ALL_FLAGS,
-      EPS,
-      .x_row_stride = 32,
-      .y_row_stride = 16},
-     9,
-     30,
-     4},
-    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 0, 209},
-    {{.columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107}, 9, 211, 0},
+    {&half_to_float, 9, 2, 12},
+    {&half_to_float, 9, 30, 4},
+    {&side_by_side, 9, 0, 209},
+    {&side_by_side, 9, 211, 0},
 };
 
 static void test_slices_of_one_tensor(void **state)
@@ -488,6 +519,21 @@ static void test_blocks_of_two_levels(void **state)
     check_blocks(*state, &problem, 50 * 4);
 }
 
+/* Whole images, or, of one image, rows of which each reaches from its first channel to its last. */
+static void test_blocks_of_columns_apart(void **state)
+{
+    struct problem problem = problem_of(30, channels_first);
+    check_blocks(*state, &problem, 50 * 6 * 4);
+    problem.in_place = true;
+    check_blocks(*state, &problem, 50 * 6 * 4);
+    problem = problem_of(30, channels_apart);
+    check_blocks(*state, &problem, (49 * 8 + 6) * 4);
+    problem = problem_of(6, channels_first);
+    check_blocks(*state, &problem, (49 * 6 + 1) * 4);
+    problem.in_place = true;
+    check_blocks(*state, &problem, (49 * 6 + 1) * 4);
+}
+
 static void test_blocks_of_slices(void **state)
 {
     struct subject *subject = *state;
@@ -495,7 +541,7 @@ static void test_blocks_of_slices(void **state)
     for (size_t i = 0; i < 2 * COUNT(limits); i++) {
         anynorm_device *device = open_limited(subject, i % 2, limits[i / 2]);
         for (size_t k = 0; k < COUNT(all_slices); k++) {
-            if (all_slices[k].spec.inner_rows == 0 || limits[i / 2] >= 1500) {
+            if (all_slices[k].spec->inner_rows == 0 || limits[i / 2] >= 1500) {
                 check_slices(subject, device, &all_slices[k], 0);
                 check_slices(subject, device, &all_slices[k], 3);
             }
@@ -512,8 +558,7 @@ static int open_subject(void **state)
 {
     static struct subject of_this_test;
     struct subject *subject = &of_this_test;
-    *subject = (struct subject){.device = NULL};
-    snprintf(subject->id, sizeof(subject->id), "%s", (const char *)*state);
+    *subject = (struct subject){.id = *state};
     *state = subject;
     subject->device = open_device(subject->id);
     assert_ok(anynorm_device_describe(subject->device, &subject->info));
@@ -535,6 +580,7 @@ int main(void)
         {"every subset of tensors", test_every_subset_of_tensors},
         {"gaps keep their bytes", test_gaps_keep_their_bytes},
         {"two levels", test_two_levels},
+        {"columns apart", test_columns_apart},
         {"in place", test_in_place},
         {"unaligned pointers", test_unaligned_pointers},
         {"unaligned pointers, any alignment", test_unaligned_pointers_any_alignment},
@@ -544,6 +590,7 @@ int main(void)
         {"blocks below a parameter", test_blocks_below_a_parameter},
         {"blocks of strided rows", test_blocks_of_strided_rows},
         {"blocks of two levels", test_blocks_of_two_levels},
+        {"blocks of columns apart", test_blocks_of_columns_apart},
         {"blocks of slices", test_blocks_of_slices},
     };
     return run_on_devices("run", tests, COUNT(tests), open_subject, close_subject);

@@ -43,6 +43,14 @@ static void test_spec_check_takes(void **state)
         {.columns = 4, .inner_rows = 3, .x_outer_stride = UINT64_MAX, .y_outer_stride = 12},
         {.columns = 4, .inner_rows = UINT64_MAX / 4},
         {.columns = 1, .inner_rows = UINT64_MAX},
+        {.columns = 4, .x_column_stride = 1, .y_column_stride = 1},
+        {.columns = 4, .x_column_stride = 9, .y_column_stride = UINT64_MAX},
+        {.columns = 4, .inner_rows = 9, .x_column_stride = 9, .y_column_stride = 9},
+        {.columns = 4, .inner_rows = 9, .x_column_stride = 9},
+        {.columns = 4, .x_row_stride = 8, .x_column_stride = 2},
+        {.columns = 4, .x_row_stride = 3, .x_column_stride = 2},
+        {.columns = 4, .inner_rows = 1, .x_row_stride = 1, .x_outer_stride = 4},
+        {.columns = 1, .x_row_stride = 1, .x_column_stride = UINT64_MAX},
     };
     for (size_t i = 0; i < COUNT(good); i++)
         assert_ok(anynorm_spec_check(&good[i]));
@@ -80,6 +88,12 @@ static void test_spec_check_refuses(void **state)
         {.columns = 4, .inner_rows = UINT64_MAX / 4 + 1},
         {.columns = 4, .inner_rows = 2, .x_row_stride = UINT64_C(1) << 63},
         {.columns = 4, .inner_rows = 2, .y_row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .x_row_stride = 6, .x_column_stride = 2},
+        {.columns = 4, .y_row_stride = 2, .y_column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .x_outer_stride = 4, .x_column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 9},
+        {.columns = 4, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 62},
+        {.columns = 4, .inner_rows = 1, .x_row_stride = 9, .x_outer_stride = 3},
     };
     anynorm_spec resolved, before;
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -97,12 +111,14 @@ static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t ro
 {
     uint64_t row_stride = of_y ? spec->y_row_stride : spec->x_row_stride;
     uint64_t outer_stride = of_y ? spec->y_outer_stride : spec->x_outer_stride;
+    uint64_t column_stride = of_y ? spec->y_column_stride : spec->x_column_stride;
+    bool apart = column_stride > 1;
     if (row_stride == 0)
-        row_stride = spec->columns;
+        row_stride = apart ? 1 : spec->columns;
     if (spec->inner_rows == 0)
         return row * row_stride;
     if (outer_stride == 0)
-        outer_stride = spec->inner_rows * row_stride;
+        outer_stride = apart ? spec->columns * column_stride : spec->inner_rows * row_stride;
     return (row / spec->inner_rows) * outer_stride + (row % spec->inner_rows) * row_stride;
 }
 
@@ -111,11 +127,29 @@ static uint64_t some_stride(struct random *random, uint64_t columns)
     return below(random, 3) == 0 ? 0 : columns + below(random, 3);
 }
 
+/* A row stride of 1 to 3 more columns, or such that rows lie between the columns. */
+static uint64_t some_row_stride(struct random *random, uint64_t columns, uint64_t column_stride)
+{
+    if (column_stride < 2)
+        return some_stride(random, columns);
+    return below(random, 2) ? below(random, column_stride)
+                            : columns * column_stride + below(random, 3);
+}
+
 static anynorm_spec random_small_spec(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + below(random, 4), .inner_rows = below(random, 5)};
-    spec.x_row_stride = some_stride(random, spec.columns);
-    spec.y_row_stride = some_stride(random, spec.columns);
+    if (spec.columns > 1 && below(random, 2)) {
+        spec.x_column_stride = below(random, 4);
+        spec.y_column_stride = below(random, 4);
+    }
+    spec.x_row_stride = some_row_stride(random, spec.columns, spec.x_column_stride);
+    spec.y_row_stride = some_row_stride(random, spec.columns, spec.y_column_stride);
+    if (spec.inner_rows > 0 && (spec.x_column_stride > 1 || spec.y_column_stride > 1)) {
+        spec.x_outer_stride = below(random, 2) ? 0 : 64 + below(random, 3);
+        spec.y_outer_stride = below(random, 2) ? 0 : 64 + below(random, 3);
+        return spec;
+    }
     if (spec.inner_rows > 0) {
         spec.x_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
         spec.y_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
@@ -131,6 +165,8 @@ static void test_resolve_keeps_every_row(void **state)
     for (int i = 0; i < 20000; i++) {
         anynorm_spec spec = random_small_spec(&random), resolved, again;
         assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_int_equal(resolved.x_column_stride, spec.x_column_stride ? spec.x_column_stride : 1);
+        assert_int_equal(resolved.y_column_stride, spec.y_column_stride ? spec.y_column_stride : 1);
         struct an_layout x = an_spec_x_layout(&resolved), y = an_spec_y_layout(&resolved);
         for (uint64_t r = 0; r < 12; r++) {
             assert_int_equal(an_layout_start(&x, r), start_by_header(&spec, false, r));
@@ -161,6 +197,42 @@ static void test_two_dense_levels_become_one(void **state)
     assert_int_equal(resolved.y_outer_stride, 12 * 64);
 }
 
+/* [N][C][H][W] over the channels, and its defaults; then into the channels-last order. */
+static void test_channels_first(void **state)
+{
+    (void)state;
+    anynorm_spec resolved, spec = {.columns = 96,
+                                   .inner_rows = 56 * 56,
+                                   .x_column_stride = 56 * 56,
+                                   .y_column_stride = 56 * 56};
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_int_equal(resolved.x_outer_stride, 96 * 56 * 56);
+    assert_int_equal(resolved.y_row_stride, 1);
+    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
+    spec.y_column_stride = 0;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.y_column_stride, 1);
+    assert_int_equal(resolved.y_row_stride, 96);
+    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
+
+    /* One pixel: the rows are dense, whatever the strides of an image say. */
+    spec =
+        (anynorm_spec){.columns = 96, .inner_rows = 1, .x_column_stride = 1, .x_outer_stride = 96};
+    spec.x_row_stride = 1;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 96);
+    assert_true(an_spec_side_by_side(&resolved));
+    /* One channel: so are they. */
+    spec = (anynorm_spec){
+        .columns = 1, .inner_rows = 49, .x_column_stride = 49, .y_column_stride = 49};
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_true(an_spec_side_by_side(&resolved));
+}
+
 /* ---- Layouts ---- */
 
 static bool shares_elements(const struct an_layout *layout, uint64_t rows, uint64_t *end)
@@ -170,7 +242,7 @@ static bool shares_elements(const struct an_layout *layout, uint64_t rows, uint6
     *end = 0;
     for (uint64_t r = 0; r < rows; r++) {
         for (uint64_t c = 0; c < layout->columns; c++) {
-            uint64_t at = an_layout_start(layout, r) + c;
+            uint64_t at = an_layout_start(layout, r) + c * layout->column_stride;
             assert_true(at < sizeof(taken));
             shared = shared || taken[at];
             taken[at] = 1;
@@ -184,12 +256,16 @@ static void test_layout_extent_and_disjoint(void **state)
 {
     (void)state;
     struct random random = {2};
-    int overlapping = 0, apart = 0;
-    for (int i = 0; i < 50000; i++) {
-        struct an_layout layout = {.columns = 1 + below(&random, 3),
-                                   .inner_rows = below(&random, 5)};
+    int overlapping = 0, apart = 0, between = 0;
+    for (int i = 0; i < 100000; i++) {
+        struct an_layout layout = {
+            .columns = 1 + below(&random, 3), .inner_rows = below(&random, 5), .column_stride = 1};
         uint64_t rows = below(&random, 13), extent, end;
+        if (i % 2)
+            layout.column_stride = 1 + below(&random, 14);
         layout.row_stride = layout.columns + below(&random, 20);
+        if (i % 2 && below(&random, 2))
+            layout.row_stride = 1;
         if (layout.inner_rows)
             layout.outer_stride = layout.columns + below(&random, 24);
         bool shared = shares_elements(&layout, rows, &end);
@@ -199,13 +275,21 @@ static void test_layout_extent_and_disjoint(void **state)
         assert_false(disjoint && shared);
         /* Nested patterns, which tensors have, must be taken. */
         uint64_t inner = layout.inner_rows < rows ? layout.inner_rows : rows;
-        if (layout.inner_rows == 0 ||
-            (inner > 0 && (inner - 1) * layout.row_stride + layout.columns <= layout.outer_stride))
+        uint64_t span = (layout.columns - 1) * layout.column_stride + 1;
+        if (layout.row_stride >= span &&
+            (layout.inner_rows == 0 ||
+             (inner > 0 && (inner - 1) * layout.row_stride + span <= layout.outer_stride)))
             assert_true(disjoint);
+        /* And so must rows that lie between the columns. */
+        if (layout.inner_rows > 0 && layout.row_stride == 1 && inner <= layout.column_stride &&
+            layout.columns * layout.column_stride <= layout.outer_stride) {
+            assert_true(disjoint);
+            between += rows > layout.inner_rows && layout.columns > 1;
+        }
         overlapping += shared;
         apart += disjoint;
     }
-    assert_true(overlapping > 1000 && apart > 1000);
+    assert_true(overlapping > 1000 && apart > 1000 && between > 500);
 }
 
 static uint64_t any_magnitude(struct random *random)
@@ -219,21 +303,22 @@ static void test_layout_extent_overflow(void **state)
     struct random random = {3};
     int too_far = 0, fine = 0;
     for (int i = 0; i < 100000; i++) {
-        struct an_layout layout = {1 + below(&random, 1000), 0, 0, 0};
+        struct an_layout layout = {.columns = 1 + below(&random, 1000)};
+        layout.column_stride = i % 2 ? 1 : 1 + any_magnitude(&random) / 2;
         layout.row_stride = any_magnitude(&random) | layout.columns;
         if (below(&random, 2)) {
             layout.inner_rows = 1 + any_magnitude(&random) / 2;
             layout.outer_stride = any_magnitude(&random) | layout.columns;
         }
         uint64_t rows = 1 + any_magnitude(&random) / 2, extent;
-        wide last = rows - 1, end;
+        wide last = rows - 1, span = (wide)(layout.columns - 1) * layout.column_stride + 1, end;
         if (layout.inner_rows == 0) {
-            end = last * layout.row_stride + layout.columns;
+            end = last * layout.row_stride + span;
         } else {
             wide outer = last / layout.inner_rows, inner = last % layout.inner_rows;
-            end = outer * layout.outer_stride + inner * layout.row_stride + layout.columns;
+            end = outer * layout.outer_stride + inner * layout.row_stride + span;
             wide full = (outer - 1) * layout.outer_stride +
-                        (wide)(layout.inner_rows - 1) * layout.row_stride + layout.columns;
+                        (wide)(layout.inner_rows - 1) * layout.row_stride + span;
             if (outer > 0 && full > end)
                 end = full;
         }
@@ -263,6 +348,8 @@ static void assert_same_spec(const anynorm_spec *a, const anynorm_spec *b)
     assert_int_equal(a->x_outer_stride, b->x_outer_stride);
     assert_int_equal(a->y_row_stride, b->y_row_stride);
     assert_int_equal(a->y_outer_stride, b->y_outer_stride);
+    assert_int_equal(a->x_column_stride, b->x_column_stride);
+    assert_int_equal(a->y_column_stride, b->y_column_stride);
 }
 
 static void test_text_examples(void **state)
@@ -292,7 +379,16 @@ static void test_text_examples(void **state)
         {"layer-norm 24x64 f32 eps=0 inner=12 x-stride=64 x-outer=2304 y-stride=65 y-outer=780",
          NULL,
          24,
-         {64, ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 0, 0, 12, 64, 2304, 65, 780}},
+         {64, ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 0, 0, 12, 64, 2304, 65, 780, 0, 0}},
+        {"layer-norm 98x96 bf16 eps=0 inner=49 x-column=49 y-column=1",
+         NULL,
+         98,
+         {.columns = 96,
+          .x_type = ANYNORM_BF16,
+          .y_type = ANYNORM_BF16,
+          .inner_rows = 49,
+          .x_column_stride = 49,
+          .y_column_stride = 1}},
         {"layer-norm 18446744073709551615x2147483647 f64 eps=0.1 x-stride=18446744073709551615",
          NULL,
          UINT64_MAX,
@@ -323,6 +419,10 @@ static anynorm_spec random_spec(struct random *random)
                          .parameter_type = (anynorm_dtype)below(random, 4),
                          .flags = (uint32_t)below(random, 32),
                          .eps = ldexp(random_uniform(random), (int)below(random, 2000) - 1000)};
+    if (below(random, 3) == 0)
+        spec.x_column_stride = any_magnitude(random);
+    if (below(random, 3) == 0)
+        spec.y_column_stride = any_magnitude(random);
     if (below(random, 2))
         spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
     if (below(random, 2))
@@ -347,7 +447,7 @@ static void test_text_round_trip(void **state)
         uint64_t rows = any_magnitude(&random), back_rows;
         char text[512], cut[512];
         if (anynorm_spec_check(&spec) != ANYNORM_OK)
-            continue; /* inner rows times stride overflow */
+            continue; /* a stride leads from column to column, or a default is too large */
         size_t length = anynorm_spec_format(&spec, rows, text, sizeof(text));
         assert_int_equal(length, strlen(text));
         assert_ok(anynorm_spec_parse(text, &back, &back_rows));
@@ -486,6 +586,15 @@ static void test_text_bad_words(void **state)
         "inner=2 x-outer=9 x-outer=9",
         "inner=2 y-outer=9 y-outer=9",
         "inner=9223372036854775808 x-stride=4",
+        "x-column",
+        "x-column=",
+        "x-column=-1",
+        "y-column=2.5",
+        "y-column=18446744073709551616",
+        "x-column=9 x-column=9",
+        "x-column=2 x-stride=4",
+        "y-column=2 y-stride=2",
+        "inner=2 x-column=9 x-outer=18",
         "\xff",
         "=",
         "x",
@@ -515,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_spec_check_refuses),
         cmocka_unit_test(test_resolve_keeps_every_row),
         cmocka_unit_test(test_two_dense_levels_become_one),
+        cmocka_unit_test(test_channels_first),
         cmocka_unit_test(test_layout_extent_and_disjoint),
         cmocka_unit_test(test_layout_extent_overflow),
         cmocka_unit_test(test_text_examples),

@@ -1,5 +1,4 @@
-/* The check of an enqueue's tensors, without a device: presence, owner, size, alignment, overlap.
- */
+/* The check of an enqueue's tensors without a device: presence, owner, size, alignment, overlap. */
 #include "refused.h"
 
 #include <inttypes.h>
@@ -246,6 +245,12 @@ static void test_y_may_be_x(void **state)
         {{.columns = 6, .y_row_stride = 9}, false},
         {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20}, false},
         {{.columns = 6, .inner_rows = 2, .x_outer_stride = 6, .y_outer_stride = 6}, false},
+        {{.columns = 6, .x_column_stride = 9, .y_column_stride = 9}, true},
+        {{.columns = 6, .x_column_stride = 5, .y_column_stride = 5}, true},
+        {{.columns = 6, .x_column_stride = 4, .y_column_stride = 4}, false}, /* rows overlap */
+        {{.columns = 6, .x_column_stride = 9, .y_column_stride = 8}, false},
+        {{.columns = 6, .x_column_stride = 9}, false},
+        {{.columns = 6, .inner_rows = 3, .x_column_stride = 3, .y_column_stride = 3}, true},
     };
     for (size_t k = 0; k < COUNT(kinds) * COUNT(cases); k++) {
         const anynorm_spec *spec = &cases[k / COUNT(kinds)].spec;
@@ -273,11 +278,14 @@ static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_
     bool in_rows = tensor == AN_X || tensor == AN_Y;
     bool again = false;
     for (uint64_t r = 0; r < rows; r++) {
-        uint64_t begin = buffer->offset + (in_rows ? an_layout_start(&layout, r) : r) * size;
-        for (uint64_t i = 0; i < (in_rows ? spec->columns : 1) * size; i++) {
-            assert_true(begin + i < ARENA);
-            again = again || (marks[begin + i] & bit);
-            marks[begin + i] |= bit;
+        for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++) {
+            uint64_t at = in_rows ? an_layout_start(&layout, r) + c * layout.column_stride : r;
+            for (uint64_t i = buffer->offset + at * size; i < buffer->offset + (at + 1) * size;
+                 i++) {
+                assert_true(i < ARENA);
+                again = again || (marks[i] & bit);
+                marks[i] |= bit;
+            }
         }
     }
     return again;
@@ -305,13 +313,32 @@ static anynorm_spec random_layouts(struct random *random)
     return spec;
 }
 
-static void test_random_overlaps(void **state)
+/* Rows between the columns: of an image's channels, or of the first axis of a matrix. */
+static anynorm_spec random_columns_apart(struct random *random)
 {
-    (void)state;
+    anynorm_spec spec = random_layouts(random);
+    bool alike = spec.y_type == spec.x_type && below(random, 2);
+    spec.columns = 1 + below(random, 4);
+    spec.x_row_stride = 1 + below(random, 2);
+    spec.x_column_stride = 4 + below(random, 8);
+    spec.y_row_stride = alike ? spec.x_row_stride : 1;
+    spec.y_column_stride = alike ? spec.x_column_stride : 4 + below(random, 8);
+    if (spec.inner_rows) {
+        spec.x_outer_stride = spec.columns * spec.x_column_stride + below(random, 9);
+        spec.y_outer_stride =
+            alike ? spec.x_outer_stride : spec.columns * spec.y_column_stride + below(random, 9);
+    }
+    return spec;
+}
+
+static void check_random_overlaps(anynorm_spec make(struct random *random))
+{
     struct random random = {31};
     int interleaved = 0, in_place = 0, overlapping = 0, too_careful = 0;
     for (int i = 0; i < (reduced() ? 50000 : 500000); i++) {
-        anynorm_spec spec = resolved(random_layouts(&random));
+        anynorm_spec spec = make(&random);
+        if (an_spec_resolve(&spec, &spec) != ANYNORM_OK)
+            continue; /* a stride leads from column to column */
         uint64_t rows = 1 + below(&random, 7), x_extent, y_extent;
         anynorm_buffer arena = {
             .bytes = ARENA, .root = &arena, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
@@ -330,7 +357,8 @@ static void test_random_overlaps(void **state)
         bool same = tensors.x.offset == tensors.y.offset && spec.x_type == spec.y_type;
         struct an_layout x = an_spec_x_layout(&spec), y = an_spec_y_layout(&spec);
         for (uint64_t r = 0; r < rows && same; r++)
-            same = an_layout_start(&x, r) == an_layout_start(&y, r);
+            same = an_layout_start(&x, r) == an_layout_start(&y, r) &&
+                   x.column_stride == y.column_stride;
         wrong = wrong || (shared && !same);
 
         assert_true(an_tensor_extent(&spec, AN_X, rows, &x_extent));
@@ -354,6 +382,18 @@ static void test_random_overlaps(void **state)
             "taken, %d refused without need\n",
             overlapping, interleaved, in_place, too_careful);
     assert_true(overlapping > 1000 && interleaved > 1000 && in_place > 1000);
+}
+
+static void test_random_overlaps(void **state)
+{
+    (void)state;
+    check_random_overlaps(random_layouts);
+}
+
+static void test_random_overlaps_of_columns_apart(void **state)
+{
+    (void)state;
+    check_random_overlaps(random_columns_apart);
 }
 
 /* The slices that programs make: all taken. */
@@ -396,6 +436,19 @@ static void test_slices_of_one_tensor(void **state)
          9,
          0,
          4},
+        {{.columns = 4,
+          .inner_rows = 7,
+          .x_outer_stride = 56,
+          .y_outer_stride = 56,
+          .x_column_stride = 7,
+          .y_column_stride = 7},
+         21,
+         0,
+         28}, /* channels 0 to 3 of [n][8][7] to 4 to 7 */
+        {{.columns = 4, .x_column_stride = 10, .y_column_stride = 10},
+         5,
+         0,
+         5}, /* the left half of a matrix of 10 columns, normalized downwards, to the right half */
     };
     for (size_t i = 0; i < COUNT(slices); i++) {
         anynorm_spec spec = resolved(slices[i].spec);
@@ -424,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_inputs_may_overlap),
         cmocka_unit_test(test_y_may_be_x),
         cmocka_unit_test(test_random_overlaps),
+        cmocka_unit_test(test_random_overlaps_of_columns_apart),
         cmocka_unit_test(test_slices_of_one_tensor),
     };
     return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);

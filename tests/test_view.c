@@ -176,12 +176,21 @@ static const struct view_case view_cases[] = {
      0,
      2147483647,
      0},
-    {"transposed", {2, {5, 4}, {1, 5}, false}, {0}, -1, CANNOT},
-    {"every second column", {2, {5, 4}, {8, 2}, false}, {0}, -1, CANNOT},
-    {"y's every second column", {2, {5, 4}, {0}, true}, {2, {5, 4}, {8, 2}, false}, -1, CANNOT},
     {"normalized axes apart", {3, {2, 3, 4}, {15, 5, 1}, false}, {0}, 1, CANNOT},
     {"normalized axes apart in y", {2, {3, 4}, {0}, true}, {2, {3, 4}, {5, 1}, false}, 0, CANNOT},
     {"normalized broadcast", {2, {5, 4}, {4, 0}, false}, {0}, -1, CANNOT},
+    {"normalized broadcast in y", {2, {5, 4}, {0}, true}, {2, {5, 4}, {4, 0}, false}, -1, CANNOT},
+    {"the channels of a padded image",
+     {4, {2, 5, 7, 96}, {3840, 8, 1, 40}, false},
+     {0},
+     -1,
+     CANNOT},
+    {"normalized axes of one stride in x, two in y",
+     {3, {5, 2, 3}, {1, 15, 5}, false},
+     {3, {5, 2, 3}, {1, 5, 10}, false},
+     1,
+     CANNOT},
+    {"a row stride that leads to another column", {2, {5, 4}, {6, 3}, false}, {0}, -1, CANNOT},
     {"x[::-1]", {2, {5, 4}, {-4, 1}, false}, {0}, -1, CANNOT},
     {"y[::-1]", {2, {5, 4}, {0}, true}, {2, {5, 4}, {-4, 1}, false}, -1, CANNOT},
     {"x[:, ::-1]", {2, {5, 4}, {4, -1}, false}, {0}, -1, CANNOT},
@@ -224,34 +233,110 @@ static const struct view_case view_cases[] = {
     {"a dense size of 2^64 - 1", {2, {UINT64_MAX, 4}, {0}, true}, {0}, -1, REFUSED},
 };
 
+/* The columns of a row apart in x, in y, or in both. */
+static const struct {
+    struct view_case view;
+    uint64_t x_column, y_column;
+} apart_cases[] = {
+    {{"transposed", {2, {5, 4}, {1, 5}, false}, {0}, -1, 0, 5, 4, 0, 1, 0, 4, 0}, 5, 1},
+    {{"every second column", {2, {5, 4}, {8, 2}, false}, {0}, -1, 0, 5, 4, 0, 8, 0, 4, 0}, 2, 1},
+    {{"y's every second column",
+      {2, {5, 4}, {0}, true},
+      {2, {5, 4}, {8, 2}, false},
+      -1,
+      0,
+      5,
+      4,
+      0,
+      4,
+      0,
+      8,
+      0},
+     1,
+     2},
+    {{"the channels of an image",
+      {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
+      {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
+      -1,
+      0,
+      70,
+      96,
+      35,
+      1,
+      3360,
+      1,
+      3360},
+     35,
+     35},
+    {{"the channels, to channels last",
+      {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
+      {0},
+      -1,
+      0,
+      70,
+      96,
+      35,
+      1,
+      3360,
+      96,
+      3360},
+     35,
+     1},
+    {{"the channels of one pixel",
+      {4, {2, 1, 1, 96}, {96, 1, 1, 1}, false},
+      {0},
+      -1,
+      0,
+      2,
+      96,
+      0,
+      96,
+      0,
+      96,
+      0},
+     1,
+     1},
+    {{"one channel", {4, {2, 5, 7, 1}, {35, 7, 1, 35}, false}, {0}, -1, 0, 70, 1, 0, 1, 0, 1, 0},
+     1,
+     1},
+    {{"two axes of one stride", {3, {5, 2, 3}, {1, 15, 5}, false}, {0}, 1, 0, 5, 6, 0, 1, 0, 6, 0},
+     5,
+     1},
+};
+
+static void check_view_case(const struct view_case *it, uint64_t x_column, uint64_t y_column)
+{
+    anynorm_view x = view_of(&it->x), y = view_of(&it->y);
+    anynorm_spec spec = {.y_type = ANYNORM_BF16, .flags = 5, .eps = 0.25}, resolved;
+    uint64_t rows = 77;
+    anynorm_spec before = spec;
+    make_message_stale();
+    anynorm_status status =
+        anynorm_spec_from_view(&spec, &x, it->y.rank ? &y : NULL, it->axis, &rows);
+    if (status != it->status)
+        fprintf(stderr, "view \"%s\"\n", it->what);
+    if (it->status != ANYNORM_OK) {
+        check_refused(status, it->status, __FILE__, __LINE__);
+        assert_memory_equal(&spec, &before, sizeof(spec));
+        assert_int_equal(rows, 77);
+        return;
+    }
+    assert_ok(status);
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    anynorm_spec expected = {it->columns, ANYNORM_F32, ANYNORM_BF16, ANYNORM_F32, 5,
+                             0.25,        it->inner,   it->x_row,    it->x_outer, it->y_row,
+                             it->y_outer, x_column,    y_column};
+    if (rows != it->rows || memcmp(&expected, &resolved, sizeof(expected)) != 0)
+        fail_msg("view \"%s\" gave other rows", it->what);
+}
+
 static void test_view_cases(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(view_cases); i++) {
-        const struct view_case *it = &view_cases[i];
-        anynorm_view x = view_of(&it->x), y = view_of(&it->y);
-        anynorm_spec spec = {.y_type = ANYNORM_BF16, .flags = 5, .eps = 0.25}, resolved;
-        uint64_t rows = 77;
-        anynorm_spec before = spec;
-        make_message_stale();
-        anynorm_status status =
-            anynorm_spec_from_view(&spec, &x, it->y.rank ? &y : NULL, it->axis, &rows);
-        if (status != it->status)
-            fprintf(stderr, "view \"%s\"\n", it->what);
-        if (it->status != ANYNORM_OK) {
-            check_refused(status, it->status, __FILE__, __LINE__);
-            assert_memory_equal(&spec, &before, sizeof(spec));
-            assert_int_equal(rows, 77);
-            continue;
-        }
-        assert_ok(status);
-        assert_ok(an_spec_resolve(&spec, &resolved));
-        anynorm_spec expected = {it->columns, ANYNORM_F32, ANYNORM_BF16, ANYNORM_F32,
-                                 5,           0.25,        it->inner,    it->x_row,
-                                 it->x_outer, it->y_row,   it->y_outer};
-        if (rows != it->rows || memcmp(&expected, &resolved, sizeof(expected)) != 0)
-            fail_msg("view \"%s\" gave other rows", it->what);
-    }
+    for (size_t i = 0; i < COUNT(view_cases); i++)
+        check_view_case(&view_cases[i], 1, 1);
+    for (size_t i = 0; i < COUNT(apart_cases); i++)
+        check_view_case(&apart_cases[i].view, apart_cases[i].x_column, apart_cases[i].y_column);
 }
 
 static void test_view_bad_arguments(void **state)
@@ -294,11 +379,19 @@ static int64_t element_at(const struct tensor *tensor, uint32_t first, uint64_t 
     return at;
 }
 
-/* True if some inner_rows and strides of the spec's formula give each row's start. */
-static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, int64_t columns)
+/* Whether a step from row to row ends on no column of the row it comes from. */
+static bool is_row_step(int64_t stride, int64_t columns, int64_t column_stride)
 {
-    int64_t row_stride = rows > 1 ? starts[1] : columns;
-    int64_t outer_stride = inner > 0 && rows > inner ? starts[inner] : columns;
+    return stride > 0 && (stride % column_stride != 0 || stride / column_stride >= columns);
+}
+
+/* True if some inner_rows and strides of the spec's formula give each row's start. */
+static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, int64_t columns,
+                          int64_t column_stride)
+{
+    int64_t span = columns * column_stride;
+    int64_t row_stride = rows > 1 ? starts[1] : span;
+    int64_t outer_stride = inner > 0 && rows > inner ? starts[inner] : span;
     for (uint64_t r = 0; r < rows; r++) {
         int64_t by_formula =
             inner == 0 ? (int64_t)r * row_stride
@@ -306,7 +399,8 @@ static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, 
         if (by_formula != starts[r])
             return false;
     }
-    return row_stride >= columns && outer_stride >= columns;
+    return is_row_step(row_stride, columns, column_stride) &&
+           is_row_step(outer_stride, columns, column_stride);
 }
 
 #define MOST_ROWS 64
@@ -316,8 +410,13 @@ static bool representable(const struct tensor *x, const struct tensor *y, uint32
 {
     int64_t x_starts[MOST_ROWS] = {0}, y_starts[MOST_ROWS] = {0};
     assert_true(rows <= MOST_ROWS);
+    int64_t x_step = columns > 1 ? element_at(x, first, 0, 1) : 1;
+    int64_t y_step = columns > 1 ? element_at(y, first, 0, 1) : 1;
+    if (x_step < 1 || y_step < 1)
+        return false;
     for (uint64_t c = 0; c < columns; c++) {
-        if (element_at(x, first, 0, c) != (int64_t)c || element_at(y, first, 0, c) != (int64_t)c)
+        if (element_at(x, first, 0, c) != (int64_t)c * x_step ||
+            element_at(y, first, 0, c) != (int64_t)c * y_step)
             return false;
     }
     for (uint64_t r = 0; r < rows; r++) {
@@ -325,8 +424,8 @@ static bool representable(const struct tensor *x, const struct tensor *y, uint32
         y_starts[r] = element_at(y, first, r, 0);
     }
     for (uint64_t inner = 0; inner == 0 || inner < rows; inner++) {
-        if (inner != 1 && two_levels_do(x_starts, rows, inner, (int64_t)columns) &&
-            two_levels_do(y_starts, rows, inner, (int64_t)columns))
+        if (inner != 1 && two_levels_do(x_starts, rows, inner, (int64_t)columns, x_step) &&
+            two_levels_do(y_starts, rows, inner, (int64_t)columns, y_step))
             return true;
     }
     return false;
@@ -360,7 +459,7 @@ static void test_random_views(void **state)
 {
     (void)state;
     struct random random = {11};
-    int taken = 0, two_level = 0, refused = 0;
+    int taken = 0, two_level = 0, apart = 0, refused = 0;
     for (int i = 0; i < (reduced() ? 20000 : 200000); i++) {
         struct tensor x = {.rank = 1 + (uint32_t)below(&random, 4)}, y;
         uint32_t first = (uint32_t)below(&random, x.rank);
@@ -402,12 +501,19 @@ static void test_random_views(void **state)
             assert_int_equal(an_layout_start(&x_layout, r), element_at(&x, first, r, 0));
             assert_int_equal(an_layout_start(&y_layout, r), element_at(&y, first, r, 0));
         }
+        for (uint64_t c = 0; c < columns; c++) {
+            assert_int_equal(c * resolved.x_column_stride, element_at(&x, first, 0, c));
+            assert_int_equal(c * resolved.y_column_stride, element_at(&y, first, 0, c));
+        }
         taken++;
         two_level += resolved.inner_rows > 0;
+        apart += !an_spec_side_by_side(&resolved);
     }
-    fprintf(stderr, "# random views: %d taken, %d of them in two levels, %d refused\n", taken,
-            two_level, refused);
-    assert_true(taken > 1000 && two_level > 100 && refused > 1000);
+    fprintf(
+        stderr,
+        "# random views: %d taken, %d of them in two levels, %d with columns apart, %d refused\n",
+        taken, two_level, apart, refused);
+    assert_true(taken > 1000 && two_level > 100 && apart > 100 && refused > 1000);
 }
 
 int main(void)

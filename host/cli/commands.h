@@ -3,8 +3,10 @@
 #ifndef ANYNORM_CLI_COMMANDS_H
 #define ANYNORM_CLI_COMMANDS_H
 
+int cli_bench(int argc, char **argv);
 int cli_devices(int argc, char **argv);
 int cli_layer_norm(int argc, char **argv);
+int cli_tune(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 
 #endif

@@ -26,6 +26,23 @@ static const char *class_name(anynorm_device_class device_class)
     return "unknown";
 }
 
+static const char *shuffle_name(anynorm_shuffle shuffle)
+{
+    switch (shuffle) {
+    case ANYNORM_SHUFFLE_NONE:
+        break;
+    case ANYNORM_SHUFFLE_KHR:
+        return "khr";
+    case ANYNORM_SHUFFLE_INTEL:
+        return "intel";
+    case ANYNORM_SHUFFLE_PTX:
+        return "ptx";
+    case ANYNORM_SHUFFLE_AMD:
+        return "amd";
+    }
+    return "none";
+}
+
 /* The id of the device that is used where none is named; "" where that one cannot be opened, which
  * is told on stderr, since the list is what helps then. */
 static void find_default(char *id, size_t capacity)
@@ -94,10 +111,12 @@ static void print_json(const anynorm_device_info *info, bool chosen)
     } texts[] = {
         {"id", info->id},
         {"name", info->name},
+        {"vendor", info->vendor},
         {"platform", info->platform},
         {"driver", info->driver},
         {"version", info->version},
         {"class", class_name(info->device_class)},
+        {"shuffle", shuffle_name(info->shuffle)},
     };
     const struct {
         const char *key;
@@ -111,13 +130,17 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"global_bytes", info->global_bytes},
         {"max_alloc_bytes", info->max_alloc_bytes},
         {"cache_bytes", info->cache_bytes},
+        {"subgroup_size", info->subgroup_size},
     };
     const struct {
         const char *key;
         bool value;
     } bools[] = {
-        {"fp16", info->fp16},         {"fp64", info->fp64},
-        {"subgroup", info->subgroup}, {"unified_memory", info->unified_memory},
+        {"fp16", info->fp16},
+        {"fp64", info->fp64},
+        {"subgroup", info->subgroup},
+        {"own_local_memory", info->own_local_memory},
+        {"unified_memory", info->unified_memory},
         {"default", chosen},
     };
 

@@ -16,6 +16,8 @@ static const struct {
     {"devices", cli_devices, "list the devices and what they can"},
     {"layer-norm", cli_layer_norm, "layer normalization of a npy file"},
     {"verify", cli_verify, "check every schedule of a device against the oracle"},
+    {"bench", cli_bench, "measure a device, next to copies of the same size"},
+    {"tune", cli_tune, "find the fastest schedules of a device, for the library to use"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -38,6 +40,11 @@ static void print_help(void)
          "  ANYNORM_CAPS      pretend a weaker device: no-fp64,no-fp16,no-subgroup,no-unified,\n"
          "                    max-wg=N,max-local=N,max-groups=N,max-alloc=N\n"
          "  ANYNORM_SCHEDULE  force one schedule by name\n"
+         "  ANYNORM_CACHE     compiled programs on disk: off, on, or auto (the default): not for "
+         "PoCL,\n"
+         "                    which keeps its own\n"
+         "  ANYNORM_CACHE_DIR their folder, mode 0700, instead of ~/.cache/anynorm\n"
+         "  ANYNORM_TUNING    the tuning database (default: ~/.config/anynorm/tuning); off: none\n"
          "\n"
          "exit status: 0 done, 1 the work failed, 2 bad usage or bad input");
 }

@@ -97,18 +97,18 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
 
 static void print_heading(void)
 {
-    printf("%-14s  %-5s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
+    printf("%-16s  %-5s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
            "BOUND", "RESULT");
 }
 
 static void print_tally(const struct tally *tally)
 {
     if (tally->cases == 0) {
-        printf("%-14s  %-5s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule,
+        printf("%-16s  %-5s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule,
                anynorm_dtype_name(tally->type), 0, "-", "-");
         return;
     }
-    printf("%-14s  %-5s  %6d  %13.4f  %5.1f  %s\n", tally->schedule,
+    printf("%-16s  %-5s  %6d  %13.4f  %5.1f  %s\n", tally->schedule,
            anynorm_dtype_name(tally->type), tally->cases, tally->worst, verify_bound(tally->type),
            tally->wrong ? "FAIL" : "pass");
 }
@@ -180,8 +180,8 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
 
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "--case", status);
-    if (c.spec.inner_rows || c.spec.x_row_stride || c.spec.y_row_stride ||
-        (c.spec.flags & ANYNORM_ANY_ALIGNMENT) || c.rows == 0)
+    if (c.spec.inner_rows || c.spec.x_row_stride || c.spec.y_row_stride || c.spec.x_column_stride ||
+        c.spec.y_column_stride || (c.spec.flags & ANYNORM_ANY_ALIGNMENT) || c.rows == 0)
         return cli_fail(
             error, CLI_USAGE, "--case",
             "\"%.200s\" has strides, any-alignment or no rows; a dense case of 1 row or "

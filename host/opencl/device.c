@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache.h"
 #include "caps.h"
 #include "log.h"
 #include "opencl/opencl_backend.h"
@@ -16,9 +17,18 @@
 #define CL_DEVICE_MAX_NUM_SUB_GROUPS 0x105C
 #endif
 
+/* Of vendors' extensions; their headers are not everywhere. */
+#define AN_WARP_SIZE_NV 0x4003
+#define AN_WAVEFRONT_WIDTH_AMD 0x4043
+#define AN_SUB_GROUP_SIZES_INTEL 0x4108
+
 /* OpenCL states no limit of its own for work-groups; kernels loop over rows beyond this many, which
  * every device's grid can hold and which fills every device. */
 #define MAX_GROUPS 65535
+
+/* PoCL keeps what it compiles in a folder of its own, and compiles every kernel once more before it
+ * hands out a binary. (Mesa's own cache leaves out the front end, so ours is of use there.) */
+#define OWN_CACHE_PLATFORM "Portable Computing Language"
 
 #define MAX_DEVICES 64
 
@@ -94,6 +104,46 @@ static bool has_extension(const struct an_cl *cl, cl_device_id id, const char *n
     return result;
 }
 
+/* A size that the compiler can be told to use: 16, which leaves a work-item twice the registers of
+ * 32, if there is. */
+static uint32_t required_size(const struct an_cl *cl, cl_device_id id)
+{
+    size_t sizes[16], bytes = 0;
+    uint32_t best = 0;
+    if (cl->GetDeviceInfo(id, AN_SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes, &bytes) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < bytes / sizeof(sizes[0]) && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        if (sizes[i] <= 128 && best != 16)
+            best = (uint32_t)sizes[i];
+    }
+    return best;
+}
+
+/* Sub-groups, and the size of them and the words for exchanges that kernels may count on. */
+static void describe_subgroups(const struct an_cl *cl, cl_device_id id, anynorm_device_info *info)
+{
+    info->subgroup = get_number(cl, id, CL_DEVICE_MAX_NUM_SUB_GROUPS) > 0 ||
+                     has_extension(cl, id, "cl_khr_subgroups") ||
+                     has_extension(cl, id, "cl_intel_subgroups");
+    uint64_t size = 0;
+    if (has_extension(cl, id, "cl_nv_device_attribute_query")) {
+        size = get_number(cl, id, AN_WARP_SIZE_NV);
+        info->shuffle = ANYNORM_SHUFFLE_PTX;
+    } else if (has_extension(cl, id, "cl_amd_device_attribute_query")) {
+        size = get_number(cl, id, AN_WAVEFRONT_WIDTH_AMD);
+        info->shuffle = ANYNORM_SHUFFLE_AMD;
+    } else if (has_extension(cl, id, "cl_intel_required_subgroup_size")) {
+        size = required_size(cl, id);
+        if (has_extension(cl, id, "cl_intel_subgroups"))
+            info->shuffle = ANYNORM_SHUFFLE_INTEL;
+        else if (has_extension(cl, id, "cl_khr_subgroup_shuffle"))
+            info->shuffle = ANYNORM_SHUFFLE_KHR;
+    }
+    if (size < 2 || size > 128 || (size & (size - 1)) != 0)
+        info->shuffle = ANYNORM_SHUFFLE_NONE;
+    info->subgroup_size = info->shuffle == ANYNORM_SHUFFLE_NONE ? 0 : (uint32_t)size;
+}
+
 static anynorm_device_class class_of(uint64_t type)
 {
     if (type & CL_DEVICE_TYPE_GPU)
@@ -107,6 +157,7 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     *info = (anynorm_device_info){0};
     snprintf(info->id, sizeof(info->id), "%s", name);
     get_text(cl, id, CL_DEVICE_NAME, info->name, sizeof(info->name));
+    get_text(cl, id, CL_DEVICE_VENDOR, info->vendor, sizeof(info->vendor));
     get_text(cl, id, CL_DRIVER_VERSION, info->driver, sizeof(info->driver));
     get_text(cl, id, CL_DEVICE_VERSION, info->version, sizeof(info->version));
     cl_platform_id platform = NULL;
@@ -127,9 +178,8 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     info->cache_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
     info->fp16 = has_extension(cl, id, "cl_khr_fp16");
     info->fp64 = has_extension(cl, id, "cl_khr_fp64");
-    info->subgroup = get_number(cl, id, CL_DEVICE_MAX_NUM_SUB_GROUPS) > 0 ||
-                     has_extension(cl, id, "cl_khr_subgroups") ||
-                     has_extension(cl, id, "cl_intel_subgroups");
+    describe_subgroups(cl, id, info);
+    info->own_local_memory = get_number(cl, id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
     return an_caps_mask_environment(info);
 }
@@ -177,6 +227,9 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
         status = check_version(&info);
     if (status == ANYNORM_OK)
         status = check_numbers(&info);
+    bool cached = false;
+    if (status == ANYNORM_OK)
+        status = an_cache_wanted(strcmp(info.platform, OWN_CACHE_PLATFORM) == 0, &cached);
     if (status != ANYNORM_OK)
         return status;
     if (!get_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE))
@@ -189,6 +242,7 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     atomic_init(&made->head.references, 1);
     made->cl = cl;
     made->id = id;
+    made->cached = cached;
     cl_ulong svm = get_number(cl, id, CL_DEVICE_SVM_CAPABILITIES);
     made->svm = svm != 0 && cl->SetKernelArgSVMPointer;
     pthread_mutex_init(&made->programs_lock, NULL);
@@ -255,6 +309,8 @@ const struct an_backend an_opencl_backend = {
     .unwrap_host = an_opencl_unwrap_host,
     .plan_create = an_opencl_plan_create,
     .plan_destroy = an_opencl_plan_destroy,
+    .plan_binary = an_opencl_plan_binary,
+    .plan_warm_up = an_opencl_plan_warm_up,
     .enqueue = an_opencl_enqueue,
     .event_wait = an_opencl_event_wait,
     .event_elapsed = an_opencl_event_elapsed,

@@ -11,11 +11,12 @@ anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     cl_event waits[ANYNORM_MAX_WAIT];
     for (uint32_t i = 0; i < wait_count; i++)
         waits[i] = wait_list[i].handle;
-    cl_event done;
+    cl_event done, first;
     anynorm_status status = an_opencl_launch(plan, an_opencl(plan->device)->queue, tensors, rows,
-                                             wait_count, wait_count ? waits : NULL, &done);
+                                             wait_count, wait_count ? waits : NULL, &done, &first);
     if (status == ANYNORM_OK)
-        *event = (anynorm_event){.device = plan->device, .handle = done, .valid = true};
+        *event =
+            (anynorm_event){.device = plan->device, .handle = done, .first = first, .valid = true};
     return status;
 }
 
@@ -52,8 +53,8 @@ anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nan
         return an_cl_fail(code, "clGetEventInfo");
     if (state != CL_COMPLETE)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "the event is not done, or it failed");
-    code = cl->GetEventProfilingInfo(event->handle, CL_PROFILING_COMMAND_START, sizeof(begin),
-                                     &begin, NULL);
+    code = cl->GetEventProfilingInfo(event->first ? event->first : event->handle,
+                                     CL_PROFILING_COMMAND_START, sizeof(begin), &begin, NULL);
     if (code == CL_SUCCESS)
         code = cl->GetEventProfilingInfo(event->handle, CL_PROFILING_COMMAND_END, sizeof(end), &end,
                                          NULL);
@@ -67,5 +68,7 @@ anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nan
 
 void an_opencl_event_release(anynorm_event *event)
 {
+    if (event->first)
+        an_opencl(event->device)->cl->ReleaseEvent(event->first);
     an_opencl(event->device)->cl->ReleaseEvent(event->handle);
 }

@@ -49,7 +49,9 @@ static const struct {
     REQUIRED(ReleaseMemObject),
     REQUIRED(GetMemObjectInfo),
     REQUIRED(CreateProgramWithSource),
+    REQUIRED(CreateProgramWithBinary),
     REQUIRED(BuildProgram),
+    REQUIRED(GetProgramInfo),
     REQUIRED(GetProgramBuildInfo),
     REQUIRED(ReleaseProgram),
     REQUIRED(CreateKernel),
@@ -71,6 +73,7 @@ static const struct {
     REQUIRED(Finish),
     OPTIONAL(SetKernelArgSVMPointer),
     OPTIONAL(EnqueueSVMMemcpy),
+    OPTIONAL(GetKernelSubGroupInfo),
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

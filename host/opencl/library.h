@@ -9,7 +9,7 @@
 
 #include <anynorm/anynorm.h>
 
-/* The entries are named after their functions, without "cl". Those of OpenCL 2.0 may be NULL. */
+/* The entries are named after their functions, without "cl". Those past OpenCL 1.2 may be NULL. */
 struct an_cl {
     cl_int(CL_API_CALL *GetPlatformIDs)(cl_uint, cl_platform_id *, cl_uint *);
     cl_int(CL_API_CALL *GetPlatformInfo)(cl_platform_id, cl_platform_info, size_t, void *,
@@ -33,8 +33,12 @@ struct an_cl {
     cl_int(CL_API_CALL *GetMemObjectInfo)(cl_mem, cl_mem_info, size_t, void *, size_t *);
     cl_program(CL_API_CALL *CreateProgramWithSource)(cl_context, cl_uint, const char **,
                                                      const size_t *, cl_int *);
+    cl_program(CL_API_CALL *CreateProgramWithBinary)(cl_context, cl_uint, const cl_device_id *,
+                                                     const size_t *, const unsigned char **,
+                                                     cl_int *, cl_int *);
     cl_int(CL_API_CALL *BuildProgram)(cl_program, cl_uint, const cl_device_id *, const char *,
                                       void(CL_CALLBACK *)(cl_program, void *), void *);
+    cl_int(CL_API_CALL *GetProgramInfo)(cl_program, cl_program_info, size_t, void *, size_t *);
     cl_int(CL_API_CALL *GetProgramBuildInfo)(cl_program, cl_device_id, cl_program_build_info,
                                              size_t, void *, size_t *);
     cl_int(CL_API_CALL *ReleaseProgram)(cl_program);
@@ -68,6 +72,9 @@ struct an_cl {
     cl_int(CL_API_CALL *SetKernelArgSVMPointer)(cl_kernel, cl_uint, const void *);
     cl_int(CL_API_CALL *EnqueueSVMMemcpy)(cl_command_queue, cl_bool, void *, const void *, size_t,
                                           cl_uint, const cl_event *, cl_event *);
+    /* OpenCL 2.1 */
+    cl_int(CL_API_CALL *GetKernelSubGroupInfo)(cl_kernel, cl_device_id, cl_uint, size_t,
+                                               const void *, size_t, void *, size_t *);
 };
 
 /* The process's table, loaded on the first call; UNSUPPORTED, with the reason, where there is no

@@ -5,7 +5,9 @@
 #include <pthread.h>
 
 #include "backend.h"
+#include "binary.h"
 #include "opencl/library.h"
+#include "opencl/sources.h"
 
 extern const struct an_backend an_opencl_backend;
 
@@ -18,6 +20,7 @@ struct an_opencl_device {
     cl_device_id id;
     cl_command_queue queue; /* in order, profiled */
     bool svm;
+    bool cached; /* keep programs in the folder of cache.h */
     pthread_mutex_t programs_lock;
     struct an_program *programs; /* every program built so far; they live as long as the device */
 };
@@ -48,20 +51,75 @@ anynorm_status an_opencl_wrap_host(anynorm_device *device, void *host, uint64_t 
                                    anynorm_buffer *buffer);
 anynorm_status an_opencl_unwrap_host(anynorm_device *device, anynorm_buffer *buffer, bool written);
 
-/* program.c: the program of a schedule built with `options`, shared by all plans of the device. */
-anynorm_status an_opencl_program(struct an_opencl_device *device, const char *schedule,
-                                 const char *options, cl_program *program);
+/* program_key.c: all that makes a program of `source` and `options` what it is on this device.
+ * UNSUPPORTED where the driver does not tell. The key points to its arguments and itself. */
+#define AN_PROGRAM_KEY_PARTS 11
+struct an_program_key {
+    struct an_key key;
+    struct an_key_part parts[AN_PROGRAM_KEY_PARTS];
+    char texts[6][512];
+};
+anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
+                                     const struct an_source *source, const char *options,
+                                     struct an_program_key *made);
+
+/* program.c: a kernel of the program of a schedule built with `options`, which all plans of the
+ * device share. `binary`, if not NULL, is an intact one that must be of this program. */
+anynorm_status an_opencl_kernel(struct an_opencl_device *device, const char *schedule,
+                                const char *options, const void *binary, cl_kernel *kernel);
+/* The packed binary of a program that an_opencl_kernel has made, to be freed. */
+anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const char *schedule,
+                                        const char *options, const char *label, void **packed,
+                                        size_t *size);
 void an_opencl_programs_free(struct an_opencl_device *device);
+
+/* options.c: what a kernel is compiled with. Needs no device, only its description. */
+void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, char *options, size_t capacity);
+
+/* grid.c: work-groups for 1 row or more, or as many pieces of rows. Needs no device. */
+uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                          const struct an_choice *choice, uint64_t rows);
+
+/* scratch.c: memory for what one launch hands to the next, made with a plan. A slot serves one
+ * enqueue at a time; a plan with all of its slots in use has to do without. */
+#define AN_SCRATCH_SLOTS 4
+
+struct an_scratch_slot {
+    cl_mem memory;          /* NULL: there is none, or it was lost track of */
+    cl_command_queue queue; /* of its last user; not retained, but alive while that is not done */
+    cl_event first, last;   /* of its last user's launches; NULL before the first user */
+};
+
+struct an_scratch {
+    struct an_scratch_slot slots[AN_SCRATCH_SLOTS];
+};
+
+/* Each slot of `bytes`. On failure nothing is left. */
+anynorm_status an_opencl_scratch_create(struct an_opencl_device *device, size_t bytes,
+                                        struct an_scratch *scratch);
+void an_opencl_scratch_free(struct an_opencl_device *device, struct an_scratch *scratch);
+/* A slot that a command put on `queue` now may write, or NULL. Never waits. */
+anynorm_status an_opencl_scratch_take(struct an_opencl_device *device, struct an_scratch *scratch,
+                                      cl_command_queue queue, struct an_scratch_slot **slot);
+/* Notes that launches on `queue` with these events, references that it takes over, use the slot.
+ * `first` may be NULL; with `last` NULL nobody knows for how long, and the slot is given up. */
+void an_opencl_scratch_used(struct an_opencl_device *device, struct an_scratch_slot *slot,
+                            cl_command_queue queue, cl_event first, cl_event last);
 
 /* plan.c */
 anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec *spec,
-                                     const struct an_choice *choice, anynorm_plan **plan,
-                                     uint32_t *group_limit);
+                                     const struct an_choice *choice, const void *binary,
+                                     anynorm_plan **plan, uint64_t *group_limit);
 void an_opencl_plan_destroy(anynorm_plan *plan);
-/* Sets the arguments and launches on `queue`; 0 rows: a marker. Checked arguments only. */
+anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *size);
+anynorm_status an_opencl_plan_warm_up(anynorm_plan *plan, uint64_t rows);
+/* Sets the arguments and launches on `queue`; 0 rows: a marker. Checked arguments only. Where two
+ * kernels are launched, *event is the second's, and *first, if `first` is not NULL, the first's;
+ * else *first is NULL. */
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
                                 const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
-                                const cl_event *wait_list, cl_event *event);
+                                const cl_event *wait_list, cl_event *event, cl_event *first);
 
 /* event.c */
 anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,

@@ -15,20 +15,36 @@ enum argument {
 #define AN_SCALAR(id, type, name) id,
 #define AN_LAST_SCALAR(id, type, name) id
 #include "params.def"
+    ,
+    /* Of row_split.cl only. */
+    AN_ARG_MOMENTS,
+    AN_ARG_STAGE
 };
 
-/* Work-groups for each core of a CPU device: enough to even out cores that are not equally free,
- * few enough that handing them out costs nothing. */
-#define GROUPS_PER_UNIT 32
+/* What a launch of row_split.cl does. */
+enum stage { WHOLE, PARTIALS, FINISH };
+
+/* Rows for each compute unit up to which they may be split: from there on, whole rows fill the
+ * device.
+ */
+#define SPLIT_ROWS_PER_UNIT 4
+
+/* CL_KERNEL_MAX_SUB_GROUP_SIZE_FOR_NDRANGE, of OpenCL 2.1. */
+#define AN_MAX_SUB_GROUP_SIZE_FOR_NDRANGE 0x2033
 
 struct opencl_plan {
     anynorm_plan head;
     cl_kernel kernel;
+    uint64_t segments;   /* of a row; 0: the kernel knows none */
+    uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */
+    struct an_scratch scratch;
     /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
      */
     pthread_mutex_t lock;
     /* The scalars the kernel has now: a launch that repeats them need not set them. */
     cl_ulong rows;
+    cl_uint stage;
+    cl_mem moments;
     cl_ulong offsets[AN_TENSOR_COUNT];
 };
 
@@ -44,37 +60,6 @@ static cl_uint tensor_argument(enum an_tensor tensor)
         [AN_BIAS] = AN_ARG_BIAS, [AN_MEAN] = AN_ARG_MEAN, [AN_RSTD] = AN_ARG_RSTD,
     };
     return arguments[tensor];
-}
-
-static void write_options(const anynorm_spec *spec, const struct an_choice *choice, char *options,
-                          size_t capacity)
-{
-    /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
-    int length = snprintf(
-        options, capacity,
-        "-cl-std=CL1.2 -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
-        "-DVECTOR=%" PRIu32 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
-        "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
-        (int)spec->x_type, (int)spec->y_type,
-        spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
-                                                      : (int)ANYNORM_F32,
-        an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
-        spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
-        !!(spec->flags & ANYNORM_MEAN_OUTPUT), !!(spec->flags & ANYNORM_RSTD_OUTPUT));
-    char *rest = options + length;
-    size_t room = capacity - (size_t)length;
-    switch (choice->schedule) {
-    case AN_ROW_PER_ITEM:
-        if (choice->stream_bytes)
-            snprintf(rest, room, " -DSTREAM_BYTES=%" PRIu64 "ul", choice->stream_bytes);
-        break;
-    case AN_ROW_PER_GROUP:
-        snprintf(rest, room, " -DGROUP=%" PRIu32 " -DHELD=%" PRIu32, choice->group_size,
-                 choice->vectors_per_item);
-        break;
-    default:
-        snprintf(rest, room, " -DGROUP=%" PRIu32, choice->group_size);
-    }
 }
 
 /* Sets argument `index`, remembering in *code the first failure of a series. */
@@ -112,33 +97,90 @@ static anynorm_status set_constants(struct opencl_plan *plan, struct an_cl *cl,
     else
         set(cl, k, AN_ARG_EPS, sizeof(narrow), &narrow, &code);
     set_ulong(cl, k, AN_ARG_INNER_ROWS, spec->inner_rows, &code);
+    set_ulong(cl, k, AN_ARG_X_COLUMN_STRIDE, spec->x_column_stride, &code);
+    set_ulong(cl, k, AN_ARG_Y_COLUMN_STRIDE, spec->y_column_stride, &code);
     set_ulong(cl, k, AN_ARG_X_ROW_STRIDE, spec->x_row_stride, &code);
     set_ulong(cl, k, AN_ARG_X_OUTER_STRIDE, spec->x_outer_stride, &code);
     set_ulong(cl, k, AN_ARG_Y_ROW_STRIDE, spec->y_row_stride, &code);
     set_ulong(cl, k, AN_ARG_Y_OUTER_STRIDE, spec->y_outer_stride, &code);
+    if (plan->segments > 0) {
+        set(cl, k, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
+        set(cl, k, AN_ARG_STAGE, sizeof(plan->stage), &plan->stage, &code);
+    }
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");
 }
 
 /* What the compiled kernel itself can take may be less than what its device can. */
 static anynorm_status check_group(const struct an_opencl_device *d, cl_kernel kernel,
-                                  const struct an_choice *choice, uint32_t *group_limit)
+                                  const struct an_choice *choice, uint64_t *group_limit)
 {
     size_t limit = 0;
     cl_int code = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_WORK_GROUP_SIZE,
                                                 sizeof(limit), &limit, NULL);
     if (code != CL_SUCCESS)
         return an_cl_fail(code, "clGetKernelWorkGroupInfo");
-    if (limit >= choice->group_size)
+    if (limit >= choice->group)
         return ANYNORM_OK;
-    *group_limit = (uint32_t)limit;
+    *group_limit = limit;
     return an_fail(ANYNORM_UNSUPPORTED,
-                   "the compiled kernel takes %zu work-items per group, not %" PRIu32, limit,
-                   choice->group_size);
+                   "the compiled kernel takes %zu work-items per group, not %" PRIu64, limit,
+                   choice->group);
+}
+
+/* How many rows may be split, and the scratch for these. */
+static anynorm_status prepare_split(struct opencl_plan *plan, struct an_opencl_device *d,
+                                    const anynorm_spec *spec)
+{
+    const anynorm_device_info *info = &d->head.info;
+    uint64_t row_bytes = plan->segments * 4 * (an_spec_double(spec) ? 8 : 4);
+    uint64_t rows = (uint64_t)info->compute_units * SPLIT_ROWS_PER_UNIT;
+    if (rows > info->max_alloc_bytes / row_bytes)
+        rows = info->max_alloc_bytes / row_bytes;
+    if (rows == 0)
+        return ANYNORM_OK;
+    anynorm_status status = an_opencl_scratch_create(d, (size_t)(rows * row_bytes), &plan->scratch);
+    if (status == ANYNORM_OK)
+        plan->split_rows = rows;
+    return status;
+}
+
+/* The file of a schedule's kernel. */
+static const char *source_of(enum an_schedule schedule)
+{
+    if (an_schedule_is_baseline(schedule))
+        return "baseline";
+    return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
+}
+
+/* Kernels that count on the size of a sub-group compute nonsense with any other. */
+static anynorm_status check_subgroup(const struct an_opencl_device *d, cl_kernel kernel,
+                                     const struct an_choice *choice)
+{
+    size_t local = (size_t)choice->group, size = 0;
+    int major = 0, minor = 0;
+    cl_int code;
+    if (choice->subgroup <= 1)
+        return ANYNORM_OK;
+    sscanf(d->head.info.version, "OpenCL %d.%d", &major, &minor);
+    if (d->cl->GetKernelSubGroupInfo && major * 10 + minor >= 21)
+        code = d->cl->GetKernelSubGroupInfo(kernel, d->id, AN_MAX_SUB_GROUP_SIZE_FOR_NDRANGE,
+                                            sizeof(local), &local, sizeof(size), &size, NULL);
+    else /* what every driver means by it */
+        code = d->cl->GetKernelWorkGroupInfo(
+            kernel, d->id, CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, sizeof(size), &size, NULL);
+    if (code != CL_SUCCESS)
+        return an_fail(ANYNORM_UNSUPPORTED, "the driver does not tell a kernel's sub-groups (%d)",
+                       (int)code);
+    if (size == choice->subgroup)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED,
+                   "the compiled kernel has sub-groups of %zu, not of %" PRIu64, size,
+                   choice->subgroup);
 }
 
 anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec *spec,
-                                     const struct an_choice *choice, anynorm_plan **plan,
-                                     uint32_t *group_limit)
+                                     const struct an_choice *choice, const void *binary,
+                                     anynorm_plan **plan, uint64_t *group_limit)
 {
     struct an_opencl_device *d = an_opencl(device);
     *group_limit = 0;
@@ -146,22 +188,21 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     if (!made)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a plan");
     made->head.device = device;
-    write_options(spec, choice, made->head.options, sizeof(made->head.options));
+    an_opencl_options(&device->info, spec, choice, made->head.options, sizeof(made->head.options));
 
-    cl_program program;
-    cl_int code = CL_SUCCESS;
     anynorm_status status =
-        an_opencl_program(d, an_schedule_name(choice->schedule), made->head.options, &program);
+        an_opencl_kernel(d, source_of(choice->schedule), made->head.options, binary, &made->kernel);
     if (status != ANYNORM_OK)
         goto fail;
-    made->kernel = d->cl->CreateKernel(program, "anynorm", &code);
-    if (!made->kernel) {
-        status = an_cl_fail(code, "clCreateKernel");
-        goto fail;
-    }
+    if (choice->segment > 0)
+        made->segments = (spec->columns - 1) / choice->segment + 1;
     status = check_group(d, made->kernel, choice, group_limit);
     if (status == ANYNORM_OK)
+        status = check_subgroup(d, made->kernel, choice);
+    if (status == ANYNORM_OK)
         status = set_constants(made, d->cl, spec);
+    if (status == ANYNORM_OK && choice->schedule == AN_ROW_SPLIT && made->segments > 1)
+        status = prepare_split(made, d, spec);
     if (status != ANYNORM_OK)
         goto fail;
     pthread_mutex_init(&made->lock, NULL);
@@ -178,25 +219,26 @@ fail:
 void an_opencl_plan_destroy(anynorm_plan *plan)
 {
     struct opencl_plan *p = opencl_plan(plan);
+    an_opencl_scratch_free(an_opencl(plan->device), &p->scratch);
     an_opencl(plan->device)->cl->ReleaseKernel(p->kernel);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
+anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *size)
+{
+    char label[AN_BINARY_LABEL];
+    an_choice_format(&plan->choice, label, sizeof(label));
+    return an_opencl_program_binary(an_opencl(plan->device), source_of(plan->choice.schedule),
+                                    plan->options, label, packed, size);
+}
+
 /* ---- Launching ---- */
 
-/* Work-groups for `rows` rows; every kernel loops over the rows that are more. */
+/* Work-groups for `rows` rows, or pieces of rows. */
 static uint64_t group_count(const anynorm_plan *plan, uint64_t rows)
 {
-    const anynorm_device_info *info = &plan->device->info;
-    uint64_t groups = rows, most = info->max_groups;
-    if (plan->choice.schedule == AN_ROW_PER_ITEM) {
-        groups = (rows - 1) / plan->choice.group_size + 1;
-        uint64_t useful = (uint64_t)info->compute_units * GROUPS_PER_UNIT;
-        if (plan->choice.group_size == 1 && useful < most)
-            most = useful;
-    }
-    return groups < most ? groups : most;
+    return an_opencl_groups(&plan->device->info, &plan->spec, &plan->choice, rows);
 }
 
 /* Sets what changes from launch to launch. On failure the remembered scalars are void. */
@@ -230,28 +272,158 @@ static anynorm_status set_tensors(struct opencl_plan *plan, struct an_cl *cl,
     return an_cl_fail(code, "clSetKernelArg");
 }
 
+/* Whether `rows` rows, as they are, would leave much of the device idle. A core walks its rows one
+ * after the other, so what counts there is how many cores have none in the last round; lanes want
+ * more rows than there are units. */
+static bool is_worth_splitting(const struct opencl_plan *plan, uint64_t rows)
+{
+    uint64_t units = plan->head.device->info.compute_units;
+    uint64_t idle = (units - rows % units) % units;
+    return rows <= plan->split_rows && (plan->head.choice.group > 1 || idle * 2 > rows);
+}
+
+/* Launches the kernel with its present arguments on groups for `tasks` rows or pieces of rows. */
+static anynorm_status launch_kernel(struct opencl_plan *plan, struct an_cl *cl,
+                                    cl_command_queue queue, uint64_t tasks, cl_uint wait_count,
+                                    const cl_event *wait_list, cl_event *event)
+{
+    size_t group = (size_t)plan->head.choice.group;
+    size_t global = (size_t)group_count(&plan->head, tasks) * group;
+    cl_int code = cl->EnqueueNDRangeKernel(queue, plan->kernel, 1, NULL, &global, &group,
+                                           wait_count, wait_list, event);
+    return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueNDRangeKernel");
+}
+
+static anynorm_status set_stage(struct opencl_plan *plan, struct an_cl *cl, enum stage stage,
+                                cl_mem moments)
+{
+    cl_uint value = stage;
+    cl_int code = CL_SUCCESS;
+    if (moments && plan->moments != moments) {
+        plan->moments = NULL; /* until it is known to be set */
+        set(cl, plan->kernel, AN_ARG_MOMENTS, sizeof(moments), &moments, &code);
+        if (code == CL_SUCCESS)
+            plan->moments = moments;
+    }
+    if (plan->stage != value) {
+        plan->stage = UINT32_MAX;
+        set(cl, plan->kernel, AN_ARG_STAGE, sizeof(value), &value, &code);
+        if (code == CL_SUCCESS)
+            plan->stage = value;
+    }
+    return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");
+}
+
+/* The rows in two launches; at most ANYNORM_MAX_WAIT events to wait for. If the first fails, or
+ * anything it waits for, the second must not write: so it waits for all of these itself, also on a
+ * queue in order. (For Intel's CPU runtime a command is complete whose wait list has failed.) */
+static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_device *d,
+                                   cl_command_queue queue, uint64_t rows,
+                                   struct an_scratch_slot *slot, cl_uint wait_count,
+                                   const cl_event *wait_list, cl_event *event, cl_event *first)
+{
+    struct an_cl *cl = d->cl;
+    uint64_t tasks = rows * plan->segments;
+    cl_event partials, finish, waits[ANYNORM_MAX_WAIT + 1];
+    anynorm_status status = set_stage(plan, cl, PARTIALS, slot->memory);
+    if (status == ANYNORM_OK)
+        status = launch_kernel(plan, cl, queue, tasks, wait_count, wait_list, &partials);
+    if (status != ANYNORM_OK)
+        return status;
+    for (cl_uint i = 0; i < wait_count; i++)
+        waits[i] = wait_list[i];
+    waits[wait_count] = partials;
+    status = set_stage(plan, cl, FINISH, slot->memory);
+    if (status == ANYNORM_OK)
+        status = launch_kernel(plan, cl, queue, tasks, wait_count + 1, waits, &finish);
+    if (status != ANYNORM_OK) {
+        an_opencl_scratch_used(d, slot, queue, NULL, partials);
+        return status;
+    }
+    /* The work is under way: better a time too short, or a slot less, than an error now. The slot
+     * keeps the first event, too: PoCL 3.1 aborts where one fails that nobody holds. */
+    if (first && cl->RetainEvent(partials) == CL_SUCCESS)
+        *first = partials;
+    if (event) {
+        *event = finish;
+        if (cl->RetainEvent(finish) != CL_SUCCESS)
+            finish = NULL;
+    }
+    an_opencl_scratch_used(d, slot, queue, partials, finish);
+    return ANYNORM_OK;
+}
+
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
                                 const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
-                                const cl_event *wait_list, cl_event *event)
+                                const cl_event *wait_list, cl_event *event, cl_event *first)
 {
     struct opencl_plan *p = opencl_plan(plan);
-    struct an_cl *cl = an_opencl(plan->device)->cl;
-    cl_int code;
+    struct an_opencl_device *d = an_opencl(plan->device);
+    if (first)
+        *first = NULL;
     if (rows == 0) {
-        code = cl->EnqueueMarkerWithWaitList(queue, wait_count, wait_list, event);
+        cl_int code = d->cl->EnqueueMarkerWithWaitList(queue, wait_count, wait_list, event);
         return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueMarkerWithWaitList");
     }
-    size_t group = plan->choice.group_size;
-    size_t global = (size_t)group_count(plan, rows) * group;
-
     pthread_mutex_lock(&p->lock);
-    anynorm_status status = set_tensors(p, cl, tensors, rows);
-    if (status == ANYNORM_OK) {
-        code = cl->EnqueueNDRangeKernel(queue, p->kernel, 1, NULL, &global, &group, wait_count,
-                                        wait_list, event);
+    struct an_scratch_slot *slot = NULL;
+    anynorm_status status = set_tensors(p, d->cl, tensors, rows);
+    if (status == ANYNORM_OK && is_worth_splitting(p, rows) && wait_count <= ANYNORM_MAX_WAIT)
+        status = an_opencl_scratch_take(d, &p->scratch, queue, &slot);
+    if (status == ANYNORM_OK && slot) {
+        status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
+    } else if (status == ANYNORM_OK) {
+        if (p->segments > 0)
+            status = set_stage(p, d->cl, WHOLE, NULL);
+        if (status == ANYNORM_OK)
+            status = launch_kernel(p, d->cl, queue, rows, wait_count, wait_list, event);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+/* Launches `groups` work-groups on no rows at all, so that they touch no memory and need none. */
+static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_event *event)
+{
+    struct an_opencl_device *d = an_opencl(p->head.device);
+    size_t group = (size_t)p->head.choice.group, global = (size_t)groups * group;
+    cl_int code = CL_SUCCESS;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < AN_TENSOR_COUNT; i++)
+        set(d->cl, p->kernel, tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
+    p->rows = UINT64_MAX;
+    set_ulong(d->cl, p->kernel, AN_ARG_ROWS, 0, &code);
+    anynorm_status status = ANYNORM_OK;
+    if (code != CL_SUCCESS) {
+        status = an_cl_fail(code, "clSetKernelArg");
+    } else {
+        code = d->cl->EnqueueNDRangeKernel(d->queue, p->kernel, 1, NULL, &global, &group, 0, NULL,
+                                           event);
         if (code != CL_SUCCESS)
             status = an_cl_fail(code, "clEnqueueNDRangeKernel");
     }
     pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+/* Drivers compile anew, or load, at the first launch of a work-group size, and some (PoCL from
+ * 65535 work-items) again for a large grid. */
+anynorm_status an_opencl_plan_warm_up(anynorm_plan *plan, uint64_t rows)
+{
+    const uint64_t segments = opencl_plan(plan)->segments;
+    const uint64_t most = segments > 0 && rows > UINT64_MAX / segments ? UINT64_MAX
+                          : segments > 0                               ? rows * segments
+                                                                       : rows;
+    const uint64_t grids[] = {group_count(plan, 1), group_count(plan, most)};
+    anynorm_status status = ANYNORM_OK;
+    for (int i = 0; i < 2 && status == ANYNORM_OK && (i == 0 || grids[1] != grids[0]); i++) {
+        cl_event done;
+        status = launch_empty(opencl_plan(plan), grids[i], &done);
+        if (status != ANYNORM_OK)
+            break;
+        anynorm_event event = {.device = plan->device, .handle = done, .valid = true};
+        status = an_opencl_event_wait(&event);
+        an_opencl_event_release(&event);
+    }
     return status;
 }

@@ -1,10 +1,11 @@
-/* Programs: built once for each device and set of options, then shared by its plans. */
+/* Programs: built once for each device and set of options, then shared by its plans; from source,
+ * or from a binary of an earlier time. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache.h"
 #include "log.h"
 #include "opencl/opencl_backend.h"
-#include "opencl/sources.h"
 #include "status.h"
 
 struct an_program {
@@ -12,6 +13,8 @@ struct an_program {
     const char *schedule; /* of the static table of sources */
     char *options;
     cl_program handle;
+    bool doubtful; /* built from a cached binary of which no kernel was made yet */
+    bool unsaved;  /* built from source, to be cached */
 };
 
 static anynorm_status build_failed(struct an_opencl_device *d, cl_program program, cl_int code,
@@ -34,18 +37,13 @@ static anynorm_status build_failed(struct an_opencl_device *d, cl_program progra
     return status;
 }
 
-static anynorm_status build(struct an_opencl_device *d, const struct an_source *source,
-                            const char *options, cl_program *program)
+/* Builds *program, already made; releases it where that fails. */
+static anynorm_status build(struct an_opencl_device *d, const char *schedule, const char *options,
+                            cl_program made, cl_program *program)
 {
-    cl_int code = CL_SUCCESS;
-    const char *text = source->text;
-    cl_program made = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
-    if (!made)
-        return an_cl_fail(code, "clCreateProgramWithSource");
-    an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, source->name, options);
-    code = d->cl->BuildProgram(made, 1, &d->id, options, NULL, NULL);
+    cl_int code = d->cl->BuildProgram(made, 1, &d->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
-        anynorm_status status = build_failed(d, made, code, source->name, options);
+        anynorm_status status = build_failed(d, made, code, schedule, options);
         d->cl->ReleaseProgram(made);
         return status;
     }
@@ -53,44 +51,287 @@ static anynorm_status build(struct an_opencl_device *d, const struct an_source *
     return ANYNORM_OK;
 }
 
-static anynorm_status find_or_build(struct an_opencl_device *d, const struct an_source *source,
-                                    const char *options, cl_program *program)
+static anynorm_status build_source(struct an_opencl_device *d, const struct an_source *source,
+                                   const char *options, cl_program *program)
 {
-    for (struct an_program *p = d->programs; p; p = p->next) {
-        if (p->schedule == source->name && strcmp(p->options, options) == 0) {
-            *program = p->handle;
-            return ANYNORM_OK;
-        }
+    cl_int code = CL_SUCCESS;
+    const char *text = source->text;
+    cl_program made = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
+    if (!made)
+        return an_cl_fail(code, "clCreateProgramWithSource");
+    an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, source->name, options);
+    return build(d, source->name, options, made, program);
+}
+
+/* `packed` is intact and of this program, so a driver that refuses it has changed without saying
+ * so.
+ */
+static bool build_binary(struct an_opencl_device *d, const char *schedule, const char *options,
+                         const void *packed, cl_program *program)
+{
+    size_t size;
+    const unsigned char *bytes = an_binary_program(packed, &size);
+    cl_int code = CL_SUCCESS, verdict = CL_SUCCESS;
+    cl_program made =
+        d->cl->CreateProgramWithBinary(d->context, 1, &d->id, &size, &bytes, &verdict, &code);
+    if (made && (code != CL_SUCCESS || verdict != CL_SUCCESS)) {
+        d->cl->ReleaseProgram(made);
+        made = NULL;
     }
+    bool built = made && build(d, schedule, options, made, program) == ANYNORM_OK;
+    an_log(ANYNORM_LOG_DEBUG, "%s: %s %s from a binary", d->head.info.id,
+           built ? "built" : "the driver refuses", schedule);
+    return built;
+}
+
+/* ---- The cache ---- */
+
+/* False where there is no cache for the program. */
+static bool open_cache(const struct an_opencl_device *d, const struct an_source *source,
+                       const char *options, struct an_cache *cache, struct an_program_key *key)
+{
+    return d->cached && an_opencl_program_key(d, source, options, key) == ANYNORM_OK &&
+           an_cache_open(cache);
+}
+
+static bool load(struct an_opencl_device *d, const struct an_source *source, const char *options,
+                 cl_program *program)
+{
+    struct an_cache cache;
+    struct an_program_key key;
+    if (!open_cache(d, source, options, &cache, &key))
+        return false;
+    void *packed = an_cache_load(&cache, &key.key);
+    bool built = packed && build_binary(d, source->name, options, packed, program);
+    if (packed && !built)
+        an_cache_remove(&cache, &key.key);
+    free(packed);
+    an_cache_close(&cache);
+    return built;
+}
+
+/* The binary of the device among the program's, which has one for each device of its context, to be
+ * freed. */
+static anynorm_status get_binary(struct an_opencl_device *d, cl_program program, void **binary,
+                                 size_t *size)
+{
+    cl_uint count = 0;
+    cl_int code =
+        d->cl->GetProgramInfo(program, CL_PROGRAM_NUM_DEVICES, sizeof(count), &count, NULL);
+    if (code != CL_SUCCESS)
+        return an_cl_fail(code, "clGetProgramInfo");
+    cl_device_id *ids = calloc(count, sizeof(*ids));
+    size_t *sizes = calloc(count, sizeof(*sizes)), mine = 0;
+    unsigned char **pointers = calloc(count, sizeof(*pointers)), *bytes = NULL;
+    anynorm_status status = ANYNORM_OK;
+    if (!ids || !sizes || !pointers) {
+        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a list of devices");
+        goto out;
+    }
+    code = d->cl->GetProgramInfo(program, CL_PROGRAM_DEVICES, count * sizeof(*ids), ids, NULL);
+    if (code == CL_SUCCESS)
+        code = d->cl->GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof(*sizes),
+                                     sizes, NULL);
+    while (mine < count && ids[mine] != d->id)
+        mine++;
+    if (code == CL_SUCCESS && (mine == count || sizes[mine] == 0)) {
+        status = an_fail(ANYNORM_UNSUPPORTED, "%s: the driver has no binaries", d->head.info.id);
+        goto out;
+    }
+    bytes = code == CL_SUCCESS ? malloc(sizes[mine]) : NULL;
+    if (code == CL_SUCCESS && !bytes) {
+        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a binary");
+        goto out;
+    }
+    if (code == CL_SUCCESS) {
+        pointers[mine] = bytes;
+        code = d->cl->GetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof(*pointers),
+                                     pointers, NULL);
+    }
+    if (code != CL_SUCCESS) {
+        status = an_cl_fail(code, "clGetProgramInfo");
+        goto out;
+    }
+    *binary = bytes;
+    *size = sizes[mine];
+    bytes = NULL;
+
+out:
+    free(bytes);
+    free(pointers);
+    free(sizes);
+    free(ids);
+    return status;
+}
+
+static anynorm_status pack(struct an_opencl_device *d, const struct an_program *entry,
+                           const struct an_key *key, const char *label, void **packed, size_t *size)
+{
+    void *binary = NULL;
+    size_t binary_size = 0;
+    anynorm_status status = get_binary(d, entry->handle, &binary, &binary_size);
+    if (status != ANYNORM_OK)
+        return status;
+    *size = an_binary_size(key, binary_size);
+    *packed = malloc(*size);
+    if (*packed)
+        an_binary_pack(key, label, binary, binary_size, *packed);
+    else
+        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a binary");
+    free(binary);
+    return status;
+}
+
+static void save(struct an_opencl_device *d, const struct an_source *source,
+                 const struct an_program *entry)
+{
+    struct an_cache cache;
+    struct an_program_key key;
+    void *packed;
+    size_t size;
+    if (!open_cache(d, source, entry->options, &cache, &key))
+        return;
+    if (pack(d, entry, &key.key, "", &packed, &size) == ANYNORM_OK) {
+        an_cache_store(&cache, &key.key, packed, size);
+        free(packed);
+    }
+    an_cache_close(&cache);
+}
+
+/* ---- Programs and their kernels; all with the lock held ---- */
+
+static struct an_program *find(const struct an_opencl_device *d, const struct an_source *source,
+                               const char *options)
+{
+    struct an_program *p = d->programs;
+    while (p && (p->schedule != source->name || strcmp(p->options, options) != 0))
+        p = p->next;
+    return p;
+}
+
+/* From the caller's binary, else from the cache, else from source. */
+static anynorm_status make(struct an_opencl_device *d, const struct an_source *source,
+                           const char *options, const void *binary, struct an_program **program)
+{
     struct an_program *entry = calloc(1, sizeof(*entry));
     char *copy = malloc(strlen(options) + 1);
     anynorm_status status = ANYNORM_OK;
-    if (!entry || !copy)
+    cl_program handle;
+    bool doubtful = false;
+    if (!entry || !copy) {
         status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a program");
-    else
-        status = build(d, source, options, program);
+    } else {
+        doubtful = (binary && build_binary(d, source->name, options, binary, &handle)) ||
+                   load(d, source, options, &handle);
+        if (!doubtful)
+            status = build_source(d, source, options, &handle);
+    }
     if (status != ANYNORM_OK) {
         free(entry);
         free(copy);
         return status;
     }
     strcpy(copy, options);
-    *entry = (struct an_program){d->programs, source->name, copy, *program};
+    *entry = (struct an_program){.next = d->programs,
+                                 .schedule = source->name,
+                                 .options = copy,
+                                 .handle = handle,
+                                 .doubtful = doubtful,
+                                 .unsaved = d->cached && !doubtful};
     d->programs = entry;
+    *program = entry;
     return ANYNORM_OK;
 }
 
-anynorm_status an_opencl_program(struct an_opencl_device *device, const char *schedule,
-                                 const char *options, cl_program *program)
+/* Some drivers (Mali's) find out only here what a binary is worth, and compile only here: so a
+ * program is saved after its first kernel. */
+static anynorm_status make_kernel(struct an_opencl_device *d, const struct an_source *source,
+                                  struct an_program *entry, cl_kernel *kernel)
 {
-    const struct an_source *source = an_sources;
-    while (source->name && strcmp(source->name, schedule) != 0)
-        source++;
-    if (!source->name)
+    cl_int code = CL_SUCCESS;
+    cl_kernel made = d->cl->CreateKernel(entry->handle, "anynorm", &code);
+    if (!made && entry->doubtful) {
+        cl_program fresh;
+        anynorm_status status = build_source(d, source, entry->options, &fresh);
+        if (status != ANYNORM_OK)
+            return status;
+        d->cl->ReleaseProgram(entry->handle);
+        entry->handle = fresh;
+        entry->unsaved = d->cached;
+        made = d->cl->CreateKernel(entry->handle, "anynorm", &code);
+    }
+    if (!made && code == CL_INVALID_KERNEL_NAME)
+        /* A source whose kernel this compiler cannot have leaves it out. */
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: the compiler lacks what this kernel of %s needs",
+                       d->head.info.id, source->name);
+    if (!made)
+        return an_cl_fail(code, "clCreateKernel");
+    entry->doubtful = false;
+    if (entry->unsaved)
+        save(d, source, entry);
+    entry->unsaved = false;
+    *kernel = made;
+    return ANYNORM_OK;
+}
+
+static anynorm_status check_binary(const struct an_opencl_device *d, const struct an_source *source,
+                                   const char *options, const void *binary)
+{
+    struct an_program_key key;
+    anynorm_status status = an_opencl_program_key(d, source, options, &key);
+    if (status != ANYNORM_OK)
+        return status;
+    const char *mismatch = an_binary_mismatch(binary, &key.key);
+    if (mismatch)
+        return an_fail(ANYNORM_UNSUPPORTED, "the plan's binary was made for another %s than %s has",
+                       mismatch, d->head.info.id);
+    return ANYNORM_OK;
+}
+
+static anynorm_status find_source(const char *schedule, const struct an_source **source)
+{
+    const struct an_source *at = an_sources;
+    while (at->name && strcmp(at->name, schedule) != 0)
+        at++;
+    if (!at->name)
         return an_fail(ANYNORM_UNSUPPORTED, "OpenCL has no kernel for %s", schedule);
+    *source = at;
+    return ANYNORM_OK;
+}
+
+anynorm_status an_opencl_kernel(struct an_opencl_device *device, const char *schedule,
+                                const char *options, const void *binary, cl_kernel *kernel)
+{
+    const struct an_source *source = NULL;
+    anynorm_status status = find_source(schedule, &source);
+    if (status == ANYNORM_OK && binary)
+        status = check_binary(device, source, options, binary);
+    if (status != ANYNORM_OK)
+        return status;
     /* Held while building: a second thread that wants the same program shall wait, not build. */
     pthread_mutex_lock(&device->programs_lock);
-    anynorm_status status = find_or_build(device, source, options, program);
+    struct an_program *entry = find(device, source, options);
+    if (!entry)
+        status = make(device, source, options, binary, &entry);
+    if (status == ANYNORM_OK)
+        status = make_kernel(device, source, entry, kernel);
+    pthread_mutex_unlock(&device->programs_lock);
+    return status;
+}
+
+anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const char *schedule,
+                                        const char *options, const char *label, void **packed,
+                                        size_t *size)
+{
+    const struct an_source *source = NULL;
+    struct an_program_key key;
+    anynorm_status status = find_source(schedule, &source);
+    if (status == ANYNORM_OK)
+        status = an_opencl_program_key(device, source, options, &key);
+    if (status != ANYNORM_OK)
+        return status;
+    pthread_mutex_lock(&device->programs_lock);
+    status = pack(device, find(device, source, options), &key.key, label, packed, size);
     pthread_mutex_unlock(&device->programs_lock);
     return status;
 }

@@ -21,6 +21,7 @@ static anynorm_status reference_list(size_t index, anynorm_device_info *info)
     (void)index;
     *info = (anynorm_device_info){.id = "reference",
                                   .name = "C on the calling thread, sums in double",
+                                  .vendor = "anynorm",
                                   .platform = "anynorm",
                                   .driver = ANYNORM_VERSION,
                                   .version = "C11",
@@ -123,12 +124,13 @@ static anynorm_status reference_unwrap_host(anynorm_device *device, anynorm_buff
 }
 
 static anynorm_status reference_plan_create(anynorm_device *device, const anynorm_spec *spec,
-                                            const struct an_choice *choice, anynorm_plan **plan,
-                                            uint32_t *group_limit)
+                                            const struct an_choice *choice, const void *binary,
+                                            anynorm_plan **plan, uint64_t *group_limit)
 {
     (void)device;
     (void)spec;
     (void)choice;
+    (void)binary;
     *group_limit = 0;
     anynorm_plan *made = calloc(1, sizeof(*made));
     if (!made)
@@ -150,6 +152,12 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
     (void)wait_count;
     (void)wait_list;
     const anynorm_spec *spec = &plan->spec;
+    *event = (anynorm_event){.device = plan->device, .valid = true};
+    if (plan->choice.schedule == AN_COPY && rows > 0) /* dense; y may be x */
+        memmove(address(&tensors->y), address(&tensors->x),
+                (size_t)(rows * spec->columns * anynorm_dtype_size(spec->x_type)));
+    if (plan->choice.schedule != AN_REFERENCE)
+        return ANYNORM_OK;
     struct an_layout x_layout = an_spec_x_layout(spec), y_layout = an_spec_y_layout(spec);
     size_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
     const char *x = address(&tensors->x);
@@ -163,7 +171,6 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
                          y + an_layout_start(&y_layout, r) * y_size, weight, bias,
                          mean ? mean + r * sizeof(float) : NULL,
                          rstd ? rstd + r * sizeof(float) : NULL);
-    *event = (anynorm_event){.device = plan->device, .valid = true};
     return ANYNORM_OK;
 }
 

@@ -33,7 +33,17 @@
  *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
  *                       no-unified, max-wg=N (work-items), max-local=N (bytes), max-groups=N,
  *                       max-alloc=N (bytes). The way out on a broken driver.
- *     ANYNORM_SCHEDULE  force one schedule by name (row_per_item, row_per_group, row_reread)
+ *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
+ *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
+ *                       anynorm_plan_options
+ *     ANYNORM_CACHE     compiled programs on disk: off, on, or auto (the default), which is on but
+ *                       where the OpenCL implementation is known to keep its own (PoCL)
+ *     ANYNORM_CACHE_DIR their folder, an absolute path; else $XDG_CACHE_HOME/anynorm, else
+ *                       ~/.cache/anynorm. It must belong to the user and have mode 0700 (so it is
+ *                       made); else, or where it cannot be written, there is no cache and no error.
+ *                       Holds up to 64 MiB. Not used by setuid programs.
+ *     ANYNORM_TUNING    the user's tuning database (see Tuning); "off": use none at all
+ *     XDG_CONFIG_HOME, HOME    where that lies otherwise
  */
 #ifndef ANYNORM_ANYNORM_H
 #define ANYNORM_ANYNORM_H
@@ -128,11 +138,21 @@ typedef enum anynorm_device_class {
     ANYNORM_CLASS_GPU
 } anynorm_device_class;
 
+/* By whose words the work-items of a sub-group pass each other values without local memory. */
+typedef enum anynorm_shuffle {
+    ANYNORM_SHUFFLE_NONE = 0,
+    ANYNORM_SHUFFLE_KHR,   /* cl_khr_subgroup_shuffle */
+    ANYNORM_SHUFFLE_INTEL, /* cl_intel_subgroups */
+    ANYNORM_SHUFFLE_PTX,   /* NVIDIA's assembly, in OpenCL C that has no sub-groups */
+    ANYNORM_SHUFFLE_AMD    /* a builtin of AMD's compiler */
+} anynorm_shuffle;
+
 /* What a device is and has. A limit of 0 means "none" for memory and units that do not exist. The
  * capabilities are those left after ANYNORM_CAPS. */
 typedef struct anynorm_device_info {
     char id[32];        /* what anynorm_device_open takes: "opencl:0", "reference" */
     char name[128];     /* the device's own name */
+    char vendor[128];   /* who made it, in the driver's words */
     char platform[128]; /* its OpenCL platform's name */
     char driver[64];    /* driver version */
     char version[128];  /* API version as the driver tells it */
@@ -147,8 +167,11 @@ typedef struct anynorm_device_info {
     uint64_t cache_bytes;     /* last-level cache; 0 where unknown */
     bool fp16;                /* arithmetic in half; f16 storage never needs it */
     bool fp64;
-    bool subgroup;
-    bool unified_memory; /* device and host share memory: no copies are needed */
+    bool subgroup;          /* OpenCL C has sub-groups */
+    uint32_t subgroup_size; /* work-items of a sub-group, where kernels can count on a size; or 0 */
+    anynorm_shuffle shuffle; /* NONE where subgroup_size is 0 */
+    bool own_local_memory;   /* local memory is memory of its own, not a part of global memory */
+    bool unified_memory;     /* device and host share memory: no copies are needed */
 } anynorm_device_info;
 
 /* How many devices there are, and each one's description: `index` counts from 0, the last resort
@@ -167,7 +190,8 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU), else
  *                      "reference" with a warning in the log
  * Close it with anynorm_device_close. Any thread.
- * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS.
+ * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS or
+ * ANYNORM_CACHE.
  * UNSUPPORTED: a backend this build does not have. OUT_OF_MEMORY, DEVICE_LOST: the driver's word.
  */
 ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
@@ -231,10 +255,13 @@ enum {
 /* What to compute. All zero but `columns` is LayerNorm in f32 of dense rows, without weight and
  * bias and with eps 0.
  *
- * Rows may be slices of a wider tensor, in two levels: row r starts, in elements, at
- *     (r / inner_rows) * outer_stride + (r % inner_rows) * row_stride
+ * Rows may be slices of a wider tensor, in two levels: element c of row r lies, in elements, at
+ *     (r / inner_rows) * outer_stride + (r % inner_rows) * row_stride + c * column_stride
  * so the queries of a fused QKV tensor [tokens][3][heads][64] are inner_rows = heads,
- * row_stride = 64, outer_stride = 3 * heads * 64. The elements of a row always lie side by side. */
+ * row_stride = 64, outer_stride = 3 * heads * 64. The elements of a row usually lie side by side.
+ * Where they do not, rows usually lie between the columns: a channels-first image [N][C][H][W]
+ * normalized over its channels is columns = C, column_stride = inner_rows = H * W, with the default
+ * row_stride of 1 and outer_stride of C * H * W. */
 typedef struct anynorm_spec {
     uint64_t columns;     /* elements of a row, 1 .. 2^31 - 1 */
     anynorm_dtype x_type; /* storage types; statistics are f32, or f64 if any of these is */
@@ -243,10 +270,15 @@ typedef struct anynorm_spec {
     uint32_t flags;               /* ANYNORM_WEIGHT | ... */
     double eps;                   /* finite, >= 0; added to the variance inside the root */
     uint64_t inner_rows;          /* 0: one level of rows */
-    uint64_t x_row_stride;        /* 0: columns; else columns or more */
-    uint64_t x_outer_stride;      /* 0: inner_rows * x_row_stride */
-    uint64_t y_row_stride;        /* likewise for y; rows of y must not overlap */
+    uint64_t x_row_stride;        /* 0: columns, or 1 where x_column_stride is above 1. Neither row
+                                     nor outer stride may lead from a column of a row to another:
+                                     with columns side by side, it is columns or more */
+    uint64_t x_outer_stride; /* 0: inner_rows * x_row_stride, or columns * x_column_stride where
+                                that is above 1 */
+    uint64_t y_row_stride;   /* likewise for y; rows of y must not overlap */
     uint64_t y_outer_stride;
+    uint64_t x_column_stride; /* 0: 1, the columns of a row side by side */
+    uint64_t y_column_stride;
 } anynorm_spec;
 
 /* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
@@ -267,8 +299,10 @@ typedef struct anynorm_view {
  * counts from the end) into the columns and strides of *spec and the number of *rows; the spec's
  * other fields stay. y may be NULL: dense. Any thread.
  * INVALID_ARGUMENT: bad rank or axis, shapes that differ, a normalized size of 0 or above 2^31 - 1,
- * a row count that overflows. UNSUPPORTED, with the reason: normalized axes that do not lie side by
- * side, a negative stride, or leading axes that need more than two levels of strides. */
+ * a row count that overflows. UNSUPPORTED, with the reason: normalized axes that need more than one
+ * stride, leading axes that need more than two, or a stride of 0 or below.
+ * Normalizing other axes than the last is a view whose axes are permuted so that they come last:
+ * over the channels of [N][C][H][W] the shape {N, H, W, C} with the strides {C*H*W, W, 1, H*W}. */
 ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                                                   const anynorm_view *y, int axis, uint64_t *rows);
 
@@ -277,7 +311,7 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  * Words after ROWSxCOLUMNS, in any order, each at most once:
  *     f32|f16|bf16|f64 (x)   y=TYPE (default: as x)   parameters=TYPE (default: f32)
  *     weight bias mean rstd any-alignment   eps=NUMBER (default 1e-05)
- *     inner=N x-stride=N x-outer=N y-stride=N y-outer=N
+ *     inner=N x-stride=N x-outer=N y-stride=N y-outer=N x-column=N y-column=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
  * does. Any thread. */
@@ -290,27 +324,73 @@ ANYNORM_API size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, 
 /* A spec compiled for a device. Immutable: any number of threads may enqueue one plan at once. */
 typedef struct anynorm_plan anynorm_plan;
 
-/* For tests, tuning and the cautious; NULL or zero leaves the choice to the library. */
+/* For tests, tuning and the cautious; NULL or zero leaves the choice to the library.
+ *
+ * Three more schedules, the baselines, are for measuring only and do NOT normalize; nothing but
+ * `schedule` of these options can name them, neither the library's choice nor ANYNORM_SCHEDULE:
+ *     copy            y = x with ordinary stores, as fast as the device can
+ *     copy_streaming  the same with stores that go past the caches
+ *     empty           a kernel of the same arguments that does nothing: what a launch costs
+ * They take the spec and the tensors of the norm that they are compared with; weight, bias, mean
+ * and rstd stay untouched. A copy needs x and y dense and of one type, copy_streaming a CPU with
+ * vectors, a compiler that has such stores, and no ANYNORM_ANY_ALIGNMENT; else UNSUPPORTED. */
 typedef struct anynorm_plan_options {
-    const char *schedule;     /* name of the schedule to use, NULL: ANYNORM_SCHEDULE or the best */
-    uint32_t work_group_size; /* work-items per group, 0: chosen. Any size the device takes. */
+    /* The schedule to use, by its name alone ("row_reread") or with some of its numbers
+     * ("row_per_group group=128 held=4"), as anynorm_plan_info.choice has it. NULL:
+     * ANYNORM_SCHEDULE, or the best. */
+    const char *schedule;
+    /* What anynorm_plan_binary gave for a plan of the same kernel, of `binary_bytes` bytes, so that
+     * nothing is compiled; it brings its plan's schedule and numbers along, where none are forced.
+     * Read during the call. A binary that the driver itself refuses is compiled from source. */
+    const void *binary;
+    size_t binary_bytes;
+    /* About how many rows the enqueues will have; 0: unknown. A hint for looking into the tuning
+     * databases and nothing else: any number of rows may be enqueued, and their bits do not depend
+     * on it. Plans of different hints may differ in schedule, so in bits, within the same bounds.
+     */
+    uint64_t expected_rows;
 } anynorm_plan_options;
 
 /* Compiles. Takes milliseconds to seconds the first time a kernel is met on a device; later plans
  * of the same kernel share it. `options` may be NULL. Destroy with anynorm_plan_destroy, once no
  * enqueue of it is being called; work already enqueued goes on. Any thread.
- * INVALID_ARGUMENT: the spec (as anynorm_spec_check) or a schedule that does not exist.
- * UNSUPPORTED: the device has not what the spec needs, or the forced schedule does not fit.
+ * INVALID_ARGUMENT: the spec (as anynorm_spec_check), a schedule that does not exist, or a binary
+ * that is damaged. UNSUPPORTED: the device has not what the spec needs, the forced schedule does
+ * not fit, or the binary is of another device, driver, kernel or version of this library: the
+ * message says which.
  * BUILD_FAILED: the message holds the driver's log. OUT_OF_MEMORY, DEVICE_LOST. */
 ANYNORM_API anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                                const anynorm_plan_options *options,
                                                anynorm_plan **plan);
 ANYNORM_API void anynorm_plan_destroy(anynorm_plan *plan);
 
+/* Makes the driver do now what it puts off until kernels are first launched: compiling for the
+ * work-group size and the size of the launch, loading the program onto the device. Afterwards the
+ * first enqueue of 1 row, or of about `rows` (1 or more: the most that will be enqueued), is as
+ * fast as the later ones. Launches the plan's kernel on no rows on the device's own queue and waits
+ * for it, so it costs one or two launches where there is nothing left to do. Any thread.
+ * INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_LOST. */
+ANYNORM_API anynorm_status anynorm_plan_warm_up(anynorm_plan *plan, uint64_t rows);
+
+/* The plan's compiled program, to be kept where the caller likes and handed in again through
+ * anynorm_plan_options: by this version of the library, for the same device and driver. It serves
+ * every plan whose anynorm_plan_info.options and schedule are the same, whatever its columns,
+ * strides and eps. The bytes hold all that they depend on, and a checksum, which are checked before
+ * a driver sees them; but they are code: take them only from where others cannot write.
+ * *size is what they need; they are written if `capacity` is that or more. With capacity 0 (`bytes`
+ * may then be NULL) that is all. The size may change when the plan is enqueued between two calls.
+ * May take as long as anynorm_plan_create; any thread.
+ * INVALID_ARGUMENT: a capacity other than 0 that is too small (*size is set nevertheless).
+ * UNSUPPORTED: the driver, or the reference backend, has no binaries. OUT_OF_MEMORY, DEVICE_LOST.
+ */
+ANYNORM_API anynorm_status anynorm_plan_binary(anynorm_plan *plan, void *bytes, size_t capacity,
+                                               size_t *size);
+
 typedef struct anynorm_plan_info {
     const char *schedule;     /* static */
-    uint64_t work_group_size; /* work-items; 1 for row_per_item and the reference */
-    char options[256];        /* what the kernel was compiled with, for a bug report */
+    uint64_t work_group_size; /* work-items */
+    char choice[128];         /* the schedule with all its numbers: for anynorm_plan_options */
+    char options[512];        /* what the kernel was compiled with, for a bug report */
 } anynorm_plan_info;
 
 /* INVALID_ARGUMENT only. Any thread. */
@@ -331,6 +411,37 @@ ANYNORM_API anynorm_status anynorm_plan_candidate(const anynorm_device *device,
                                                   const anynorm_spec *spec, size_t index,
                                                   anynorm_candidate *candidate, size_t *count);
 
+/* ---- Tuning ---------------------------------------------------------------------------------- */
+
+/* Where no schedule is forced, anynorm_plan_create first asks two databases of measured choices:
+ * the user's own file, then the one built in. What neither knows, or no longer fits, is chosen by a
+ * closed form. `anynorm tune` measures and writes the user's file; docs/tuning.md has its format.
+ * It is read when a plan is created, and again when it has changed; a line that is wrong is a
+ * warning in the log and otherwise left out. */
+
+/* The path of the user's file, whether or not it is there: $ANYNORM_TUNING, else anynorm/tuning in
+ * $XDG_CONFIG_HOME, else in $HOME/.config. Writes at most `capacity` bytes with the closing zero
+ * and returns the length it needed without it. 0: there is none, as ANYNORM_TUNING is "off", no
+ * home is known, or the program runs with more rights than its caller (setuid). Any thread. */
+ANYNORM_API size_t anynorm_tuning_path(char *path, size_t capacity);
+
+/* The most variants there are of one spec on one device. */
+#define ANYNORM_MAX_VARIANTS 24
+
+/* One way to run a spec on a device. */
+typedef struct anynorm_variant {
+    char choice[128]; /* for anynorm_plan_options.schedule */
+} anynorm_variant;
+
+/* The choices worth measuring for this device and spec: variant `index`, and in *count (which may
+ * be NULL) how many there are. The first is what anynorm_plan_create takes where the user's file is
+ * silent and the number of rows unknown. No kernel is compiled, so a kernel's own limits may still
+ * rule one out at plan creation. INVALID_ARGUMENT: a bad spec, or index not below the count.
+ * UNSUPPORTED: nothing serves the spec on this device. Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_variant(const anynorm_device *device,
+                                                const anynorm_spec *spec, size_t index,
+                                                anynorm_variant *variant, size_t *count);
+
 /* ---- Enqueue and event ----------------------------------------------------------------------- */
 
 /* The tensors of one enqueue. Those the spec does not name must be zero. */
@@ -348,6 +459,7 @@ typedef struct anynorm_tensors {
 typedef struct anynorm_event {
     anynorm_device *device; /* not kept alive by the event */
     void *handle;           /* the API's event; NULL where the work was done at once */
+    void *first;            /* that of the first kernel, where the work is two; else NULL */
     bool valid;
 } anynorm_event;
 

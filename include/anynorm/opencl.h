@@ -50,8 +50,10 @@ ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void 
 
 /* anynorm_enqueue on the caller's queue, in-order or out-of-order, with OpenCL's own events:
  * `wait_list` holds `wait_count` events of the queue's context (NULL if 0); *event, where `event`
- * is not NULL, receives an event that the caller releases with clReleaseEvent. One kernel (or, for
- * 0 rows, one marker) is enqueued; nothing is flushed, allocated or waited for by this library.
+ * is not NULL, receives an event that the caller releases with clReleaseEvent. One kernel is
+ * enqueued, or two of which the second waits for the first (few long rows; *event and its
+ * profiling times are then the second's), or, for 0 rows, one marker; nothing is flushed, allocated
+ * or waited for by this library.
  * Plans and buffers must be of the queue's context and device. Any thread.
  * Statuses as anynorm_enqueue; INVALID_ARGUMENT also for a queue of another context or a bad wait
  * list. A kernel that fails later, or whose wait list failed, shows where the event is waited for:

@@ -29,15 +29,16 @@ void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const vo
                       const void *bias, void *mean, void *rstd)
 {
     double columns = (double)spec->columns;
+    uint64_t x_stride = spec->x_column_stride, y_stride = spec->y_column_stride;
     double first = anynorm_dtype_load(spec->x_type, x, 0);
     struct sum shifted = {0, 0};
     for (uint64_t c = 1; c < spec->columns; c++)
-        add(&shifted, anynorm_dtype_load(spec->x_type, x, c) - first);
+        add(&shifted, anynorm_dtype_load(spec->x_type, x, c * x_stride) - first);
     double pivot = first + total(&shifted) / columns;
 
     struct sum deviation = {0, 0}, squares = {0, 0};
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double a = anynorm_dtype_load(spec->x_type, x, c) - pivot;
+        double a = anynorm_dtype_load(spec->x_type, x, c * x_stride) - pivot;
         add(&deviation, a);
         add(&squares, a * a);
     }
@@ -51,12 +52,13 @@ void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const vo
         scale = (double)NAN; /* the squares overflowed: no number stands for this row */
 
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double value = (anynorm_dtype_load(spec->x_type, x, c) - pivot - correction) * scale;
+        double value =
+            (anynorm_dtype_load(spec->x_type, x, c * x_stride) - pivot - correction) * scale;
         if (weight)
             value *= anynorm_dtype_load(spec->parameter_type, weight, c);
         if (bias)
             value += anynorm_dtype_load(spec->parameter_type, bias, c);
-        anynorm_dtype_store(spec->y_type, y, c, value);
+        anynorm_dtype_store(spec->y_type, y, c * y_stride, value);
     }
     if (mean)
         anynorm_dtype_store(ANYNORM_F32, mean, 0, pivot + correction);

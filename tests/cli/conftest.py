@@ -18,7 +18,7 @@ def program():
 @pytest.fixture(scope="session")
 def environment():
     """Only our own lines on stderr: a fallback to another device is told as a warning."""
-    return dict(os.environ, ANYNORM_LOG="error")
+    return dict(os.environ, ANYNORM_LOG="error", ANYNORM_CACHE="off", ANYNORM_TUNING="off")
 
 
 @pytest.fixture

@@ -1,5 +1,11 @@
 """What the tests of the program share: making npy files, expected values, checks."""
+import os
+import shutil
+import signal
+import subprocess
+
 import numpy as np
+import pytest
 
 # What bf16 carries of a float32.
 BF16_SHIFT = np.uint32(16)
@@ -64,3 +70,72 @@ def assert_error(result, status, *words):
     assert lines[0].startswith("anynorm: ")
     for word in words:
         assert str(word) in lines[0]
+
+
+# A libOpenCL that hands the driver a slightly wrong kernel, where its build options meet $WRONG_IF,
+# and leaves all else to the real one.
+SHIM = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+void *clCreateProgramWithSource(void *context, unsigned count, const char **texts,
+                                const size_t *lengths, int *code)
+{
+    static const char right[] = "->rstd -", wrong[] = "->rstd * ERROR -";
+    void *(*next)(void *, unsigned, const char **, const size_t *, int *);
+    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateProgramWithSource");
+    char *text = calloc(1, lengths[0] * 2 + 1000);
+    char *to = text + sprintf(text, "#if %.500s\n#define ERROR 1.00001f\n#else\n"
+                                    "#define ERROR 1.0f\n#endif\n", getenv("WRONG_IF"));
+    const char *from = texts[0], *end = from + lengths[0];
+    (void)count;
+    while (from < end) {
+        if (!strncmp(from, right, sizeof right - 1)) {
+            memcpy(to, wrong, sizeof wrong - 1);
+            to += sizeof wrong - 1;
+            from += sizeof right - 1;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    const char *changed = text;
+    size_t length = (size_t)(to - text);
+    return next(context, 1, &changed, &length, code);
+}
+"""
+
+
+def real_opencl():
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"):
+        path = os.path.join(folder, "libOpenCL.so.1")
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def wrong_opencl(device, folder, condition):
+    """The environment in which kernels whose options meet the preprocessor's condition are wrong."""
+    real = real_opencl()
+    if device["class"] == "reference" or not real or not shutil.which("gcc"):
+        pytest.skip("needs an OpenCL device, its loader and a compiler")
+    folder = folder / "shim"
+    folder.mkdir()
+    source = folder / "shim.c"
+    source.write_text(SHIM)
+    # Linked against a stand-in of that name, which is the real library by the time it is run: were
+    # the real one linked, the loader would look for its own name and find the shim.
+    (folder / "empty.c").write_text("int nothing;\n")
+    stand_in = folder / "libReal.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", folder / "empty.c", "-o", stand_in,
+                    "-Wl,-soname,libReal.so"], check=True)
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", folder / "libOpenCL.so.1",
+                    "-Wl,--no-as-needed", stand_in, "-ldl"], check=True)
+    stand_in.unlink()
+    stand_in.symlink_to(real)
+    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in), "WRONG_IF": condition}
+
+
+def heed_interrupts():
+    """For preexec_fn: a shell's background job, as this whole run may be, starts with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -4,10 +4,10 @@ import subprocess
 
 from support import assert_error
 
-TEXTS = ["id", "name", "platform", "driver", "version", "class"]
+TEXTS = ["id", "name", "vendor", "platform", "driver", "version", "class", "shuffle"]
 NUMBERS = ["compute_units", "vector_width", "max_work_group_size", "max_groups", "local_bytes",
-           "global_bytes", "max_alloc_bytes", "cache_bytes"]
-BOOLS = ["fp16", "fp64", "subgroup", "unified_memory", "default"]
+           "global_bytes", "max_alloc_bytes", "cache_bytes", "subgroup_size"]
+BOOLS = ["fp16", "fp64", "subgroup", "own_local_memory", "unified_memory", "default"]
 
 
 def test_json(run):
@@ -20,6 +20,8 @@ def test_json(run):
         assert all(type(device[key]) is int and device[key] >= 0 for key in NUMBERS)
         assert all(isinstance(device[key], bool) for key in BOOLS)
         assert device["class"] in ("reference", "cpu", "gpu", "accelerator")
+        assert device["shuffle"] in ("none", "khr", "intel", "ptx", "amd")
+        assert (device["shuffle"] == "none") == (device["subgroup_size"] == 0)
     assert devices[-1]["id"] == "reference"
     assert sum(device["default"] for device in devices) == 1
 

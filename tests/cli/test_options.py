@@ -2,7 +2,7 @@
 import pytest
 from support import assert_error
 
-COMMANDS = ["devices", "layer-norm", "verify"]
+COMMANDS = ["devices", "layer-norm", "verify", "bench", "tune"]
 
 
 def test_version(run):
@@ -20,7 +20,7 @@ def test_help_names_every_command(run, option):
         assert command in result.stdout
 
 
-@pytest.mark.parametrize("command", ["devices", "layer-norm"])
+@pytest.mark.parametrize("command", ["devices", "layer-norm", "bench"])
 def test_help_of_a_command(run, command):
     result = run(command, "--nonsense", "--help")
     assert (result.returncode, result.stderr) == (0, "")

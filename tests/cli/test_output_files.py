@@ -217,7 +217,8 @@ def long_run(program, environment, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(long_run, number):
-    process = long_run(4096)
+    # A shell's background job, as this whole run may be, starts with SIGINT ignored.
+    process = long_run(4096, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     process.send_signal(number)
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == -number

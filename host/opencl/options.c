@@ -1,0 +1,107 @@
+/* The build options of a kernel: what it is, as -D. No handle of OpenCL here. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "opencl/opencl_backend.h"
+#include "spec.h"
+
+/* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
+ * the sums. Where sub-groups are of 16, a work-item has a quarter of the usual registers. */
+#define KEPT_VALUES 48
+#define KEPT_VALUES_OF_16 12
+
+/* How the lanes of a row meet; the numbers are those of kernels/opencl/reduce.clh. */
+enum { REDUCE_SERIAL, REDUCE_LOCAL, REDUCE_SHUFFLE, REDUCE_SUBGROUP };
+
+static bool has_vendor_words(const anynorm_device_info *info)
+{
+    return info->shuffle == ANYNORM_SHUFFLE_PTX || info->shuffle == ANYNORM_SHUFFLE_AMD;
+}
+
+static int reduction(const anynorm_device_info *info, const struct an_choice *choice)
+{
+    uint64_t lanes = choice->group / choice->rows;
+    if (lanes == 1)
+        return REDUCE_SERIAL;
+    if (choice->subgroup == 0)
+        return REDUCE_LOCAL;
+    if (choice->subgroup > 1 && (lanes < choice->subgroup || has_vendor_words(info)))
+        return REDUCE_SHUFFLE;
+    return REDUCE_SUBGROUP;
+}
+
+/* Sub-groups came into OpenCL C with 2.0 and became optional in 3.0; Intel's own words, and those
+ * of vendors without, are there in 1.2, which compiles to less. */
+static const char *standard(const anynorm_device_info *info, const struct an_choice *choice)
+{
+    bool in_1_2 =
+        info->shuffle == ANYNORM_SHUFFLE_INTEL || (has_vendor_words(info) && choice->subgroup > 1);
+    if (choice->subgroup == 0 || in_1_2)
+        return "CL1.2";
+    return strncmp(info->version, "OpenCL 2", 8) == 0 ? "CL2.0" : "CL3.0";
+}
+
+static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
+{
+    uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
+    uint64_t words = an_spec_double(spec) ? 2 : 1;
+    return choice->schedule != AN_ROW_IN_LOCAL &&
+           choice->held * choice->vector * words * tensors <=
+               (choice->subgroup == 16 ? KEPT_VALUES_OF_16 : KEPT_VALUES);
+}
+
+void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, char *options, size_t capacity)
+{
+    /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
+    int length = snprintf(
+        options, capacity,
+        "-cl-std=%s -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
+        "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
+        "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
+        standard(info, choice), (int)spec->x_type, (int)spec->y_type,
+        spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
+                                                      : (int)ANYNORM_F32,
+        an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
+        spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
+        !!(spec->flags & ANYNORM_MEAN_OUTPUT), !!(spec->flags & ANYNORM_RSTD_OUTPUT));
+    char *rest = options + length;
+    size_t room = capacity - (size_t)length;
+    switch (choice->schedule) {
+    case AN_ROW_PER_ITEM:
+        snprintf(rest, room, " -DROWS=%" PRIu64, choice->rows);
+        break;
+    case AN_COPY:
+    case AN_COPY_STREAMING:
+    case AN_EMPTY:
+        /* An output of more than no bytes is one to stream. */
+        snprintf(rest, room, "%s%s", choice->schedule == AN_EMPTY ? "" : " -DCOPY=1",
+                 choice->schedule == AN_COPY_STREAMING ? " -DSTREAM_BYTES=0ul" : "");
+        break;
+    case AN_COLUMN_WALK:
+        snprintf(rest, room, " -DGROUP=%" PRIu64 " -DSLICES=%" PRIu64 " -DHELD=%" PRIu64,
+                 choice->group, choice->slices, choice->held);
+        break;
+    case AN_ROW_PER_SUBGROUP:
+    case AN_ROW_PER_GROUP:
+    case AN_ROW_IN_LOCAL:
+        snprintf(rest, room,
+                 " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
+                 " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
+                 choice->group, choice->rows, choice->held, preloads(spec, choice),
+                 reduction(info, choice), choice->subgroup, (int)info->shuffle);
+        break;
+    case AN_ROW_REREAD:
+    case AN_ROW_SPLIT:
+        snprintf(rest, room, " -DGROUP=%" PRIu64 " -DSEGMENT=%" PRIu64 " -DSEGMENTS=%d",
+                 choice->group, choice->segment, AN_MOST_SEGMENTS);
+        break;
+    default:
+        snprintf(rest, room, " -DGROUP=%" PRIu64, choice->group);
+    }
+    length = (int)strlen(options);
+    if (choice->stream)
+        snprintf(options + length, capacity - (size_t)length, " -DSTREAM_BYTES=%" PRIu64 "ul",
+                 choice->stream);
+}

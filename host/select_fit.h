@@ -1,0 +1,98 @@
+/* What the rules of select.c and select_*.c share: a problem, and small sums about it. */
+#ifndef AN_SELECT_FIT_H
+#define AN_SELECT_FIT_H
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "select.h"
+#include "spec.h"
+
+/* Work-items that hide memory latency; a larger group only waits longer at barriers. */
+#define USUAL_GROUP 256
+
+/* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
+ * Mesa's llvmpipe ends a work-item's loops, without an error, after 65535 rounds in all. */
+#define MOST_COLUMNS_OF_A_LANE 65536
+
+struct problem {
+    const anynorm_device_info *info;
+    const anynorm_spec *spec;
+    const struct an_choice *wish;
+    char *reason;
+    size_t capacity;
+};
+
+static inline uint64_t power_of_two_at_least(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+static inline uint64_t power_of_two_at_most(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power <= value / 2)
+        power *= 2;
+    return power;
+}
+
+static inline uint64_t accumulator_size(const anynorm_spec *spec)
+{
+    return an_spec_double(spec) ? sizeof(double) : sizeof(float);
+}
+
+static inline bool has_local_memory(const struct problem *p, uint64_t group, uint64_t values)
+{
+    uint64_t need = group * values * accumulator_size(p->spec);
+    if (need <= p->info->local_bytes)
+        return true;
+    snprintf(p->reason, p->capacity,
+             "a group of %" PRIu64 " needs %" PRIu64 " bytes of local memory, there are %" PRIu64,
+             group, need, p->info->local_bytes);
+    return false;
+}
+
+static inline bool is_vector_cpu(const anynorm_device_info *info)
+{
+    return info->device_class == ANYNORM_CLASS_CPU && info->vector_width >= 4;
+}
+
+/* The widest vector that is no wider than the device's own. */
+static inline uint64_t native_vector(const struct problem *p)
+{
+    uint64_t width = p->info->vector_width * sizeof(float) / accumulator_size(p->spec);
+    return width >= 16 ? 16 : width >= 8 ? 8 : 4;
+}
+
+/* Bytes of output above which stores go past the cache: it holds x, too. */
+static inline uint64_t stream_above(const struct problem *p)
+{
+    if (p->wish->stream)
+        return p->wish->stream;
+    return p->info->cache_bytes ? (p->info->cache_bytes - 1) / 2 : AN_NEVER;
+}
+
+/* Work-items per group where a power of two of at least `wanted` would suit the row, within what is
+ * usual and what the device takes. */
+static inline uint64_t usual_group(uint64_t wanted, uint64_t largest)
+{
+    uint64_t group = power_of_two_at_least(wanted);
+    if (group < 32)
+        group = 32;
+    if (group > USUAL_GROUP)
+        group = USUAL_GROUP;
+    return group < largest ? group : largest;
+}
+
+/* One schedule's rule: whether it serves the problem; if so, its numbers. Says why, either way. */
+typedef bool an_fit(const struct problem *problem, struct an_choice *choice);
+
+an_fit an_fit_row_per_item;
+an_fit an_fit_row_per_subgroup, an_fit_row_per_group, an_fit_row_in_local; /* select_held.c */
+an_fit an_fit_row_reread, an_fit_row_split;                                /* select_long.c */
+an_fit an_fit_column_walk;
+
+#endif

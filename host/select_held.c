@@ -1,0 +1,225 @@
+/* The schedules that hold a row on chip: how many lanes it gets, and what each of them keeps. */
+#include <string.h>
+
+#include "select_fit.h"
+
+/* Bytes of a row that one work-item may hold in registers: with more, the compilers for AMD's and
+ * NVIDIA's devices leave too few groups side by side to hide a wait. Intel's, whose work-items in
+ * sub-groups of 16 have a quarter of the registers, spills with more. */
+#define HELD_BYTES 128
+#define HELD_BYTES_OF_16 48
+
+/* Elements that are worth a lane of their own: with fewer, lanes cost more than they hide. */
+#define SHORT_SHARE 8
+#define USUAL_SHARE 16
+
+/* Work-items of a group that has several rows. */
+#define GROUP_OF_ROWS 128
+
+/* Vectors in local memory come in steps, so that not every length is a program of its own. */
+#define LOCAL_STEP 4
+
+/* Lanes of a row that leave each other the registers they need: an NVIDIA multiprocessor has 64 for
+ * each of 1024, which compilers exceed. */
+#define MOST_LANES 512
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t divide_up(uint64_t value, uint64_t by)
+{
+    return (value + by - 1) / by;
+}
+
+static bool has_few_registers(const struct problem *p)
+{
+    return p->info->subgroup_size == 16 && p->info->device_class != ANYNORM_CLASS_CPU;
+}
+
+/* 16 bytes of x where there are registers for it, or the caller's wish if these kernels have such a
+ * vector. */
+static uint64_t vector_of(const struct problem *p)
+{
+    if (p->wish->vector == 4 || p->wish->vector == 8)
+        return p->wish->vector;
+    return anynorm_dtype_size(p->spec->x_type) == 2 && !has_few_registers(p) ? 8 : 4;
+}
+
+static uint64_t most_held(const struct problem *p)
+{
+    return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / accumulator_size(p->spec);
+}
+
+static bool holds(const struct problem *p, uint64_t lanes, uint64_t held, uint64_t vector)
+{
+    uint64_t most = most_held(p);
+    if (has_few_registers(p) &&
+        (an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT))) {
+        snprintf(p->reason, p->capacity,
+                 "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
+        return false;
+    }
+    if (held * vector <= most)
+        return true;
+    snprintf(p->reason, p->capacity,
+             "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
+             " elements each",
+             p->spec->columns, lanes, most);
+    return false;
+}
+
+/* The group and its rows, where a row has `lanes` lanes unless the wish says otherwise, and a group
+ * at best `usual` work-items, in multiples of `step`. False, with the reason, where the wish or the
+ * device leaves no such group. */
+static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uint64_t step,
+                    struct an_choice *choice)
+{
+    const struct an_choice *wish = p->wish;
+    uint64_t limit = p->info->max_work_group_size;
+    uint64_t group = wish->group, rows = wish->rows;
+    if (!group && rows && rows <= limit)
+        group = least(lanes, power_of_two_at_most(limit / rows)) * rows;
+    else if (!group)
+        group = least(usual > lanes ? usual : lanes, power_of_two_at_most(limit));
+    if (!rows)
+        rows = wish->group || group < lanes ? 1 : group / lanes;
+    if (group > limit || rows > group || group % rows != 0 || group % step != 0) {
+        snprintf(p->reason, p->capacity,
+                 "no group of at most %" PRIu64 " work-items, in multiples of %" PRIu64
+                 ", gives %" PRIu64 " rows %" PRIu64 " lanes each",
+                 limit, step, rows ? rows : 1, lanes);
+        return false;
+    }
+    choice->group = group;
+    choice->rows = rows;
+    return true;
+}
+
+/* The vectors each lane of a row holds: of whole ones, since what is left of the row is little. */
+static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
+{
+    uint64_t vectors = p->spec->columns / choice->vector;
+    uint64_t held = vectors ? divide_up(vectors, choice->group / choice->rows) : 1;
+    return p->wish->held > held ? p->wish->held : held;
+}
+
+/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh. */
+static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
+{
+    return 4 * (choice->group + choice->rows) * accumulator_size(p->spec) + 8;
+}
+
+static bool fits_local_memory(const struct problem *p, uint64_t bytes)
+{
+    if (bytes <= p->info->local_bytes)
+        return true;
+    snprintf(p->reason, p->capacity,
+             "%" PRIu64 " bytes of local memory are needed, there are %" PRIu64, bytes,
+             p->info->local_bytes);
+    return false;
+}
+
+bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
+{
+    uint64_t size = p->info->subgroup_size;
+    if (size == 0) {
+        snprintf(p->reason, p->capacity,
+                 "the device has no sub-groups of a known size whose lanes exchange values");
+        return false;
+    }
+    uint64_t lanes = power_of_two_at_least(divide_up(p->spec->columns, SHORT_SHARE));
+    lanes = least(lanes, size);
+    if (!arrange(p, lanes, size > GROUP_OF_ROWS ? size : GROUP_OF_ROWS, size, choice))
+        return false;
+    /* A group forced without its rows still has rows of one sub-group at most. */
+    if (p->wish->group && !p->wish->rows)
+        choice->rows = choice->group / lanes;
+    lanes = choice->group / choice->rows;
+    choice->vector = vector_of(p);
+    choice->held = held_by(p, choice);
+    choice->subgroup = size;
+    if (lanes > size || power_of_two_at_least(lanes) != lanes) {
+        snprintf(p->reason, p->capacity,
+                 "%" PRIu64 " lanes are no power of two up to the sub-group's %" PRIu64, lanes,
+                 size);
+        return false;
+    }
+    if (!holds(p, lanes, choice->held, choice->vector) ||
+        !fits_local_memory(p, meeting_bytes(p, choice)))
+        return false;
+    snprintf(p->reason, p->capacity,
+             "%" PRIu64 " of the %" PRIu64 " lanes of a sub-group hold the row at %" PRIu64
+             " elements each",
+             lanes, size, choice->held * choice->vector);
+    return true;
+}
+
+/* The sub-groups through which a whole group's sums go: the wish's, or the best the device has. On
+ * a CPU they are loops, which local memory beats. */
+static uint64_t subgroup_of(const struct problem *p, const struct an_choice *choice)
+{
+    uint64_t size = p->info->subgroup_size, whole = p->info->subgroup ? 1 : 0;
+    if (p->info->device_class == ANYNORM_CLASS_CPU && !p->wish->subgroup)
+        return 0;
+    if (p->wish->subgroup == 1)
+        size = 0;
+    if (choice->rows > 1)
+        return 0; /* rows side by side that share sub-groups are row_per_subgroup's */
+    return size && choice->group % size == 0 ? size : whole;
+}
+
+/* Work-items for a row by itself, within what is usual; more only where they could not hold it. */
+static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
+{
+    uint64_t columns = p->spec->columns;
+    uint64_t largest = least(power_of_two_at_most(p->info->max_work_group_size),
+                             MOST_LANES * sizeof(float) / accumulator_size(p->spec));
+    uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : USUAL_SHARE;
+    uint64_t lanes = power_of_two_at_least(divide_up(columns, share));
+    lanes = least(least(lanes, USUAL_GROUP), largest);
+    while (lanes < largest && divide_up(columns, lanes * vector) * vector > most_elements)
+        lanes *= 2;
+    return lanes;
+}
+
+bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
+{
+    uint64_t vector = vector_of(p);
+    uint64_t lanes = lanes_of_group(p, vector, most_held(p));
+    /* Who asks for sub-groups asks for a row that has a group to itself. */
+    if (!arrange(p, p->wish->subgroup && lanes < 64 ? 64 : lanes, 64, 1, choice))
+        return false;
+    lanes = choice->group / choice->rows;
+    choice->vector = vector;
+    choice->held = held_by(p, choice);
+    choice->subgroup = subgroup_of(p, choice);
+    if (!holds(p, lanes, choice->held, vector) || !fits_local_memory(p, meeting_bytes(p, choice)))
+        return false;
+    snprintf(p->reason, p->capacity,
+             "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", lanes,
+             choice->held * vector);
+    return true;
+}
+
+bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
+{
+    uint64_t lanes = lanes_of_group(p, vector_of(p), UINT64_MAX);
+    if (p->wish->rows > 1) {
+        snprintf(p->reason, p->capacity, "a row of its own is all that local memory holds");
+        return false;
+    }
+    choice->rows = 1;
+    choice->group = p->wish->group ? p->wish->group : lanes;
+    choice->vector = vector_of(p);
+    choice->held = divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
+    choice->subgroup = subgroup_of(p, choice);
+    if (!holds(p, choice->group, 0, choice->vector))
+        return false;
+    uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
+    if (choice->held > UINT32_MAX || !fits_local_memory(p, row + meeting_bytes(p, choice)))
+        return false;
+    snprintf(p->reason, p->capacity, "%" PRIu64 " bytes of local memory hold the row", row);
+    return true;
+}

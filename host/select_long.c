@@ -1,0 +1,78 @@
+/* row_reread and row_split: rows that no work-group holds on chip, cut into segments. */
+#include "select_fit.h"
+
+/* The least elements of a segment of a row. Of a core: what takes longer than handing a work-group
+ * out; of a group of lanes: a few vectors for each. */
+#define LEAST_SEGMENT_OF_ITEM 16384
+#define LEAST_SEGMENT_OF_GROUP 8192
+
+/* Segments for each core that has one row to itself alone: so many that cores which are not equally
+ * free are evened out. */
+#define SEGMENTS_PER_UNIT 8
+
+/* The outputs of long rows go past the cache from this part of it on: there x, weight and bias wait
+ * for the second read. */
+#define CACHE_SHARE_OF_LONG_ROWS 16
+
+/* How a row is cut, if it can be into `wanted` segments of `least` elements or more: by its columns
+ * alone, so that its bits do not depend on the number of rows. */
+static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
+                    struct an_choice *choice)
+{
+    uint64_t columns = p->spec->columns, segment = p->wish->segment;
+    if (wanted == 0 || wanted > AN_MOST_SEGMENTS)
+        wanted = AN_MOST_SEGMENTS;
+    if (segment == 0) {
+        segment = power_of_two_at_least((columns - 1) / wanted + 1);
+        segment = segment < least ? least : segment;
+    }
+    choice->segment = segment;
+    if (segment % choice->vector != 0 || segment > UINT32_MAX) {
+        snprintf(p->reason, p->capacity, "segments are of whole vectors of %" PRIu64 " elements",
+                 choice->vector);
+        return false;
+    }
+    if ((columns - 1) / segment >= AN_MOST_SEGMENTS) {
+        snprintf(p->reason, p->capacity,
+                 "%" PRIu64 " columns are more than %d segments of %" PRIu64 " elements", columns,
+                 AN_MOST_SEGMENTS, segment);
+        return false;
+    }
+    return true;
+}
+
+/* row_reread, and row_split where lanes are what the device has. */
+bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
+{
+    uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
+    uint64_t group = usual_group((p->spec->columns + 3) / 4, largest);
+    if (p->wish->group)
+        group = p->wish->group;
+    /* Two sums of each work-item, and four numbers of each segment; one alone needs none. */
+    if (group > 1 && !has_local_memory(p, group, 2 + (4 * AN_MOST_SEGMENTS - 1) / group + 1))
+        return false;
+    choice->vector = 4;
+    choice->group = group;
+    if (!cut_row(p, AN_MOST_SEGMENTS, LEAST_SEGMENT_OF_GROUP, choice))
+        return false;
+    snprintf(p->reason, p->capacity, "any number of columns, read twice");
+    return true;
+}
+
+bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
+{
+    if (is_vector_cpu(p->info) && p->wish->group <= 1) {
+        choice->vector = p->wish->vector ? p->wish->vector : native_vector(p);
+        choice->group = 1;
+        choice->stream = stream_above(p);
+        if (!p->wish->stream && p->info->cache_bytes)
+            choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_LONG_ROWS;
+        if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM, choice))
+            return false;
+    } else if (!an_fit_row_reread(p, choice)) {
+        return false;
+    }
+    snprintf(p->reason, p->capacity, "segments of %" PRIu64 " elements, read twice",
+             choice->segment);
+    return true;
+}

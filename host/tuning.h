@@ -1,0 +1,73 @@
+/* The tuning database's text: which choice was measured to be the best, for which devices and
+ * shapes. One entry a line:
+ *
+ *     device "gfx1100" platform="AMD *" type=f16 columns=4096 rows=* -> row_per_group group=128
+ *
+ * LEVEL PATTERN [platform=PATTERN] [type=TYPE] [columns=RANGE] [rows=RANGE] -> CHOICE
+ *
+ * LEVEL tells what PATTERN is matched with, and how much the entry weighs against others that match
+ * too: `device` and `architecture` (the device's name, whole or of a family), `vendor`, `class`
+ * (gpu, cpu or accelerator). A pattern matches the whole text in any case; * stands for any
+ * characters, ? for one; quotes keep blanks together. A type is that of both x and y. A RANGE is
+ * N, N-M, N-* or *; what is left out is *. CHOICE is a schedule with numbers, as choice.h has it.
+ * From # on a line is comment. */
+#ifndef AN_TUNING_H
+#define AN_TUNING_H
+
+#include "choice.h"
+
+/* From the least to the most specific. */
+enum an_tuning_level {
+    AN_TUNING_CLASS,
+    AN_TUNING_VENDOR,
+    AN_TUNING_ARCHITECTURE,
+    AN_TUNING_DEVICE,
+    AN_TUNING_LEVELS
+};
+
+/* Both ends included; * is 0 .. UINT64_MAX, so that only it holds 0, the unknown number of rows. */
+struct an_tuning_range {
+    uint64_t from;
+    uint64_t to;
+};
+
+struct an_tuning {
+    enum an_tuning_level level;
+    char pattern[128];
+    char platform[128];
+    bool any_type;
+    anynorm_dtype type;
+    struct an_tuning_range columns;
+    struct an_tuning_range rows;
+    struct an_choice choice;
+    size_t line; /* counted from 1 */
+};
+
+struct an_tunings {
+    struct an_tuning *entries;
+    size_t count;
+};
+
+/* Whether all of `text` matches the pattern. */
+bool an_tuning_match(const char *pattern, const char *text);
+
+/* One line without its end. OK: *tuning (but not its `line`), or *blank where there is no entry.
+ * INVALID_ARGUMENT tells what is wrong and what would be right. */
+anynorm_status an_tuning_parse(const char *line, size_t length, struct an_tuning *tuning,
+                               bool *blank);
+
+/* Called for a line that cannot be used; anynorm_message() tells why. */
+typedef void an_tuning_complaint(void *user, size_t line);
+
+/* Every entry of a text; lines that are wrong are complained about and left out. The caller frees
+ * `entries`. OUT_OF_MEMORY. */
+anynorm_status an_tuning_parse_all(const char *text, size_t length, an_tuning_complaint *complain,
+                                   void *user, struct an_tunings *tunings);
+
+/* The entry for the device, resolved spec and number of rows (0: unknown), or NULL. Of several, in
+ * this order: the most specific level, the narrowest range of rows, that of columns, the last. */
+const struct an_tuning *an_tuning_find(const struct an_tunings *tunings,
+                                       const anynorm_device_info *info, const anynorm_spec *spec,
+                                       uint64_t rows);
+
+#endif

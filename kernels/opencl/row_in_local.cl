@@ -1,0 +1,4 @@
+/* row_in_local: as row_per_group, but the group holds the row in local memory. For rows that are too
+ * long for registers. */
+#define IN_LOCAL 1
+#include "row_held.clh"

@@ -1,0 +1,192 @@
+/* row_split and row_reread: a row is cut into segments of SEGMENT elements, at most SEGMENTS of them.
+ * Each segment's moments come from the corrected formula about a pivot of its own; the row's come
+ * from all of its segments' by the same formula again; then the row is read a second time and
+ * normalized.
+ *
+ * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
+ * work-group walks segments of any rows, and the moments pass from one launch to the other through
+ * `moments`. Being the same code on the same segments, both give the same bits.
+ *
+ * Chosen by -D besides those of row.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a multiple of
+ * 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
+#include "walk.clh"
+
+/* The values of `stage`; plan.c has them, too. */
+#define WHOLE 0
+#define PARTIALS 1
+#define FINISH 2
+
+#if GROUP > 1
+#define SHARED __local
+#else
+#define SHARED __private
+#endif
+
+/* Of one segment: how many elements, their mean as the unevaluated sum of two numbers, and the sum of
+ * the squared deviations from it. */
+typedef struct {
+    acc_t count;
+    acc_t mean;
+    acc_t tail;
+    acc_t squares;
+} moments_of_segment_t;
+
+/* Of all segments of a row, each number together, so that they are added up by vectors. Entries past
+ * the row's last segment are 0. */
+typedef struct {
+    acc_t count[SEGMENTS];
+    acc_t mean[SEGMENTS];
+    acc_t tail[SEGMENTS];
+    acc_t squares[SEGMENTS];
+} table_t;
+
+PIECE void put(SHARED table_t *table, const uint segment, const acc_t count, const acc_t mean,
+                const acc_t tail, const acc_t squares)
+{
+    table->count[segment] = count;
+    table->mean[segment] = mean;
+    table->tail[segment] = tail;
+    table->squares[segment] = squares;
+}
+
+/* Adds each of two values over the work-items that walk together. */
+PIECE void add_up(acc_t values[2], SHARED acc_t *scratch)
+{
+#if GROUP > 1
+    group_sums(values, scratch);
+#endif
+}
+
+/* The moments of a segment of `count` elements at `x`. Where the pivot proves so poor that the
+ * subtraction loses more than one bit, they are taken again about the mean. */
+PIECE void segment_moments(const __global uchar *x, const uint count, const uint item,
+                            SHARED acc_t *scratch, moments_of_segment_t *m)
+{
+    m->count = (acc_t)count;
+    m->mean = guess_mean(x, count);
+    for (uint attempt = 0; attempt < 2; attempt++) {
+        acc_t sums[2];
+        row_sums(x, count, m->mean, item, GROUP, &sums[0], &sums[1]);
+        add_up(sums, scratch);
+        m->tail = sums[0] / m->count;
+        m->squares = sums[1] - m->tail * sums[0];
+        if (attempt > 0 || !(m->tail * sums[0] > m->squares))
+            break; /* all work-items have the same sums, so all leave together */
+        m->mean += m->tail;
+    }
+}
+
+/* The statistic of a row from its segments' moments, by the corrected two-pass formula on these: a
+ * first mean from all of them, the squares about it, and what the first mean was off by. */
+PIECE void merge_segments(SHARED const table_t *table, const uint segments, const uint columns,
+                           const acc_t eps, const uint item, SHARED acc_t *scratch,
+                           statistic_t *s)
+{
+    const acc_t first = table->mean[0];
+    accv_t sum = 0, lost = 0, squares = 0, lost_squares = 0;
+    acc_t sums[2];
+    for (uint k = item * VECTOR; k < segments; k += GROUP * VECTOR) {
+        const accv_t off = (vloadv(0, table->mean + k) - first) + vloadv(0, table->tail + k);
+        add_compensated(&sum, &lost, vloadv(0, table->count + k) * off);
+    }
+    sums[0] = sum_lanes(sum - lost);
+    sums[1] = 0;
+    add_up(sums, scratch);
+
+    /* Both numbers of first + step, whichever is the larger (Knuth). */
+    const acc_t step = sums[0] / (acc_t)columns;
+    const acc_t mean = first + step;
+    const acc_t taken = mean - first;
+    const acc_t tail = (first - (mean - taken)) + (step - taken);
+
+    sum = lost = 0;
+    for (uint k = item * VECTOR; k < segments; k += GROUP * VECTOR) {
+        const accv_t off =
+            (vloadv(0, table->mean + k) - mean) + (vloadv(0, table->tail + k) - tail);
+        const accv_t moment = vloadv(0, table->count + k) * off;
+        add_compensated(&sum, &lost, moment);
+        add_compensated(&squares, &lost_squares, vloadv(0, table->squares + k) + moment * off);
+    }
+    sums[0] = sum_lanes(sum - lost);
+    sums[1] = sum_lanes(squares - lost_squares);
+    add_up(sums, scratch);
+    const acc_t shift = sums[0] / (acc_t)columns;
+    const acc_t variance = (sums[1] - shift * sums[0]) / (acc_t)columns;
+    make_statistic(mean, tail + shift, variance < 0 ? 0 : variance, eps, s);
+}
+
+__kernel void anynorm(
+#include "params.def"
+    , __global acc_t *moments, const uint stage)
+{
+#if GROUP > 1
+    __local acc_t scratch[2 * GROUP];
+    __local table_t table;
+#else
+    acc_t *const scratch = 0;
+    table_t table;
+#endif
+    const __global uchar *w = weight + weight_offset;
+    const __global uchar *b = bias + bias_offset;
+    const uint item = get_local_id(0);
+    const uint segments = (columns - 1) / SEGMENT + 1;
+    const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
+    for (uint k = segments + item; k < SEGMENTS; k += GROUP)
+        put(&table, k, 0, 0, 0, 0);
+
+    const ulong groups = get_num_groups(0), group = get_group_id(0);
+    const ulong pieces = stage == WHOLE ? rows : rows * segments;
+    const ulong share = pieces / groups, extra = pieces % groups;
+    const ulong start = group * share + min(group, extra);
+    ulong left = share + (group < extra ? 1 : 0);
+    ulong row = stage == WHOLE ? start : start / segments;
+    uint begin = stage == WHOLE ? 0 : (uint)(start % segments);
+    for (; left > 0; row++, begin = 0) {
+        /* As many segments of one row as are this group's. */
+        const uint end = stage == WHOLE ? segments : (uint)min((ulong)segments, begin + left);
+        left -= stage == WHOLE ? 1 : end - begin;
+        const __global uchar *xr =
+            x + x_offset + row_offset(X_TYPE, row, inner_rows, x_row_stride, x_outer_stride);
+        __global acc_t *of_row = moments + row * segments * 4;
+
+        if (stage == FINISH) {
+            for (uint k = item; k < segments; k += GROUP)
+                put(&table, k, of_row[k], of_row[segments + k], of_row[2 * segments + k],
+                    of_row[3 * segments + k]);
+        } else {
+            for (uint k = begin; k < end; k++) {
+                moments_of_segment_t m;
+                segment_moments(xr + (ulong)k * SEGMENT * size_of(X_TYPE),
+                                min((uint)SEGMENT, columns - k * SEGMENT), item, scratch, &m);
+                if (stage == PARTIALS && item == 0) {
+                    of_row[k] = m.count;
+                    of_row[segments + k] = m.mean;
+                    of_row[2 * segments + k] = m.tail;
+                    of_row[3 * segments + k] = m.squares;
+                } else if (item == 0) {
+                    put(&table, k, m.count, m.mean, m.tail, m.squares);
+                }
+            }
+        }
+        if (stage == PARTIALS)
+            continue;
+#if GROUP > 1
+        barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+        statistic_t s;
+        merge_segments(&table, segments, columns, eps, item, scratch, &s);
+        if (item == 0 && begin == 0)
+            store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
+        __global uchar *yr =
+            y + y_offset + row_offset(Y_TYPE, row, inner_rows, y_row_stride, y_outer_stride);
+        /* Whole rows: the next one is on its way while this one is written. */
+        finish_columns(xr, yr, &s, w, b, begin * SEGMENT,
+                       end == segments ? columns : end * SEGMENT, item, GROUP, large,
+                       stage == WHOLE && left > 0 ? xr + x_row_stride * size_of(X_TYPE) : 0);
+#if GROUP > 1
+        /* Else PoCL 3.1, whose optimizer may give the end of this loop to work-item 0 and to the others
+         * apart, runs it for all of them as for work-item 0. */
+        barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+    }
+}

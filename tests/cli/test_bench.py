@@ -1,0 +1,186 @@
+"""anynorm bench: what it measures and prints, and what it refuses. Speed itself is not tested."""
+import json
+import math
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from support import assert_error, heed_interrupts
+
+TEXTS = {"op": {"layer-norm"}, "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
+         "best_copy": {"copy", "copy_streaming"}, "clock": {"wall", "event"}}
+COUNTS = ["rows", "columns", "bytes", "repetitions"]
+NUMBERS = ["wall_us_p50", "wall_us_p10", "wall_us_p90", "gbps", "copy_gbps", "copy_share",
+           "launch_us", "host_ns", "copy_us"]
+# null where the device does not measure, or the shape is too large to be batched.
+OPTIONAL = ["event_us_p50", "event_us_p10", "event_us_p90", "batched_us", "batched_launch_us"]
+QUICK = ["--repetitions", "3"]
+
+
+@pytest.fixture
+def bench(run):
+    """bench(options...) demands success and returns the document."""
+    def call(*options):
+        result = run("bench", "--json", *QUICK, *options)
+        assert (result.returncode, result.stderr) == (0, "")
+        return json.loads(result.stdout)
+    return call
+
+
+def size(dtype):
+    return {"f16": 2, "bf16": 2, "f32": 4, "f64": 8}[dtype]
+
+
+def check(entry):
+    for key, words in TEXTS.items():
+        assert entry[key] in words
+    assert isinstance(entry["schedule"], str)
+    assert entry["choice"].split()[0] == entry["schedule"]
+    for key in COUNTS:
+        assert type(entry[key]) is int and entry[key] > 0
+    for key in NUMBERS:
+        assert isinstance(entry[key], (int, float)) and entry[key] > 0
+    for key in OPTIONAL:
+        assert entry[key] is None or entry[key] > 0
+    for what in ("wall_us", "event_us"):
+        if entry[what + "_p50"] is not None:
+            assert entry[what + "_p10"] <= entry[what + "_p50"] <= entry[what + "_p90"]
+    assert set(entry) == set(TEXTS) | set(COUNTS) | set(NUMBERS) | set(OPTIONAL) | {"schedule",
+                                                                                    "choice"}
+    # x, y, weight and bias once; the figures hang together.
+    assert entry["bytes"] == (2 * entry["rows"] * entry["columns"] * size(entry["dtype"])
+                              + 2 * entry["columns"] * 4)
+    used = entry["event_us_p50" if entry["clock"] == "event" else "wall_us_p50"]
+    assert math.isclose(entry["gbps"], entry["bytes"] / used / 1e3, rel_tol=1e-5)
+    assert math.isclose(entry["copy_share"], entry["gbps"] / entry["copy_gbps"], rel_tol=1e-5)
+
+
+def test_json(bench, device):
+    document = bench("--shapes", "3x64,2x1000", "--dtype", "f32,f16")
+    assert document["device"] == device["name"] and document["id"] == device["id"]
+    assert document["skipped"] == []
+    assert [(e["dtype"], e["rows"], e["columns"], e["regime"]) for e in document["results"]] == [
+        (dtype, rows, columns, regime) for dtype in ("f32", "f16")
+        for rows, columns in ((3, 64), (2, 1000)) for regime in ("cold", "warm")]
+    for entry in document["results"]:
+        check(entry)
+        assert entry["repetitions"] == 3
+        assert entry["batched_us"] is not None
+        if device["class"] == "reference":
+            assert entry["event_us_p50"] is None
+            assert entry["schedule"] == "reference"
+
+
+@pytest.mark.parametrize("option", ["cold", "warm"])
+def test_one_regime(bench, option):
+    results = bench("--shapes", "4x100", "--" + option)["results"]
+    assert [entry["regime"] for entry in results] == [option]
+
+
+def test_large_shapes_are_not_batched(bench):
+    entry = bench("--shapes", "2000x300", "--warm")["results"][0]
+    check(entry)
+    assert entry["batched_us"] is None and entry["batched_launch_us"] is None
+
+
+def test_seconds_bound_the_rounds(run):
+    started = time.monotonic()
+    result = run("bench", "--json", "--shapes", "1x64", "--warm", "--seconds", "0.01")
+    assert time.monotonic() - started < 60
+    assert json.loads(result.stdout)["results"][0]["repetitions"] >= 5
+
+
+def test_schedule(run, bench, device):
+    if device["class"] == "reference":
+        schedule, choice = "reference", "reference group=1"
+    else:
+        schedule, choice = "row_reread", "row_reread group=32"
+    entry = bench("--shapes", "4x100", "--schedule", choice)["results"][0]
+    assert entry["schedule"] == schedule and entry["choice"].startswith(choice)
+    assert_error(run("bench", "--json", "--schedule", "fast"), 2, "--schedule", "fast")
+
+
+def test_table(run, device):
+    result = run("bench", *QUICK, "--shapes", "3x64,2000x300")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(device["id"] + ": ")
+    heading = lines[2].split()
+    assert heading[:4] == ["ROWSxCOLUMNS", "TYPE", "REGIME", "SCHEDULE"]
+    assert [line.split()[:3] for line in lines[3:]] == [
+        [shape, "f32", regime] for shape in ("3x64", "2000x300") for regime in ("cold", "warm")]
+    for line in lines[3:]:
+        cells = line.split()[4:]
+        assert len(cells) == 12
+        assert all(re.fullmatch(r"\d+(\.\d+)?|-", cell) for cell in cells)
+        assert cells[-1] == "-" if "2000x300" in line else cells[-1] != "-"
+
+
+def test_what_does_not_fit_is_skipped(run, bench):
+    document = bench("--shapes", "2x64,100000000x1000000,3x64", "--warm")
+    assert [entry["rows"] for entry in document["results"]] == [2, 3]
+    (skipped,) = document["skipped"]
+    assert (skipped["rows"], skipped["columns"], skipped["dtype"]) == (100000000, 1000000, "f32")
+    assert "MiB" in skipped["reason"]
+    result = run("bench", *QUICK, "--shapes", "100000000x1000000,3x64", "--warm")
+    assert result.returncode == 0
+    assert re.search(r"^100000000x1000000 +f32 +skipped: .*MiB", result.stdout, re.M)
+
+
+def test_nothing_measured_is_a_failure(run):
+    result = run("bench", "--json", "--shapes", "100000000x1000000")
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["results"] == []
+    assert result.stderr.startswith("anynorm: bench: nothing was measured; ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("shapes", [
+    "0x5", "5x0", "5x", "x5", "x", "5", "5x6x7", "5X6", "-1x5", "5x-1", "+5x5", " 5x5", "5x5 ",
+    "5x5,", ",5x5", "5x5,,5x5", ",", "1e3x5", "0x", "5x2147483648", "99999999999999999999x5",
+    "5x99999999999999999999", "18446744073709551616x1", "288230376151711744x2"])
+def test_bad_shapes(run, shapes):
+    assert_error(run("bench", "--shapes", shapes), 2, "--shapes: '", "give ")
+
+
+@pytest.mark.parametrize("types", ["f8", "f32,", ",f32", "F32", "f32 ,f16", "f32,f16,f8", "float32"])
+def test_bad_types(run, types):
+    assert_error(run("bench", "--dtype", types), 2, "--dtype", "f32, f16, bf16 or f64")
+
+
+@pytest.mark.parametrize("arguments,words", [
+    (["--shapes", ""], ["--shapes", "empty"]),
+    (["--dtype="], ["--dtype", "empty"]),
+    (["--op", "softmax"], ["--op", "softmax", "layer-norm"]),
+    (["--seconds", "0"], ["--seconds"]), (["--seconds", "-1"], ["--seconds"]),
+    (["--seconds", "1e9"], ["--seconds"]), (["--seconds", "nan"], ["--seconds"]),
+    (["--repetitions", "0"], ["--repetitions"]), (["--repetitions", "x"], ["--repetitions"]),
+    (["--repetitions", "1000000000"], ["--repetitions"]),
+    (["--seconds", "1", "--repetitions", "3"], ["--seconds", "--repetitions"]),
+    (["--device", "abacus"], ["--device", "abacus"]),
+    (["--cold=yes"], ["--cold", "yes"]), (["--jason"], ["--jason", "--json"]),
+    (["512x768"], ["512x768", "anynorm bench"])])
+def test_bad_options(run, arguments, words):
+    assert_error(run("bench", *arguments), 2, *words)
+
+
+def test_interrupted(program, environment, tmp_path):
+    """Ends at once, and prints no half of a document."""
+    with subprocess.Popen([program, "bench", "--json"], preexec_fn=heed_interrupts,
+                          env=environment, cwd=tmp_path, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (-signal.SIGINT, "", "")
+
+
+def test_full_standard_output(run):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        result = run("bench", "--json", *QUICK, "--shapes", "2x64", "--warm", stdout=full,
+                     stderr=subprocess.PIPE, capture_output=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("anynorm: standard output: ")
