@@ -262,14 +262,6 @@ PIECE bool any_of_group(const bool mine, __local uint *flag)
 }
 #endif
 
-PIECE accv_t inverse_rootv(const accv_t variance, const acc_t eps)
-{
-    const accv_t v = variance + eps;
-    const accv_t r = rsqrt(v);
-    const accv_t error = fma(-v * r, r, (accv_t)1);
-    return v == 0 ? (accv_t)0 : fma((acc_t)0.5f * r, error, r);
-}
-
 /* The statistics from the sums, as corrected() has them, a row to a lane. At the first attempt, pivots
  * that prove too far off the mean are moved to it; at the second only the rows of those take what
  * comes of it: a row's bits do not depend on its neighbours. */

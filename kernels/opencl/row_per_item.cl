@@ -8,12 +8,23 @@
 /* Chains of additions side by side, which hide an addition's latency: of ROWS rows, or of neighbouring
  * vectors of one. */
 #define CHAINS 4
-#define STEP (CHAINS / ROWS) /* vectors of a row in one step of all chains */
+#define ROW_CHAINS (CHAINS / ROWS) /* 4 or 1 */
+/* Vectors of a row in one step of all chains. */
+#if ROW_CHAINS > LINE
+#define STEP ROW_CHAINS
+#else
+#define STEP LINE
+#endif
 
 /* Vectors of a row that are summed, 16 in a chain, before the sums go into the totals; the first few
  * blocks' sums are so few that they need no compensation. */
-#define BLOCK (16 * STEP)
+#define BLOCK (16 * ROW_CHAINS)
 #define PLAIN 64
+
+/* Times ROWS rows that are walked together where they are so short that the first ones' divisions and root
+ * would outlast the work that does not wait for them; and how short, in bytes of x. */
+#define PAIR 2
+#define PAIRED_BYTES 1024
 
 /* Bytes that a row's prefetch runs ahead at least: less arrives too late. */
 #define AHEAD_BYTES 4096
@@ -27,6 +38,12 @@ PIECE accv_t load_tail(const __global uchar *x, const uint columns, const acc_t 
     return loadv(X_TYPE, x, columns - VECTOR);
 }
 
+PIECE void add_deviation(const accv_t deviation, accv_t *sum, accv_t *squares)
+{
+    *sum += deviation;
+    *squares += deviation * deviation;
+}
+
 /* The sums of (x - pivot) and of their squares over vectors [v, end) of each row, lane by lane. */
 PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, const uint end,
                       const acc_t *pivot, accv_t *sums, accv_t *squares)
@@ -37,19 +54,28 @@ PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, c
         s[c] = q[c] = 0;
     for (; v + STEP <= end; v += STEP) {
 #pragma unroll
-        for (uint c = 0; c < CHAINS && c < many * STEP; c++) {
-            const accv_t a =
-                loadv(X_TYPE, x[c / STEP], (v + c % STEP) * VECTOR) - pivot[c / STEP];
-            s[c] += a;
-            q[c] += a * a;
+        for (uint i = 0; i < ROWS * STEP && i < many * STEP; i += LINE) {
+            const uint r = i / STEP;
+            const uint c = r * ROW_CHAINS + i % ROW_CHAINS;
+            line_t line;
+            load_line(LINE, X_TYPE, x[r], (v + i % STEP) * VECTOR, &line);
+            add_deviation(line.first - pivot[r], &s[c], &q[c]);
+#if LINE == 2
+            const uint d = r * ROW_CHAINS + (i + 1) % ROW_CHAINS;
+            add_deviation(line.second - pivot[r], &s[d], &q[d]);
+#endif
         }
     }
 #if STEP > 1
     for (; v < end; v++) {
-        const accv_t a = loadv(X_TYPE, x[0], v * VECTOR) - pivot[0];
-        s[0] += a;
-        q[0] += a * a;
+#pragma unroll
+        for (uint r = 0; r < ROWS && r < many; r++) {
+            const uint c = r * ROW_CHAINS;
+            add_deviation(loadv(X_TYPE, x[r], v * VECTOR) - pivot[r], &s[c], &q[c]);
+        }
     }
+#endif
+#if ROW_CHAINS == 4
     sums[0] = (s[0] + s[1]) + (s[2] + s[3]);
     squares[0] = (q[0] + q[1]) + (q[2] + q[3]);
 #else
@@ -105,60 +131,100 @@ PIECE void row_sums(const uint many, const __global uchar *const *x, const uint 
     }
 }
 
+/* A value of each row: of up to ROWS rows, the others' 0. */
+typedef union {
+    acc4_t all;
+    acc_t of[4];
+} rows_t;
+
 /* sum_lanes of each row's vector. */
-PIECE void sum_rows(const uint many, const accv_t *v, acc_t *sums)
+PIECE void sum_rows(const uint many, const accv_t *v, rows_t *sums)
 {
 #if ROWS == 4
-    vstore4(sum_lanes_of_4(v), 0, sums);
-#else
-#pragma unroll
-    for (uint r = 0; r < ROWS && r < many; r++)
-        sums[r] = sum_lanes(v[r]);
+    if (many == ROWS) {
+        sums->all = sum_lanes_of_4(v);
+        return;
+    }
 #endif
+    sums->all = (acc4_t)(sum_lanes(v[0]), 0, 0, 0);
 }
 
 /* A first guess of each row's mean, as guess_mean. */
-PIECE void guess_means(const uint many, const __global uchar *const *x, const uint columns, acc_t *means)
+PIECE void guess_means(const uint many, const __global uchar *const *x, const uint columns, rows_t *means)
 {
     const acc_t share = (acc_t)1 / (acc_t)min(columns, (uint)VECTOR);
     accv_t deviations[ROWS];
-    acc_t first[ROWS];
+    rows_t first, sums;
+    first.all = 0;
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        first[r] = load(X_TYPE, x[r], 0);
-        deviations[r] = load_rowv(X_TYPE, x[r], 0, count_at(0, columns), first[r]) - first[r];
+        first.of[r] = load(X_TYPE, x[r], 0);
+        deviations[r] = load_rowv(X_TYPE, x[r], 0, count_at(0, columns), first.of[r]) - first.of[r];
     }
-    sum_rows(many, deviations, means);
-#pragma unroll
-    for (uint r = 0; r < ROWS && r < many; r++)
-        means[r] = first[r] + means[r] * share;
+    sum_rows(many, deviations, &sums);
+    means->all = first.all + sums.all * share;
 }
 
+/* The statistics as corrected() has them, of all rows at once: divisions and roots are slow. */
 PIECE void find_statistics(const uint many, const __global uchar *const *x, const uint columns, const acc_t eps,
                            statistic_t *s)
 {
-    acc_t pivot[ROWS], sum[ROWS], squares[ROWS];
+    rows_t pivot, sum, squares, shift, rstd, shift_rstd;
     accv_t sums[ROWS], all_squares[ROWS];
-    guess_means(many, x, columns, pivot);
+    guess_means(many, x, columns, &pivot);
     for (uint attempt = 0; attempt < 2; attempt++) {
-        bool again = false;
-        row_sums(many, x, columns, pivot, sums, all_squares);
-        sum_rows(many, sums, sum);
-        sum_rows(many, all_squares, squares);
+        row_sums(many, x, columns, pivot.of, sums, all_squares);
+        sum_rows(many, sums, &sum);
+        sum_rows(many, all_squares, &squares);
+        shift.all = sum.all / (acc_t)columns;
+        const acc4_t variance = squares.all / (acc_t)columns - shift.all * shift.all;
+        rstd.all = inverse_roots_of_4(variance < 0 ? (acc4_t)0 : variance, eps);
+        shift_rstd.all = shift.all * rstd.all;
+#pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
-            acc_t moved = pivot[r];
-            if (!corrected(&moved, sum[r], squares[r], columns, eps, &s[r])) {
-                pivot[r] = moved; /* the other rows will have the same sums once more */
-                again = true;
-            }
+            s[r].pivot = pivot.of[r];
+            s[r].shift = shift.of[r];
+            s[r].rstd = rstd.of[r];
+            s[r].shift_rstd = shift_rstd.of[r];
         }
-        if (!again)
+        const acc4_t poor = shift.all * shift.all > variance ? shift.all : (acc4_t)0;
+        const acc_t any_poor = (fabs(poor.s0) + fabs(poor.s1)) + (fabs(poor.s2) + fabs(poor.s3));
+        if (!(any_poor > 0))
             break;
+        pivot.all += poor; /* the other rows will have the same sums once more */
     }
 }
 
-/* Writes the whole vectors of the rows; `stream`, a constant, past the caches: then the rows `ahead` bytes
- * further on are fetched meanwhile, or the memory would idle during the summing pass. */
+/* Writes `parts`, LINE or 1, vectors of each row; `stream`, a constant, past the caches: then the rows
+ * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. */
+PIECE void write_line(const uint many, const uint parts, const bool stream,
+                      const __global uchar *const *x, __global uchar *const *y, const statistic_t *s,
+                      const __global uchar *weight, const __global uchar *bias, const uint column,
+                      const ulong ahead)
+{
+    line_t w = {0, 0}, b = {0, 0}, line[ROWS];
+#if HAS_WEIGHT
+    load_line(parts, P_TYPE, weight, column, &w);
+#endif
+#if HAS_BIAS
+    load_line(parts, P_TYPE, bias, column, &b);
+#endif
+#pragma unroll
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        load_line(parts, X_TYPE, x[r], column, &line[r]);
+        line[r].first = applyv(line[r].first - s[r].pivot, &s[r], w.first, b.first);
+        if (parts == 2)
+            line[r].second = applyv(line[r].second - s[r].pivot, &s[r], w.second, b.second);
+    }
+#pragma unroll
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        if (stream)
+            fetch(x[r] + ahead + column * size_of(X_TYPE));
+        store_line(parts, Y_TYPE, stream, y[r], column, &line[r]);
+    }
+}
+
+/* Writes the whole vectors of the rows. */
 PIECE void write_vectors(const uint many, const bool stream, const __global uchar *const *x,
                          __global uchar *const *y, const statistic_t *s,
                          const __global uchar *weight, const __global uchar *bias,
@@ -174,24 +240,13 @@ PIECE void write_vectors(const uint many, const bool stream, const __global ucha
         to[r] = y[r];
         of[r] = s[r];
     }
-    for (uint v = 0; v < vectors; v++) {
-        const uint column = v * VECTOR;
-        const accv_t w = load_weightv(weight, column, VECTOR);
-        const accv_t b = load_biasv(bias, column, VECTOR);
-        accv_t a[ROWS];
-#pragma unroll
-        for (uint r = 0; r < ROWS && r < many; r++)
-            a[r] = applyv(loadv(X_TYPE, from[r], column) - of[r].pivot, &of[r], w, b);
-#pragma unroll
-        for (uint r = 0; r < ROWS && r < many; r++) {
-            if (stream) {
-                fetch(from[r] + ahead + column * size_of(X_TYPE));
-                streamv(Y_TYPE, to[r], column, a[r]);
-            } else {
-                storev(Y_TYPE, to[r], column, a[r]);
-            }
-        }
-    }
+    uint v = 0;
+    for (; v + LINE <= vectors; v += LINE)
+        write_line(many, LINE, stream, from, to, of, weight, bias, v * VECTOR, ahead);
+#if LINE > 1
+    if (v < vectors)
+        write_line(many, 1, stream, from, to, of, weight, bias, v * VECTOR, ahead);
+#endif
 }
 
 PIECE void write_rows(const uint many, const __global uchar *const *x, __global uchar *const *y,
@@ -244,37 +299,40 @@ typedef struct {
     bool large; /* y outgrows the cache */
 } walk_t;
 
-/* Normalizes `many` rows from `row` on, with the same bits as one by one. */
-PIECE void walk_rows(const uint many, const walk_t *w, const ulong row)
+/* Normalizes `groups`, 1 or PAIR, times `many` rows from `row` on, with the same bits as one by one. */
+PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const ulong row)
 {
-    const __global uchar *x[ROWS];
-    __global uchar *y[ROWS];
-    statistic_t s[ROWS];
+    const __global uchar *x[ROWS * PAIR];
+    __global uchar *y[ROWS * PAIR];
+    statistic_t s[ROWS * PAIR];
+    const uint rows = many * groups;
     bool stream = w->large;
-    for (uint r = 0; r < ROWS && r < many; r++) {
+    for (uint r = 0; r < rows; r++) {
         x[r] = w->x + row_offset(X_TYPE, row + r, w->inner_rows, w->x_row_stride, w->x_outer_stride);
         y[r] = w->y + row_offset(Y_TYPE, row + r, w->inner_rows, w->y_row_stride, w->y_outer_stride);
         stream = stream && may_stream(Y_TYPE, y[r]);
     }
-    find_statistics(many, x, w->columns, w->eps, s);
-    for (uint r = 0; r < ROWS && r < many; r++)
+    for (uint r = 0; r < rows; r += many)
+        find_statistics(many, x + r, w->columns, w->eps, s + r);
+    for (uint r = 0; r < rows; r++)
         store_statistic(w->mean, w->rstd, row + r, &s[r]);
 
     const ulong row_bytes = w->x_row_stride * size_of(X_TYPE);
-    const ulong rows_ahead = many + AHEAD_BYTES / row_bytes;
-    const bool more = row + many - 1 + rows_ahead < w->last;
-    write_rows(many, x, y, s, w->weight, w->bias, w->columns, stream,
-               more ? rows_ahead * row_bytes : 0);
+    const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
+    const bool more = row + rows - 1 + rows_ahead < w->last;
+    for (uint r = 0; r < rows; r += many)
+        write_rows(many, x + r, y + r, s + r, w->weight, w->bias, w->columns, stream,
+                   more ? rows_ahead * row_bytes : 0);
 }
 
 CALLED void walk_one(const walk_t *w, const ulong row)
 {
-    walk_rows(1, w, row);
+    walk_rows(1, 1, w, row);
 }
 
-CALLED void walk_many(const walk_t *w, const ulong row)
+CALLED void walk_many(const walk_t *w, const uint groups, const ulong row)
 {
-    walk_rows(ROWS, w, row);
+    walk_rows(ROWS, groups, w, row);
 }
 
 __kernel void anynorm(
@@ -301,8 +359,11 @@ __kernel void anynorm(
                       eps,
                       outgrows_cache(rows * columns * size_of(Y_TYPE))};
 #if ROWS > 1
+    const uint groups = columns * size_of(X_TYPE) <= PAIRED_BYTES ? PAIR : 1;
+    for (; row + ROWS * groups <= w.last; row += ROWS * groups)
+        walk_many(&w, groups, row);
     for (; row + ROWS <= w.last; row += ROWS)
-        walk_many(&w, row);
+        walk_many(&w, 1, row);
 #endif
     for (; row < w.last; row++)
         walk_one(&w, row);
