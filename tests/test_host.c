@@ -17,8 +17,6 @@
 #include "status.h"
 #include "tensors.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* ---- Storage types ---- */
 
 static const struct {

@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const uint32_t all_flags =
-    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
-
 /* What one test runs on. */
 struct subject {
     char name[96];
@@ -72,29 +67,14 @@ static void check(struct subject *subject, const struct problem *problem)
 }
 
 /* A plan of the schedule, or NULL where the compiled kernel's own limits rule it out. */
-static anynorm_plan *make_plan(struct subject *subject, const anynorm_spec *spec)
+static anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec)
 {
-    anynorm_plan_options options = {.schedule = subject->schedule};
-    anynorm_plan *plan = NULL;
     if (!fits(subject, spec))
         return NULL;
-    anynorm_status status = anynorm_plan_create(subject->device, spec, &options, &plan);
+    anynorm_plan *plan = plan_if_fits(subject->device, spec, subject->schedule);
     subject->offered++;
-    subject->refused += status == ANYNORM_UNSUPPORTED;
-    if (status != ANYNORM_UNSUPPORTED)
-        assert_ok(status);
+    subject->refused += !plan;
     return plan;
-}
-
-static struct problem dense(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
-{
-    return (struct problem){.spec = {.columns = columns,
-                                     .x_type = type,
-                                     .y_type = type,
-                                     .flags = flags,
-                                     .eps = ANYNORM_EPS_DEFAULT},
-                            .rows = rows,
-                            .seed = rows * 1000003 + columns};
 }
 
 /* ---- The tests ---- */
@@ -110,14 +90,14 @@ static void columns_of_type(struct subject *subject, anynorm_dtype type)
         return;
     }
     for (uint64_t columns = 1; columns <= 300; columns += step) {
-        struct problem problem = dense(columns % 3 == 0   ? 17
-                                       : columns % 3 == 1 ? 8
-                                                          : 1,
-                                       columns, type, all_flags);
+        struct problem problem = dense_problem(columns % 3 == 0   ? 17
+                                               : columns % 3 == 1 ? 8
+                                                                  : 1,
+                                               columns, type, ALL_FLAGS);
         check(subject, &problem);
     }
     for (size_t i = 0; i < COUNT(awkward); i += reduced() ? COUNT(awkward) : 1) {
-        struct problem problem = dense(i % 2 ? 8 : 3, awkward[i], type, all_flags);
+        struct problem problem = dense_problem(i % 2 ? 8 : 3, awkward[i], type, ALL_FLAGS);
         check(subject, &problem);
     }
 }
@@ -148,7 +128,7 @@ static void test_rows_by_columns(void **state)
     static const uint64_t columns[] = {5120, 7168}, rows[] = {1, 8, 17, 32};
     for (size_t c = 0; c < COUNT(columns); c++) {
         for (size_t r = 0; r < COUNT(rows) && !reduced(); r++) {
-            struct problem problem = dense(rows[r], columns[c], ANYNORM_F32, all_flags);
+            struct problem problem = dense_problem(rows[r], columns[c], ANYNORM_F32, ALL_FLAGS);
             check(*state, &problem);
         }
     }
@@ -158,7 +138,7 @@ static void test_long_rows(void **state)
 {
     static const uint64_t columns[] = {65537, 1000003};
     for (size_t i = 0; i < COUNT(columns) && !reduced(); i++) {
-        struct problem problem = dense(3, columns[i], ANYNORM_F32, all_flags);
+        struct problem problem = dense_problem(3, columns[i], ANYNORM_F32, ALL_FLAGS);
         check(*state, &problem);
         problem.values = VALUES_MEAN_1E7;
         check(*state, &problem);
@@ -166,7 +146,7 @@ static void test_long_rows(void **state)
         check(*state, &problem);
         problem.values = VALUES_ALTERNATE;
         check(*state, &problem);
-        problem = dense(2, columns[i], ANYNORM_BF16, all_flags);
+        problem = dense_problem(2, columns[i], ANYNORM_BF16, ALL_FLAGS);
         check(*state, &problem);
     }
 }
@@ -175,7 +155,7 @@ static void test_many_rows(void **state)
 {
     static const uint64_t columns[] = {1, 5, 64, 129};
     for (size_t i = 0; i < COUNT(columns) && !reduced(); i++) {
-        struct problem problem = dense(70000, columns[i], ANYNORM_F32, all_flags);
+        struct problem problem = dense_problem(70000, columns[i], ANYNORM_F32, ALL_FLAGS);
         check(*state, &problem);
     }
 }
@@ -184,9 +164,9 @@ static void test_many_rows(void **state)
 static void test_optional_tensors(void **state)
 {
     static const uint64_t columns[] = {1, 17, 300, 1025};
-    for (uint32_t flags = 0; flags <= all_flags; flags++) {
+    for (uint32_t flags = 0; flags <= ALL_FLAGS; flags++) {
         for (size_t i = 0; i < COUNT(columns); i++) {
-            struct problem problem = dense(5, columns[i], ANYNORM_F32, flags);
+            struct problem problem = dense_problem(5, columns[i], ANYNORM_F32, flags);
             check(*state, &problem);
         }
     }
@@ -208,7 +188,7 @@ static void test_mixed_types(void **state)
     static const uint64_t columns[] = {3, 100, 770};
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t i = 0; i < COUNT(columns); i++) {
-            struct problem problem = dense(7, columns[i], types[t].x, all_flags);
+            struct problem problem = dense_problem(7, columns[i], types[t].x, ALL_FLAGS);
             problem.spec.y_type = types[t].y;
             problem.spec.parameter_type = types[t].parameters;
             check(*state, &problem);
@@ -224,7 +204,7 @@ static void test_values(void **state)
     for (int values = 0; values < VALUES_COUNT; values++) {
         for (size_t t = 0; t < COUNT(types); t++) {
             for (size_t i = 0; i < COUNT(columns); i++) {
-                struct problem problem = dense(4, columns[i], types[t], all_flags);
+                struct problem problem = dense_problem(4, columns[i], types[t], ALL_FLAGS);
                 problem.values = (enum values)values;
                 problem.spec.eps = eps[(i + (size_t)values) % COUNT(eps)];
                 check(*state, &problem);
@@ -239,14 +219,14 @@ static void test_strides(void **state)
     static const uint64_t columns[] = {1, 31, 64, 259};
     for (size_t i = 0; i < COUNT(columns); i++) {
         uint64_t d = columns[i];
-        struct problem problem = dense(13, d, ANYNORM_F32, all_flags);
+        struct problem problem = dense_problem(13, d, ANYNORM_F32, ALL_FLAGS);
         problem.spec.x_row_stride = d + 5;
         check(*state, &problem);
         problem.spec.y_row_stride = d + 1;
         check(*state, &problem);
 
         /* The queries of a fused [tokens][3][heads][d], to a dense y and to [heads][tokens][d]. */
-        problem = dense(4 * 6, d, ANYNORM_F32, all_flags);
+        problem = dense_problem(4 * 6, d, ANYNORM_F32, ALL_FLAGS);
         problem.spec.inner_rows = 4;
         problem.spec.x_row_stride = d;
         problem.spec.x_outer_stride = 3 * 4 * d;
@@ -267,7 +247,7 @@ static void test_strides(void **state)
 static struct problem channels_first(uint64_t images, uint64_t channels, uint64_t pixels,
                                      uint64_t step, anynorm_dtype type)
 {
-    struct problem problem = dense(images * pixels, channels, type, all_flags);
+    struct problem problem = dense_problem(images * pixels, channels, type, ALL_FLAGS);
     anynorm_spec *spec = &problem.spec;
     spec->inner_rows = pixels;
     spec->x_row_stride = spec->y_row_stride = step;
@@ -305,7 +285,7 @@ static void test_column_strides(void **state)
     static const uint64_t columns[] = {2, 19, 70};
     for (size_t i = 0; i < COUNT(columns); i++) {
         uint64_t d = columns[i];
-        struct problem problem = dense(37, d, ANYNORM_F32, all_flags);
+        struct problem problem = dense_problem(37, d, ANYNORM_F32, ALL_FLAGS);
         problem.spec.x_column_stride = problem.spec.y_column_stride = 37;
         check(subject, &problem);
         problem.spec.x_column_stride = 50;
@@ -330,7 +310,7 @@ static void test_column_strides(void **state)
         problem.rows -= 8; /* the last image is short */
         check(subject, &problem);
 
-        problem = dense(20, d, ANYNORM_BF16, all_flags);
+        problem = dense_problem(20, d, ANYNORM_BF16, ALL_FLAGS);
         problem.spec.x_column_stride = 3;
         problem.spec.x_row_stride = 3 * d + 1;
         problem.spec.y_column_stride = 2;
@@ -369,7 +349,7 @@ static void test_channels_first_ways(void **state)
             problem.offset[k] = (uint64_t)(2 * k + 1);
         check(subject, &problem);
     }
-    for (uint32_t flags = 0; flags <= all_flags; flags += reduced() ? 5 : 1) {
+    for (uint32_t flags = 0; flags <= ALL_FLAGS; flags += reduced() ? 5 : 1) {
         struct problem problem = channels_first(2, 12, 18, 1, ANYNORM_F32);
         problem.spec.flags = flags;
         check(subject, &problem);
@@ -402,7 +382,7 @@ static void test_in_place(void **state)
     static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_BF16};
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t i = 0; i < COUNT(columns); i++) {
-            struct problem problem = dense(9, columns[i], types[t], all_flags);
+            struct problem problem = dense_problem(9, columns[i], types[t], ALL_FLAGS);
             problem.in_place = true;
             check(*state, &problem);
             problem.spec.x_row_stride = problem.spec.y_row_stride = columns[i] + 7;
@@ -419,7 +399,7 @@ static void test_any_alignment(void **state)
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t i = 0; i < COUNT(columns); i++) {
             struct problem problem =
-                dense(5, columns[i], types[t], all_flags | ANYNORM_ANY_ALIGNMENT);
+                dense_problem(5, columns[i], types[t], ALL_FLAGS | ANYNORM_ANY_ALIGNMENT);
             problem.spec.parameter_type = types[t] == ANYNORM_F64 ? ANYNORM_F32 : types[t];
             for (int k = 0; k < 6; k++)
                 problem.offset[k] = (uint64_t)(2 * k + 1);
@@ -434,7 +414,7 @@ static void test_element_alignment(void **state)
     static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
     for (size_t t = 0; t < COUNT(types); t++) {
         for (uint64_t shift = 1; shift < 16; shift += 3) {
-            struct problem problem = dense(5, 129, types[t], all_flags);
+            struct problem problem = dense_problem(5, 129, types[t], ALL_FLAGS);
             for (uint64_t k = 0; k < 6; k++)
                 problem.offset[k] = (k < 2 ? anynorm_dtype_size(types[t]) : 4) * (shift + k);
             check(*state, &problem);
@@ -449,8 +429,8 @@ static void test_not_numbers(void **state)
     static const uint64_t columns[] = {1, 20, 300, 4099};
     static const uint32_t bad_bits[] = {0x7fc00000, 0x7f800000, 0xff800000, 0x7f800001};
     for (size_t i = 0; i < COUNT(columns); i++) {
-        struct problem problem = dense(12, columns[i], ANYNORM_F32, all_flags);
-        anynorm_plan *plan = make_plan(subject, &problem.spec);
+        struct problem problem = dense_problem(12, columns[i], ANYNORM_F32, ALL_FLAGS);
+        anynorm_plan *plan = offered_plan(subject, &problem.spec);
         if (!plan)
             continue;
         struct images before, after;
@@ -477,7 +457,7 @@ static void test_overflow_is_nan(void **state)
     float x[64], y[64];
     for (int i = 0; i < 64; i++)
         x[i] = i % 2 ? 1e25f : -1e25f;
-    anynorm_plan *plan = make_plan(subject, &spec);
+    anynorm_plan *plan = offered_plan(subject, &spec);
     if (!plan)
         return;
     anynorm_host_tensors tensors = {.x = x, .y = y};
@@ -497,7 +477,7 @@ static void test_group_sizes(void **state)
         if (sizes[s] > subject->info.max_work_group_size || (reduced() && s % 4 != 2))
             continue;
         for (size_t i = 0; i < COUNT(columns); i++) {
-            struct problem problem = dense(5, columns[i], ANYNORM_F32, all_flags);
+            struct problem problem = dense_problem(5, columns[i], ANYNORM_F32, ALL_FLAGS);
             /* Refused: row_per_group with too few work-items, or a kernel's own limit. */
             subject->offered++;
             subject->refused += !check_problem(subject->device, &problem, subject->schedule,
@@ -528,8 +508,9 @@ static void test_batch_invariance(void **state)
         if (rows > 1000 && (strcmp(subject->schedule, "row_per_item") ||
                             is_reference(&subject->info) || subject->info.vector_width < 4))
             continue;
-        struct problem problem = dense(rows, columns, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
-        anynorm_plan *plan = make_plan(subject, &problem.spec);
+        struct problem problem =
+            dense_problem(rows, columns, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
+        anynorm_plan *plan = offered_plan(subject, &problem.spec);
         if (!plan)
             continue;
         struct images before, after, again;
@@ -575,7 +556,7 @@ static void test_batch_invariance_channels_first(void **state)
         struct problem problem = channels_first(shapes[i].images, channels, pixels, 1, ANYNORM_F32);
         problem.spec.flags = ANYNORM_WEIGHT | ANYNORM_BIAS;
         problem.values = VALUES_ODD_ROWS;
-        anynorm_plan *plan = make_plan(subject, &problem.spec);
+        anynorm_plan *plan = offered_plan(subject, &problem.spec);
         if (!plan)
             continue;
         struct images before, after;
@@ -612,14 +593,11 @@ static void test_batch_invariance_channels_first(void **state)
 static void test_group_limit(void **state)
 {
     struct subject *subject = *state;
-    setenv("ANYNORM_CAPS", "max-groups=3", 1);
-    anynorm_device *device = NULL;
-    anynorm_status status = anynorm_device_open(subject->device_id, &device);
-    unsetenv("ANYNORM_CAPS");
-    assert_ok(status);
+    anynorm_device *device = open_device_with(subject->device_id, "max-groups=3");
     static const uint64_t columns[] = {1, 64, 300, 5000};
     for (size_t i = 0; i < COUNT(columns); i++) {
-        struct problem problem = dense(i < 2 ? 1000 : 23, columns[i], ANYNORM_F32, all_flags);
+        struct problem problem =
+            dense_problem(i < 2 ? 1000 : 23, columns[i], ANYNORM_F32, ALL_FLAGS);
         if (!fits(subject, &problem.spec))
             continue;
         subject->offered++;
@@ -635,8 +613,9 @@ static void test_random_problems(void **state)
     struct random random = {20261121};
     for (int i = 0; i < (reduced() ? 5 : 200); i++) {
         uint64_t columns = 1 + random_bits(&random) % (random_bits(&random) % 4 ? 400 : 9000);
-        struct problem problem = dense(random_bits(&random) % 20, columns,
-                                       (anynorm_dtype)(random_bits(&random) % 3), all_flags);
+        struct problem problem =
+            dense_problem(random_bits(&random) % 20, columns,
+                          (anynorm_dtype)(random_bits(&random) % 3), ALL_FLAGS);
         problem.values = (enum values)(random_bits(&random) % VALUES_COUNT);
         problem.seed = random_bits(&random);
         if (random_bits(&random) % 4 == 0) {
@@ -659,13 +638,10 @@ static void test_random_problems(void **state)
 static bool check_side_by_side(struct subject *subject, const char *schedule, anynorm_dtype type,
                                uint64_t rows, uint64_t columns)
 {
-    struct problem problem = dense(rows, columns, type, ANYNORM_WEIGHT | ANYNORM_BIAS);
-    anynorm_plan_options options = {.schedule = schedule};
-    anynorm_plan *plan = NULL;
-    anynorm_status status = anynorm_plan_create(subject->device, &problem.spec, &options, &plan);
-    if (status == ANYNORM_UNSUPPORTED)
+    struct problem problem = dense_problem(rows, columns, type, ANYNORM_WEIGHT | ANYNORM_BIAS);
+    anynorm_plan *plan = plan_if_fits(subject->device, &problem.spec, schedule);
+    if (!plan)
         return false;
-    assert_ok(status);
     size_t bytes = anynorm_dtype_size(type) * (size_t)columns;
     struct images before, after;
     images_make(&problem, &before);
@@ -765,11 +741,7 @@ static void test_no_subgroups(void **state)
     struct subject *subject = *state;
     static const char *const refused[] = {"row_per_subgroup", "row_per_group subgroup=1",
                                           "row_in_local subgroup=1"};
-    setenv("ANYNORM_CAPS", "no-subgroup", 1);
-    anynorm_device *device = NULL;
-    anynorm_status status = anynorm_device_open(subject->device_id, &device);
-    unsetenv("ANYNORM_CAPS");
-    assert_ok(status);
+    anynorm_device *device = open_device_with(subject->device_id, "no-subgroup");
     anynorm_device_info info;
     assert_ok(anynorm_device_describe(device, &info));
     assert_false(info.subgroup);
@@ -781,7 +753,7 @@ static void test_no_subgroups(void **state)
         anynorm_spec spec = {.columns = 64};
         assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_UNSUPPORTED);
     }
-    struct problem problem = dense(9, 700, ANYNORM_F32, all_flags);
+    struct problem problem = dense_problem(9, 700, ANYNORM_F32, ALL_FLAGS);
     check_problem(device, &problem, NULL, 0, &subject->worst);
     if (!is_reference(&subject->info))
         check_problem(device, &problem, "row_per_group", 0, &subject->worst);

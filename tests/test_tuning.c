@@ -10,8 +10,6 @@
 #include "tuning_store.h"
 #include "variants.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static const anynorm_device_info gpu = {.id = "opencl:0",
                                         .name = "Fast Chip 9000 (rev 2)",
                                         .vendor = "Chips & Co",
@@ -344,7 +342,7 @@ static void collect(void *user, anynorm_log_level level, const char *line)
 static char folder[] = "/tmp/anynorm-tuning-XXXXXX";
 static char file_path[64];
 
-static int make_folder(void **state)
+static int make_place(void **state)
 {
     (void)state;
     if (!mkdtemp(folder))
@@ -353,7 +351,7 @@ static int make_folder(void **state)
     return 0;
 }
 
-static int remove_folder(void **state)
+static int remove_place(void **state)
 {
     (void)state;
     unlink(file_path);
@@ -694,5 +692,5 @@ int main(void)
         cmocka_unit_test(test_the_first_variant),
         cmocka_unit_test(test_variants_of_the_reference),
     };
-    return cmocka_run_group_tests_name("tuning", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("tuning", tests, make_place, remove_place);
 }
