@@ -34,6 +34,21 @@ size_t device_ids(char ids[][32], size_t capacity)
     return count;
 }
 
+const anynorm_device_info whole_gpu = {.id = "opencl:0",
+                                       .device_class = ANYNORM_CLASS_GPU,
+                                       .vector_width = 1,
+                                       .max_work_group_size = 1024,
+                                       .max_groups = 65535,
+                                       .local_bytes = 32768,
+                                       .max_alloc_bytes = 1 << 30,
+                                       .fp16 = true,
+                                       .fp64 = true,
+                                       .subgroup = true,
+                                       .subgroup_size = 32,
+                                       .shuffle = ANYNORM_SHUFFLE_KHR,
+                                       .own_local_memory = true,
+                                       .unified_memory = true};
+
 bool is_reference(const anynorm_device_info *info)
 {
     return info->device_class == ANYNORM_CLASS_REFERENCE;

@@ -25,6 +25,9 @@ size_t device_ids(char ids[][32], size_t capacity);
 /* Whether it is the reference backend's device. */
 bool is_reference(const anynorm_device_info *info);
 
+/* A GPU that need not be there, of all abilities. */
+extern const anynorm_device_info whole_gpu;
+
 /* Opens it or fails the test; the second as poor as $ANYNORM_CAPS would have it. */
 anynorm_device *open_device(const char *id);
 anynorm_device *open_device_with(const char *id, const char *caps);
