@@ -42,8 +42,15 @@ struct fact {
     size_t sizes[3];
 };
 
+#define MOST_FACTS 16 /* and an empty one, which ends the list */
+
 /* What all devices of a vendor answer, as their drivers' published reports have it; of extensions,
  * those that are about kernels. */
+struct vendor {
+    const char *platform;
+    struct fact facts[MOST_FACTS + 1];
+};
+
 static const struct fact of_all[] = {
     {CL_DEVICE_TYPE, .number = CL_DEVICE_TYPE_GPU},
     {CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, .number = 1},
@@ -56,15 +63,17 @@ static const struct fact of_all[] = {
     {.what = 0},
 };
 
-static const struct fact of_intel[] = {
-    {CL_DEVICE_VENDOR, .text = "Intel(R) Corporation"},
-    {CL_DEVICE_VENDOR_ID, .number = 0x8086},
-    {CL_DEVICE_VERSION, .text = "OpenCL 3.0 NEO"},
-    {CL_DRIVER_VERSION, .text = "22.43.24595"},
-    {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
-    {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB - 4 * KIB},
-    {SUB_GROUP_SIZES_INTEL, .sizes = {8, 16, 32}},
-    {.what = 0},
+static const struct vendor intel = {
+    "Intel(R) OpenCL Graphics",
+    {
+        {CL_DEVICE_VENDOR, .text = "Intel(R) Corporation"},
+        {CL_DEVICE_VENDOR_ID, .number = 0x8086},
+        {CL_DEVICE_VERSION, .text = "OpenCL 3.0 NEO"},
+        {CL_DRIVER_VERSION, .text = "22.43.24595"},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+        {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB - 4 * KIB},
+        {SUB_GROUP_SIZES_INTEL, .sizes = {8, 16, 32}},
+    },
 };
 
 #define INTEL_EXTENSIONS                                                                           \
@@ -73,192 +82,120 @@ static const struct fact of_intel[] = {
     "cl_intel_subgroups_long cl_khr_subgroup_extended_types cl_khr_subgroup_shuffle "              \
     "cl_khr_subgroup_shuffle_relative cl_khr_il_program"
 
-static const struct fact of_amd[] = {
-    {CL_DEVICE_VENDOR, .text = "Advanced Micro Devices, Inc."},
-    {CL_DEVICE_VENDOR_ID, .number = 0x1002},
-    {CL_DEVICE_VERSION, .text = "OpenCL 2.0 "},
-    {CL_DRIVER_VERSION, .text = "3590.0 (HSA1.1,LC)"},
-    {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp64 cl_khr_fp16 cl_khr_byte_addressable_store "
-                                   "cl_amd_device_attribute_query cl_amd_media_ops "
-                                   "cl_khr_subgroups cl_amd_assembly_program"},
-    {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
-    {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
-    {.what = 0},
+static const struct vendor amd = {
+    "AMD Accelerated Parallel Processing",
+    {
+        {CL_DEVICE_VENDOR, .text = "Advanced Micro Devices, Inc."},
+        {CL_DEVICE_VENDOR_ID, .number = 0x1002},
+        {CL_DEVICE_VERSION, .text = "OpenCL 2.0 "},
+        {CL_DRIVER_VERSION, .text = "3590.0 (HSA1.1,LC)"},
+        {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp64 cl_khr_fp16 cl_khr_byte_addressable_store "
+                                       "cl_amd_device_attribute_query cl_amd_media_ops "
+                                       "cl_khr_subgroups cl_amd_assembly_program"},
+        {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+    },
 };
 
-static const struct fact of_nvidia[] = {
-    {CL_DEVICE_VENDOR, .text = "NVIDIA Corporation"},
-    {CL_DEVICE_VENDOR_ID, .number = 0x10de},
-    {CL_DEVICE_VERSION, .text = "OpenCL 3.0 CUDA"},
-    {CL_DRIVER_VERSION, .text = "580.82"},
-    {CL_DEVICE_EXTENSIONS, .text =
-                               "cl_khr_byte_addressable_store cl_khr_fp64 cl_nv_compiler_options "
-                               "cl_nv_device_attribute_query cl_nv_pragma_unroll "
-                               "cl_khr_int64_base_atomics cl_khr_device_uuid"},
-    {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
-    {CL_DEVICE_LOCAL_MEM_SIZE, .number = 48 * KIB},
-    {WARP_SIZE_NV, .number = 32},
-    {.what = 0},
+static const struct vendor nvidia = {
+    "NVIDIA CUDA",
+    {
+        {CL_DEVICE_VENDOR, .text = "NVIDIA Corporation"},
+        {CL_DEVICE_VENDOR_ID, .number = 0x10de},
+        {CL_DEVICE_VERSION, .text = "OpenCL 3.0 CUDA"},
+        {CL_DRIVER_VERSION, .text = "580.82"},
+        {CL_DEVICE_EXTENSIONS,
+         .text = "cl_khr_byte_addressable_store cl_khr_fp64 cl_nv_compiler_options "
+                 "cl_nv_device_attribute_query cl_nv_pragma_unroll "
+                 "cl_khr_int64_base_atomics cl_khr_device_uuid"},
+        {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 48 * KIB},
+        {WARP_SIZE_NV, .number = 32},
+    },
 };
 
-static const struct fact of_none[] = {{.what = 0}};
-
-#define MOST_FACTS 16
+static const struct vendor none = {.platform = "any"};
 
 static const struct target {
     const char *name; /* as ci/compile-kernels knows its compiler */
-    const char *platform;
-    const struct fact *vendor;
-    struct fact own[MOST_FACTS]; /* before the vendor's */
+    const struct vendor *vendor;
+    struct {
+        const char *device;
+        cl_ulong units, memory, cache;
+    } chip;
+    struct fact own[MOST_FACTS + 1]; /* before the vendor's */
 } targets[] = {
-    {.name = "skl",
-     .platform = "Intel(R) OpenCL Graphics",
-     .vendor = of_intel,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "Intel(R) HD Graphics 530"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 24},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 12 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 512 * KIB},
-             {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
-             {MAX_NUM_SUB_GROUPS, .number = 32},
-             {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
-             {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"},
-         }},
-    {.name = "tgllp",
-     .platform = "Intel(R) OpenCL Graphics",
-     .vendor = of_intel,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "Intel(R) Iris(R) Xe Graphics"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 96},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 12 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 3840 * KIB},
-             {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 512},
-             {MAX_NUM_SUB_GROUPS, .number = 64},
-             {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
-             {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS},
-         }},
-    {.name = "dg2",
-     .platform = "Intel(R) OpenCL Graphics",
-     .vendor = of_intel,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "Intel(R) Arc(TM) A770 Graphics"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 512},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 16 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 16 * MIB},
-             {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
-             {MAX_NUM_SUB_GROUPS, .number = 128},
-             {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS},
-         }},
-    {.name = "gfx90a",
-     .platform = "AMD Accelerated Parallel Processing",
-     .vendor = of_amd,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "gfx90a"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 104},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 64 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 16 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 54 * GIB},
-             {WAVEFRONT_WIDTH_AMD, .number = 64},
-             {MAX_NUM_SUB_GROUPS, .number = 4},
-         }},
-    {.name = "gfx942",
-     .platform = "AMD Accelerated Parallel Processing",
-     .vendor = of_amd,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "gfx942"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 304},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 192 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 32 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 163 * GIB},
-             {WAVEFRONT_WIDTH_AMD, .number = 64},
-             {MAX_NUM_SUB_GROUPS, .number = 4},
-         }},
-    {.name = "gfx1030",
-     .platform = "AMD Accelerated Parallel Processing",
-     .vendor = of_amd,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "gfx1030"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 40},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 16 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 16 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 13 * GIB},
-             {WAVEFRONT_WIDTH_AMD, .number = 32},
-             {MAX_NUM_SUB_GROUPS, .number = 8},
-         }},
-    {.name = "gfx1100",
-     .platform = "AMD Accelerated Parallel Processing",
-     .vendor = of_amd,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "gfx1100"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 48},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 24 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 32 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
-             {WAVEFRONT_WIDTH_AMD, .number = 32},
-             {MAX_NUM_SUB_GROUPS, .number = 8},
-         }},
-    {.name = "sm_80",
-     .platform = "NVIDIA CUDA",
-     .vendor = of_nvidia,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "NVIDIA A100-SXM4-40GB"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 108},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 40 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 3024 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 10 * GIB},
-         }},
-    {.name = "sm_90",
-     .platform = "NVIDIA CUDA",
-     .vendor = of_nvidia,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "NVIDIA H100 80GB HBM3"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 132},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 80 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 4224 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
-         }},
+    {"skl",
+     &intel,
+     {"Intel(R) HD Graphics 530", 24, 12 * GIB, 512 * KIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+      {MAX_NUM_SUB_GROUPS, .number = 32},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"tgllp",
+     &intel,
+     {"Intel(R) Iris(R) Xe Graphics", 96, 12 * GIB, 3840 * KIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 512},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"dg2",
+     &intel,
+     {"Intel(R) Arc(TM) A770 Graphics", 512, 16 * GIB, 16 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {MAX_NUM_SUB_GROUPS, .number = 128},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"gfx90a",
+     &amd,
+     {"gfx90a", 104, 64 * GIB, 16 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 54 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx942",
+     &amd,
+     {"gfx942", 304, 192 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 163 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx1030",
+     &amd,
+     {"gfx1030", 40, 16 * GIB, 16 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 13 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1100",
+     &amd,
+     {"gfx1100", 48, 24 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"sm_80",
+     &nvidia,
+     {"NVIDIA A100-SXM4-40GB", 108, 40 * GIB, 3024 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 10 * GIB}}},
+    {"sm_90",
+     &nvidia,
+     {"NVIDIA H100 80GB HBM3", 132, 80 * GIB, 4224 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB}}},
     /* SPIR-V: GPUs that are none of those above, one with little more than OpenCL 1.2 demands (a
      * phone's, Mesa's), one with sub-groups and double precision. */
-    {.name = "spirv",
-     .platform = "any",
-     .vendor = of_none,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "a GPU of OpenCL 1.2"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 8},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 2 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 0},
-             {CL_DEVICE_VERSION, .text = "OpenCL 1.2"},
-             {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 64},
-             {CL_DEVICE_LOCAL_MEM_SIZE, .number = 32 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 512 * MIB},
-             {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
-         }},
-    {.name = "spirv",
-     .platform = "any",
-     .vendor = of_none,
-     .own =
-         {
-             {CL_DEVICE_NAME, .text = "a GPU of OpenCL 3.0"},
-             {CL_DEVICE_MAX_COMPUTE_UNITS, .number = 64},
-             {CL_DEVICE_GLOBAL_MEM_SIZE, .number = 16 * GIB},
-             {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = 4 * MIB},
-             {CL_DEVICE_VERSION, .text = "OpenCL 3.0"},
-             {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
-             {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
-             {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB},
-             {MAX_NUM_SUB_GROUPS, .number = 32},
-             {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp16 cl_khr_fp64 cl_khr_subgroups"},
-         }},
+    {"spirv",
+     &none,
+     {"a GPU of OpenCL 1.2", 8, 2 * GIB, 0},
+     {{CL_DEVICE_VERSION, .text = "OpenCL 1.2"},
+      {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 64},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 32 * KIB},
+      {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 512 * MIB},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE}}},
+    {"spirv",
+     &none,
+     {"a GPU of OpenCL 3.0", 64, 16 * GIB, 4 * MIB},
+     {{CL_DEVICE_VERSION, .text = "OpenCL 3.0"},
+      {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+      {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB},
+      {MAX_NUM_SUB_GROUPS, .number = 32},
+      {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp16 cl_khr_fp64 cl_khr_subgroups"}}},
 };
 
 /* ---- Their driver: answers from the facts, and notes what is built ---- */
@@ -308,11 +245,17 @@ static cl_int CL_API_CALL get_device_info(cl_device_id id, cl_device_info what, 
     (void)id;
     if (what == CL_DEVICE_PLATFORM)
         return answer(&current, sizeof(current), room, value, size);
-    const struct fact *fact = find_fact(current->own, what);
-    if (!fact)
-        fact = find_fact(current->vendor, what);
-    if (!fact)
-        fact = find_fact(of_all, what);
+    const struct fact chip[] = {
+        {CL_DEVICE_NAME, .text = current->chip.device},
+        {CL_DEVICE_MAX_COMPUTE_UNITS, .number = current->chip.units},
+        {CL_DEVICE_GLOBAL_MEM_SIZE, .number = current->chip.memory},
+        {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = current->chip.cache},
+        {.what = 0},
+    };
+    const struct fact *const lists[] = {chip, current->own, current->vendor->facts, of_all};
+    const struct fact *fact = NULL;
+    for (size_t i = 0; i < COUNT(lists) && !fact; i++)
+        fact = find_fact(lists[i], what);
     if (!fact)
         return CL_INVALID_VALUE;
     if (fact->text)
@@ -326,7 +269,7 @@ static cl_int CL_API_CALL get_platform_info(cl_platform_id id, cl_platform_info 
                                             void *value, size_t *size)
 {
     (void)id;
-    const char *text = what == CL_PLATFORM_NAME ? current->platform : "";
+    const char *text = what == CL_PLATFORM_NAME ? current->vendor->platform : "";
     return answer(text, strlen(text) + 1, room, value, size);
 }
 
@@ -422,7 +365,7 @@ static cl_int CL_API_CALL get_work_group_info(cl_kernel kernel, cl_device_id id,
         /* Drivers answer with the size of sub-groups: the device's, or the one the kernel asks for.
          */
         const char *asked = strstr(built.options, "-DSUBGROUP=");
-        const struct fact *fact = find_fact(current->vendor, WARP_SIZE_NV);
+        const struct fact *fact = find_fact(current->vendor->facts, WARP_SIZE_NV);
         if (!fact)
             fact = find_fact(current->own, WAVEFRONT_WIDTH_AMD);
         number = fact ? fact->number : asked ? strtoull(strchr(asked, '=') + 1, NULL, 10) : 32;

@@ -45,6 +45,20 @@ int free_callers(void **state)
     return 0;
 }
 
+bool find_opencl_device(char id[32])
+{
+    char ids[16][32];
+    size_t count = device_ids(ids, COUNT(ids));
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(ids[i], "opencl", 6) == 0) {
+            memcpy(id, ids[i], sizeof(ids[i]));
+            return true;
+        }
+    }
+    fprintf(stderr, "skipped: no OpenCL device\n");
+    return false;
+}
+
 void check_cl(cl_int code, const char *what, const char *file, int line)
 {
     if (code == CL_SUCCESS)
@@ -175,14 +189,6 @@ void work_free(struct work *work)
     }
     images_free(&work->before);
     *work = (struct work){0};
-}
-
-anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule)
-{
-    anynorm_plan_options options = {.schedule = schedule};
-    anynorm_plan *plan = NULL;
-    assert_ok(anynorm_plan_create(device, spec, &options, &plan));
-    return plan;
 }
 
 anynorm_plan *usual_plan(const struct caller *caller)

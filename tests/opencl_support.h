@@ -31,6 +31,9 @@ int free_callers(void **state);
 #define FOR_EACH_CALLER(variable)                                                                  \
     for (struct caller *variable = callers; variable < callers + caller_count; variable++)
 
+/* The id of the best OpenCL device; prints what is skipped where there is none. */
+bool find_opencl_device(char id[32]);
+
 #define assert_cl(code) check_cl((code), #code, __FILE__, __LINE__)
 void check_cl(cl_int code, const char *what, const char *file, int line);
 
@@ -60,7 +63,6 @@ bool work_is_untouched(const struct work *work, cl_command_queue queue);
 void work_free(struct work *work);
 
 anynorm_plan *usual_plan(const struct caller *caller);
-anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule);
 
 void pause_briefly(void);
 

@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -32,6 +34,21 @@ size_t device_ids(char ids[][32], size_t capacity)
     return count;
 }
 
+const anynorm_device_info whole_gpu = {.id = "opencl:0",
+                                       .device_class = ANYNORM_CLASS_GPU,
+                                       .vector_width = 1,
+                                       .max_work_group_size = 1024,
+                                       .max_groups = 65535,
+                                       .local_bytes = 32768,
+                                       .max_alloc_bytes = 1 << 30,
+                                       .fp16 = true,
+                                       .fp64 = true,
+                                       .subgroup = true,
+                                       .subgroup_size = 32,
+                                       .shuffle = ANYNORM_SHUFFLE_KHR,
+                                       .own_local_memory = true,
+                                       .unified_memory = true};
+
 bool is_reference(const anynorm_device_info *info)
 {
     return info->device_class == ANYNORM_CLASS_REFERENCE;
@@ -42,6 +59,34 @@ anynorm_device *open_device(const char *id)
     anynorm_device *device = NULL;
     assert_ok(anynorm_device_open(id, &device));
     return device;
+}
+
+anynorm_device *open_device_with(const char *id, const char *caps)
+{
+    anynorm_device *device = NULL;
+    assert_int_equal(setenv("ANYNORM_CAPS", caps, 1), 0);
+    anynorm_status status = anynorm_device_open(id, &device);
+    assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
+    assert_ok(status);
+    return device;
+}
+
+anynorm_plan *plan_if_fits(anynorm_device *device, const anynorm_spec *spec, const char *schedule)
+{
+    anynorm_plan_options options = {.schedule = schedule};
+    anynorm_plan *plan = NULL;
+    anynorm_status status = anynorm_plan_create(device, spec, &options, &plan);
+    if (status != ANYNORM_UNSUPPORTED)
+        assert_ok(status);
+    return plan;
+}
+
+anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule)
+{
+    anynorm_plan_options options = {.schedule = schedule};
+    anynorm_plan *plan = NULL;
+    assert_ok(anynorm_plan_create(device, spec, &options, &plan));
+    return plan;
 }
 
 int run_on_devices(const char *group, const struct device_test *tests, size_t count,
@@ -125,6 +170,17 @@ static double make_value(enum values values, struct random *random, uint64_t row
     default:
         return random_normal(random) * (column % 97 == 5 ? 30 : 1);
     }
+}
+
+struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
+{
+    return (struct problem){.spec = {.columns = columns,
+                                     .x_type = type,
+                                     .y_type = type,
+                                     .flags = flags,
+                                     .eps = ANYNORM_EPS_DEFAULT},
+                            .rows = rows,
+                            .seed = rows * 1000003 + columns};
 }
 
 static struct an_layout layout_of(const struct problem *problem, int tensor)
@@ -401,6 +457,17 @@ void check_against_oracle(const struct problem *problem, const struct images *be
     images_free(&rest);
 }
 
+void check_plan(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
+                const char *label, struct errors *worst)
+{
+    struct images before, after;
+    images_make(problem, &before);
+    run_on_device(device, plan, problem, &before, &after);
+    check_against_oracle(problem, &before, &after, label, worst);
+    images_free(&before);
+    images_free(&after);
+}
+
 bool check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
                    uint32_t group_size, struct errors *worst)
 {
@@ -415,12 +482,55 @@ bool check_problem(anynorm_device *device, const struct problem *problem, const 
     if (status != ANYNORM_OK)
         fprintf(stderr, "%s: %s\n", schedule ? schedule : "any schedule", problem_text(problem));
     assert_ok(status);
-    struct images before, after;
-    images_make(problem, &before);
-    run_on_device(device, plan, problem, &before, &after);
-    check_against_oracle(problem, &before, &after, schedule ? schedule : "chosen", worst);
-    images_free(&before);
-    images_free(&after);
+    check_plan(device, plan, problem, schedule ? schedule : "chosen", worst);
     anynorm_plan_destroy(plan);
     return true;
+}
+
+/* ---- Folders ---- */
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+void make_folder(char path[FOLDER_BYTES])
+{
+    snprintf(path, FOLDER_BYTES, "/tmp/anynorm-test-XXXXXX");
+    assert_non_null(mkdtemp(path));
+}
+
+void remove_folder(const char *path)
+{
+    assert_true(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT);
+}
+
+/* What count_files is asked, and its answer so far: nftw hands nothing through. */
+static struct {
+    const char *ending;
+    char *last;
+    size_t room;
+    int found;
+} counting;
+
+static int count_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    size_t length = strlen(path), ending = strlen(counting.ending);
+    (void)status, (void)walk;
+    if (type != FTW_F || length < ending || strcmp(path + length - ending, counting.ending) != 0)
+        return 0;
+    counting.found++;
+    if (counting.last)
+        snprintf(counting.last, counting.room, "%s", path);
+    return 0;
+}
+
+int count_files(const char *folder, const char *ending, char *last, size_t room)
+{
+    counting.ending = ending;
+    counting.last = last;
+    counting.room = room;
+    counting.found = 0;
+    return nftw(folder, count_one, 16, FTW_PHYS) == 0 ? counting.found : -1;
 }

@@ -12,6 +12,10 @@
 
 #include <anynorm/anynorm.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+
 /* True in the short form of the suite, for a simulator: $ANYNORM_TEST_REDUCED. */
 bool reduced(void);
 
@@ -21,8 +25,17 @@ size_t device_ids(char ids[][32], size_t capacity);
 /* Whether it is the reference backend's device. */
 bool is_reference(const anynorm_device_info *info);
 
-/* Opens it or fails the test. */
+/* A GPU that need not be there, of all abilities. */
+extern const anynorm_device_info whole_gpu;
+
+/* Opens it or fails the test; the second as poor as $ANYNORM_CAPS would have it. */
 anynorm_device *open_device(const char *id);
+anynorm_device *open_device_with(const char *id, const char *caps);
+
+/* Makes the plan or fails the test; the second is NULL where the schedule, or its compiled kernel,
+ * does not serve the spec there. */
+anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const char *schedule);
+anynorm_plan *plan_if_fits(anynorm_device *device, const anynorm_spec *spec, const char *schedule);
 
 struct device_test {
     const char *name;
@@ -74,6 +87,9 @@ struct problem {
     bool in_place;      /* y is x */
 };
 
+/* Rows without gaps, x and y of one type; a seed for each size. */
+struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags);
+
 /* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image
  * is a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
 struct images {
@@ -100,7 +116,11 @@ struct errors {
 void check_against_oracle(const struct problem *problem, const struct images *before,
                           const struct images *after, const char *label, struct errors *worst);
 
-/* make + plan + run + check, for one schedule (NULL: the chosen one) and group size (0: chosen).
+/* make + run + check. */
+void check_plan(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
+                const char *label, struct errors *worst);
+
+/* plan + check_plan, for one schedule (NULL: the chosen one) and group size (0: chosen).
  * False, with nothing checked, where the compiled kernel's own limits rule a forced schedule out.
  */
 bool check_problem(anynorm_device *device, const struct problem *problem, const char *schedule,
@@ -108,5 +128,14 @@ bool check_problem(anynorm_device *device, const struct problem *problem, const 
 
 /* The problem as text, for a message. */
 const char *problem_text(const struct problem *problem);
+
+/* A temporary folder; and away with any folder, where it is there, and all that is in it. */
+#define FOLDER_BYTES 32
+void make_folder(char path[FOLDER_BYTES]);
+void remove_folder(const char *path);
+
+/* How many files below the folder have names that end so, -1 with errno where it cannot be read;
+ * unless `last` is NULL, the path of one of them. */
+int count_files(const char *folder, const char *ending, char *last, size_t room);
 
 #endif

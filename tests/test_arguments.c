@@ -11,10 +11,6 @@
 
 #include "tensors.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
-
 static const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;
 static int marker;
 

@@ -1,8 +1,6 @@
 /* Packed binaries and their folder: whose it may be, damage, limits, and processes side by side. No
  * device is needed. */
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +18,9 @@
 
 #include "cache.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* A temporary folder, its path, and a cache within it. */
-static char base[64];
-static char folder[96];
+static char base[FOLDER_BYTES];
+static char folder[FOLDER_BYTES + 8];
 static struct an_cache cache;
 
 static const struct an_key_part parts[] = {{"device", "cpu", 3}, {"options", "-DX=1", 5}};
@@ -32,19 +28,10 @@ static const struct an_key key = {parts, COUNT(parts)};
 static const struct an_key_part other_parts[] = {{"device", "cpu", 3}, {"options", "-DX=2", 5}};
 static const struct an_key other_key = {other_parts, COUNT(other_parts)};
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static int make_base(void **state)
 {
     (void)state;
-    snprintf(base, sizeof(base), "/tmp/anynorm-test-XXXXXX");
-    assert_non_null(mkdtemp(base));
+    make_folder(base);
     snprintf(folder, sizeof(folder), "%s/cache", base);
     assert_int_equal(setenv("ANYNORM_CACHE_DIR", folder, 1), 0);
     assert_true(an_cache_open(&cache));
@@ -55,7 +42,8 @@ static int remove_base(void **state)
 {
     (void)state;
     an_cache_close(&cache);
-    return nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_folder(base);
+    return 0;
 }
 
 static void *pack(const struct an_key *of, size_t program_size, int seed, size_t *size)
@@ -543,21 +531,9 @@ static void test_leftovers(void **state)
     assert_true(has(&other_key, 100, 1));
 }
 
-/* How many files the folder holds. */
-static int files_found;
-static int count_file(const char *path, const struct stat *status, int type, struct FTW *walk)
+static int count_entries(void)
 {
-    (void)path;
-    (void)status;
-    (void)walk;
-    files_found += type == FTW_F;
-    return 0;
-}
-
-static int count_files(void)
-{
-    files_found = 0;
-    return nftw(folder, count_file, 16, FTW_PHYS) == 0 ? files_found : -1;
+    return count_files(folder, "", NULL, 0);
 }
 
 /* A write past this limit raises SIGXFSZ, whose default is to kill. */
@@ -567,7 +543,7 @@ static int use_limited_files(void)
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
         return 77;
     store(&key, 5000, 1);
-    if (count_files() != 0)
+    if (count_entries() != 0)
         return 1;
     store(&key, 1000, 1);
     return has(&key, 1000, 1) ? 0 : 2;
@@ -585,14 +561,15 @@ static int use_full_disk(void)
         return 77;
     store(&key, 4000, 1);
     store(&other_key, 100000, 1);
-    if (count_files() != 1 || !has(&key, 4000, 1))
+    if (count_entries() != 1 || !has(&key, 4000, 1))
         return 1;
     if (mount("tmpfs", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=16k,mode=0700") != 0)
         return 77;
     store(&other_key, 100, 1);
     an_cache_remove(&cache, &key);
-    return has(&key, 4000, 1) && count_files() == 1 ? 0
-                                                    : 2; /* a hit, although it cannot be touched */
+    return has(&key, 4000, 1) && count_entries() == 1
+               ? 0
+               : 2; /* a hit, although it cannot be touched */
 #else
     return 77;
 #endif
@@ -621,14 +598,12 @@ static void test_no_room(void **state)
 static int store_and_load(void)
 {
     for (int i = 0; i < 200; i++) {
-        int seed = i % 7;
-        store(&key, 20000, seed);
+        store(&key, 20000, i % 7);
         size_t size;
-        const char *program;
         void *packed = an_cache_load(&cache, &key);
         if (!packed)
             return 1; /* replaced as a whole, so it is never missing */
-        program = an_binary_program(packed, &size);
+        const char *program = an_binary_program(packed, &size);
         for (size_t k = 0; k < size; k++) {
             if (program[k] != (char)(program[0] + (int)k * 7))
                 return 2;
@@ -653,7 +628,7 @@ static void test_processes(void **state)
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
         assert_int_equal(status, 0);
     }
-    assert_int_equal(count_files(), 1);
+    assert_int_equal(count_entries(), 1);
 }
 
 int main(void)

@@ -32,18 +32,9 @@ static int take_table(void **state)
     return 0;
 }
 
-/* The first OpenCL device; false, with a line, where there is none. */
 static bool have_device(void)
 {
-    char ids[16][32];
-    size_t count = table ? device_ids(ids, 16) : 0;
-    for (size_t i = 0; i < count && !device_id[0]; i++) {
-        if (strncmp(ids[i], "opencl", 6) == 0)
-            memcpy(device_id, ids[i], sizeof(device_id));
-    }
-    if (!device_id[0])
-        fprintf(stderr, "skipped: no OpenCL device\n");
-    return device_id[0] != 0;
+    return find_opencl_device(device_id);
 }
 
 static anynorm_spec usual_spec(void)
@@ -169,13 +160,13 @@ static void test_refused_devices(void **state)
         return;
     table->GetDeviceInfo = lying_GetDeviceInfo;
     has_compiler = true;
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+    for (size_t i = 0; i < COUNT(refused); i++) {
         version = refused[i];
         assert_status(anynorm_device_open(device_id, &device), ANYNORM_UNSUPPORTED);
         assert_non_null(strstr(anynorm_message(), "1.2"));
         assert_null(device);
     }
-    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+    for (size_t i = 0; i < COUNT(taken); i++) {
         version = taken[i];
         assert_ok(anynorm_device_open(device_id, &device));
         anynorm_device_close(device);
@@ -319,8 +310,8 @@ static void test_kernel_limit(void **state)
         return;
     anynorm_device *device = open_device(device_id);
     table->GetKernelWorkGroupInfo = lying_GetKernelWorkGroupInfo;
-    for (size_t l = 0; l < sizeof(limits) / sizeof(limits[0]); l++) {
-        for (size_t s = 0; s < sizeof(schedules) / sizeof(schedules[0]); s++) {
+    for (size_t l = 0; l < COUNT(limits); l++) {
+        for (size_t s = 0; s < COUNT(schedules); s++) {
             uint64_t columns = limits[l] >= 16 ? 500 : 30;
             struct problem problem = {.spec = {.columns = columns,
                                                .flags = ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT,
@@ -439,7 +430,7 @@ static void test_subgroup_sizes(void **state)
     if (!have_device())
         return;
     table->GetDeviceInfo = vendor_GetDeviceInfo;
-    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+    for (size_t i = 0; i < COUNT(vendors); i++) {
         anynorm_device *device = NULL;
         anynorm_device_info info;
         claimed_extension = vendors[i].extensions;
@@ -516,7 +507,7 @@ static void test_kernel_failure(void **state)
     assert_ok(wait_for_usual(device, plan));
     table->GetEventInfo = lying_GetEventInfo;
     static const cl_int states[] = {-1, -5, -9999, CL_RUNNING};
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+    for (size_t i = 0; i < COUNT(states); i++) {
         lied_state = states[i];
         assert_status(wait_for_usual(device, plan), ANYNORM_DEVICE_LOST);
         float x[100] = {1}, y[96], mean, rstd, parameters[96] = {0};

@@ -27,15 +27,8 @@ static char device_id[32];
 
 static int find_device(void **state)
 {
-    char ids[16][32];
-    size_t count = device_ids(ids, 16);
     (void)state;
-    for (size_t i = 0; i < count && !device_id[0]; i++) {
-        if (strncmp(ids[i], "opencl", 6) == 0)
-            memcpy(device_id, ids[i], sizeof(device_id));
-    }
-    if (!device_id[0])
-        fprintf(stderr, "skipped: no OpenCL device\n");
+    find_opencl_device(device_id);
     return 0;
 }
 
@@ -353,11 +346,7 @@ static void fail_each_call(struct scene *scene, const char *name, void (*scenari
 static void open_scene(struct scene *scene, const char *caps)
 {
     scene_make(scene);
-    if (caps)
-        assert_int_equal(setenv("ANYNORM_CAPS", caps, 1), 0);
-    scene->device = open_device(device_id);
-    if (caps)
-        assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
+    scene->device = caps ? open_device_with(device_id, caps) : open_device(device_id);
     scene->plan = make_plan(scene->device, &scene->spec, NULL);
 }
 

@@ -4,8 +4,6 @@
 
 #include "opencl/opencl_backend.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static void test_groups(void **state)
 {
     (void)state;

@@ -1,5 +1,4 @@
-/* The host's parts that need no device: storage types, the capability mask, the selection of a
- * schedule, the check of tensors, status and log. */
+/* The host's parts that need no device: storage types, the capability mask, status and log. */
 #include "refused.h"
 
 #include <float.h>
@@ -12,12 +11,8 @@
 #include "caps.h"
 #include "dtype.h"
 #include "log.h"
-#include "select.h"
 #include "spec.h"
 #include "status.h"
-#include "tensors.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Storage types ---- */
 
@@ -190,24 +185,9 @@ static void test_dtype_names(void **state)
 
 /* ---- The capability mask ---- */
 
-static const anynorm_device_info whole = {.id = "opencl:0",
-                                          .device_class = ANYNORM_CLASS_GPU,
-                                          .vector_width = 1,
-                                          .max_work_group_size = 1024,
-                                          .max_groups = 65535,
-                                          .local_bytes = 32768,
-                                          .max_alloc_bytes = 1 << 30,
-                                          .fp16 = true,
-                                          .fp64 = true,
-                                          .subgroup = true,
-                                          .subgroup_size = 32,
-                                          .shuffle = ANYNORM_SHUFFLE_KHR,
-                                          .own_local_memory = true,
-                                          .unified_memory = true};
-
 static void assert_masked(const char *list, anynorm_device_info expected)
 {
-    anynorm_device_info info = whole;
+    anynorm_device_info info = whole_gpu;
     assert_ok(an_caps_mask(&info, list));
     assert_int_equal(info.fp64, expected.fp64);
     assert_int_equal(info.fp16, expected.fp16);
@@ -219,14 +199,16 @@ static void assert_masked(const char *list, anynorm_device_info expected)
     assert_int_equal(info.local_bytes, expected.local_bytes);
     assert_int_equal(info.max_groups, expected.max_groups);
     assert_int_equal(info.max_alloc_bytes, expected.max_alloc_bytes);
-    assert_string_equal(info.id, whole.id);
+    assert_string_equal(info.id, whole_gpu.id);
 }
 
 static void test_caps_words(void **state)
 {
     (void)state;
-    anynorm_device_info no_fp64 = whole, no_fp16 = whole, no_subgroup = whole, no_unified = whole;
-    anynorm_device_info group = whole, local = whole, groups = whole, alloc = whole, all = whole;
+    anynorm_device_info no_fp64 = whole_gpu, no_fp16 = whole_gpu, no_subgroup = whole_gpu,
+                        no_unified = whole_gpu;
+    anynorm_device_info group = whole_gpu, local = whole_gpu, groups = whole_gpu, alloc = whole_gpu,
+                        all = whole_gpu;
     all.fp64 = no_fp64.fp64 = false;
     all.fp16 = no_fp16.fp16 = false;
     all.subgroup = no_subgroup.subgroup = false;
@@ -237,8 +219,8 @@ static void test_caps_words(void **state)
     all.local_bytes = local.local_bytes = 1;
     all.max_groups = groups.max_groups = 7;
     all.max_alloc_bytes = alloc.max_alloc_bytes = 4096;
-    assert_masked("", whole);
-    assert_masked(",", whole);
+    assert_masked("", whole_gpu);
+    assert_masked(",", whole_gpu);
     assert_masked("no-fp64", no_fp64);
     assert_masked("no-fp16", no_fp16);
     assert_masked("no-subgroup,no-subgroup", no_subgroup);
@@ -252,7 +234,7 @@ static void test_caps_words(void **state)
                   "no-subgroup",
                   all);
     assert_masked("max-wg=1025,max-local=999999999999999999,max-groups=65536,max-alloc=1073741825",
-                  whole);
+                  whole_gpu);
     anynorm_device_info none = {0};
     assert_ok(an_caps_mask(&none, "max-wg=5,max-local=5,max-groups=5,max-alloc=5,no-fp64"));
     assert_int_equal(none.max_work_group_size + none.local_bytes + none.max_groups, 0);
@@ -293,283 +275,10 @@ static void test_caps_bad_words(void **state)
         "no-fp64\nno-fp16",
     };
     for (size_t i = 0; i < COUNT(lists); i++) {
-        anynorm_device_info info = whole;
+        anynorm_device_info info = whole_gpu;
         assert_refused(an_caps_mask(&info, lists[i]), ANYNORM_INVALID_ARGUMENT);
-        assert_memory_equal(&info, &whole, sizeof(info));
+        assert_memory_equal(&info, &whole_gpu, sizeof(info));
     }
-}
-
-/* ---- Selection ---- */
-
-static void test_select_order(void **state)
-{
-    (void)state;
-    static const char of_cpu[] = "row_per_item row_per_group row_reread row_split row_in_local "
-                                 "row_per_subgroup column_walk ";
-    static const char of_gpu[] = "row_per_subgroup row_per_group row_in_local row_split "
-                                 "row_reread row_per_item column_walk ";
-    static const struct {
-        anynorm_device_class device_class;
-        uint32_t vector_width;
-        uint64_t columns;
-        bool own_local_memory;
-        const char *order;
-    } devices[] = {
-        {ANYNORM_CLASS_REFERENCE, 1, 64, false, "reference "},
-        {ANYNORM_CLASS_CPU, 16, 64, false, of_cpu},
-        {ANYNORM_CLASS_CPU, 4, 4096, true, of_cpu},
-        {ANYNORM_CLASS_CPU, 16, 1048576, false,
-         "row_split row_per_item row_per_group row_reread row_in_local row_per_subgroup "
-         "column_walk "},
-        {ANYNORM_CLASS_CPU, 1, 64, true,
-         "row_per_item row_per_group row_in_local row_split row_reread row_per_subgroup "
-         "column_walk "},
-        {ANYNORM_CLASS_GPU, 1, 64, true, of_gpu},
-        {ANYNORM_CLASS_GPU, 4, 1048576, false,
-         "row_per_subgroup row_per_group row_split row_reread row_in_local row_per_item "
-         "column_walk "},
-        {ANYNORM_CLASS_ACCELERATOR, 8, 64, true, of_gpu},
-    };
-    for (size_t i = 0; i < COUNT(devices); i++) {
-        anynorm_device_info info = {.device_class = devices[i].device_class,
-                                    .vector_width = devices[i].vector_width,
-                                    .own_local_memory = devices[i].own_local_memory};
-        anynorm_spec spec = {.columns = devices[i].columns};
-        char order[160] = "";
-        enum an_schedule schedule, found;
-        size_t k;
-        for (k = 0; an_select_order(&info, &spec, k, &schedule); k++) {
-            const char *name = an_schedule_name(schedule);
-            strcat(strcat(order, name), " ");
-            assert_true(an_schedule_find(name, strlen(name), &found));
-            assert_int_equal(found, schedule);
-        }
-        assert_string_equal(order, devices[i].order);
-        assert_false(an_select_order(&info, &spec, SIZE_MAX, &schedule));
-    }
-    enum an_schedule schedule;
-    assert_false(an_schedule_find("", 0, &schedule));
-    assert_false(an_schedule_find("row_per", 7, &schedule));
-    assert_false(an_schedule_find("row_reread ", 11, &schedule));
-}
-
-/* What the kernels rely on. Returns whether the schedule fits. */
-static bool check_choice(const anynorm_device_info *info, const anynorm_spec *spec,
-                         enum an_schedule schedule, uint64_t forced)
-{
-    struct an_choice choice;
-    const struct an_choice wish = {.schedule = schedule, .group = forced};
-    char reason[160] = "";
-    uint64_t accumulator = an_spec_double(spec) ? 8 : 4;
-    bool fits = an_select_fits(info, spec, &wish, &choice, reason, sizeof(reason));
-    assert_true(*reason && !strchr(reason, '\n'));
-    if (!fits)
-        return false;
-    assert_int_equal(choice.schedule, schedule);
-    assert_in_range(choice.group, 1, info->max_work_group_size);
-    if (forced)
-        assert_int_equal(choice.group, forced);
-    if (schedule != AN_REFERENCE)
-        assert_true(choice.vector == 4 || choice.vector == 8 || choice.vector == 16);
-    if (schedule == AN_ROW_PER_SUBGROUP || schedule == AN_ROW_PER_GROUP ||
-        schedule == AN_ROW_IN_LOCAL) {
-        assert_in_range(choice.rows, 1, choice.group);
-        assert_int_equal(choice.group % choice.rows, 0);
-        uint64_t lanes = choice.group / choice.rows, held = choice.held * choice.vector;
-        uint64_t local = 4 * choice.group * accumulator;
-        assert_true(choice.vector == 4 || choice.vector == 8);
-        assert_true(held * lanes > spec->columns - choice.vector || spec->columns < choice.vector);
-        if (schedule == AN_ROW_IN_LOCAL)
-            local += held * lanes * accumulator;
-        else
-            assert_true(held * accumulator <= 128);
-        assert_true(local <= info->local_bytes);
-        /* Whole sub-groups in a group; of a row in sub-groups, or of rows in one. */
-        if (choice.subgroup > 1) {
-            assert_int_equal(choice.subgroup, info->subgroup_size);
-            assert_int_equal(choice.group % choice.subgroup, 0);
-            assert_true(lanes % choice.subgroup == 0 || choice.subgroup % lanes == 0);
-        } else if (choice.subgroup == 1) {
-            assert_true(info->subgroup);
-        }
-        if (schedule == AN_ROW_PER_SUBGROUP)
-            assert_in_range(lanes, 1, choice.subgroup);
-        else if (choice.rows > 1)
-            assert_int_equal(choice.subgroup, 0);
-    } else if (schedule == AN_ROW_REREAD || schedule == AN_ROW_SPLIT) {
-        uint64_t shared = 2 * choice.group + 4 * AN_MOST_SEGMENTS;
-        assert_true(choice.group == 1 || shared * accumulator <= info->local_bytes);
-        assert_true(choice.segment > 0 && choice.segment % choice.vector == 0);
-        assert_true((spec->columns - 1) / choice.segment < AN_MOST_SEGMENTS);
-    } else if (schedule == AN_COLUMN_WALK) {
-        assert_true(choice.slices > 0 && choice.group % choice.slices == 0);
-        assert_true(choice.held > 0 && (choice.group == 1 || choice.held == 1));
-        assert_true(choice.slices == 1 ||
-                    2 * choice.vector * choice.group * accumulator <= info->local_bytes);
-    }
-    return true;
-}
-
-static void test_select_fits_the_device(void **state)
-{
-    (void)state;
-    static const uint64_t groups[] = {1,   2,   3,   7,   31,  32,   33,  64,
-                                      100, 128, 255, 256, 512, 1000, 1024};
-    static const uint64_t locals[] = {0, 16, 1000, 16384, 65536};
-    for (uint64_t columns = 1; columns <= 100000; columns += columns < 600 ? 1 : 199) {
-        for (size_t i = 0; i < COUNT(groups) * COUNT(locals) * 4; i++) {
-            anynorm_device_info info = whole;
-            info.max_work_group_size = groups[i / 4 % COUNT(groups)];
-            info.local_bytes = locals[i / 4 / COUNT(groups)];
-            info.device_class = i % 2 ? ANYNORM_CLASS_GPU : ANYNORM_CLASS_CPU;
-            info.vector_width = i % 2 ? 1 : 16;
-            uint64_t kind = (i / 4 + columns) % 5;
-            info.subgroup = kind > 0;
-            info.subgroup_size = kind > 1 ? 8u << kind : 0;
-            anynorm_spec spec = {.columns = columns, .x_type = i & 2 ? ANYNORM_F64 : ANYNORM_F32};
-            bool any = false;
-            for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
-                any = check_choice(&info, &spec, s, 0) || any;
-            if (columns <= 65536 || i % 2 == 0 ||
-                info.local_bytes >= 8 * (2 * 256 + 4 * AN_MOST_SEGMENTS))
-                assert_true(any);
-            assert_false(check_choice(&info, &spec, AN_REFERENCE, 0));
-        }
-    }
-}
-
-/* What a GPU's best choice is for rows of each length: with sub-groups, and without. */
-static void test_select_on_gpus(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t columns;
-        anynorm_dtype type;
-        uint32_t subgroup_size;
-        const char *choice;
-    } cases[] = {
-        {1, ANYNORM_F32, 32, "row_per_subgroup group=128 vector=4 rows=128 held=1 subgroup=32"},
-        {64, ANYNORM_F32, 32, "row_per_subgroup group=128 vector=4 rows=16 held=2 subgroup=32"},
-        {64, ANYNORM_BF16, 32, "row_per_subgroup group=128 vector=8 rows=16 held=1 subgroup=32"},
-        {128, ANYNORM_F16, 64, "row_per_subgroup group=128 vector=8 rows=8 held=1 subgroup=64"},
-        {1024, ANYNORM_F32, 32, "row_per_subgroup group=128 vector=4 rows=4 held=8 subgroup=32"},
-        {1025, ANYNORM_F32, 32, "row_per_subgroup group=128 vector=4 rows=4 held=8 subgroup=32"},
-        {1028, ANYNORM_F32, 32, "row_per_group group=128 vector=4 rows=1 held=3 subgroup=32"},
-        {4096, ANYNORM_F32, 32, "row_per_group group=256 vector=4 rows=1 held=4 subgroup=32"},
-        {5120, ANYNORM_F16, 16, "row_per_group group=512 vector=4 rows=1 held=3 subgroup=16"},
-        {64, ANYNORM_F32, 0, "row_per_group group=64 vector=4 rows=8 held=2"},
-        {4096, ANYNORM_F32, 0, "row_per_group group=256 vector=4 rows=1 held=4"},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        anynorm_device_info info = whole;
-        struct an_choice wish = {.schedule = AN_REFERENCE}, choice;
-        char reason[160], text[128];
-        anynorm_spec spec = {.columns = cases[i].columns, .x_type = cases[i].type};
-        info.subgroup = cases[i].subgroup_size > 0;
-        info.subgroup_size = cases[i].subgroup_size;
-        for (size_t k = 0; an_select_order(&info, &spec, k, &wish.schedule); k++) {
-            if (an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)))
-                break;
-        }
-        an_choice_format(&choice, text, sizeof(text));
-        assert_string_equal(text, cases[i].choice);
-    }
-    /* Between registers and memory lies local memory, where it is memory of its own. */
-    anynorm_device_info info = whole;
-    info.max_work_group_size = 256;
-    info.local_bytes = 65536;
-    struct an_choice wish = {.schedule = AN_ROW_PER_GROUP}, choice;
-    char reason[160];
-    anynorm_spec spec = {.columns = 12288};
-    assert_false(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-    wish.schedule = AN_ROW_IN_LOCAL;
-    assert_true(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-    spec.columns = 16384;
-    assert_false(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-}
-
-static void test_select_forced_groups(void **state)
-{
-    (void)state;
-    static const uint64_t columns[] = {1, 100, 1024, 4097, 100000};
-    for (size_t c = 0; c < COUNT(columns); c++) {
-        for (uint32_t forced = 1; forced <= 1100; forced++) {
-            anynorm_device_info info = whole;
-            anynorm_spec spec = {.columns = columns[c]};
-            for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
-                assert_false(check_choice(&info, &spec, s, forced) && forced > 1024);
-            assert_int_equal(check_choice(&info, &spec, AN_ROW_REREAD, forced), forced <= 1024);
-        }
-    }
-}
-
-/* Columns that lie apart are column_walk's alone, on any device, with or without local memory. */
-static void test_select_columns_apart(void **state)
-{
-    (void)state;
-    static const uint64_t groups[] = {1, 3, 31, 32, 64, 100, 256, 1024};
-    static const uint64_t locals[] = {0, 16, 1000, 65536};
-    static const anynorm_spec apart[] = {
-        {.x_column_stride = 49, .y_column_stride = 49, .inner_rows = 49},
-        {.x_column_stride = 49, .y_column_stride = 1},
-        {.x_column_stride = 1, .y_column_stride = 2},
-    };
-    for (size_t i = 0; i < COUNT(groups) * COUNT(locals) * COUNT(apart) * 4; i++) {
-        anynorm_device_info info = whole;
-        info.device_class = i % 2 ? ANYNORM_CLASS_GPU : ANYNORM_CLASS_CPU;
-        info.vector_width = i % 4 / 2 ? 16 : 1;
-        info.max_work_group_size = groups[i / 4 % COUNT(groups)];
-        info.local_bytes = locals[i / 4 / COUNT(groups) % COUNT(locals)];
-        anynorm_spec spec = apart[i / 4 / COUNT(groups) / COUNT(locals)];
-        for (spec.columns = 2; spec.columns < 16384; spec.columns = spec.columns * 3 + 1) {
-            for (enum an_schedule s = AN_ROW_PER_ITEM; s < AN_SCHEDULE_COUNT; s++)
-                assert_int_equal(check_choice(&info, &spec, s, 0), s == AN_COLUMN_WALK);
-            for (uint64_t forced = 1; forced <= info.max_work_group_size; forced = forced * 2 + 1)
-                assert_true(check_choice(&info, &spec, AN_COLUMN_WALK, forced));
-        }
-    }
-    /* The one lane that walks a row is not to walk forever. */
-    anynorm_device_info info = whole;
-    info.device_class = ANYNORM_CLASS_GPU;
-    info.local_bytes = 0;
-    anynorm_spec spec = {.columns = 1000000, .x_column_stride = 2, .y_column_stride = 2};
-    assert_false(check_choice(&info, &spec, AN_COLUMN_WALK, 0));
-    info.local_bytes = 65536;
-    assert_false(check_choice(&info, &spec, AN_COLUMN_WALK, 1));
-    struct an_choice wish, choice;
-    char reason[160];
-    assert_ok(an_choice_parse("column_walk group=60 slices=7", &wish));
-    spec.columns = 70;
-    assert_false(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-    assert_ok(an_choice_parse("column_walk group=1 held=17", &wish));
-    assert_false(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-    assert_ok(an_choice_parse("column_walk group=60 slices=10", &wish));
-    assert_true(an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)));
-    assert_int_equal(choice.slices, 10);
-}
-
-static void test_select_needs_doubles(void **state)
-{
-    (void)state;
-    anynorm_device_info info = whole, reference = {.device_class = ANYNORM_CLASS_REFERENCE,
-                                                   .max_work_group_size = 1,
-                                                   .fp64 = true};
-    info.fp64 = false;
-    const anynorm_spec specs[] = {
-        {.columns = 8, .x_type = ANYNORM_F64},
-        {.columns = 8, .y_type = ANYNORM_F64},
-        {.columns = 8, .parameter_type = ANYNORM_F64, .flags = ANYNORM_BIAS},
-    };
-    for (size_t i = 0; i < COUNT(specs); i++) {
-        for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
-            assert_false(check_choice(&info, &specs[i], s, 0));
-    }
-    anynorm_spec unused = {.columns = 8, .parameter_type = ANYNORM_F64};
-    assert_true(check_choice(&info, &unused, AN_ROW_REREAD, 0));
-    assert_true(check_choice(&reference, &specs[0], AN_REFERENCE, 0));
-    assert_true(check_choice(&reference, &specs[0], AN_REFERENCE, 1));
-    assert_false(check_choice(&reference, &specs[0], AN_REFERENCE, 2));
-    assert_false(check_choice(&reference, &specs[0], AN_ROW_REREAD, 0));
 }
 
 /* ---- Status, message, log ---- */
@@ -695,12 +404,6 @@ int main(void)
         cmocka_unit_test(test_dtype_names),
         cmocka_unit_test(test_caps_words),
         cmocka_unit_test(test_caps_bad_words),
-        cmocka_unit_test(test_select_order),
-        cmocka_unit_test(test_select_fits_the_device),
-        cmocka_unit_test(test_select_on_gpus),
-        cmocka_unit_test(test_select_forced_groups),
-        cmocka_unit_test(test_select_columns_apart),
-        cmocka_unit_test(test_select_needs_doubles),
         cmocka_unit_test(test_status_names),
         cmocka_unit_test(test_message_is_of_the_thread),
         cmocka_unit_test(test_message_is_cut),

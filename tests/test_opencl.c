@@ -415,7 +415,7 @@ static void test_no_reference_is_kept(void **state)
             pause_briefly();
             after = count_references(own.context, own.queue, gate, &work);
         }
-        for (size_t i = 0; i < sizeof(before.of) / sizeof(before.of[0]); i++) {
+        for (size_t i = 0; i < COUNT(before.of); i++) {
             cl_uint spare = i < 2 ? DRIVERS_OWN : 0;
             if (after.of[i] < before.of[i] || after.of[i] > before.of[i] + spare) {
                 fprintf(stderr, "%s: object %zu had %u references, now %u\n", caller->info.name, i,

@@ -15,11 +15,7 @@
 #include "spec.h"
 #include "tensors.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define EPS .eps = ANYNORM_EPS_DEFAULT
-#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
-
 struct subject {
     const char *id;
     anynorm_device *device;
@@ -97,13 +93,6 @@ static anynorm_host_tensors host_tensors(const struct problem *problem, const st
                                   .rstd = (float *)(void *)at[AN_RSTD]};
 }
 
-static anynorm_plan *plan_of(anynorm_device *device, const anynorm_spec *spec)
-{
-    anynorm_plan *plan;
-    assert_ok(anynorm_plan_create(device, spec, NULL, &plan));
-    return plan;
-}
-
 static struct images run_copy(anynorm_plan *plan, const struct problem *problem,
                               const struct images *before)
 {
@@ -126,7 +115,7 @@ static void check_run_with(struct subject *subject, anynorm_plan *plan,
 
 static void check_run(struct subject *subject, const struct problem *problem)
 {
-    anynorm_plan *plan = plan_of(subject->device, &problem->spec);
+    anynorm_plan *plan = make_plan(subject->device, &problem->spec, NULL);
     check_run_with(subject, plan, problem);
     anynorm_plan_destroy(plan);
 }
@@ -188,7 +177,7 @@ static void test_gaps_keep_their_bytes(void **state)
 static void test_two_levels(void **state)
 {
     struct subject *subject = *state;
-    anynorm_plan *plan = plan_of(subject->device, &two_level);
+    anynorm_plan *plan = make_plan(subject->device, &two_level, NULL);
     for (uint64_t rows = 1; rows <= 13; rows += reduced() ? 4 : 1) {
         struct problem problem = problem_of(rows, two_level);
         check_run_with(subject, plan, &problem);
@@ -201,7 +190,7 @@ static void test_columns_apart(void **state)
     struct subject *subject = *state;
     static const anynorm_spec *const specs[] = {&channels_first, &channels_apart};
     for (size_t i = 0; i < COUNT(specs); i++) {
-        anynorm_plan *plan = plan_of(subject->device, specs[i]);
+        anynorm_plan *plan = make_plan(subject->device, specs[i], NULL);
         for (uint64_t rows = 1; rows <= 19; rows += reduced() ? 6 : 1) {
             struct problem problem = problem_of(rows, *specs[i]);
             check_run_with(subject, plan, &problem);
@@ -242,7 +231,7 @@ static void unaligned_of(struct subject *subject, anynorm_dtype type, uint32_t e
     spec.x_type = spec.y_type = spec.parameter_type = type;
     if (!has_type(subject, type))
         return;
-    anynorm_plan *plan = plan_of(subject->device, &spec);
+    anynorm_plan *plan = make_plan(subject->device, &spec, NULL);
     for (uint64_t byte = 0; byte < 8; byte++) {
         for (int alone = -1; alone < AN_TENSOR_COUNT && !(reduced() && alone >= 0); alone++) {
             struct problem problem = problem_of(5, spec);
@@ -311,7 +300,7 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     anynorm_host_tensors tensors = host_tensors(&problem, &after);
     tensors.x = wide + shift + slices->x_byte;
     tensors.y = wide + shift + slices->y_byte;
-    anynorm_plan *plan = plan_of(device, slices->spec);
+    anynorm_plan *plan = make_plan(device, slices->spec, NULL);
     assert_ok(anynorm_run(plan, &tensors, problem.rows));
     anynorm_plan_destroy(plan);
 
@@ -410,7 +399,7 @@ static void test_read_only_and_guarded_memory(void **state)
         if (!is_output)
             assert_int_equal(mprotect(base[t], bytes, PROT_READ), 0);
     }
-    anynorm_plan *plan = plan_of(subject->device, &usual);
+    anynorm_plan *plan = make_plan(subject->device, &usual, NULL);
     anynorm_host_tensors tensors = host_tensors(&problem, &fenced);
     assert_ok(anynorm_run(plan, &tensors, problem.rows));
     anynorm_plan_destroy(plan);
@@ -430,10 +419,7 @@ static anynorm_device *open_limited(const struct subject *subject, bool unified,
     char caps[64];
     snprintf(caps, sizeof(caps), "%smax-alloc=%llu", unified ? "" : "no-unified,",
              (unsigned long long)bytes);
-    assert_int_equal(setenv("ANYNORM_CAPS", caps, 1), 0);
-    anynorm_device *device = open_device(subject->id);
-    assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
-    return device;
+    return open_device_with(subject->id, caps);
 }
 
 /* The same bits as in one block, at every limit; and refused, untouched, at one byte less than what
@@ -443,14 +429,14 @@ static void check_blocks(struct subject *subject, const struct problem *problem,
     static const uint64_t percent[] = {0, 1, 30, 120, 200, 270, 1000, 100000};
     struct images before, whole;
     images_make(problem, &before);
-    anynorm_plan *plan = plan_of(subject->device, &problem->spec);
+    anynorm_plan *plan = make_plan(subject->device, &problem->spec, NULL);
     whole = run_copy(plan, problem, &before);
     anynorm_plan_destroy(plan);
     check_against_oracle(problem, &before, &whole, subject->id, &subject->worst);
     for (size_t i = 0; i < 2 * COUNT(percent); i++) {
         uint64_t limit = least + least * percent[i / 2] / 100;
         anynorm_device *device = open_limited(subject, i % 2, limit);
-        plan = plan_of(device, &problem->spec);
+        plan = make_plan(device, &problem->spec, NULL);
         struct images after = run_copy(plan, problem, &before);
         for (int t = 0; t < AN_TENSOR_COUNT; t++) {
             if (after.bytes[t])
@@ -464,7 +450,7 @@ static void check_blocks(struct subject *subject, const struct problem *problem,
     }
     for (int unified = 0; unified < 2; unified++) {
         anynorm_device *device = open_limited(subject, unified, least - 1);
-        plan = plan_of(device, &problem->spec);
+        plan = make_plan(device, &problem->spec, NULL);
         struct images after = copy_of(&before);
         anynorm_host_tensors tensors = host_tensors(problem, &after);
         assert_status(anynorm_run(plan, &tensors, problem->rows), ANYNORM_OUT_OF_MEMORY);

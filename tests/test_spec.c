@@ -10,8 +10,6 @@
 
 #include "spec.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 __extension__ typedef unsigned __int128 wide;
 
 static uint64_t below(struct random *random, uint64_t limit)

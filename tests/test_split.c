@@ -8,15 +8,10 @@
 #include "opencl/library.h"
 #include "opencl_support.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* Segments of the least size, so that small rows have many; by cores and by lanes. */
 static const char *const choices[] = {"row_split segment=64", "row_split segment=64 group=32",
                                       "row_split segment=16 group=7", "row_split",
                                       "row_reread segment=64"};
-
-static const uint32_t all_flags =
-    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
 
 /* ---- Counting launches ---- */
 
@@ -63,25 +58,7 @@ static unsigned long run(const struct caller *caller, anynorm_plan *plan, const 
 
 static struct problem cut(uint64_t rows, uint64_t columns, anynorm_dtype type)
 {
-    return (struct problem){.spec = {.columns = columns,
-                                     .x_type = type,
-                                     .y_type = type,
-                                     .flags = all_flags,
-                                     .eps = ANYNORM_EPS_DEFAULT},
-                            .rows = rows,
-                            .seed = rows * 1000003 + columns};
-}
-
-/* A plan with that choice; NULL where the device or a compiled kernel cannot have it. */
-static anynorm_plan *plan_if_fits(const struct caller *caller, const anynorm_spec *spec,
-                                  const char *choice)
-{
-    anynorm_plan_options options = {.schedule = choice};
-    anynorm_plan *plan = NULL;
-    anynorm_status status = anynorm_plan_create(caller->device, spec, &options, &plan);
-    if (status != ANYNORM_UNSUPPORTED)
-        assert_ok(status);
-    return plan;
+    return dense_problem(rows, columns, type, ALL_FLAGS);
 }
 
 /* ---- Values ---- */
@@ -96,27 +73,30 @@ static unsigned char *read_tensor(const struct caller *caller, const struct work
     return data;
 }
 
+/* What work.before has of it now. */
+static void write_tensor(const struct caller *caller, const struct work *work, int tensor)
+{
+    assert_cl(clEnqueueWriteBuffer(caller->queue, work->memory[tensor], CL_TRUE, 0,
+                                   (size_t)work->before.size[tensor], work->before.bytes[tensor], 0,
+                                   NULL, NULL));
+}
+
 /* The first rows have the same bits whether they come alone, and are split, or with many others. */
 static void same_bits(const struct caller *caller, const char *choice, const struct problem *many)
 {
-    anynorm_plan *plan = plan_if_fits(caller, &many->spec, choice);
+    anynorm_plan *plan = plan_if_fits(caller->device, &many->spec, choice);
     if (!plan)
         return;
     size_t row_bytes = (size_t)(many->spec.columns * anynorm_dtype_size(many->spec.y_type));
-    unsigned long most = 0, least = 99;
     struct work whole;
     work_make(caller, many, &whole);
-    unsigned long kernels = run(caller, plan, &whole, many->rows);
-    most = kernels > most ? kernels : most;
-    least = kernels < least ? kernels : least;
+    unsigned long most = run(caller, plan, &whole, many->rows), least = most;
     work_check(&whole, caller->queue, choice);
     unsigned char *expected = read_tensor(caller, &whole, AN_Y);
     unsigned char *expected_rstd = read_tensor(caller, &whole, AN_RSTD);
     for (uint64_t rows = 1; rows < many->rows; rows += rows < 9 ? 1 : 8) {
-        assert_cl(clEnqueueWriteBuffer(caller->queue, whole.memory[AN_Y], CL_TRUE, 0,
-                                       (size_t)whole.before.size[AN_Y], whole.before.bytes[AN_Y], 0,
-                                       NULL, NULL));
-        kernels = run(caller, plan, &whole, rows);
+        write_tensor(caller, &whole, AN_Y);
+        unsigned long kernels = run(caller, plan, &whole, rows);
         most = kernels > most ? kernels : most;
         least = kernels < least ? kernels : least;
         unsigned char *got = read_tensor(caller, &whole, AN_Y);
@@ -199,15 +179,14 @@ static void test_drifting_means(void **state)
             for (size_t k = 0; k < COUNT(steps); k++) {
                 struct problem problem = cut(2, 8000, ANYNORM_F32);
                 struct work work;
-                anynorm_plan *plan = plan_if_fits(caller, &problem.spec, choices[c]);
+                anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, choices[c]);
                 if (!plan)
                     continue;
                 work_make(caller, &problem, &work);
                 float *x = (float *)(void *)work.before.bytes[AN_X];
                 for (int i = 0; i < 16000; i++)
                     x[i] += i < 8000 ? (i < 64 ? steps[k] : 0) : (float)(i / 64 % 7) * steps[k];
-                assert_cl(clEnqueueWriteBuffer(caller->queue, work.memory[AN_X], CL_TRUE, 0,
-                                               (size_t)work.before.size[AN_X], x, 0, NULL, NULL));
+                write_tensor(caller, &work, AN_X);
                 run(caller, plan, &work, 1);
                 run(caller, plan, &work, 2);
                 work_check(&work, caller->queue, choices[c]);
@@ -227,14 +206,12 @@ static void test_not_numbers(void **state)
     FOR_EACH_CALLER (caller) {
         for (size_t c = 0; c < COUNT(choices); c++) {
             struct problem problem = cut(3, 1000, ANYNORM_F32);
-            anynorm_plan *plan = plan_if_fits(caller, &problem.spec, choices[c]);
+            anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, choices[c]);
             for (size_t i = 0; plan && i < COUNT(places); i++) {
                 struct work work;
                 work_make(caller, &problem, &work);
                 memcpy(work.before.bytes[AN_X] + (1000 + places[i]) * 4, &bad[i % COUNT(bad)], 4);
-                assert_cl(clEnqueueWriteBuffer(caller->queue, work.memory[AN_X], CL_TRUE, 0,
-                                               (size_t)work.before.size[AN_X],
-                                               work.before.bytes[AN_X], 0, NULL, NULL));
+                write_tensor(caller, &work, AN_X);
                 run(caller, plan, &work, 3);
                 work_check(&work, caller->queue, choices[c]);
                 work_free(&work);
@@ -289,11 +266,7 @@ static void test_limits(void **state)
     struct errors worst = {0};
     FOR_EACH_CALLER (caller) {
         for (size_t i = 0; i < COUNT(caps); i++) {
-            anynorm_device *device;
-            setenv("ANYNORM_CAPS", caps[i], 1);
-            anynorm_status status = anynorm_device_open(caller->id, &device);
-            unsetenv("ANYNORM_CAPS");
-            assert_ok(status);
+            anynorm_device *device = open_device_with(caller->id, caps[i]);
             for (size_t c = 0; c < COUNT(choices); c++) {
                 for (uint64_t rows = 1; rows < 20; rows += 6) {
                     struct problem problem = cut(rows, 1000, ANYNORM_F32);
@@ -319,7 +292,7 @@ static void gated(struct caller *caller, cl_command_queue_properties order)
     struct problem problem = cut(2, 1000, ANYNORM_F32);
     struct work works[IN_FLIGHT];
     cl_event events[IN_FLIGHT];
-    anynorm_plan *plan = plan_if_fits(caller, &problem.spec, by_lanes);
+    anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, by_lanes);
     if (!plan)
         return;
     cl_command_queue queue = make_queue(caller, order);
@@ -364,11 +337,13 @@ static void test_many_queues(void **state)
 {
     (void)state;
     FOR_EACH_CALLER (caller) {
+        if (!has_user_events(caller))
+            continue;
         struct problem problem = cut(2, 1000, ANYNORM_F32);
         struct work works[IN_FLIGHT];
         cl_command_queue queues[IN_FLIGHT];
-        anynorm_plan *plan = plan_if_fits(caller, &problem.spec, by_lanes);
-        if (!plan || !has_user_events(caller))
+        anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, by_lanes);
+        if (!plan)
             continue;
         cl_event gate = make_user_event(caller);
         unsigned long before = launches;
@@ -401,7 +376,7 @@ static void test_failed_wait(void **state)
             continue;
         struct problem problem = cut(2, 1000, ANYNORM_F32);
         struct work work;
-        anynorm_plan *plan = plan_if_fits(caller, &problem.spec, by_lanes);
+        anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, by_lanes);
         if (!plan)
             continue;
         work_make(caller, &problem, &work);
@@ -439,7 +414,7 @@ static void test_long_wait_lists(void **state)
         if (!has_user_events(caller))
             continue;
         struct problem problem = cut(2, 1000, ANYNORM_F32);
-        anynorm_plan *plan = plan_if_fits(caller, &problem.spec, by_lanes);
+        anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, by_lanes);
         for (cl_uint count = 63; plan && count <= 66; count++) {
             struct work work;
             cl_event gates[66], done = NULL;
@@ -473,7 +448,7 @@ static void test_elapsed(void **state)
         anynorm_event event;
         uint64_t both = 0;
         cl_ulong start = 0, end = 0;
-        anynorm_plan *plan = plan_if_fits(caller, &problem.spec, by_lanes);
+        anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, by_lanes);
         if (!plan)
             continue;
         work_make(caller, &problem, &work);
@@ -499,7 +474,6 @@ static void test_elapsed(void **state)
 
 struct worker {
     pthread_t thread;
-    struct caller *caller;
     anynorm_plan *plan;
     cl_command_queue queue;
     struct work work;
@@ -542,15 +516,14 @@ static void test_threads(void **state)
                 struct problem problem = cut(3, 1000, ANYNORM_F32);
                 static struct worker workers[THREADS];
                 cl_command_queue made[THREADS];
-                anynorm_plan *plan = plan_if_fits(caller, &problem.spec, choices[c]);
+                anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, choices[c]);
                 if (!plan)
                     continue;
                 for (int q = 0; q < queues; q++)
                     made[q] = make_queue(caller, 0);
                 for (int i = 0; i < THREADS; i++) {
                     problem.seed = (uint64_t)i + 1;
-                    workers[i] =
-                        (struct worker){.caller = caller, .plan = plan, .queue = made[i % queues]};
+                    workers[i] = (struct worker){.plan = plan, .queue = made[i % queues]};
                     work_make(caller, &problem, &workers[i].work);
                     run(caller, plan, &workers[i].work, 3);
                     work_check(&workers[i].work, caller->queue, "alone");

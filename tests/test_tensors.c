@@ -8,10 +8,6 @@
 #include "spec.h"
 #include "tensors.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
-
 static const int owner, other_owner;
 
 #define assert_refused_tensors(call) assert_refused((call), ANYNORM_INVALID_ARGUMENT)

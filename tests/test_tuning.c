@@ -1,5 +1,5 @@
-/* The tuning database: its lines, which of them applies, the user's file; and the variants that a
- * tuner measures. No device is needed. */
+/* The tuning database: its lines, which of them applies, the user's file, the built-in one. No
+ * device is needed. */
 #include "refused.h"
 
 #include <stdlib.h>
@@ -8,23 +8,12 @@
 
 #include "select.h"
 #include "tuning_store.h"
-#include "variants.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const anynorm_device_info gpu = {.id = "opencl:0",
-                                        .name = "Fast Chip 9000 (rev 2)",
+/* As far as lines ask for it. */
+static const anynorm_device_info gpu = {.name = "Fast Chip 9000 (rev 2)",
                                         .vendor = "Chips & Co",
                                         .platform = "Chip OpenCL",
-                                        .device_class = ANYNORM_CLASS_GPU,
-                                        .compute_units = 8,
-                                        .vector_width = 1,
-                                        .max_work_group_size = 1024,
-                                        .max_groups = 65535,
-                                        .local_bytes = 32768,
-                                        .max_alloc_bytes = 1 << 30,
-                                        .fp16 = true,
-                                        .fp64 = true};
+                                        .device_class = ANYNORM_CLASS_GPU};
 
 /* ---- Lines ---- */
 
@@ -341,19 +330,18 @@ static void collect(void *user, anynorm_log_level level, const char *line)
     snprintf(log->text + used, sizeof(log->text) - used, "%s\n", line);
 }
 
-static char folder[] = "/tmp/anynorm-tuning-XXXXXX";
-static char file_path[64];
+static char folder[FOLDER_BYTES];
+static char file_path[FOLDER_BYTES + 8];
 
-static int make_folder(void **state)
+static int make_place(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return 1;
+    make_folder(folder);
     snprintf(file_path, sizeof(file_path), "%s/tuning", folder);
     return 0;
 }
 
-static int remove_folder(void **state)
+static int remove_place(void **state)
 {
     (void)state;
     unlink(file_path);
@@ -509,14 +497,14 @@ static void complain_built_in(void *user, size_t line)
 /* A device of those that an entry is about, as far as its line tells. */
 static anynorm_device_info some_device(const struct an_tuning *tuning)
 {
-    anynorm_device_info info = gpu;
+    anynorm_device_info info = whole_gpu;
     bool cpu = tuning->choice.schedule == AN_ROW_PER_ITEM;
     if (tuning->level == AN_TUNING_CLASS)
         cpu = strcmp(tuning->pattern, "cpu") == 0;
     info.device_class = cpu ? ANYNORM_CLASS_CPU : ANYNORM_CLASS_GPU;
     info.vector_width = cpu ? 16 : 1;
     info.cache_bytes = 1 << 25;
-    info.subgroup = true;
+    info.subgroup_size = 0;
     return info;
 }
 
@@ -545,131 +533,6 @@ static void test_the_built_in_database(void **state)
     free(tunings.entries);
 }
 
-/* ---- Variants ---- */
-
-static void check_variants(const anynorm_device_info *info, const anynorm_spec *spec)
-{
-    struct an_variants variants;
-    struct an_choice first = {.schedule = AN_REFERENCE};
-    enum an_schedule schedule;
-    char reason[160], texts[ANYNORM_MAX_VARIANTS][128];
-    bool any = false;
-    for (size_t i = 0; !any && an_select_order(info, spec, i, &schedule); i++) {
-        const struct an_choice wish = {.schedule = schedule};
-        any = an_select_fits(info, spec, &wish, &first, reason, sizeof(reason));
-    }
-    an_variants_list(info, spec, NULL, &variants);
-    assert_true(variants.count > 0 || !any);
-    assert_in_range(variants.count, 0, ANYNORM_MAX_VARIANTS);
-    for (size_t i = 0; i < variants.count; i++) {
-        struct an_choice again, parsed;
-        an_choice_format(&variants.choices[i], texts[i], sizeof(texts[i]));
-        /* What is told as text is had by that text, complete. */
-        assert_ok(an_choice_parse(texts[i], &parsed));
-        assert_true(an_select_fits(info, spec, &parsed, &again, reason, sizeof(reason)));
-        assert_null(an_choice_unmet(&variants.choices[i], &again));
-        assert_null(an_choice_unmet(&again, &variants.choices[i]));
-        for (size_t k = 0; k < i; k++)
-            assert_string_not_equal(texts[k], texts[i]);
-    }
-    if (any) {
-        assert_int_equal(variants.choices[0].schedule, first.schedule);
-        assert_null(an_choice_unmet(&first, &variants.choices[0]));
-    }
-}
-
-static void test_variants(void **state)
-{
-    (void)state;
-    static const uint64_t groups[] = {1, 7, 64, 1000, 1024};
-    static const uint64_t columns[] = {1, 5, 64, 768, 4096, 5000, 70000, 1000000};
-    for (size_t g = 0; g < COUNT(groups); g++) {
-        for (size_t c = 0; c < COUNT(columns); c++) {
-            for (int kind = 0; kind < 12; kind++) {
-                anynorm_device_info info = gpu;
-                info.device_class = kind % 2 ? ANYNORM_CLASS_CPU : ANYNORM_CLASS_GPU;
-                info.vector_width = kind % 2 ? 16 : 1;
-                info.cache_bytes = kind & 2 ? 1 << 25 : 0;
-                info.local_bytes = kind / 4 == 0 ? 65536 : kind / 4 == 1 ? 1024 : 0;
-                info.max_work_group_size = groups[g];
-                anynorm_spec spec = {.columns = columns[c],
-                                     .x_type = kind & 2 ? ANYNORM_F64 : ANYNORM_F32};
-                check_variants(&info, &spec);
-                info.fp64 = false;
-                check_variants(&info, &spec);
-            }
-        }
-    }
-}
-
-/* Every schedule that fits has a say, and the preferred one the most. */
-static void test_variants_of_every_schedule(void **state)
-{
-    (void)state;
-    const anynorm_spec spec = {.columns = 1024};
-    for (int cpu = 0; cpu < 2; cpu++) {
-        anynorm_device_info info = gpu;
-        struct an_variants variants;
-        size_t counts[AN_SCHEDULE_COUNT] = {0};
-        enum an_schedule schedule, preferred = AN_REFERENCE;
-        if (cpu) {
-            info.device_class = ANYNORM_CLASS_CPU;
-            info.vector_width = 16;
-        }
-        an_variants_list(&info, &spec, NULL, &variants);
-        for (size_t i = 0; i < variants.count; i++)
-            counts[variants.choices[i].schedule]++;
-        for (size_t i = 0; an_select_order(&info, &spec, i, &schedule); i++) {
-            struct an_choice choice;
-            const struct an_choice wish = {.schedule = schedule};
-            char reason[160];
-            if (!an_select_fits(&info, &spec, &wish, &choice, reason, sizeof(reason)))
-                continue;
-            assert_in_range(counts[schedule], 1, ANYNORM_MAX_VARIANTS);
-            if (preferred == AN_REFERENCE)
-                preferred = schedule;
-        }
-        assert_true(counts[preferred] >= 5);
-    }
-}
-
-static void test_the_first_variant(void **state)
-{
-    (void)state;
-    const anynorm_spec spec = {.columns = 1024};
-    const struct an_choice tuned = {.schedule = AN_ROW_REREAD, .group = 512};
-    const struct an_choice unfit = {.schedule = AN_ROW_REREAD, .group = 2048};
-    struct an_variants variants, without;
-    an_variants_list(&gpu, &spec, &tuned, &variants);
-    assert_int_equal(variants.choices[0].schedule, AN_ROW_REREAD);
-    assert_int_equal(variants.choices[0].group, 512);
-    an_variants_list(&gpu, &spec, &unfit, &variants);
-    an_variants_list(&gpu, &spec, NULL, &without);
-    assert_int_equal(variants.count, without.count);
-    assert_int_equal(variants.choices[0].schedule, without.choices[0].schedule);
-}
-
-static void test_variants_of_the_reference(void **state)
-{
-    (void)state;
-    anynorm_device *device = open_device("reference");
-    const anynorm_spec spec = {.columns = 5}, bad = {.columns = 0};
-    anynorm_variant variant;
-    size_t count = 0;
-    assert_ok(anynorm_plan_variant(device, &spec, 0, &variant, &count));
-    assert_int_equal(count, 1);
-    assert_string_equal(variant.choice, "reference group=1");
-    assert_ok(anynorm_plan_variant(device, &spec, 0, &variant, NULL));
-    assert_refused(anynorm_plan_variant(device, &spec, 1, &variant, &count),
-                   ANYNORM_INVALID_ARGUMENT);
-    assert_refused(anynorm_plan_variant(device, &bad, 0, &variant, &count),
-                   ANYNORM_INVALID_ARGUMENT);
-    assert_refused(anynorm_plan_variant(device, &spec, 0, NULL, &count), ANYNORM_INVALID_ARGUMENT);
-    assert_refused(anynorm_plan_variant(NULL, &spec, 0, &variant, &count),
-                   ANYNORM_INVALID_ARGUMENT);
-    anynorm_device_close(device);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,10 +552,6 @@ int main(void)
         cmocka_unit_test(test_the_path),
         cmocka_unit_test(test_no_default_file),
         cmocka_unit_test(test_the_built_in_database),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_variants_of_every_schedule),
-        cmocka_unit_test(test_the_first_variant),
-        cmocka_unit_test(test_variants_of_the_reference),
     };
-    return cmocka_run_group_tests_name("tuning", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("tuning", tests, make_place, remove_place);
 }

@@ -10,11 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const uint32_t all_flags =
-    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
-
 static anynorm_device *device;
 static anynorm_device_info info;
 
@@ -61,13 +56,8 @@ static void test_every_variant(void **state)
             continue;
         size_t some = reduced() ? 2 : t == 0 ? COUNT(columns) : 5;
         for (size_t c = 0; c < some; c++) {
-            struct problem problem = {.spec = {.columns = columns[c],
-                                               .x_type = types[t],
-                                               .y_type = types[t],
-                                               .flags = all_flags,
-                                               .eps = ANYNORM_EPS_DEFAULT},
-                                      .rows = c % 2 ? 3 : 11,
-                                      .seed = t * 100 + c};
+            struct problem problem = dense_problem(c % 2 ? 3 : 11, columns[c], types[t], ALL_FLAGS);
+            problem.seed = t * 100 + c;
             checked += check_variants(&problem, &worst);
             problem.values = (enum values)(1 + (t + c) % (VALUES_COUNT - 1));
             checked += check_variants(&problem, &worst);
@@ -84,18 +74,15 @@ static void test_the_first_is_the_default(void **state)
     (void)state;
     static const uint64_t columns[] = {1, 64, 1000, 4096, 20000};
     for (size_t c = 0; c < COUNT(columns); c++) {
-        const anynorm_spec spec = {.columns = columns[c], .flags = all_flags};
+        const anynorm_spec spec = {.columns = columns[c], .flags = ALL_FLAGS};
         anynorm_variant variant;
         anynorm_plan_info chosen;
-        anynorm_plan *plan;
-        const anynorm_plan_options options = {.schedule = variant.choice};
         assert_ok(anynorm_plan_variant(device, &spec, 0, &variant, NULL));
-        anynorm_status status = anynorm_plan_create(device, &spec, &options, &plan);
-        if (status == ANYNORM_UNSUPPORTED)
+        anynorm_plan *plan = plan_if_fits(device, &spec, variant.choice);
+        if (!plan)
             continue; /* the compiled kernel's own limits */
-        assert_ok(status);
         anynorm_plan_destroy(plan);
-        assert_ok(anynorm_plan_create(device, &spec, NULL, &plan));
+        plan = make_plan(device, &spec, NULL);
         assert_ok(anynorm_plan_describe(plan, &chosen));
         anynorm_plan_destroy(plan);
         assert_string_equal(chosen.choice, variant.choice);

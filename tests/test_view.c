@@ -7,8 +7,6 @@
 
 #include "spec.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static uint64_t below(struct random *random, uint64_t limit)
 {
     return random_bits(random) % limit;

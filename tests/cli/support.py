@@ -136,6 +136,7 @@ def wrong_opencl(device, folder, condition):
     return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in), "WRONG_IF": condition}
 
 
-def heed_interrupts():
+def heed_signals():
     """For preexec_fn: a shell's background job, as this whole run may be, starts with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

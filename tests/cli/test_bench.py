@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from support import assert_error, heed_interrupts
+from support import assert_error, heed_signals
 
 TEXTS = {"op": {"layer-norm"}, "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
          "best_copy": {"copy", "copy_streaming"}, "clock": {"wall", "event"}}
@@ -168,7 +168,7 @@ def test_bad_options(run, arguments, words):
 
 def test_interrupted(program, environment, tmp_path):
     """Ends at once, and prints no half of a document."""
-    with subprocess.Popen([program, "bench", "--json"], preexec_fn=heed_interrupts,
+    with subprocess.Popen([program, "bench", "--json"], preexec_fn=heed_signals,
                           env=environment, cwd=tmp_path, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
         time.sleep(1)

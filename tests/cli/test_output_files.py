@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from support import assert_error, expected, npy_bytes
+from support import assert_error, expected, heed_signals, npy_bytes
 
 X = np.arange(24, dtype="f4").reshape(4, 6)
 
@@ -217,8 +217,7 @@ def long_run(program, environment, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(long_run, number):
-    # A shell's background job, as this whole run may be, starts with SIGINT ignored.
-    process = long_run(4096, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    process = long_run(4096, preexec_fn=heed_signals)
     process.send_signal(number)
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == -number

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from support import assert_error, heed_interrupts, wrong_opencl
+from support import assert_error, heed_signals, wrong_opencl
 
 SMALL = ["--quick", "--shapes", "4x64"]
 ROW = re.compile(r"^(f32|f16|bf16|f64) +(\d+) +(\d+) +(\d+) +(\d+\.\d\d)  (\w+ .*)$")
@@ -190,7 +190,7 @@ def test_interrupted(program, environment, tunable, tmp_path):
     path = tmp_path / "tuning"
     path.write_text("# mine\n")
     with subprocess.Popen([program, "tune", "-o", path], env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, preexec_fn=heed_interrupts) as process:
+                          stderr=subprocess.PIPE, preexec_fn=heed_signals) as process:
         assert process.stdout.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)

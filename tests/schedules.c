@@ -1,0 +1,117 @@
+#include "schedules.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool fits(const struct subject *subject, const anynorm_spec *spec)
+{
+    anynorm_candidate candidate;
+    size_t count = 1;
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(anynorm_plan_candidate(subject->device, spec, i, &candidate, &count));
+        if (strcmp(candidate.schedule, subject->schedule) == 0)
+            return candidate.fits;
+    }
+    return false;
+}
+
+void check_offered(struct subject *subject, anynorm_device *device, const struct problem *problem,
+                   uint32_t group_size)
+{
+    subject->offered++;
+    subject->refused +=
+        !check_problem(device, problem, subject->schedule, group_size, &subject->worst);
+}
+
+void check(struct subject *subject, const struct problem *problem)
+{
+    if (!fits(subject, &problem->spec))
+        return;
+    check_offered(subject, subject->device, problem, 0);
+}
+
+anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec)
+{
+    if (!fits(subject, spec))
+        return NULL;
+    anynorm_plan *plan = plan_if_fits(subject->device, spec, subject->schedule);
+    subject->offered++;
+    subject->refused += !plan;
+    return plan;
+}
+
+void assert_same_rows(const float *batch, const float *alone, uint64_t columns, const char *what)
+{
+    if (memcmp(batch, alone, (size_t)columns * sizeof(float)) != 0) {
+        fprintf(stderr, "the bits of a row changed with %s, %" PRIu64 " columns\n", what, columns);
+        fail();
+    }
+}
+
+/* ---- Running all of them on all devices ---- */
+
+static int open_subject(void **state)
+{
+    struct subject *subject = *state;
+    subject->device = open_device(subject->device_id);
+    assert_ok(anynorm_device_describe(subject->device, &subject->info));
+    return 0;
+}
+
+static int close_subject(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device_close(subject->device);
+    fprintf(stderr,
+            "# %s: largest error as a share of its bound: y %.3f, mean %.3f, rstd %.3f; "
+            "%d problems, %d refused by the compiled kernel\n",
+            subject->name, subject->worst.y, subject->worst.mean, subject->worst.rstd,
+            subject->offered, subject->refused);
+    return subject->offered > 100 && subject->offered == subject->refused;
+}
+
+enum { MOST_DEVICES = 16, MOST_TESTS = 1024 };
+
+static struct subject subjects[MOST_TESTS];
+static struct CMUnitTest units[MOST_TESTS];
+static size_t unit_count;
+
+static void add_tests(const char *id, const char *schedule, const struct device_test *tests,
+                      size_t count)
+{
+    for (size_t t = 0; t < count && unit_count < MOST_TESTS; t++) {
+        struct subject *subject = &subjects[unit_count];
+        subject->schedule = schedule;
+        snprintf(subject->device_id, sizeof(subject->device_id), "%s", id);
+        snprintf(subject->name, sizeof(subject->name), "%s %s: %s", id, schedule, tests[t].name);
+        units[unit_count++] = (struct CMUnitTest){subject->name, tests[t].function, open_subject,
+                                                  close_subject, subject};
+    }
+}
+
+int run_on_schedules(const char *group, const struct device_test *tests, size_t count)
+{
+    static const char *const schedules[] = {"row_per_item", "row_per_subgroup", "row_per_group",
+                                            "row_in_local", "row_reread",       "row_split",
+                                            "column_walk"};
+    char ids[MOST_DEVICES][32];
+    size_t devices = device_ids(ids, MOST_DEVICES);
+    for (size_t d = 0; d < devices; d++) {
+        bool reference = strcmp(ids[d], "reference") == 0;
+        for (size_t s = 0; s < COUNT(schedules) && !reference; s++)
+            add_tests(ids[d], schedules[s], tests, count);
+        if (reference)
+            add_tests(ids[d], "reference", tests, count);
+    }
+    return _cmocka_run_group_tests(group, units, unit_count, NULL, NULL);
+}
+
+int run_on_choices(const char *group, const struct device_test *tests, size_t count)
+{
+    char ids[MOST_DEVICES][32];
+    size_t devices = device_ids(ids, MOST_DEVICES);
+    for (size_t d = 0; d < devices; d++)
+        add_tests(ids[d], "chosen", tests, count);
+    return _cmocka_run_group_tests(group, units, unit_count, NULL, NULL);
+}
