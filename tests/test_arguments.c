@@ -450,7 +450,7 @@ static void test_plan_options(void **state)
     setenv("ANYNORM_SCHEDULE", "", 1);
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     anynorm_plan_destroy(plan);
-    setenv("ANYNORM_SCHEDULE", "row_reread", 1);
+    setenv("ANYNORM_SCHEDULE", "row_reread vector=4", 1);
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     unsetenv("ANYNORM_SCHEDULE");
     assert_ok(anynorm_plan_describe(plan, &info));
