@@ -109,7 +109,8 @@ bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, 
     return true;
 }
 
-/* A vector must be one that the kernels know, and a group one that the device takes. */
+/* A vector must be one that the kernels know, a group one that the device takes, and what is held
+ * a number that no sum about it wraps with. */
 static bool is_possible(const struct problem *p)
 {
     const struct an_choice *wish = p->wish;
@@ -122,6 +123,10 @@ static bool is_possible(const struct problem *p)
         snprintf(p->reason, p->capacity,
                  "a group of %" PRIu64 " work-items is above the device's %" PRIu64, wish->group,
                  p->info->max_work_group_size);
+        return false;
+    }
+    if (wish->held > UINT32_MAX) {
+        snprintf(p->reason, p->capacity, "no work-item holds %" PRIu64 " vectors", wish->held);
         return false;
     }
     return true;

@@ -218,7 +218,7 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     if (!holds(p, choice->group, 0, choice->vector))
         return false;
     uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
-    if (choice->held > UINT32_MAX || !fits_local_memory(p, row + meeting_bytes(p, choice)))
+    if (!fits_local_memory(p, row + meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity, "%" PRIu64 " bytes of local memory hold the row", row);
     return true;

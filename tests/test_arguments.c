@@ -436,6 +436,8 @@ static void test_plan_options(void **state)
     refuse_plan(subject->device, &usual, "row_in_local rows=2", ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &usual, "row_in_local held=18446744073709551615",
                 ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group held=4611686018427387904",
+                ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &long_rows, "row_in_local", ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &long_rows, "row_per_subgroup", ANYNORM_UNSUPPORTED);
     if (!is_reference(&subject->info))
