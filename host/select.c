@@ -1,9 +1,5 @@
 #include "select.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "select_fit.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -26,9 +22,7 @@ static bool fit_empty(const struct problem *p, struct an_choice *choice)
 {
     bool reference = p->info->device_class == ANYNORM_CLASS_REFERENCE;
     uint64_t group = reference || is_vector_cpu(p->info) ? 1 : USUAL_GROUP;
-    if (group > p->info->max_work_group_size)
-        group = power_of_two_at_most(p->info->max_work_group_size);
-    choice->group = p->wish->group ? p->wish->group : group;
+    choice->group = p->wish->group ? p->wish->group : an_least(group, largest_group(p));
     choice->vector = reference ? 0 : is_vector_cpu(p->info) ? 16 : 4;
     snprintf(p->reason, p->capacity, "a baseline, for measuring");
     return true;

@@ -1,6 +1,4 @@
 /* The schedules that hold a row on chip: how many lanes it gets, and what each of them keeps. */
-#include <string.h>
-
 #include "select_fit.h"
 
 /* Bytes of a row that one work-item may hold in registers: with more, the compilers for AMD's and
@@ -22,16 +20,6 @@
 /* Lanes of a row that leave each other the registers they need: an NVIDIA multiprocessor has 64 for
  * each of 1024, which compilers exceed. */
 #define MOST_LANES 512
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-    return (value + by - 1) / by;
-}
 
 static bool has_few_registers(const struct problem *p)
 {
@@ -80,9 +68,9 @@ static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uin
     uint64_t limit = p->info->max_work_group_size;
     uint64_t group = wish->group, rows = wish->rows;
     if (!group && rows && rows <= limit)
-        group = least(lanes, power_of_two_at_most(limit / rows)) * rows;
+        group = an_least(lanes, power_of_two_at_most(limit / rows)) * rows;
     else if (!group)
-        group = least(usual > lanes ? usual : lanes, power_of_two_at_most(limit));
+        group = an_least(usual > lanes ? usual : lanes, largest_group(p));
     if (!rows)
         rows = wish->group || group < lanes ? 1 : group / lanes;
     if (group > limit || rows > group || group % rows != 0 || group % step != 0) {
@@ -101,7 +89,7 @@ static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uin
 static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 {
     uint64_t vectors = p->spec->columns / choice->vector;
-    uint64_t held = vectors ? divide_up(vectors, choice->group / choice->rows) : 1;
+    uint64_t held = vectors ? an_divide_up(vectors, choice->group / choice->rows) : 1;
     return p->wish->held > held ? p->wish->held : held;
 }
 
@@ -109,16 +97,6 @@ static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
     return 4 * (choice->group + choice->rows) * accumulator_size(p->spec) + 8;
-}
-
-static bool fits_local_memory(const struct problem *p, uint64_t bytes)
-{
-    if (bytes <= p->info->local_bytes)
-        return true;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " bytes of local memory are needed, there are %" PRIu64, bytes,
-             p->info->local_bytes);
-    return false;
 }
 
 bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
@@ -129,8 +107,8 @@ bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
                  "the device has no sub-groups of a known size whose lanes exchange values");
         return false;
     }
-    uint64_t lanes = power_of_two_at_least(divide_up(p->spec->columns, SHORT_SHARE));
-    lanes = least(lanes, size);
+    uint64_t lanes = power_of_two_at_least(an_divide_up(p->spec->columns, SHORT_SHARE));
+    lanes = an_least(lanes, size);
     if (!arrange(p, lanes, size > GROUP_OF_ROWS ? size : GROUP_OF_ROWS, size, choice))
         return false;
     /* A group forced without its rows still has rows of one sub-group at most. */
@@ -174,12 +152,12 @@ static uint64_t subgroup_of(const struct problem *p, const struct an_choice *cho
 static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
 {
     uint64_t columns = p->spec->columns;
-    uint64_t largest = least(power_of_two_at_most(p->info->max_work_group_size),
-                             MOST_LANES * sizeof(float) / accumulator_size(p->spec));
+    uint64_t largest =
+        an_least(largest_group(p), MOST_LANES * sizeof(float) / accumulator_size(p->spec));
     uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : USUAL_SHARE;
-    uint64_t lanes = power_of_two_at_least(divide_up(columns, share));
-    lanes = least(least(lanes, USUAL_GROUP), largest);
-    while (lanes < largest && divide_up(columns, lanes * vector) * vector > most_elements)
+    uint64_t lanes = power_of_two_at_least(an_divide_up(columns, share));
+    lanes = an_least(an_least(lanes, USUAL_GROUP), largest);
+    while (lanes < largest && an_divide_up(columns, lanes * vector) * vector > most_elements)
         lanes *= 2;
     return lanes;
 }
@@ -213,7 +191,7 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->rows = 1;
     choice->group = p->wish->group ? p->wish->group : lanes;
     choice->vector = vector_of(p);
-    choice->held = divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
+    choice->held = an_divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
     choice->subgroup = subgroup_of(p, choice);
     if (!holds(p, choice->group, 0, choice->vector))
         return false;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "opencl/opencl_backend.h"
 #include "spec.h"
 #include "status.h"
@@ -195,7 +196,7 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     if (status != ANYNORM_OK)
         goto fail;
     if (choice->segment > 0)
-        made->segments = (spec->columns - 1) / choice->segment + 1;
+        made->segments = an_divide_up(spec->columns, choice->segment);
     status = check_group(d, made->kernel, choice, group_limit);
     if (status == ANYNORM_OK)
         status = check_subgroup(d, made->kernel, choice);
