@@ -40,21 +40,28 @@ static uint64_t most_held(const struct problem *p)
     return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / accumulator_size(p->spec);
 }
 
-static bool holds(const struct problem *p, uint64_t lanes, uint64_t held, uint64_t vector)
+/* Whether the kernels of this file have registers for the work beside what they hold. */
+static bool has_registers(const struct problem *p)
+{
+    if (!has_few_registers(p) ||
+        !(an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT)))
+        return true;
+    snprintf(p->reason, p->capacity,
+             "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
+    return false;
+}
+
+static bool holds(const struct problem *p, const struct an_choice *choice)
 {
     uint64_t most = most_held(p);
-    if (has_few_registers(p) &&
-        (an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT))) {
-        snprintf(p->reason, p->capacity,
-                 "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
+    if (!has_registers(p))
         return false;
-    }
-    if (held * vector <= most)
+    if (choice->held * choice->vector <= most)
         return true;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
              " elements each",
-             p->spec->columns, lanes, most);
+             p->spec->columns, choice->group / choice->rows, most);
     return false;
 }
 
@@ -124,8 +131,7 @@ bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
                  size);
         return false;
     }
-    if (!holds(p, lanes, choice->held, choice->vector) ||
-        !fits_local_memory(p, meeting_bytes(p, choice)))
+    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " of the %" PRIu64 " lanes of a sub-group hold the row at %" PRIu64
@@ -173,7 +179,7 @@ bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
     choice->vector = vector;
     choice->held = held_by(p, choice);
     choice->subgroup = subgroup_of(p, choice);
-    if (!holds(p, lanes, choice->held, vector) || !fits_local_memory(p, meeting_bytes(p, choice)))
+    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", lanes,
@@ -193,7 +199,7 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->vector = vector_of(p);
     choice->held = an_divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
     choice->subgroup = subgroup_of(p, choice);
-    if (!holds(p, choice->group, 0, choice->vector))
+    if (!has_registers(p))
         return false;
     uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
     if (!fits_local_memory(p, row + meeting_bytes(p, choice)))
