@@ -35,6 +35,8 @@ size_t an_opencl_count(void);
 anynorm_status an_opencl_list(size_t index, anynorm_device_info *info);
 anynorm_status an_opencl_open(size_t index, anynorm_device **device);
 void an_opencl_close(anynorm_device *device);
+/* Of OpenCL, as 12 or 30; 0 where the device does not tell. */
+int an_opencl_version(const anynorm_device_info *info);
 /* `context` NULL: makes one; else retains the caller's. */
 anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
                                      const char *name, anynorm_device **device);

@@ -1,6 +1,5 @@
 /* Plans: build options, the kernel with its constant arguments, and the launch. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "checked.h"
@@ -155,12 +154,10 @@ static anynorm_status check_subgroup(const struct an_opencl_device *d, cl_kernel
                                      const struct an_choice *choice)
 {
     size_t local = (size_t)choice->group, size = 0;
-    int major = 0, minor = 0;
     cl_int code;
     if (choice->subgroup <= 1)
         return ANYNORM_OK;
-    sscanf(d->head.info.version, "OpenCL %d.%d", &major, &minor);
-    if (d->cl->GetKernelSubGroupInfo && major * 10 + minor >= 21)
+    if (d->cl->GetKernelSubGroupInfo && an_opencl_version(&d->head.info) >= 21)
         code = d->cl->GetKernelSubGroupInfo(kernel, d->id, AN_MAX_SUB_GROUP_SIZE_FOR_NDRANGE,
                                             sizeof(local), &local, sizeof(size), &size, NULL);
     else /* what every driver means by it */
