@@ -55,11 +55,11 @@ anynorm_status an_opencl_unwrap_host(anynorm_device *device, anynorm_buffer *buf
 
 /* program_key.c: all that makes a program of `source` and `options` what it is on this device.
  * UNSUPPORTED where the driver does not tell. The key points to its arguments and itself. */
-#define AN_PROGRAM_KEY_PARTS 11
+#define AN_PROGRAM_KEY_TEXTS 6 /* of the driver */
 struct an_program_key {
     struct an_key key;
-    struct an_key_part parts[AN_PROGRAM_KEY_PARTS];
-    char texts[6][512];
+    struct an_key_part parts[AN_PROGRAM_KEY_TEXTS + 5];
+    char texts[AN_PROGRAM_KEY_TEXTS][512];
 };
 anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
                                      const struct an_source *source, const char *options,
