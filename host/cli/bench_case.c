@@ -4,7 +4,6 @@
 #include "progress.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH = 100, LEAST_ROUNDS = 5, BATCH_ROUNDS = 25 };
