@@ -2,6 +2,7 @@
 
 #include "library.h"
 #include "progress.h"
+#include "random_values.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,22 +52,6 @@ bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, ui
 
 /* ---- Data ---- */
 
-/* Random with outliers: zeros would flatter the arithmetic. */
-static void fill(anynorm_dtype type, void *data, uint64_t count)
-{
-    uint64_t state = UINT64_C(88172645463325252);
-
-    for (uint64_t i = 0; i < count; i++) {
-        double value;
-
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        value = (double)(state >> 11) * 0x1p-52 - 1;
-        anynorm_dtype_store(type, data, i, i % 97 == 5 ? 30 * value : value);
-    }
-}
-
 /* x holds the same block of rows over and over. */
 static anynorm_status write_x(struct stage *stage, anynorm_buffer x)
 {
@@ -90,7 +75,7 @@ static anynorm_status write_parameter(struct stage *stage, anynorm_buffer *buffe
     anynorm_status status = ANYNORM_OUT_OF_MEMORY;
 
     if (data) {
-        fill(spec->parameter_type, data, spec->columns);
+        random_fill(spec->parameter_type, data, spec->columns, 0);
         status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
         if (status == ANYNORM_OK)
             status = anynorm_buffer_write(stage->measure->device, buffer, data, bytes);
@@ -127,7 +112,7 @@ static anynorm_status stage_open(struct stage *stage)
     stage->small = malloc((size_t)(BLOCK_ROWS * stage->row_bytes));
     if (!stage->block || !stage->small)
         return ANYNORM_OUT_OF_MEMORY;
-    fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns);
+    random_fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns, 0);
     stage->set_count = count_sets(stage);
     for (size_t i = 0; i < stage->set_count && status == ANYNORM_OK; i++) {
         status = anynorm_buffer_create(device, bytes, &stage->sets[i].x);
