@@ -1,5 +1,6 @@
 #include "tune_measure.h"
 
+#include "bench_samples.h"
 #include "library.h"
 #include "progress.h"
 #include "random_values.h"
@@ -21,7 +22,7 @@ enum {
 
 /* A batch that lasts so long is more than the clock and the scheduler blur. */
 static const double batch_seconds = 3e-3;
-/* One so far behind is not worth another second. */
+/* One that takes so many times as long as the best is not worth another second. */
 static const double hopeless = 1.4;
 
 struct set {
@@ -37,10 +38,10 @@ struct stage {
     size_t set_count;
     anynorm_buffer weight;
     anynorm_buffer bias;
-    size_t next;
-    uint64_t launches; /* in a batch */
-    unsigned char *small;
-    unsigned char *block;
+    size_t next;          /* of the sets, in turn */
+    uint64_t launches;    /* in a batch */
+    unsigned char *block; /* the rows that x repeats */
+    unsigned char *small; /* what a launch of these alone gives */
 };
 
 bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows)
@@ -153,7 +154,7 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     uint64_t begun = 0;
     double started = clock_seconds();
 
-    for (; begun < launches && status == ANYNORM_OK; begun++) {
+    for (; begun < launches; begun++) {
         const struct set *set = &stage->sets[stage->next++ % stage->set_count];
         const anynorm_tensors tensors = {
             .x = set->x, .y = set->y, .weight = stage->weight, .bias = stage->bias};
@@ -211,50 +212,38 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
 
 /* ---- Timing ---- */
 
-/* The times of one round in one column. */
 struct race {
-    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS];
-    bool runs[ANYNORM_MAX_VARIANTS];
+    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS]; /* of a launch, by round and variant */
+    bool runs[ANYNORM_MAX_VARIANTS];                /* which variants are still in it */
 };
-
-static int by_size(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return left < right ? -1 : left > right;
-}
 
 /* The median of a variant's times, each as a share of the baseline's in the same round. */
 static double median_share(const struct race *race, int rounds, size_t variant, size_t baseline)
 {
-    double shares[ROUNDS * 2];
+    struct bench_samples shares = {.count = 0};
 
     for (int r = 0; r < rounds; r++)
-        shares[r] = race->times[r][variant] / race->times[r][baseline];
-    qsort(shares, (size_t)rounds, sizeof *shares, by_size);
-    return shares[rounds / 2];
+        bench_samples_add(&shares, race->times[r][variant] / race->times[r][baseline]);
+    return bench_samples_spread(&shares).p50;
 }
 
-static void set_shares(struct stage *stage, const struct race *race, int rounds)
+static void set_shares(struct tune_measure *measure, const struct race *race, int rounds)
 {
-    struct tune_measure *measure = stage->measure;
-
     for (size_t v = 0; v < measure->count; v++) {
         if (race->runs[v])
             measure->variants[v].share = median_share(race, rounds, v, measure->baseline);
     }
 }
 
-/* Takes from the race who is further behind the best than `most` times. */
-static void drop_slow(struct stage *stage, struct race *race, double most)
+/* Takes from the race who is hopelessly behind the best. */
+static void drop_slow(const struct tune_measure *measure, struct race *race)
 {
-    struct tune_measure *measure = stage->measure;
     double best = INFINITY;
 
     for (size_t v = 0; v < measure->count; v++)
         best = race->runs[v] ? fmin(best, measure->variants[v].share) : best;
     for (size_t v = 0; v < measure->count; v++) {
-        if (measure->variants[v].share > most * best && v != measure->baseline)
+        if (measure->variants[v].share > hopeless * best && v != measure->baseline)
             race->runs[v] = false;
     }
 }
@@ -274,12 +263,12 @@ static anynorm_status run_rounds(struct stage *stage, struct race *race, int rou
                                 &race->times[r][v]);
         }
         if (r + 1 == ROUNDS_BEFORE_DROPPING && status == ANYNORM_OK) {
-            set_shares(stage, race, r + 1);
-            drop_slow(stage, race, hopeless);
+            set_shares(measure, race, r + 1);
+            drop_slow(measure, race);
         }
     }
     if (status == ANYNORM_OK)
-        set_shares(stage, race, rounds);
+        set_shares(measure, race, rounds);
     return status;
 }
 
