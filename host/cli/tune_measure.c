@@ -42,6 +42,7 @@ struct stage {
     uint64_t launches;    /* in a batch */
     unsigned char *block; /* the rows that x repeats */
     unsigned char *small; /* what a launch of these alone gives */
+    unsigned char *read;  /* and what as many rows of a full one give */
 };
 
 bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows)
@@ -72,17 +73,13 @@ static anynorm_status write_parameter(struct stage *stage, anynorm_buffer *buffe
 {
     const anynorm_spec *spec = &stage->measure->spec;
     uint64_t bytes = spec->columns * anynorm_dtype_size(spec->parameter_type);
-    void *data = malloc((size_t)bytes);
-    anynorm_status status = ANYNORM_OUT_OF_MEMORY;
+    anynorm_status status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
 
-    if (data) {
-        random_fill(spec->parameter_type, data, spec->columns, 0);
-        status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
-        if (status == ANYNORM_OK)
-            status = anynorm_buffer_write(stage->measure->device, buffer, data, bytes);
-    }
-    free(data);
-    return status;
+    if (status != ANYNORM_OK)
+        return status;
+    /* It has room for many rows of x, and nothing in it yet. */
+    random_fill(spec->parameter_type, stage->small, spec->columns, 0);
+    return anynorm_buffer_write(stage->measure->device, buffer, stage->small, bytes);
 }
 
 /* More than one pair of x and y where a pair could stay in the cache without being meant to: then
@@ -102,6 +99,16 @@ static size_t count_sets(const struct stage *stage)
     return (size_t)sets;
 }
 
+static bool stage_allocate(struct stage *stage)
+{
+    size_t bytes = (size_t)(BLOCK_ROWS * stage->row_bytes);
+
+    stage->block = malloc(bytes);
+    stage->small = malloc(bytes);
+    stage->read = malloc(bytes);
+    return stage->block && stage->small && stage->read;
+}
+
 static anynorm_status stage_open(struct stage *stage)
 {
     anynorm_device *device = stage->measure->device;
@@ -109,10 +116,6 @@ static anynorm_status stage_open(struct stage *stage)
     uint64_t bytes = stage->rows * stage->row_bytes;
     anynorm_status status = ANYNORM_OK;
 
-    stage->block = malloc((size_t)(BLOCK_ROWS * stage->row_bytes));
-    stage->small = malloc((size_t)(BLOCK_ROWS * stage->row_bytes));
-    if (!stage->block || !stage->small)
-        return ANYNORM_OUT_OF_MEMORY;
     random_fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns, 0);
     stage->set_count = count_sets(stage);
     for (size_t i = 0; i < stage->set_count && status == ANYNORM_OK; i++) {
@@ -141,6 +144,7 @@ static void stage_close(struct stage *stage)
     anynorm_buffer_destroy(device, &stage->bias);
     free(stage->block);
     free(stage->small);
+    free(stage->read);
 }
 
 /* ---- Launching ---- */
@@ -182,12 +186,9 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
     anynorm_device *device = stage->measure->device;
     uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
     anynorm_buffer y = stage->sets[0].y;
-    unsigned char *read = malloc((size_t)(block_rows * stage->row_bytes));
+    anynorm_status status;
     double unused;
-    anynorm_status status = ANYNORM_OUT_OF_MEMORY;
 
-    if (!read)
-        return status;
     stage->next = 0;
     status = launch(stage, variant->plan, block_rows, 1, &unused);
     if (status == ANYNORM_OK)
@@ -200,13 +201,12 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
         uint64_t rows = stage->rows - row < block_rows ? stage->rows - row : block_rows;
 
         y.offset = row * stage->row_bytes;
-        status = anynorm_buffer_read(device, &y, read, rows * stage->row_bytes);
-        if (status == ANYNORM_OK && memcmp(read, stage->small, rows * stage->row_bytes) != 0)
+        status = anynorm_buffer_read(device, &y, stage->read, rows * stage->row_bytes);
+        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, rows * stage->row_bytes) != 0)
             snprintf(variant->wrong, sizeof variant->wrong,
                      "rows of a launch of %llu differ from the same rows in a small one",
                      (unsigned long long)stage->rows);
     }
-    free(read);
     return status;
 }
 
@@ -353,12 +353,17 @@ bool tune_measure(struct tune_measure *measure, uint64_t rows, void (*step)(void
     struct stage stage = {.measure = measure,
                           .rows = rows,
                           .row_bytes = spec->columns * anynorm_dtype_size(spec->x_type)};
-    anynorm_status status = stage_open(&stage);
+    bool done = stage_allocate(&stage) || cli_fail(error, CLI_FAILED, "tune", "out of memory");
 
-    if (status == ANYNORM_OK)
-        status = check_and_warm_up(&stage, &race, step, user);
-    if (status == ANYNORM_OK && measure->baseline < measure->count)
-        status = time_variants(&stage, &race);
+    if (done) {
+        anynorm_status status = stage_open(&stage);
+
+        if (status == ANYNORM_OK)
+            status = check_and_warm_up(&stage, &race, step, user);
+        if (status == ANYNORM_OK && measure->baseline < measure->count)
+            status = time_variants(&stage, &race);
+        done = status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+    }
     stage_close(&stage);
-    return status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+    return done;
 }
