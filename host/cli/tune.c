@@ -125,8 +125,7 @@ static bool verify_variant(struct tune *tune, struct job *job, struct tune_varia
         double worst = 0;
         bool stray = false;
 
-        /* In half, numbers of 1e7 are infinities. */
-        if (values == VERIFY_MEAN_1E7 && c.spec.x_type == ANYNORM_F16)
+        if (!verify_case_has_meaning(&c))
             continue;
         status =
             verify_case_run(tune->device, tune->reference, variant->choice, &c, &worst, &stray);
@@ -470,8 +469,7 @@ static bool tune_device(struct tune *tune, const char *given, struct cli_error *
                 cli_open_device("reference", &tune->reference, error);
 
     if (done) {
-        printf("%s: %s (%s, driver %s)\n", tune->info.id, tune->info.name, tune->info.platform,
-               tune->info.driver);
+        cli_print_device(&tune->info);
         done = run_all(tune, error);
         progress_end(&tune->progress);
     }

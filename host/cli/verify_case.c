@@ -175,6 +175,11 @@ static anynorm_status run_device(anynorm_device *device, anynorm_plan *plan, str
     return status;
 }
 
+bool verify_case_has_meaning(const struct verify_case *verify_case)
+{
+    return verify_case->values != VERIFY_MEAN_1E7 || verify_case->spec.x_type != ANYNORM_F16;
+}
+
 double verify_bound(anynorm_dtype y_type)
 {
     return y_type == ANYNORM_F16 || y_type == ANYNORM_BF16 ? 0.6 : 8;
