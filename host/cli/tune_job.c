@@ -61,23 +61,6 @@ void tune_print_heading(void)
     printf("%-5s  %8s  %8s  %5s  %5s  %s\n", "TYPE", "COLUMNS", "ROWS", "TRIED", "GAIN", "FASTEST");
 }
 
-static void print_shape(struct tune *tune, const struct job *job, uint64_t rows, size_t best)
-{
-    size_t tried = 0;
-
-    progress_end(&tune->progress);
-    printf("%-5s  %8" PRIu64 "  %8" PRIu64 "  ", anynorm_dtype_name(job->measure.spec.x_type),
-           job->measure.spec.columns, rows);
-    for (size_t v = 0; v < job->measure.count; v++)
-        tried += job->variants[v].plan != NULL;
-    if (best < job->measure.count)
-        printf("%5zu  %5.2f  %s%s\n", tried, 1 / job->variants[best].share,
-               job->variants[best].choice, best == job->own ? " (as without tuning)" : "");
-    else
-        printf("%5s  %5s  skipped: too large for the device\n", "-", "-");
-    fflush(stdout);
-}
-
 /* ---- Verifying ---- */
 
 /* False, with *error, where the work itself fails. */
@@ -245,10 +228,11 @@ static void decide(struct tune *tune, const struct job *job)
     if (general != job->own)
         add_line(tune, job, 0, general, gain, job->own);
     for (size_t s = 0; s < job->shape_count; s++) {
-        size_t best = best_at(job, s);
+        size_t best;
 
         if (!job->measured[s])
             continue;
+        best = best_at(job, s);
         tune_lines_measured(&tune->lines, &tune->info, spec->x_type, spec->columns,
                             job->shapes[s].rows);
         gain = job->shares[s][general] / job->shares[s][best];
@@ -259,6 +243,25 @@ static void decide(struct tune *tune, const struct job *job)
 
 /* ---- Going through them ---- */
 
+static void print_shape(struct tune *tune, const struct job *job, size_t shape)
+{
+    size_t best = job->measured[shape] ? best_at(job, shape) : job->measure.count;
+    size_t tried = 0;
+
+    progress_end(&tune->progress);
+    printf("%-5s  %8" PRIu64 "  %8" PRIu64 "  ", anynorm_dtype_name(job->measure.spec.x_type),
+           job->measure.spec.columns, job->shapes[shape].rows);
+    for (size_t v = 0; v < job->measure.count; v++)
+        tried += job->variants[v].plan != NULL;
+    if (best < job->measure.count)
+        printf("%5zu  %5.2f  %s%s\n", tried, 1 / job->shares[shape][best],
+               job->variants[best].choice, best == job->own ? " (as without tuning)" : "");
+    else
+        printf("%5s  %5s  skipped: %s\n", "-", "-",
+               job->measured[shape] ? "no choice is right" : "too large for the device");
+    fflush(stdout);
+}
+
 static bool measure_shapes(struct tune *tune, struct job *job, struct cli_error *error)
 {
     struct tune_measure *measure = &job->measure;
@@ -268,7 +271,7 @@ static bool measure_shapes(struct tune *tune, struct job *job, struct cli_error 
         bool was_right[ANYNORM_MAX_VARIANTS];
 
         if (!tune_has_room(&tune->info, &measure->spec, rows)) {
-            print_shape(tune, job, rows, measure->count);
+            print_shape(tune, job, s);
             end_stage(tune);
             continue;
         }
@@ -283,7 +286,7 @@ static bool measure_shapes(struct tune *tune, struct job *job, struct cli_error 
         }
         job->measured[s] = true;
         end_stage(tune);
-        print_shape(tune, job, rows, best_at(job, s));
+        print_shape(tune, job, s);
     }
     return true;
 }
