@@ -17,7 +17,9 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { ALIGNMENT = 256, X = 0, Y, WEIGHT, BIAS, TENSORS, SCHEDULES = 4 };
+enum { ALIGNMENT = 256, X = 0, Y, WEIGHT, BIAS, TENSORS };
+/* The norm and the baselines, numbered as bench/peers.py names them. */
+enum { NORM, EMPTY, COPY, COPY_STREAMING, SCHEDULES };
 
 EXPORT const char *peer_message(void);
 EXPORT struct anynorm_peer *peer_anynorm_make(const char *device, const char *spec,
@@ -65,7 +67,7 @@ struct anynorm_peer {
     anynorm_device_info info;
     anynorm_spec spec;
     uint64_t rows;
-    anynorm_plan *plans[SCHEDULES]; /* the norm and the baselines; NULL: not on this device */
+    anynorm_plan *plans[SCHEDULES]; /* NULL: not on this device */
     anynorm_plan_info plan;
     anynorm_buffer buffers[TENSORS];
     uint64_t strides[TENSORS];
@@ -85,15 +87,16 @@ void peer_anynorm_free(struct anynorm_peer *peer)
 
 static anynorm_status make_plans(struct anynorm_peer *peer, const char *schedule)
 {
-    const char *const schedules[SCHEDULES] = {schedule, "empty", "copy", "copy_streaming"};
+    const char *const schedules[SCHEDULES] = {
+        [NORM] = schedule, [EMPTY] = "empty", [COPY] = "copy", [COPY_STREAMING] = "copy_streaming"};
     anynorm_status status = ANYNORM_OK;
     for (int s = 0; s < SCHEDULES && status == ANYNORM_OK; s++) {
         const anynorm_plan_options options = {.schedule = schedules[s]};
         status = anynorm_plan_create(peer->device, &peer->spec, &options, &peer->plans[s]);
-        if (status == ANYNORM_UNSUPPORTED && s == 3)
+        if (status == ANYNORM_UNSUPPORTED && s == COPY_STREAMING)
             status = ANYNORM_OK;
     }
-    return status == ANYNORM_OK ? anynorm_plan_describe(peer->plans[0], &peer->plan) : status;
+    return status == ANYNORM_OK ? anynorm_plan_describe(peer->plans[NORM], &peer->plan) : status;
 }
 
 /* Every slot written, so that no page is touched for the first time while it is measured. */

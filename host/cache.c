@@ -198,6 +198,12 @@ static void *read_entry(int file, uint64_t limit, bool *bad)
     return NULL;
 }
 
+/* Whether an open failed for want of something, which says nothing of the file. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
 {
     char name[NAME_SIZE];
@@ -206,10 +212,11 @@ void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
     /* Not to wait where somebody has put a pipe. */
     int file = openat(cache->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) {
-        if (errno != ENOENT) {
-            note("cannot open", name, errno);
+        int error = errno;
+        if (error != ENOENT)
+            note("cannot open", name, error);
+        if (error != ENOENT && !is_shortage(error))
             delete_entry(cache, name); /* a symbolic link, say */
-        }
         return NULL;
     }
     void *packed = read_entry(file, cache->limit, &bad);

@@ -1,4 +1,6 @@
-/* Unsigned arithmetic that tells when it wraps: shapes come from files and from strangers. */
+/* Unsigned arithmetic that tells when it wraps, or cannot: shapes come from files and from
+ * strangers.
+ */
 #ifndef AN_CHECKED_H
 #define AN_CHECKED_H
 
@@ -15,6 +17,16 @@ static inline bool an_add(uint64_t a, uint64_t b, uint64_t *result)
 static inline bool an_mul(uint64_t a, uint64_t b, uint64_t *result)
 {
     return !__builtin_mul_overflow(a, b, result);
+}
+
+static inline uint64_t an_least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t an_divide_up(uint64_t value, uint64_t by)
+{
+    return value / by + (value % by != 0);
 }
 
 /* All of text[0..length) as a decimal count; false, with *value untouched, where it is none. */

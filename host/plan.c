@@ -27,12 +27,10 @@ static anynorm_status find_forced(const anynorm_device *device, const anynorm_pl
     const char *text = options ? options->schedule : NULL;
     bool from_environment = !text;
     *forced = false;
-    *wish = (struct an_choice){.schedule = AN_REFERENCE};
     if (from_environment)
         text = getenv("ANYNORM_SCHEDULE");
     if (!text || (from_environment && !*text))
         return ANYNORM_OK;
-    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
     anynorm_status status = an_choice_parse(text, wish);
     if (status == ANYNORM_OK && from_environment && an_schedule_is_baseline(wish->schedule))
         status = an_fail(ANYNORM_INVALID_ARGUMENT,
@@ -43,6 +41,7 @@ static anynorm_status find_forced(const anynorm_device *device, const anynorm_pl
         snprintf(message, sizeof(message), "%s", anynorm_message());
         return an_fail(status, "ANYNORM_SCHEDULE: %s", message);
     }
+    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
     return status;
 }
 
@@ -140,6 +139,19 @@ static anynorm_status try_tuned(anynorm_device *device, const anynorm_spec *spec
     return status;
 }
 
+/* What the databases say, else the first schedule that serves, with the closed form's numbers. */
+static anynorm_status choose(anynorm_device *device, const anynorm_spec *spec, uint64_t rows,
+                             anynorm_plan **plan)
+{
+    anynorm_status status = try_tuned(device, spec, rows, plan);
+    struct an_choice open = {.schedule = AN_REFERENCE};
+    for (size_t i = 0;
+         status == ANYNORM_UNSUPPORTED && an_select_order(&device->info, spec, i, &open.schedule);
+         i++)
+        status = try_schedule(device, spec, &open, NULL, plan);
+    return status;
+}
+
 anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                    const anynorm_plan_options *options, anynorm_plan **plan)
 {
@@ -167,15 +179,10 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
                        device->info.id);
 
     anynorm_plan *made = NULL;
-    if (forced) {
+    if (forced)
         status = try_schedule(device, &resolved, &wish, binary, &made);
-    } else {
-        status = try_tuned(device, &resolved, options ? options->expected_rows : 0, &made);
-        for (size_t i = 0; status == ANYNORM_UNSUPPORTED &&
-                           an_select_order(&device->info, &resolved, i, &wish.schedule);
-             i++)
-            status = try_schedule(device, &resolved, &wish, NULL, &made);
-    }
+    else
+        status = choose(device, &resolved, options ? options->expected_rows : 0, &made);
     if (status != ANYNORM_OK)
         return status;
 

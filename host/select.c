@@ -1,9 +1,5 @@
 #include "select.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "select_fit.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -26,9 +22,7 @@ static bool fit_empty(const struct problem *p, struct an_choice *choice)
 {
     bool reference = p->info->device_class == ANYNORM_CLASS_REFERENCE;
     uint64_t group = reference || is_vector_cpu(p->info) ? 1 : USUAL_GROUP;
-    if (group > p->info->max_work_group_size)
-        group = power_of_two_at_most(p->info->max_work_group_size);
-    choice->group = p->wish->group ? p->wish->group : group;
+    choice->group = p->wish->group ? p->wish->group : an_least(group, largest_group(p));
     choice->vector = reference ? 0 : is_vector_cpu(p->info) ? 16 : 4;
     snprintf(p->reason, p->capacity, "a baseline, for measuring");
     return true;
@@ -109,7 +103,8 @@ bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, 
     return true;
 }
 
-/* A vector must be one that the kernels know, and a group one that the device takes. */
+/* A vector must be one that the kernels know, a group one that the device takes, and what is held
+ * a number that no sum about it wraps with. */
 static bool is_possible(const struct problem *p)
 {
     const struct an_choice *wish = p->wish;
@@ -122,6 +117,10 @@ static bool is_possible(const struct problem *p)
         snprintf(p->reason, p->capacity,
                  "a group of %" PRIu64 " work-items is above the device's %" PRIu64, wish->group,
                  p->info->max_work_group_size);
+        return false;
+    }
+    if (wish->held > UINT32_MAX) {
+        snprintf(p->reason, p->capacity, "no work-item holds %" PRIu64 " vectors", wish->held);
         return false;
     }
     return true;

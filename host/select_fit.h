@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "checked.h"
 #include "select.h"
 #include "spec.h"
 
@@ -44,14 +45,19 @@ static inline uint64_t accumulator_size(const anynorm_spec *spec)
     return an_spec_double(spec) ? sizeof(double) : sizeof(float);
 }
 
-static inline bool has_local_memory(const struct problem *p, uint64_t group, uint64_t values)
+/* The largest group of a power of two that the device takes. */
+static inline uint64_t largest_group(const struct problem *p)
 {
-    uint64_t need = group * values * accumulator_size(p->spec);
-    if (need <= p->info->local_bytes)
+    return power_of_two_at_most(p->info->max_work_group_size);
+}
+
+static inline bool fits_local_memory(const struct problem *p, uint64_t bytes)
+{
+    if (bytes <= p->info->local_bytes)
         return true;
     snprintf(p->reason, p->capacity,
-             "a group of %" PRIu64 " needs %" PRIu64 " bytes of local memory, there are %" PRIu64,
-             group, need, p->info->local_bytes);
+             "%" PRIu64 " bytes of local memory are needed, there are %" PRIu64, bytes,
+             p->info->local_bytes);
     return false;
 }
 
@@ -73,18 +79,6 @@ static inline uint64_t stream_above(const struct problem *p)
     if (p->wish->stream)
         return p->wish->stream;
     return p->info->cache_bytes ? (p->info->cache_bytes - 1) / 2 : AN_NEVER;
-}
-
-/* Work-items per group where a power of two of at least `wanted` would suit the row, within what is
- * usual and what the device takes. */
-static inline uint64_t usual_group(uint64_t wanted, uint64_t largest)
-{
-    uint64_t group = power_of_two_at_least(wanted);
-    if (group < 32)
-        group = 32;
-    if (group > USUAL_GROUP)
-        group = USUAL_GROUP;
-    return group < largest ? group : largest;
 }
 
 /* One schedule's rule: whether it serves the problem; if so, its numbers. Says why, either way. */

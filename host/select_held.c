@@ -1,6 +1,4 @@
 /* The schedules that hold a row on chip: how many lanes it gets, and what each of them keeps. */
-#include <string.h>
-
 #include "select_fit.h"
 
 /* Bytes of a row that one work-item may hold in registers: with more, the compilers for AMD's and
@@ -23,16 +21,6 @@
  * each of 1024, which compilers exceed. */
 #define MOST_LANES 512
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-    return (value + by - 1) / by;
-}
-
 static bool has_few_registers(const struct problem *p)
 {
     return p->info->subgroup_size == 16 && p->info->device_class != ANYNORM_CLASS_CPU;
@@ -52,21 +40,28 @@ static uint64_t most_held(const struct problem *p)
     return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / accumulator_size(p->spec);
 }
 
-static bool holds(const struct problem *p, uint64_t lanes, uint64_t held, uint64_t vector)
+/* Whether the kernels of this file have registers for the work beside what they hold. */
+static bool has_registers(const struct problem *p)
+{
+    if (!has_few_registers(p) ||
+        !(an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT)))
+        return true;
+    snprintf(p->reason, p->capacity,
+             "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
+    return false;
+}
+
+static bool holds(const struct problem *p, const struct an_choice *choice)
 {
     uint64_t most = most_held(p);
-    if (has_few_registers(p) &&
-        (an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT))) {
-        snprintf(p->reason, p->capacity,
-                 "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
+    if (!has_registers(p))
         return false;
-    }
-    if (held * vector <= most)
+    if (choice->held * choice->vector <= most)
         return true;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
              " elements each",
-             p->spec->columns, lanes, most);
+             p->spec->columns, choice->group / choice->rows, most);
     return false;
 }
 
@@ -80,9 +75,9 @@ static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uin
     uint64_t limit = p->info->max_work_group_size;
     uint64_t group = wish->group, rows = wish->rows;
     if (!group && rows && rows <= limit)
-        group = least(lanes, power_of_two_at_most(limit / rows)) * rows;
+        group = an_least(lanes, power_of_two_at_most(limit / rows)) * rows;
     else if (!group)
-        group = least(usual > lanes ? usual : lanes, power_of_two_at_most(limit));
+        group = an_least(usual > lanes ? usual : lanes, largest_group(p));
     if (!rows)
         rows = wish->group || group < lanes ? 1 : group / lanes;
     if (group > limit || rows > group || group % rows != 0 || group % step != 0) {
@@ -101,7 +96,7 @@ static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uin
 static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 {
     uint64_t vectors = p->spec->columns / choice->vector;
-    uint64_t held = vectors ? divide_up(vectors, choice->group / choice->rows) : 1;
+    uint64_t held = vectors ? an_divide_up(vectors, choice->group / choice->rows) : 1;
     return p->wish->held > held ? p->wish->held : held;
 }
 
@@ -109,16 +104,6 @@ static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
     return 4 * (choice->group + choice->rows) * accumulator_size(p->spec) + 8;
-}
-
-static bool fits_local_memory(const struct problem *p, uint64_t bytes)
-{
-    if (bytes <= p->info->local_bytes)
-        return true;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " bytes of local memory are needed, there are %" PRIu64, bytes,
-             p->info->local_bytes);
-    return false;
 }
 
 bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
@@ -129,8 +114,8 @@ bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
                  "the device has no sub-groups of a known size whose lanes exchange values");
         return false;
     }
-    uint64_t lanes = power_of_two_at_least(divide_up(p->spec->columns, SHORT_SHARE));
-    lanes = least(lanes, size);
+    uint64_t lanes = power_of_two_at_least(an_divide_up(p->spec->columns, SHORT_SHARE));
+    lanes = an_least(lanes, size);
     if (!arrange(p, lanes, size > GROUP_OF_ROWS ? size : GROUP_OF_ROWS, size, choice))
         return false;
     /* A group forced without its rows still has rows of one sub-group at most. */
@@ -146,8 +131,7 @@ bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
                  size);
         return false;
     }
-    if (!holds(p, lanes, choice->held, choice->vector) ||
-        !fits_local_memory(p, meeting_bytes(p, choice)))
+    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " of the %" PRIu64 " lanes of a sub-group hold the row at %" PRIu64
@@ -174,12 +158,12 @@ static uint64_t subgroup_of(const struct problem *p, const struct an_choice *cho
 static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
 {
     uint64_t columns = p->spec->columns;
-    uint64_t largest = least(power_of_two_at_most(p->info->max_work_group_size),
-                             MOST_LANES * sizeof(float) / accumulator_size(p->spec));
+    uint64_t largest =
+        an_least(largest_group(p), MOST_LANES * sizeof(float) / accumulator_size(p->spec));
     uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : USUAL_SHARE;
-    uint64_t lanes = power_of_two_at_least(divide_up(columns, share));
-    lanes = least(least(lanes, USUAL_GROUP), largest);
-    while (lanes < largest && divide_up(columns, lanes * vector) * vector > most_elements)
+    uint64_t lanes = power_of_two_at_least(an_divide_up(columns, share));
+    lanes = an_least(an_least(lanes, USUAL_GROUP), largest);
+    while (lanes < largest && an_divide_up(columns, lanes * vector) * vector > most_elements)
         lanes *= 2;
     return lanes;
 }
@@ -195,7 +179,7 @@ bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
     choice->vector = vector;
     choice->held = held_by(p, choice);
     choice->subgroup = subgroup_of(p, choice);
-    if (!holds(p, lanes, choice->held, vector) || !fits_local_memory(p, meeting_bytes(p, choice)))
+    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity,
              "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", lanes,
@@ -213,12 +197,12 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->rows = 1;
     choice->group = p->wish->group ? p->wish->group : lanes;
     choice->vector = vector_of(p);
-    choice->held = divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
+    choice->held = an_divide_up(held_by(p, choice), LOCAL_STEP) * LOCAL_STEP;
     choice->subgroup = subgroup_of(p, choice);
-    if (!holds(p, choice->group, 0, choice->vector))
+    if (!has_registers(p))
         return false;
     uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
-    if (choice->held > UINT32_MAX || !fits_local_memory(p, row + meeting_bytes(p, choice)))
+    if (!fits_local_memory(p, row + meeting_bytes(p, choice)))
         return false;
     snprintf(p->reason, p->capacity, "%" PRIu64 " bytes of local memory hold the row", row);
     return true;

@@ -30,9 +30,7 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     uint64_t group = is_vector_cpu(p->info)                       ? 1
                      : p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU
                                                                   : 64;
-    if (group > p->info->max_work_group_size)
-        group = power_of_two_at_most(p->info->max_work_group_size);
-    choice->group = p->wish->group ? p->wish->group : group;
+    choice->group = p->wish->group ? p->wish->group : an_least(group, largest_group(p));
     choice->rows = p->wish->rows;
     if (!choice->rows) {
         bool four = is_vector_cpu(p->info) && has_cheap_functions(p->info);

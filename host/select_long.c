@@ -23,7 +23,7 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
     if (wanted == 0 || wanted > AN_MOST_SEGMENTS)
         wanted = AN_MOST_SEGMENTS;
     if (segment == 0) {
-        segment = power_of_two_at_least((columns - 1) / wanted + 1);
+        segment = power_of_two_at_least(an_divide_up(columns, wanted));
         segment = segment < least ? least : segment;
     }
     choice->segment = segment;
@@ -32,7 +32,7 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
                  choice->vector);
         return false;
     }
-    if ((columns - 1) / segment >= AN_MOST_SEGMENTS) {
+    if (an_divide_up(columns, segment) > AN_MOST_SEGMENTS) {
         snprintf(p->reason, p->capacity,
                  "%" PRIu64 " columns are more than %d segments of %" PRIu64 " elements", columns,
                  AN_MOST_SEGMENTS, segment);
@@ -41,15 +41,22 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
     return true;
 }
 
+/* A vector for each work-item, within what is usual and what the device takes. */
+static uint64_t usual_group(const struct problem *p)
+{
+    uint64_t group = power_of_two_at_least(an_divide_up(p->spec->columns, 4));
+    if (group < 32)
+        group = 32;
+    return an_least(an_least(group, USUAL_GROUP), largest_group(p));
+}
+
 /* row_reread, and row_split where lanes are what the device has. */
 bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
 {
-    uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    uint64_t group = usual_group((p->spec->columns + 3) / 4, largest);
-    if (p->wish->group)
-        group = p->wish->group;
+    uint64_t group = p->wish->group ? p->wish->group : usual_group(p);
     /* Two sums of each work-item, and four numbers of each segment; one alone needs none. */
-    if (group > 1 && !has_local_memory(p, group, 2 + (4 * AN_MOST_SEGMENTS - 1) / group + 1))
+    uint64_t values = (2 + an_divide_up(4 * AN_MOST_SEGMENTS, group)) * group;
+    if (group > 1 && !fits_local_memory(p, values * accumulator_size(p->spec)))
         return false;
     choice->vector = 4;
     choice->group = group;

@@ -1,14 +1,14 @@
 /* column_walk: rows whose columns lie apart. */
 #include "select_fit.h"
 
-/* column_walk: rows next to each other that together fill a line of memory, or half of one. */
+/* Rows next to each other that together fill a line of memory, or half of one. */
 #define NEIGHBOURS 8
 
-/* How often a work-item of column_walk goes through its columns at most: twice for the sums, once
+/* How often a work-item goes through its columns at most: twice for the sums, once
  * to normalize, and something for the loop around them. */
 #define WALKS 4
 
-/* column_walk: vectors of rows that one work-item may walk side by side, in private memory. */
+/* Vectors of rows that one work-item may walk side by side, in private memory. */
 #define MOST_STRIPS 16
 
 /* Bytes of x that a core's own cache keeps from the pass that sums to the one that normalizes. */
@@ -36,8 +36,7 @@ static uint64_t usual_slices(uint64_t group, uint64_t columns)
 bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
-    uint64_t largest = power_of_two_at_most(p->info->max_work_group_size);
-    uint64_t usual = is_vector_cpu(p->info) ? 1 : USUAL_GROUP < largest ? USUAL_GROUP : largest;
+    uint64_t usual = is_vector_cpu(p->info) ? 1 : an_least(USUAL_GROUP, largest_group(p));
     choice->vector = wish->vector ? wish->vector : is_vector_cpu(p->info) ? native_vector(p) : 4;
     choice->group = wish->group ? wish->group : usual;
     choice->slices = wish->slices ? wish->slices : usual_slices(choice->group, p->spec->columns);
@@ -60,7 +59,8 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
                  MOST_STRIPS, choice->held);
         return false;
     }
-    if (choice->slices > 1 && !has_local_memory(p, choice->group, 2 * choice->vector)) {
+    if (choice->slices > 1 &&
+        !fits_local_memory(p, 2 * choice->vector * choice->group * accumulator_size(p->spec))) {
         if (wish->slices)
             return false;
         choice->slices = 1;

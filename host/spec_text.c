@@ -1,5 +1,4 @@
 /* A spec as one line of text: test lists, `anynorm verify` and bug reports share it. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

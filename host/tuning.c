@@ -2,13 +2,13 @@
 #include "tuning.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checked.h"
 #include "dtype.h"
+#include "spec.h"
 #include "status.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -282,8 +282,8 @@ static bool applies(const struct an_tuning *tuning, const anynorm_device_info *i
                     const anynorm_spec *spec, uint64_t rows)
 {
     /* What was measured are dense columns. */
-    return spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
-           holds(tuning->columns, spec->columns) && holds(tuning->rows, rows) &&
+    return an_spec_side_by_side(spec) && holds(tuning->columns, spec->columns) &&
+           holds(tuning->rows, rows) &&
            (tuning->any_type || (spec->x_type == tuning->type && spec->y_type == tuning->type)) &&
            matches_device(tuning, info) && an_tuning_match(tuning->platform, info->platform);
 }

@@ -15,7 +15,6 @@
 #endif
 
 #include "log.h"
-#include "status.h"
 
 /* Complaints about one file; more would only bury what else the log has. */
 #define MOST_COMPLAINTS 10
@@ -48,34 +47,35 @@ static bool is_privileged(void)
 #endif
 }
 
-static bool is_off(void)
+/* The file that the user names, or "off"; NULL: neither. */
+static const char *named_file(void)
 {
     const char *named = getenv("ANYNORM_TUNING");
+    return named && *named ? named : NULL;
+}
+
+static bool is_off(void)
+{
+    const char *named = named_file();
     return named && strcmp(named, "off") == 0;
 }
 
 size_t anynorm_tuning_path(char *path, size_t capacity)
 {
-    const char *named = getenv("ANYNORM_TUNING");
+    const char *named = named_file();
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     int length = 0;
     if (capacity > 0)
         *path = 0;
     if (is_privileged() || is_off())
         return 0;
-    if (named && *named)
+    if (named)
         length = snprintf(path, capacity, "%s", named);
     else if (config && *config == '/') /* the XDG rules have a relative one ignored */
         length = snprintf(path, capacity, "%s/anynorm/tuning", config);
     else if (home && *home == '/')
         length = snprintf(path, capacity, "%s/.config/anynorm/tuning", home);
     return length > 0 ? (size_t)length : 0;
-}
-
-static bool is_named(void)
-{
-    const char *named = getenv("ANYNORM_TUNING");
-    return named && *named;
 }
 
 /* ---- Reading ---- */
@@ -185,7 +185,7 @@ static void refresh_users_own(void)
     free(users_own.entries);
     users_own = (struct an_tunings){NULL, 0};
     users_identity = now;
-    if (!*path || (now.error == ENOENT && !is_named()))
+    if (!*path || (now.error == ENOENT && !named_file()))
         return;
     const char *reason;
     char *text = read_file(path, &length, &reason);

@@ -432,6 +432,8 @@ static void test_plan_options(void **state)
     refuse_plan(subject->device, &usual, "row_in_local rows=2", ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &usual, "row_in_local held=18446744073709551615",
                 ANYNORM_UNSUPPORTED);
+    refuse_plan(subject->device, &usual, "row_per_group held=4611686018427387904",
+                ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &long_rows, "row_in_local", ANYNORM_UNSUPPORTED);
     refuse_plan(subject->device, &long_rows, "row_per_subgroup", ANYNORM_UNSUPPORTED);
     if (!is_reference(&subject->info))
@@ -446,7 +448,7 @@ static void test_plan_options(void **state)
     setenv("ANYNORM_SCHEDULE", "", 1);
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     anynorm_plan_destroy(plan);
-    setenv("ANYNORM_SCHEDULE", "row_reread", 1);
+    setenv("ANYNORM_SCHEDULE", "row_reread vector=4", 1);
     assert_ok(anynorm_plan_create(subject->device, &usual, NULL, &plan));
     unsetenv("ANYNORM_SCHEDULE");
     assert_ok(anynorm_plan_describe(plan, &info));

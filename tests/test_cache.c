@@ -421,6 +421,25 @@ static void test_strange_entries(void **state)
     free(packed);
 }
 
+/* A process with no descriptor left loads nothing, and the entry is there for the next. */
+static void test_out_of_descriptors(void **state)
+{
+    struct rlimit before, none;
+    (void)state;
+    store(&key, 64, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    int next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    none.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    void *packed = an_cache_load(&cache, &key);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_null(packed);
+    assert_true(has(&key, 64, 1));
+}
+
 /* An entry whose file has the right name and another key, as if the hashes were equal. */
 static void test_collision(void **state)
 {
@@ -645,6 +664,7 @@ int main(void)
         ALONE(test_round_trip),
         ALONE(test_damaged_entries),
         ALONE(test_strange_entries),
+        ALONE(test_out_of_descriptors),
         ALONE(test_collision),
         ALONE(test_least_recently_used_go),
         ALONE(test_leftovers),

@@ -29,12 +29,9 @@ static void tell(struct bench *bench, const struct bench_line *line)
     fflush(stdout);
 }
 
-/* `reason` is an error's text, "bench: why". */
 static void skip(struct bench *bench, struct bench_line *line, const char *reason)
 {
-    const char *colon = strstr(reason, ": ");
-
-    snprintf(line->skipped, sizeof line->skipped, "%.190s", colon ? colon + 2 : reason);
+    snprintf(line->skipped, sizeof line->skipped, "%.190s", reason);
     tell(bench, line);
     line->skipped[0] = '\0';
 }
@@ -43,7 +40,7 @@ static bool run_regime(struct bench *bench, struct bench_case *c, struct bench_l
                        bool cold, struct cli_error *error)
 {
     if (cold && !c->memory.cold) {
-        skip(bench, line, "bench: cold: the memory to get past the cache cannot be had");
+        skip(bench, line, "cold: the memory to get past the cache cannot be had");
         return true;
     }
     if (!bench_case_run(c, cold, bench->options.seconds, bench->options.repetitions, &line->result,
@@ -65,7 +62,7 @@ static bool run_case(struct bench *bench, anynorm_dtype type, const struct shape
     if (!bench_case_make(&c, bench->device, bench->options.schedule, type, shape->rows,
                          shape->columns, &skipped, error)) {
         if (skipped)
-            skip(bench, &line, error->text);
+            skip(bench, &line, strstr(error->text, ": ") + 2); /* behind its subject */
         return skipped;
     }
     line.bytes = c.bytes;

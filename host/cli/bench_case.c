@@ -4,7 +4,6 @@
 #include "progress.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH = 100, LEAST_ROUNDS = 5, BATCH_ROUNDS = 25 };
@@ -225,7 +224,7 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
 {
     bool by_event = bench->info.device_class == ANYNORM_CLASS_GPU &&
                     samples[BENCH_NORM].event.count > 0 && samples[BENCH_COPY].event.count > 0;
-    double pair = (double)bench_tensor_bytes(&bench->spec, bench->rows[BENCH_COPY]);
+    double copied = (double)bench_tensor_bytes(&bench->spec, bench->rows[BENCH_COPY]);
     double norm_us;
 
     result->by_event = by_event;
@@ -242,7 +241,7 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
             result->best_copy = (enum bench_kind)k;
         }
     }
-    result->copy_gbps = pair / result->copy_us * 1e-3;
+    result->copy_gbps = copied / result->copy_us * 1e-3;
     result->copy_share = result->gbps / result->copy_gbps;
     result->launch_us = microseconds(&samples[BENCH_EMPTY].wall).p50;
     result->host_ns = microseconds(&samples[BENCH_NORM].host).p50 * 1e3;

@@ -1,6 +1,7 @@
 #include "bench_memory.h"
 
 #include "library.h"
+#include "random_values.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,27 +72,6 @@ static bool plan_slots(struct bench_memory *memory, const anynorm_device_info *i
     return true;
 }
 
-static uint64_t next_bits(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
-}
-
-/* Random values about `middle` with outliers, as activations have them: zeros would flatter the
- * memory and the arithmetic. */
-static void make_tile(void *tile, anynorm_dtype type, double middle)
-{
-    uint64_t state = UINT64_C(88172645463325252);
-
-    for (uint64_t i = 0; i < TILE; i++) {
-        double value = (double)(next_bits(&state) >> 11) * 0x1p-52 - 1;
-
-        anynorm_dtype_store(type, tile, i, i % 97 == 5 ? 30 * value : middle + value);
-    }
-}
-
 static anynorm_status fill(anynorm_device *device, const anynorm_buffer *buffer, const void *tile,
                            uint64_t tile_bytes)
 {
@@ -117,7 +97,7 @@ static anynorm_status make_tensors(struct bench_memory *memory, const anynorm_sp
         anynorm_dtype type = t == BENCH_X || t == BENCH_Y ? spec->x_type : spec->parameter_type;
 
         if (t == BENCH_X || t == BENCH_WEIGHT)
-            make_tile(tile, type, t == BENCH_X ? 0 : 1);
+            random_fill(type, tile, TILE, t == BENCH_X ? 0 : 1);
         status = anynorm_buffer_create(memory->device, memory->slots * memory->strides[t],
                                        &memory->buffers[t]);
         if (status == ANYNORM_OK)

@@ -1,6 +1,7 @@
 #include "bench_report.h"
 
 #include "json.h"
+#include "library.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -15,7 +16,7 @@ static const char *regime_of(const struct bench_result *result)
 
 void bench_report_heading(const anynorm_device_info *info)
 {
-    printf("%s: %s (%s, driver %s)\n", info->id, info->name, info->platform, info->driver);
+    cli_print_device(info);
     printf("Times in microseconds (host: nanoseconds). GB/s and share by %s.\n",
            info->device_class == ANYNORM_CLASS_GPU ? "the device's own time, if it measures"
                                                    : "wall time");

@@ -2,7 +2,6 @@
 #ifndef ANYNORM_CLI_BENCH_SAMPLES_H
 #define ANYNORM_CLI_BENCH_SAMPLES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { BENCH_SAMPLES_MOST = 1000 };

@@ -4,7 +4,6 @@
 #include "progress.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { ALIGNMENT = 4096 }; /* lets a device that shares our memory use it without a copy */
 

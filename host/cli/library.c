@@ -26,6 +26,11 @@ bool cli_open_device(const char *name, anynorm_device **device, struct cli_error
                             status);
 }
 
+void cli_print_device(const anynorm_device_info *info)
+{
+    printf("%s: %s (%s, driver %s)\n", info->id, info->name, info->platform, info->driver);
+}
+
 static const char *const levels[] = {
     [ANYNORM_LOG_ERROR] = "error",
     [ANYNORM_LOG_WARN] = "warn",

@@ -15,6 +15,9 @@ bool cli_fail_library(struct cli_error *error, const char *subject, anynorm_stat
 /* Opens the device of --device, or the default one where `name` is NULL. */
 bool cli_open_device(const char *name, anynorm_device **device, struct cli_error *error);
 
+/* One line on stdout: which device a table is about. */
+void cli_print_device(const anynorm_device_info *info);
+
 /* Sends the library's log to stderr at the level of $ANYNORM_LOG. */
 bool cli_start_log(struct cli_error *error);
 

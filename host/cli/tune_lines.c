@@ -41,8 +41,11 @@ void tune_lines_free(struct tune_lines *lines)
     *lines = (struct tune_lines){0};
 }
 
-/* Buckets end at the powers of 8: 1, 2-8, 9-64, ... and one for all that is longer. */
-void tune_rows_bucket(uint64_t rows, char text[48])
+enum { BUCKET_SIZE = 48 };
+
+/* Which rows a line is for that was measured at `rows` of them: "9-64"; "*" for 0. Buckets end at
+ * the powers of 8, and one has all that is more. */
+static void print_bucket(uint64_t rows, char text[BUCKET_SIZE])
 {
     const uint64_t last = 32768;
     uint64_t end = 1;
@@ -50,13 +53,13 @@ void tune_rows_bucket(uint64_t rows, char text[48])
     while (end < rows && end < last)
         end *= 8;
     if (rows == 0)
-        snprintf(text, 48, "*");
+        snprintf(text, BUCKET_SIZE, "*");
     else if (rows > last)
-        snprintf(text, 48, "%" PRIu64 "-*", last + 1);
+        snprintf(text, BUCKET_SIZE, "%" PRIu64 "-*", last + 1);
     else if (end == 1)
-        snprintf(text, 48, "1");
+        snprintf(text, BUCKET_SIZE, "1");
     else
-        snprintf(text, 48, "%" PRIu64 "-%" PRIu64, end / 8 + 1, end);
+        snprintf(text, BUCKET_SIZE, "%" PRIu64 "-%" PRIu64, end / 8 + 1, end);
 }
 
 /* In quotes; what a pattern cannot say literally, it says as any one character. */
@@ -71,9 +74,9 @@ static void print_pattern(FILE *stream, const char *text)
 static void print_head(FILE *stream, const anynorm_device_info *info, anynorm_dtype type,
                        uint64_t columns, uint64_t rows)
 {
-    char bucket[48];
+    char bucket[BUCKET_SIZE];
 
-    tune_rows_bucket(rows, bucket);
+    print_bucket(rows, bucket);
     fputs("device ", stream);
     print_pattern(stream, *info->name ? info->name : "*");
     if (*info->platform) {

@@ -24,12 +24,9 @@ struct tune_lines {
 };
 
 bool tune_lines_open(struct tune_lines *lines, struct cli_error *error);
-void tune_lines_free(struct tune_lines *lines);
 
-/* Which rows a line is for that was measured at `rows` of them: "9-64"; "*" for 0. */
-void tune_rows_bucket(uint64_t rows, char text[48]);
-
-/* Notes that this was measured, so that the old lines for it go. */
+/* Notes that this was measured, so that the old lines for it go. A line is for the bucket that
+ * `rows` lies in, or for any number where it is 0. */
 void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info,
                          anynorm_dtype type, uint64_t columns, uint64_t rows);
 
@@ -39,6 +36,7 @@ void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, a
 
 /* Ends adding: the texts are complete. */
 bool tune_lines_close(struct tune_lines *lines, struct cli_error *error);
+void tune_lines_free(struct tune_lines *lines);
 
 /* CLI_USAGE where there is a file at `path` that is no database. */
 bool tune_lines_check(const char *path, struct cli_error *error);

@@ -1,7 +1,9 @@
 #include "tune_measure.h"
 
+#include "bench_samples.h"
 #include "library.h"
 #include "progress.h"
+#include "random_values.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@ enum {
 
 /* A batch that lasts so long is more than the clock and the scheduler blur. */
 static const double batch_seconds = 3e-3;
-/* One so far behind is not worth another second. */
+/* One that takes so many times as long as the best is not worth another second. */
 static const double hopeless = 1.4;
 
 struct set {
@@ -36,10 +38,11 @@ struct stage {
     size_t set_count;
     anynorm_buffer weight;
     anynorm_buffer bias;
-    size_t next;
-    uint64_t launches; /* in a batch */
-    unsigned char *small;
-    unsigned char *block;
+    size_t next;          /* of the sets, in turn */
+    uint64_t launches;    /* in a batch */
+    unsigned char *block; /* the rows that x repeats */
+    unsigned char *small; /* what a launch of these alone gives */
+    unsigned char *read;  /* and what as many rows of a full one give */
 };
 
 bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows)
@@ -50,22 +53,6 @@ bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, ui
 }
 
 /* ---- Data ---- */
-
-/* Random with outliers: zeros would flatter the arithmetic. */
-static void fill(anynorm_dtype type, void *data, uint64_t count)
-{
-    uint64_t state = UINT64_C(88172645463325252);
-
-    for (uint64_t i = 0; i < count; i++) {
-        double value;
-
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        value = (double)(state >> 11) * 0x1p-52 - 1;
-        anynorm_dtype_store(type, data, i, i % 97 == 5 ? 30 * value : value);
-    }
-}
 
 /* x holds the same block of rows over and over. */
 static anynorm_status write_x(struct stage *stage, anynorm_buffer x)
@@ -86,17 +73,13 @@ static anynorm_status write_parameter(struct stage *stage, anynorm_buffer *buffe
 {
     const anynorm_spec *spec = &stage->measure->spec;
     uint64_t bytes = spec->columns * anynorm_dtype_size(spec->parameter_type);
-    void *data = malloc((size_t)bytes);
-    anynorm_status status = ANYNORM_OUT_OF_MEMORY;
+    anynorm_status status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
 
-    if (data) {
-        fill(spec->parameter_type, data, spec->columns);
-        status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
-        if (status == ANYNORM_OK)
-            status = anynorm_buffer_write(stage->measure->device, buffer, data, bytes);
-    }
-    free(data);
-    return status;
+    if (status != ANYNORM_OK)
+        return status;
+    /* It has room for many rows of x, and nothing in it yet. */
+    random_fill(spec->parameter_type, stage->small, spec->columns, 0);
+    return anynorm_buffer_write(stage->measure->device, buffer, stage->small, bytes);
 }
 
 /* More than one pair of x and y where a pair could stay in the cache without being meant to: then
@@ -116,6 +99,16 @@ static size_t count_sets(const struct stage *stage)
     return (size_t)sets;
 }
 
+static bool stage_allocate(struct stage *stage)
+{
+    size_t bytes = (size_t)(BLOCK_ROWS * stage->row_bytes);
+
+    stage->block = malloc(bytes);
+    stage->small = malloc(bytes);
+    stage->read = malloc(bytes);
+    return stage->block && stage->small && stage->read;
+}
+
 static anynorm_status stage_open(struct stage *stage)
 {
     anynorm_device *device = stage->measure->device;
@@ -123,11 +116,7 @@ static anynorm_status stage_open(struct stage *stage)
     uint64_t bytes = stage->rows * stage->row_bytes;
     anynorm_status status = ANYNORM_OK;
 
-    stage->block = malloc((size_t)(BLOCK_ROWS * stage->row_bytes));
-    stage->small = malloc((size_t)(BLOCK_ROWS * stage->row_bytes));
-    if (!stage->block || !stage->small)
-        return ANYNORM_OUT_OF_MEMORY;
-    fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns);
+    random_fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns, 0);
     stage->set_count = count_sets(stage);
     for (size_t i = 0; i < stage->set_count && status == ANYNORM_OK; i++) {
         status = anynorm_buffer_create(device, bytes, &stage->sets[i].x);
@@ -155,6 +144,7 @@ static void stage_close(struct stage *stage)
     anynorm_buffer_destroy(device, &stage->bias);
     free(stage->block);
     free(stage->small);
+    free(stage->read);
 }
 
 /* ---- Launching ---- */
@@ -168,7 +158,7 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     uint64_t begun = 0;
     double started = clock_seconds();
 
-    for (; begun < launches && status == ANYNORM_OK; begun++) {
+    for (; begun < launches; begun++) {
         const struct set *set = &stage->sets[stage->next++ % stage->set_count];
         const anynorm_tensors tensors = {
             .x = set->x, .y = set->y, .weight = stage->weight, .bias = stage->bias};
@@ -196,12 +186,9 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
     anynorm_device *device = stage->measure->device;
     uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
     anynorm_buffer y = stage->sets[0].y;
-    unsigned char *read = malloc((size_t)(block_rows * stage->row_bytes));
+    anynorm_status status;
     double unused;
-    anynorm_status status = ANYNORM_OUT_OF_MEMORY;
 
-    if (!read)
-        return status;
     stage->next = 0;
     status = launch(stage, variant->plan, block_rows, 1, &unused);
     if (status == ANYNORM_OK)
@@ -214,62 +201,49 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
         uint64_t rows = stage->rows - row < block_rows ? stage->rows - row : block_rows;
 
         y.offset = row * stage->row_bytes;
-        status = anynorm_buffer_read(device, &y, read, rows * stage->row_bytes);
-        if (status == ANYNORM_OK && memcmp(read, stage->small, rows * stage->row_bytes) != 0)
+        status = anynorm_buffer_read(device, &y, stage->read, rows * stage->row_bytes);
+        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, rows * stage->row_bytes) != 0)
             snprintf(variant->wrong, sizeof variant->wrong,
                      "rows of a launch of %llu differ from the same rows in a small one",
                      (unsigned long long)stage->rows);
     }
-    free(read);
     return status;
 }
 
 /* ---- Timing ---- */
 
-/* The times of one round in one column. */
 struct race {
-    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS];
-    bool runs[ANYNORM_MAX_VARIANTS];
+    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS]; /* of a launch, by round and variant */
+    bool runs[ANYNORM_MAX_VARIANTS];                /* which variants are still in it */
 };
-
-static int by_size(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return left < right ? -1 : left > right;
-}
 
 /* The median of a variant's times, each as a share of the baseline's in the same round. */
 static double median_share(const struct race *race, int rounds, size_t variant, size_t baseline)
 {
-    double shares[ROUNDS * 2];
+    struct bench_samples shares = {.count = 0};
 
     for (int r = 0; r < rounds; r++)
-        shares[r] = race->times[r][variant] / race->times[r][baseline];
-    qsort(shares, (size_t)rounds, sizeof *shares, by_size);
-    return shares[rounds / 2];
+        bench_samples_add(&shares, race->times[r][variant] / race->times[r][baseline]);
+    return bench_samples_spread(&shares).p50;
 }
 
-static void set_shares(struct stage *stage, const struct race *race, int rounds)
+static void set_shares(struct tune_measure *measure, const struct race *race, int rounds)
 {
-    struct tune_measure *measure = stage->measure;
-
     for (size_t v = 0; v < measure->count; v++) {
         if (race->runs[v])
             measure->variants[v].share = median_share(race, rounds, v, measure->baseline);
     }
 }
 
-/* Takes from the race who is further behind the best than `most` times. */
-static void drop_slow(struct stage *stage, struct race *race, double most)
+/* Takes from the race who is hopelessly behind the best. */
+static void drop_slow(const struct tune_measure *measure, struct race *race)
 {
-    struct tune_measure *measure = stage->measure;
     double best = INFINITY;
 
     for (size_t v = 0; v < measure->count; v++)
         best = race->runs[v] ? fmin(best, measure->variants[v].share) : best;
     for (size_t v = 0; v < measure->count; v++) {
-        if (measure->variants[v].share > most * best && v != measure->baseline)
+        if (measure->variants[v].share > hopeless * best && v != measure->baseline)
             race->runs[v] = false;
     }
 }
@@ -289,12 +263,12 @@ static anynorm_status run_rounds(struct stage *stage, struct race *race, int rou
                                 &race->times[r][v]);
         }
         if (r + 1 == ROUNDS_BEFORE_DROPPING && status == ANYNORM_OK) {
-            set_shares(stage, race, r + 1);
-            drop_slow(stage, race, hopeless);
+            set_shares(measure, race, r + 1);
+            drop_slow(measure, race);
         }
     }
     if (status == ANYNORM_OK)
-        set_shares(stage, race, rounds);
+        set_shares(measure, race, rounds);
     return status;
 }
 
@@ -379,12 +353,17 @@ bool tune_measure(struct tune_measure *measure, uint64_t rows, void (*step)(void
     struct stage stage = {.measure = measure,
                           .rows = rows,
                           .row_bytes = spec->columns * anynorm_dtype_size(spec->x_type)};
-    anynorm_status status = stage_open(&stage);
+    bool done = stage_allocate(&stage) || cli_fail(error, CLI_FAILED, "tune", "out of memory");
 
-    if (status == ANYNORM_OK)
-        status = check_and_warm_up(&stage, &race, step, user);
-    if (status == ANYNORM_OK && measure->baseline < measure->count)
-        status = time_variants(&stage, &race);
+    if (done) {
+        anynorm_status status = stage_open(&stage);
+
+        if (status == ANYNORM_OK)
+            status = check_and_warm_up(&stage, &race, step, user);
+        if (status == ANYNORM_OK && measure->baseline < measure->count)
+            status = time_variants(&stage, &race);
+        done = status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+    }
     stage_close(&stage);
-    return status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+    return done;
 }

@@ -25,6 +25,9 @@ struct verify_case {
     enum verify_values values;
 };
 
+/* False where the values are none of the type's: in half, numbers of 1e7 are infinities. */
+bool verify_case_has_meaning(const struct verify_case *verify_case);
+
 /* The error allowed, in the unit that the case's y is measured in: f32 and f64 in 2^-23 and 2^-52
  * of max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
 double verify_bound(anynorm_dtype y_type);

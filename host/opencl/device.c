@@ -1,12 +1,10 @@
 /* Finding, describing and opening OpenCL devices. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cache.h"
 #include "caps.h"
-#include "log.h"
 #include "opencl/opencl_backend.h"
 #include "status.h"
 
@@ -193,10 +191,15 @@ anynorm_status an_opencl_list(size_t index, anynorm_device_info *info)
 
 /* ---- Opening ---- */
 
+int an_opencl_version(const anynorm_device_info *info)
+{
+    int major, minor;
+    return sscanf(info->version, "OpenCL %d.%d", &major, &minor) == 2 ? major * 10 + minor : 0;
+}
+
 static anynorm_status check_version(const anynorm_device_info *info)
 {
-    int major = 0, minor = 0;
-    if (sscanf(info->version, "OpenCL %d.%d", &major, &minor) != 2 || major * 10 + minor < 12)
+    if (an_opencl_version(info) < 12)
         return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than OpenCL 1.2", info->id,
                        info->version);
     return ANYNORM_OK;

@@ -1,6 +1,4 @@
 /* The device's own queue, and events: every kernel's execution status is looked at. */
-#include <inttypes.h>
-
 #include "opencl/opencl_backend.h"
 #include "status.h"
 

@@ -1,4 +1,5 @@
 /* How many work-groups a launch has. Every kernel loops over the rows that are more. */
+#include "checked.h"
 #include "opencl/opencl_backend.h"
 
 /* Work-groups for each core of a CPU device: enough to even out cores that are not equally free,
@@ -8,16 +9,6 @@
 /* Bytes that a work-item of a copy has to do at least, so that a small copy takes few. */
 #define COPY_BYTES 64
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-    return value / by + (value % by != 0);
-}
-
 /* Rows side by side only where that leaves no core without work. */
 static uint64_t item_groups(const anynorm_device_info *info, const struct an_choice *choice,
                             uint64_t rows)
@@ -25,7 +16,7 @@ static uint64_t item_groups(const anynorm_device_info *info, const struct an_cho
     uint64_t together = choice->group * choice->rows;
     if (rows < together * info->compute_units)
         together = choice->group;
-    return divide_up(rows, together);
+    return an_divide_up(rows, together);
 }
 
 /* One for each set of strips (as kernels/opencl/column_walk.cl has them) that its work-items walk
@@ -34,12 +25,12 @@ static uint64_t walk_groups(const anynorm_device_info *info, const anynorm_spec 
                             const struct an_choice *choice, uint64_t rows)
 {
     uint64_t neighbours = choice->group / choice->slices, length = neighbours * choice->vector;
-    uint64_t strips = divide_up(rows, length);
+    uint64_t strips = an_divide_up(rows, length);
     if (neighbours == 1 && spec->inner_rows > 0)
-        strips = rows / spec->inner_rows * divide_up(spec->inner_rows, length) +
-                 divide_up(rows % spec->inner_rows, length);
-    uint64_t groups = divide_up(strips, choice->held), cores = info->compute_units;
-    return choice->group == 1 && groups < cores ? least(strips, cores) : groups;
+        strips = rows / spec->inner_rows * an_divide_up(spec->inner_rows, length) +
+                 an_divide_up(rows % spec->inner_rows, length);
+    uint64_t groups = an_divide_up(strips, choice->held), cores = info->compute_units;
+    return choice->group == 1 && groups < cores ? an_least(strips, cores) : groups;
 }
 
 uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *spec,
@@ -50,8 +41,8 @@ uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *s
     switch (choice->schedule) {
     case AN_COPY:
     case AN_COPY_STREAMING:
-        groups = divide_up(rows * spec->columns * anynorm_dtype_size(spec->x_type),
-                           COPY_BYTES * choice->group);
+        groups = an_divide_up(rows * spec->columns * anynorm_dtype_size(spec->x_type),
+                              COPY_BYTES * choice->group);
         evened = true;
         break;
     case AN_ROW_PER_ITEM:
@@ -61,9 +52,9 @@ uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *s
         groups = walk_groups(info, spec, choice, rows);
         break;
     default:
-        groups = divide_up(rows, choice->rows ? choice->rows : 1);
+        groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
     }
     if (evened)
-        groups = least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
-    return least(groups, info->max_groups);
+        groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
+    return an_least(groups, info->max_groups);
 }

@@ -1,5 +1,4 @@
 /* <anynorm/opencl.h>: the caller's own context, queue, memory and events. */
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "opencl/opencl_backend.h" /* before opencl.h: it asks <CL/cl.h> for more */

@@ -35,6 +35,8 @@ size_t an_opencl_count(void);
 anynorm_status an_opencl_list(size_t index, anynorm_device_info *info);
 anynorm_status an_opencl_open(size_t index, anynorm_device **device);
 void an_opencl_close(anynorm_device *device);
+/* Of OpenCL, as 12 or 30; 0 where the device does not tell. */
+int an_opencl_version(const anynorm_device_info *info);
 /* `context` NULL: makes one; else retains the caller's. */
 anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
                                      const char *name, anynorm_device **device);
@@ -53,11 +55,11 @@ anynorm_status an_opencl_unwrap_host(anynorm_device *device, anynorm_buffer *buf
 
 /* program_key.c: all that makes a program of `source` and `options` what it is on this device.
  * UNSUPPORTED where the driver does not tell. The key points to its arguments and itself. */
-#define AN_PROGRAM_KEY_PARTS 11
+#define AN_PROGRAM_KEY_TEXTS 6 /* of the driver */
 struct an_program_key {
     struct an_key key;
-    struct an_key_part parts[AN_PROGRAM_KEY_PARTS];
-    char texts[6][512];
+    struct an_key_part parts[AN_PROGRAM_KEY_TEXTS + 5];
+    char texts[AN_PROGRAM_KEY_TEXTS][512];
 };
 anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
                                      const struct an_source *source, const char *options,

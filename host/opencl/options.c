@@ -97,8 +97,9 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
         snprintf(rest, room, " -DGROUP=%" PRIu64 " -DSEGMENT=%" PRIu64 " -DSEGMENTS=%d",
                  choice->group, choice->segment, AN_MOST_SEGMENTS);
         break;
-    default:
-        snprintf(rest, room, " -DGROUP=%" PRIu64, choice->group);
+    case AN_REFERENCE:
+    case AN_SCHEDULE_COUNT:
+        break; /* no kernel of OpenCL */
     }
     length = (int)strlen(options);
     if (choice->stream)

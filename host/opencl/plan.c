@@ -1,9 +1,8 @@
 /* Plans: build options, the kernel with its constant arguments, and the launch. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "checked.h"
 #include "opencl/opencl_backend.h"
 #include "spec.h"
 #include "status.h"
@@ -24,9 +23,7 @@ enum argument {
 /* What a launch of row_split.cl does. */
 enum stage { WHOLE, PARTIALS, FINISH };
 
-/* Rows for each compute unit up to which they may be split: from there on, whole rows fill the
- * device.
- */
+/* Rows for each compute unit up to which they may be split: more fill the device as they are. */
 #define SPLIT_ROWS_PER_UNIT 4
 
 /* CL_KERNEL_MAX_SUB_GROUP_SIZE_FOR_NDRANGE, of OpenCL 2.1. */
@@ -157,12 +154,10 @@ static anynorm_status check_subgroup(const struct an_opencl_device *d, cl_kernel
                                      const struct an_choice *choice)
 {
     size_t local = (size_t)choice->group, size = 0;
-    int major = 0, minor = 0;
     cl_int code;
     if (choice->subgroup <= 1)
         return ANYNORM_OK;
-    sscanf(d->head.info.version, "OpenCL %d.%d", &major, &minor);
-    if (d->cl->GetKernelSubGroupInfo && major * 10 + minor >= 21)
+    if (d->cl->GetKernelSubGroupInfo && an_opencl_version(&d->head.info) >= 21)
         code = d->cl->GetKernelSubGroupInfo(kernel, d->id, AN_MAX_SUB_GROUP_SIZE_FOR_NDRANGE,
                                             sizeof(local), &local, sizeof(size), &size, NULL);
     else /* what every driver means by it */
@@ -195,7 +190,7 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     if (status != ANYNORM_OK)
         goto fail;
     if (choice->segment > 0)
-        made->segments = (spec->columns - 1) / choice->segment + 1;
+        made->segments = an_divide_up(spec->columns, choice->segment);
     status = check_group(d, made->kernel, choice, group_limit);
     if (status == ANYNORM_OK)
         status = check_subgroup(d, made->kernel, choice);
@@ -282,13 +277,12 @@ static bool is_worth_splitting(const struct opencl_plan *plan, uint64_t rows)
     return rows <= plan->split_rows && (plan->head.choice.group > 1 || idle * 2 > rows);
 }
 
-/* Launches the kernel with its present arguments on groups for `tasks` rows or pieces of rows. */
+/* Launches the kernel with its present arguments on so many groups. */
 static anynorm_status launch_kernel(struct opencl_plan *plan, struct an_cl *cl,
-                                    cl_command_queue queue, uint64_t tasks, cl_uint wait_count,
+                                    cl_command_queue queue, uint64_t groups, cl_uint wait_count,
                                     const cl_event *wait_list, cl_event *event)
 {
-    size_t group = (size_t)plan->head.choice.group;
-    size_t global = (size_t)group_count(&plan->head, tasks) * group;
+    size_t group = (size_t)plan->head.choice.group, global = (size_t)groups * group;
     cl_int code = cl->EnqueueNDRangeKernel(queue, plan->kernel, 1, NULL, &global, &group,
                                            wait_count, wait_list, event);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueNDRangeKernel");
@@ -323,11 +317,11 @@ static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_de
                                    const cl_event *wait_list, cl_event *event, cl_event *first)
 {
     struct an_cl *cl = d->cl;
-    uint64_t tasks = rows * plan->segments;
+    uint64_t groups = group_count(&plan->head, rows * plan->segments);
     cl_event partials, finish, waits[ANYNORM_MAX_WAIT + 1];
     anynorm_status status = set_stage(plan, cl, PARTIALS, slot->memory);
     if (status == ANYNORM_OK)
-        status = launch_kernel(plan, cl, queue, tasks, wait_count, wait_list, &partials);
+        status = launch_kernel(plan, cl, queue, groups, wait_count, wait_list, &partials);
     if (status != ANYNORM_OK)
         return status;
     for (cl_uint i = 0; i < wait_count; i++)
@@ -335,7 +329,7 @@ static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_de
     waits[wait_count] = partials;
     status = set_stage(plan, cl, FINISH, slot->memory);
     if (status == ANYNORM_OK)
-        status = launch_kernel(plan, cl, queue, tasks, wait_count + 1, waits, &finish);
+        status = launch_kernel(plan, cl, queue, groups, wait_count + 1, waits, &finish);
     if (status != ANYNORM_OK) {
         an_opencl_scratch_used(d, slot, queue, NULL, partials);
         return status;
@@ -376,7 +370,8 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         if (p->segments > 0)
             status = set_stage(p, d->cl, WHOLE, NULL);
         if (status == ANYNORM_OK)
-            status = launch_kernel(p, d->cl, queue, rows, wait_count, wait_list, event);
+            status = launch_kernel(p, d->cl, queue, group_count(plan, rows), wait_count, wait_list,
+                                   event);
     }
     pthread_mutex_unlock(&p->lock);
     return status;
@@ -386,22 +381,15 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
 static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_event *event)
 {
     struct an_opencl_device *d = an_opencl(p->head.device);
-    size_t group = (size_t)p->head.choice.group, global = (size_t)groups * group;
     cl_int code = CL_SUCCESS;
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < AN_TENSOR_COUNT; i++)
         set(d->cl, p->kernel, tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
     p->rows = UINT64_MAX;
     set_ulong(d->cl, p->kernel, AN_ARG_ROWS, 0, &code);
-    anynorm_status status = ANYNORM_OK;
-    if (code != CL_SUCCESS) {
-        status = an_cl_fail(code, "clSetKernelArg");
-    } else {
-        code = d->cl->EnqueueNDRangeKernel(d->queue, p->kernel, 1, NULL, &global, &group, 0, NULL,
-                                           event);
-        if (code != CL_SUCCESS)
-            status = an_cl_fail(code, "clEnqueueNDRangeKernel");
-    }
+    anynorm_status status = code == CL_SUCCESS
+                                ? launch_kernel(p, d->cl, d->queue, groups, 0, NULL, event)
+                                : an_cl_fail(code, "clSetKernelArg");
     pthread_mutex_unlock(&p->lock);
     return status;
 }
@@ -410,10 +398,8 @@ static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_ev
  * 65535 work-items) again for a large grid. */
 anynorm_status an_opencl_plan_warm_up(anynorm_plan *plan, uint64_t rows)
 {
-    const uint64_t segments = opencl_plan(plan)->segments;
-    const uint64_t most = segments > 0 && rows > UINT64_MAX / segments ? UINT64_MAX
-                          : segments > 0                               ? rows * segments
-                                                                       : rows;
+    const uint64_t segments = opencl_plan(plan)->segments, pieces = segments ? segments : 1;
+    const uint64_t most = rows > UINT64_MAX / pieces ? UINT64_MAX : rows * pieces;
     const uint64_t grids[] = {group_count(plan, 1), group_count(plan, most)};
     anynorm_status status = ANYNORM_OK;
     for (int i = 0; i < 2 && status == ANYNORM_OK && (i == 0 || grids[1] != grids[0]); i++) {

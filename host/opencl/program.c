@@ -37,18 +37,16 @@ static anynorm_status build_failed(struct an_opencl_device *d, cl_program progra
     return status;
 }
 
-/* Builds *program, already made; releases it where that fails. */
+/* Releases the program where building fails. */
 static anynorm_status build(struct an_opencl_device *d, const char *schedule, const char *options,
-                            cl_program made, cl_program *program)
+                            cl_program program)
 {
-    cl_int code = d->cl->BuildProgram(made, 1, &d->id, options, NULL, NULL);
-    if (code != CL_SUCCESS) {
-        anynorm_status status = build_failed(d, made, code, schedule, options);
-        d->cl->ReleaseProgram(made);
-        return status;
-    }
-    *program = made;
-    return ANYNORM_OK;
+    cl_int code = d->cl->BuildProgram(program, 1, &d->id, options, NULL, NULL);
+    if (code == CL_SUCCESS)
+        return ANYNORM_OK;
+    anynorm_status status = build_failed(d, program, code, schedule, options);
+    d->cl->ReleaseProgram(program);
+    return status;
 }
 
 static anynorm_status build_source(struct an_opencl_device *d, const struct an_source *source,
@@ -56,29 +54,27 @@ static anynorm_status build_source(struct an_opencl_device *d, const struct an_s
 {
     cl_int code = CL_SUCCESS;
     const char *text = source->text;
-    cl_program made = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
-    if (!made)
+    *program = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
+    if (!*program)
         return an_cl_fail(code, "clCreateProgramWithSource");
     an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, source->name, options);
-    return build(d, source->name, options, made, program);
+    return build(d, source->name, options, *program);
 }
 
-/* `packed` is intact and of this program, so a driver that refuses it has changed without saying
- * so.
- */
+/* `packed` is intact and of this program: a driver that refuses it has changed without a word. */
 static bool build_binary(struct an_opencl_device *d, const char *schedule, const char *options,
                          const void *packed, cl_program *program)
 {
     size_t size;
     const unsigned char *bytes = an_binary_program(packed, &size);
     cl_int code = CL_SUCCESS, verdict = CL_SUCCESS;
-    cl_program made =
+    *program =
         d->cl->CreateProgramWithBinary(d->context, 1, &d->id, &size, &bytes, &verdict, &code);
-    if (made && (code != CL_SUCCESS || verdict != CL_SUCCESS)) {
-        d->cl->ReleaseProgram(made);
-        made = NULL;
+    if (*program && (code != CL_SUCCESS || verdict != CL_SUCCESS)) {
+        d->cl->ReleaseProgram(*program);
+        *program = NULL;
     }
-    bool built = made && build(d, schedule, options, made, program) == ANYNORM_OK;
+    bool built = *program && build(d, schedule, options, *program) == ANYNORM_OK;
     an_log(ANYNORM_LOG_DEBUG, "%s: %s %s from a binary", d->head.info.id,
            built ? "built" : "the driver refuses", schedule);
     return built;
@@ -213,34 +209,33 @@ static struct an_program *find(const struct an_opencl_device *d, const struct an
 static anynorm_status make(struct an_opencl_device *d, const struct an_source *source,
                            const char *options, const void *binary, struct an_program **program)
 {
-    struct an_program *entry = calloc(1, sizeof(*entry));
-    char *copy = malloc(strlen(options) + 1);
     anynorm_status status = ANYNORM_OK;
-    cl_program handle;
-    bool doubtful = false;
-    if (!entry || !copy) {
+    struct an_program *entry = calloc(1, sizeof(*entry));
+    if (entry)
+        entry->options = malloc(strlen(options) + 1);
+    if (!entry || !entry->options) {
         status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a program");
-    } else {
-        doubtful = (binary && build_binary(d, source->name, options, binary, &handle)) ||
-                   load(d, source, options, &handle);
-        if (!doubtful)
-            status = build_source(d, source, options, &handle);
+        goto fail;
     }
-    if (status != ANYNORM_OK) {
-        free(entry);
-        free(copy);
-        return status;
-    }
-    strcpy(copy, options);
-    *entry = (struct an_program){.next = d->programs,
-                                 .schedule = source->name,
-                                 .options = copy,
-                                 .handle = handle,
-                                 .doubtful = doubtful,
-                                 .unsaved = d->cached && !doubtful};
+    strcpy(entry->options, options);
+    entry->schedule = source->name;
+    entry->doubtful = (binary && build_binary(d, source->name, options, binary, &entry->handle)) ||
+                      load(d, source, options, &entry->handle);
+    entry->unsaved = d->cached && !entry->doubtful;
+    if (!entry->doubtful)
+        status = build_source(d, source, options, &entry->handle);
+    if (status != ANYNORM_OK)
+        goto fail;
+    entry->next = d->programs;
     d->programs = entry;
     *program = entry;
     return ANYNORM_OK;
+
+fail:
+    if (entry)
+        free(entry->options);
+    free(entry);
+    return status;
 }
 
 /* Some drivers (Mali's) find out only here what a binary is worth, and compile only here: so a

@@ -7,9 +7,7 @@
 
 static const unsigned char pointer_bytes = sizeof(void *);
 
-enum { TEXT_COUNT = 6 };
-
-static cl_int get_texts(const struct an_opencl_device *d, char texts[TEXT_COUNT][512])
+static cl_int get_texts(const struct an_opencl_device *d, char texts[AN_PROGRAM_KEY_TEXTS][512])
 {
     static const cl_platform_info of_platform[] = {CL_PLATFORM_NAME, CL_PLATFORM_VERSION};
     static const cl_device_info of_device[] = {CL_DEVICE_VENDOR, CL_DEVICE_NAME, CL_DEVICE_VERSION,
@@ -17,7 +15,7 @@ static cl_int get_texts(const struct an_opencl_device *d, char texts[TEXT_COUNT]
     cl_platform_id platform = NULL;
     cl_int code =
         d->cl->GetDeviceInfo(d->id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL);
-    for (int i = 0; i < TEXT_COUNT && code == CL_SUCCESS; i++) {
+    for (int i = 0; i < AN_PROGRAM_KEY_TEXTS && code == CL_SUCCESS; i++) {
         memset(texts[i], 0, sizeof(texts[i]));
         code = i < 2 ? d->cl->GetPlatformInfo(platform, of_platform[i], sizeof(texts[i]) - 1,
                                               texts[i], NULL)
@@ -31,8 +29,8 @@ anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
                                      const struct an_source *source, const char *options,
                                      struct an_program_key *made)
 {
-    static const char *const names[TEXT_COUNT] = {"platform", "platform version", "vendor",
-                                                  "device",   "device version",   "driver version"};
+    static const char *const names[AN_PROGRAM_KEY_TEXTS] = {
+        "platform", "platform version", "vendor", "device", "device version", "driver version"};
     struct an_key_part *part = made->parts;
     cl_int code = get_texts(device, made->texts);
     if (code != CL_SUCCESS)
@@ -41,7 +39,7 @@ anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
                        device->head.info.id, (int)code);
     *part++ = (struct an_key_part){"version of anynorm", ANYNORM_VERSION, strlen(ANYNORM_VERSION)};
     *part++ = (struct an_key_part){"pointer size", &pointer_bytes, sizeof(pointer_bytes)};
-    for (int i = 0; i < TEXT_COUNT; i++)
+    for (int i = 0; i < AN_PROGRAM_KEY_TEXTS; i++)
         *part++ = (struct an_key_part){names[i], made->texts[i], strlen(made->texts[i])};
     *part++ = (struct an_key_part){"schedule", source->name, strlen(source->name)};
     *part++ = (struct an_key_part){"set of build options", options, strlen(options)};

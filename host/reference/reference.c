@@ -1,12 +1,10 @@
 #include "reference/reference.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "caps.h"
-#include "log.h"
 #include "row.h"
 #include "spec.h"
 #include "status.h"

@@ -28,14 +28,14 @@
  *    ANYNORM_INVALID_ARGUMENT. Destroying or releasing NULL, or a zeroed structure, does nothing.
  *  - The library never prints, aborts or exits, and installs no signal handler.
  *
- * ENVIRONMENT, read when a device is opened or a plan is created
+ * ENVIRONMENT, read when a device is listed or opened, or a plan is created
  *     ANYNORM_DEVICE    the device anynorm_device_open(NULL) opens
  *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
  *                       no-unified, max-wg=N (work-items), max-local=N (bytes), max-groups=N,
  *                       max-alloc=N (bytes). The way out on a broken driver.
  *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
  *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
- *                       anynorm_plan_options
+ *                       anynorm_plan_options. Does not bind the reference, which has its own.
  *     ANYNORM_CACHE     compiled programs on disk: off, on, or auto (the default), which is on but
  *                       where the OpenCL implementation is known to keep its own (PoCL)
  *     ANYNORM_CACHE_DIR their folder, an absolute path; else $XDG_CACHE_HOME/anynorm, else
@@ -192,7 +192,8 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  * Close it with anynorm_device_close. Any thread.
  * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS or
  * ANYNORM_CACHE.
- * UNSUPPORTED: a backend this build does not have. OUT_OF_MEMORY, DEVICE_LOST: the driver's word.
+ * UNSUPPORTED: a backend this build does not have, or a device older than OpenCL 1.2 or without a
+ * compiler. OUT_OF_MEMORY, DEVICE_LOST: the driver's word.
  */
 ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
 ANYNORM_API void anynorm_device_close(anynorm_device *device);
@@ -300,7 +301,8 @@ typedef struct anynorm_view {
  * other fields stay. y may be NULL: dense. Any thread.
  * INVALID_ARGUMENT: bad rank or axis, shapes that differ, a normalized size of 0 or above 2^31 - 1,
  * a row count that overflows. UNSUPPORTED, with the reason: normalized axes that need more than one
- * stride, leading axes that need more than two, or a stride of 0 or below.
+ * stride, leading axes that need more than two, a stride of 0 or below, or rows that share an
+ * element.
  * Normalizing other axes than the last is a view whose axes are permuted so that they come last:
  * over the channels of [N][C][H][W] the shape {N, H, W, C} with the strides {C*H*W, W, 1, H*W}. */
 ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
@@ -492,8 +494,9 @@ ANYNORM_API anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_ten
  * threads. DEVICE_LOST: the kernel, or one it waited for, failed: its outputs are undefined. */
 ANYNORM_API anynorm_status anynorm_event_wait(const anynorm_event *event);
 
-/* Nanoseconds the device spent on it, after it is done. UNSUPPORTED: the queue or the backend does
- * not measure. INVALID_ARGUMENT: no event, or not done yet. */
+/* Nanoseconds from the start of its first kernel to the end of its last, on the device's clock.
+ * Only after it is done. UNSUPPORTED: the queue or the backend does not measure. INVALID_ARGUMENT:
+ * no event, or not done yet. */
 ANYNORM_API anynorm_status anynorm_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
 
 /* Gives the reference back and zeroes *event. The work goes on. */

@@ -4,9 +4,10 @@
  * library itself does not link against libOpenCL but loads it at run time; the handles passed here
  * must come from that same libOpenCL (the system's loader), as they do in any ordinary program.
  * anynorm keeps no reference to a queue, cl_mem or SVM pointer beyond a call; the caller keeps them
- * alive until the work that uses them is done. It never calls clFinish, and never flushes or waits
- * on a queue of the caller. A build of the library with -Dopencl=disabled does not have these
- * functions.
+ * alive until the work that uses them is done. Of enqueues that took two kernels a plan keeps the
+ * last few events, until later ones replace them or it is destroyed. anynorm never calls clFinish,
+ * and never flushes or waits on a queue of the caller. A build of the library with
+ * -Dopencl=disabled does not have these functions.
  */
 #ifndef ANYNORM_OPENCL_H
 #define ANYNORM_OPENCL_H
@@ -24,8 +25,10 @@ extern "C" {
 
 /* Makes a device of the caller's context and one device of it. Both are retained until the device
  * is closed. Any thread.
- * INVALID_ARGUMENT: `id` is not of `context`. UNSUPPORTED: no libOpenCL, or a device older than
- * OpenCL 1.2. OUT_OF_MEMORY, DEVICE_LOST. */
+ * INVALID_ARGUMENT: `id` is not of `context`, or a bad ANYNORM_CAPS or ANYNORM_CACHE. UNSUPPORTED:
+ * no libOpenCL, or a device older than OpenCL 1.2 or without a compiler. OUT_OF_MEMORY,
+ * DEVICE_LOST.
+ */
 ANYNORM_API anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_device_id id,
                                                       anynorm_device **device);
 
