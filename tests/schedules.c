@@ -41,10 +41,10 @@ anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec)
     return plan;
 }
 
-void assert_same_rows(const float *batch, const float *alone, uint64_t columns, const char *what)
+void assert_same_bits(const void *batch, const void *alone, uint64_t bytes, const char *what)
 {
-    if (memcmp(batch, alone, (size_t)columns * sizeof(float)) != 0) {
-        fprintf(stderr, "the bits of a row changed with %s, %" PRIu64 " columns\n", what, columns);
+    if (memcmp(batch, alone, (size_t)bytes) != 0) {
+        fprintf(stderr, "the bits of a row changed with %s, %" PRIu64 " bytes\n", what, bytes);
         fail();
     }
 }

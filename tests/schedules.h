@@ -31,8 +31,8 @@ void check_offered(struct subject *subject, anynorm_device *device, const struct
  * own limits rule it out. */
 anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec);
 
-/* The very bits. */
-void assert_same_rows(const float *batch, const float *alone, uint64_t columns, const char *what);
+/* Of one row. */
+void assert_same_bits(const void *batch, const void *alone, uint64_t bytes, const char *what);
 
 /* Runs every test on each device, with every schedule it has, or once with "chosen" for a schedule;
  * returns what main does. */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 static void columns_of_type(struct subject *subject, anynorm_dtype type)
@@ -223,23 +224,54 @@ static void test_not_numbers(void **state)
 {
     struct subject *subject = *state;
     static const uint64_t columns[] = {1, 20, 300, 4099};
-    static const uint32_t bad_bits[] = {0x7fc00000, 0x7f800000, 0xff800000, 0x7f800001};
-    for (size_t i = 0; i < COUNT(columns); i++) {
-        struct problem problem = dense_problem(12, columns[i], ANYNORM_F32, ALL_FLAGS);
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < COUNT(columns) * COUNT(types); i++) {
+        uint64_t d = columns[i / COUNT(types)];
+        anynorm_dtype type = types[i % COUNT(types)];
+        struct problem problem = dense_problem(12, d, type, ALL_FLAGS);
         anynorm_plan *plan = offered_plan(subject, &problem.spec);
         if (!plan)
             continue;
         struct images before, after;
         images_make(&problem, &before);
-        for (uint64_t k = 0; k < COUNT(bad_bits); k++) {
-            uint64_t column = k * 97 % columns[i];
-            memcpy(before.bytes[0] + ((2 * k + 1) * columns[i] + column) * 4, &bad_bits[k], 4);
-        }
+        for (uint64_t k = 0; k < COUNT(bad); k++)
+            anynorm_dtype_store(type, before.bytes[0], (2 * k + 1) * d + k * 97 % d, bad[k]);
+        uint32_t signalling = 0x7f800001;
+        if (type == ANYNORM_F32)
+            memcpy(before.bytes[0] + 7 * d * 4, &signalling, 4);
         run_on_device(subject->device, plan, &problem, &before, &after);
         check_against_oracle(&problem, &before, &after, subject->schedule, &subject->worst);
         images_free(&before);
         images_free(&after);
         anynorm_plan_destroy(plan);
+    }
+}
+
+/* A NaN among the parameters stays one, whatever its other bits: a carry must not round it away. */
+static void test_not_numbers_in_parameters(void **state)
+{
+    struct subject *subject = *state;
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
+    static const uint32_t bits[] = {0x7fffffff, 0xffffffff, 0x7fc00000, 0xff800001};
+    enum { COLUMNS = 203 };
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (int tensor = 2; tensor <= 3; tensor++) { /* weight, bias */
+            struct problem problem = dense_problem(9, COLUMNS, types[t], ALL_FLAGS);
+            anynorm_plan *plan = offered_plan(subject, &problem.spec);
+            if (!plan)
+                continue;
+            struct images before, after;
+            images_make(&problem, &before);
+            for (size_t c = 0; c < COLUMNS; c++)
+                memcpy(before.bytes[tensor] + c * 4, &bits[c % COUNT(bits)], 4);
+            run_on_device(subject->device, plan, &problem, &before, &after);
+            for (uint64_t e = 0; e < 9 * COLUMNS; e++)
+                assert_true(isnan(anynorm_dtype_load(types[t], after.bytes[1], e)));
+            images_free(&before);
+            images_free(&after);
+            anynorm_plan_destroy(plan);
+        }
     }
 }
 
@@ -287,14 +319,18 @@ static void test_batch_invariance(void **state)
     struct subject *subject = *state;
     static const struct {
         uint64_t columns, rows;
-    } shapes[] = {{1, 40}, {77, 300}, {1024, 33}, {4099, 7}, {1024, 20000}, {1000, 20000}};
-    for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 4 : 0); i++) {
+        anynorm_dtype type;
+    } shapes[] = {
+        {1, 40, ANYNORM_F32},       {77, 300, ANYNORM_F32},     {128, 61, ANYNORM_BF16},
+        {88, 47, ANYNORM_F16},      {1024, 33, ANYNORM_F32},    {4099, 7, ANYNORM_F32},
+        {1024, 20000, ANYNORM_F32}, {1000, 20000, ANYNORM_F32}, {2016, 20000, ANYNORM_BF16}};
+    for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 5 : 0); i++) {
         uint64_t columns = shapes[i].columns, rows = shapes[i].rows;
         if (rows > 1000 && (strcmp(subject->schedule, "row_per_item") ||
                             is_reference(&subject->info) || subject->info.vector_width < 4))
             continue;
         struct problem problem =
-            dense_problem(rows, columns, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
+            dense_problem(rows, columns, shapes[i].type, ANYNORM_WEIGHT | ANYNORM_BIAS);
         anynorm_plan *plan = offered_plan(subject, &problem.spec);
         if (!plan)
             continue;
@@ -304,17 +340,17 @@ static void test_batch_invariance(void **state)
         run_on_device(subject->device, plan, &problem, &before, &again);
         assert_memory_equal(after.bytes[1], again.bytes[1], (size_t)after.size[1]);
 
-        float *alone = malloc((size_t)columns * sizeof(float));
+        uint64_t row_bytes = columns * anynorm_dtype_size(shapes[i].type);
+        unsigned char *alone = malloc((size_t)row_bytes);
         assert_non_null(alone);
         uint64_t step = rows > 40 ? rows / 40 : 1;
         for (uint64_t r = 0; r < rows; r += step) {
-            anynorm_host_tensors tensors = {.x = (float *)(void *)before.bytes[0] + r * columns,
+            anynorm_host_tensors tensors = {.x = before.bytes[0] + r * row_bytes,
                                             .y = alone,
                                             .weight = before.bytes[2],
                                             .bias = before.bytes[3]};
             assert_ok(anynorm_run(plan, &tensors, 1));
-            assert_same_rows((float *)(void *)after.bytes[1] + r * columns, alone, columns,
-                             "the batch");
+            assert_same_bits(after.bytes[1] + r * row_bytes, alone, row_bytes, "the batch");
         }
         free(alone);
         images_free(&before);
@@ -358,6 +394,7 @@ int main(void)
         {"any alignment", test_any_alignment},
         {"element alignment", test_element_alignment},
         {"not numbers", test_not_numbers},
+        {"not numbers in parameters", test_not_numbers_in_parameters},
         {"overflow is NaN", test_overflow_is_nan},
         {"group sizes", test_group_sizes},
         {"batch invariance", test_batch_invariance},

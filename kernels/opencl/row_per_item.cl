@@ -21,13 +21,16 @@
 #define BLOCK (16 * ROW_CHAINS)
 #define PLAIN 64
 
-/* Times ROWS rows that are walked together where they are so short that the first ones' divisions and root
- * would outlast the work that does not wait for them; and how short, in bytes of x. */
-#define PAIR 2
-#define PAIRED_BYTES 1024
+/* Where rows are so short that the divisions and the root of ROWS of them would outlast the work that does not
+ * wait for these, up to GROUPS times ROWS rows are walked together: as many as these bytes of x hold. */
+#define GROUPS 4
+#define WALKED_BYTES 4096
 
-/* Bytes that a row's prefetch runs ahead at least: less arrives too late. */
+/* Bytes that a row's prefetch runs ahead at least: less arrives too late. And another line, as it must not
+ * come just behind a store at the same place of another page: many CPUs tell the two apart late, and rows
+ * of 512 or 1024 halves took half as long again. */
 #define AHEAD_BYTES 4096
+#define LINE_BYTES 64
 
 /* The last vector of a row whose columns are no multiple of VECTOR: it overlaps the one before, or, in a
  * row shorter than a vector, ends with `fill`. */
@@ -212,14 +215,14 @@ PIECE void write_line(const uint many, const uint parts, const bool stream,
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
         load_line(parts, X_TYPE, x[r], column, &line[r]);
+        if (stream)
+            fetch(x[r] + ahead + LINE_BYTES + column * size_of(X_TYPE));
         line[r].first = applyv(line[r].first - s[r].pivot, &s[r], w.first, b.first);
         if (parts == 2)
             line[r].second = applyv(line[r].second - s[r].pivot, &s[r], w.second, b.second);
     }
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        if (stream)
-            fetch(x[r] + ahead + column * size_of(X_TYPE));
         store_line(parts, Y_TYPE, stream, y[r], column, &line[r]);
     }
 }
@@ -299,12 +302,12 @@ typedef struct {
     bool large; /* y outgrows the cache */
 } walk_t;
 
-/* Normalizes `groups`, 1 or PAIR, times `many` rows from `row` on, with the same bits as one by one. */
+/* Normalizes `groups`, up to GROUPS, times `many` rows from `row` on, with the same bits as one by one. */
 PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const ulong row)
 {
-    const __global uchar *x[ROWS * PAIR];
-    __global uchar *y[ROWS * PAIR];
-    statistic_t s[ROWS * PAIR];
+    const __global uchar *x[ROWS * GROUPS];
+    __global uchar *y[ROWS * GROUPS];
+    statistic_t s[ROWS * GROUPS];
     const uint rows = many * groups;
     bool stream = w->large;
     for (uint r = 0; r < rows; r++) {
@@ -359,7 +362,8 @@ __kernel void anynorm(
                       eps,
                       outgrows_cache(rows * columns * size_of(Y_TYPE))};
 #if ROWS > 1
-    const uint groups = columns * size_of(X_TYPE) <= PAIRED_BYTES ? PAIR : 1;
+    const ulong many_bytes = ROWS * columns * size_of(X_TYPE);
+    const uint groups = many_bytes >= WALKED_BYTES ? 1 : (uint)min(WALKED_BYTES / many_bytes, (ulong)GROUPS);
     for (; row + ROWS * groups <= w.last; row += ROWS * groups)
         walk_many(&w, groups, row);
     for (; row + ROWS <= w.last; row += ROWS)
