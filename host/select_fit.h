@@ -73,12 +73,13 @@ static inline uint64_t native_vector(const struct problem *p)
     return width >= 16 ? 16 : width >= 8 ? 8 : 4;
 }
 
-/* Bytes of output above which stores go past the cache: it holds x, too. */
+/* Bytes of output above which stores go past the cache: with x it would take three quarters of it.
+ */
 static inline uint64_t stream_above(const struct problem *p)
 {
     if (p->wish->stream)
         return p->wish->stream;
-    return p->info->cache_bytes ? (p->info->cache_bytes - 1) / 2 : AN_NEVER;
+    return p->info->cache_bytes ? (p->info->cache_bytes - 1) / 8 * 3 : AN_NEVER;
 }
 
 /* One schedule's rule: whether it serves the problem; if so, its numbers. Says why, either way. */

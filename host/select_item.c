@@ -3,9 +3,19 @@
 
 #include "select_fit.h"
 
-/* Columns up to which a work-item walks four rows at once on a CPU: in longer ones the work on one
- * row outlasts the latencies of its sums. */
-#define SHORT_ROW 16384
+/* A work-item of a CPU walks four rows at once where one's work does not outlast the latencies of
+ * its sums, and where weight and bias outgrow the first cache, so that the four share their loads;
+ * up to the length at which four rows do. Elements of 16 bits are more work, and four rows always
+ * gain. */
+#define SHORT_ROW 512
+#define LONG_ROW 4096
+#define LONGEST_OF_FOUR 16384
+
+static bool gains_by_four(const anynorm_spec *spec)
+{
+    bool middling = spec->columns > SHORT_ROW && spec->columns < LONG_ROW;
+    return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x_type) == 2);
+}
 
 /* Work-items that a CPU's compiler puts side by side where it makes lanes of them; more only leave
  * fewer groups to the cores. */
@@ -34,7 +44,7 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     choice->rows = p->wish->rows;
     if (!choice->rows) {
         bool four = is_vector_cpu(p->info) && has_cheap_functions(p->info);
-        choice->rows = four && p->spec->columns <= SHORT_ROW ? 4 : 1;
+        choice->rows = four && gains_by_four(p->spec) ? 4 : 1;
     }
     if (choice->rows != 1 && choice->rows != 4) {
         snprintf(p->reason, p->capacity, "a work-item walks 1 or 4 rows, not %" PRIu64,

@@ -41,6 +41,10 @@ int an_opencl_version(const anynorm_device_info *info);
 anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
                                      const char *name, anynorm_device **device);
 
+/* host_cache.c: bytes of the largest cache that the processor running this has; 0 where the system
+ * does not tell. */
+uint64_t an_opencl_host_cache(void);
+
 /* memory.c */
 anynorm_status an_opencl_memory_create(anynorm_device *device, uint64_t bytes,
                                        anynorm_buffer *buffer);
