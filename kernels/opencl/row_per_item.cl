@@ -3,7 +3,7 @@
  * cache; once more where its first elements gave a poor guess of its mean.
  *
  * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
-#include "row.clh"
+#include "elements.clh"
 
 /* Chains of additions side by side, which hide an addition's latency: of ROWS rows, or of neighbouring
  * vectors of one. */
@@ -32,23 +32,26 @@
 #define AHEAD_BYTES 4096
 #define LINE_BYTES 64
 
-/* The last vector of a row whose columns are no multiple of VECTOR: it overlaps the one before, or, in a
- * row shorter than a vector, ends with `fill`. */
-PIECE accv_t load_tail(const __global uchar *x, const uint columns, const acc_t fill)
+/* h of the last vector of a row whose columns are no multiple of VECTOR: it overlaps the one before, or,
+ * in a row shorter than a vector, ends with `fill`. */
+PIECE accv_t load_tail(const row_t *row, const uint columns, const acc_t fill)
 {
     if (columns < VECTOR)
-        return loadv_part(X_TYPE, x, 0, columns, fill);
-    return loadv(X_TYPE, x, columns - VECTOR);
+        return load_hv(row, 0, columns, fill);
+    return load_hv(row, columns - VECTOR, VECTOR, fill);
 }
 
 PIECE void add_deviation(const accv_t deviation, accv_t *sum, accv_t *squares)
 {
+#if !RMS
     *sum += deviation;
+#endif
     *squares += deviation * deviation;
 }
 
-/* The sums of (x - pivot) and of their squares over vectors [v, end) of each row, lane by lane. */
-PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, const uint end,
+/* The sums of (h - pivot) and of their squares over vectors [v, end) of each row, lane by lane. With RMS
+ * the pivot is 0, and what is not a square is not needed. */
+PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
                       const acc_t *pivot, accv_t *sums, accv_t *squares)
 {
     accv_t s[CHAINS], q[CHAINS];
@@ -61,7 +64,7 @@ PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, c
             const uint r = i / STEP;
             const uint c = r * ROW_CHAINS + i % ROW_CHAINS;
             line_t line;
-            load_line(LINE, X_TYPE, x[r], (v + i % STEP) * VECTOR, &line);
+            load_h_line(LINE, &row[r], (v + i % STEP) * VECTOR, &line);
             add_deviation(line.first - pivot[r], &s[c], &q[c]);
 #if LINE == 2
             const uint d = r * ROW_CHAINS + (i + 1) % ROW_CHAINS;
@@ -74,7 +77,7 @@ PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, c
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
             const uint c = r * ROW_CHAINS;
-            add_deviation(loadv(X_TYPE, x[r], v * VECTOR) - pivot[r], &s[c], &q[c]);
+            add_deviation(load_hv(&row[r], v * VECTOR, VECTOR, 0) - pivot[r], &s[c], &q[c]);
         }
     }
 #endif
@@ -91,16 +94,16 @@ PIECE void block_sums(const uint many, const __global uchar *const *x, uint v, c
 }
 
 /* The same over whole rows. */
-PIECE void row_sums(const uint many, const __global uchar *const *x, const uint columns, const acc_t *pivot,
+PIECE void row_sums(const uint many, const row_t *row, const uint columns, const acc_t *pivot,
                      accv_t *sums, accv_t *squares)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
-    const __global uchar *from[ROWS];
+    row_t from[ROWS];
     acc_t about[ROWS];
     accv_t total[ROWS], lost[ROWS], total_squares[ROWS], lost_squares[ROWS], s[ROWS], q[ROWS];
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        from[r] = x[r];
+        from[r] = row[r];
         about[r] = pivot[r];
         lost[r] = lost_squares[r] = 0;
     }
@@ -121,7 +124,7 @@ PIECE void row_sums(const uint many, const __global uchar *const *x, const uint 
     if (rest > 0) {
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
-            accv_t a = load_tail(from[r], columns, about[r]) - about[r];
+            accv_t a = load_tail(&from[r], columns, about[r]) - about[r];
             a = columns < VECTOR ? keep(a, rest) : keep_last(a, rest);
             total[r] += a;
             total_squares[r] += a * a;
@@ -152,8 +155,9 @@ PIECE void sum_rows(const uint many, const accv_t *v, rows_t *sums)
     sums->all = (acc4_t)(sum_lanes(v[0]), 0, 0, 0);
 }
 
+#if !RMS && !RSTD_INPUT
 /* A first guess of each row's mean, as guess_mean. */
-PIECE void guess_means(const uint many, const __global uchar *const *x, const uint columns, rows_t *means)
+PIECE void guess_means(const uint many, const row_t *row, const uint columns, rows_t *means)
 {
     const acc_t share = (acc_t)1 / (acc_t)min(columns, (uint)VECTOR);
     accv_t deviations[ROWS];
@@ -161,27 +165,36 @@ PIECE void guess_means(const uint many, const __global uchar *const *x, const ui
     first.all = 0;
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        first.of[r] = load(X_TYPE, x[r], 0);
-        deviations[r] = load_rowv(X_TYPE, x[r], 0, count_at(0, columns), first.of[r]) - first.of[r];
+        first.of[r] = load_h(&row[r], 0);
+        deviations[r] = load_hv(&row[r], 0, count_at(0, columns), first.of[r]) - first.of[r];
     }
     sum_rows(many, deviations, &sums);
     means->all = first.all + sums.all * share;
 }
+#endif
 
+#if !RSTD_INPUT
 /* The statistics as corrected() has them, of all rows at once: divisions and roots are slow. */
-PIECE void find_statistics(const uint many, const __global uchar *const *x, const uint columns, const acc_t eps,
+PIECE void find_statistics(const uint many, const row_t *row, const uint columns, const acc_t eps,
                            statistic_t *s)
 {
     rows_t pivot, sum, squares, shift, rstd, shift_rstd;
     accv_t sums[ROWS], all_squares[ROWS];
-    guess_means(many, x, columns, &pivot);
+    pivot.all = shift.all = 0;
+#if !RMS
+    guess_means(many, row, columns, &pivot);
+#endif
     for (uint attempt = 0; attempt < 2; attempt++) {
-        row_sums(many, x, columns, pivot.of, sums, all_squares);
-        sum_rows(many, sums, &sum);
+        row_sums(many, row, columns, pivot.of, sums, all_squares);
         sum_rows(many, all_squares, &squares);
+#if RMS
+        const acc4_t variance = squares.all;
+#else
+        sum_rows(many, sums, &sum);
         shift.all = sum.all / (acc_t)columns;
         const acc4_t variance = squares.all / (acc_t)columns - shift.all * shift.all;
-        rstd.all = inverse_roots_of_4(variance < 0 ? (acc4_t)0 : variance, eps);
+#endif
+        rstd.all = inverse_roots_of_4(SCALED_VARIANCE(acc4_t, variance, columns), eps);
         shift_rstd.all = shift.all * rstd.all;
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
@@ -190,114 +203,111 @@ PIECE void find_statistics(const uint many, const __global uchar *const *x, cons
             s[r].rstd = rstd.of[r];
             s[r].shift_rstd = shift_rstd.of[r];
         }
+#if RMS
+        break;
+#else
         const acc4_t poor = shift.all * shift.all > variance ? shift.all : (acc4_t)0;
         const acc_t any_poor = (fabs(poor.s0) + fabs(poor.s1)) + (fabs(poor.s2) + fabs(poor.s3));
         if (!(any_poor > 0))
             break;
         pivot.all += poor; /* the other rows will have the same sums once more */
+#endif
     }
 }
+#endif
 
 /* Writes `parts`, LINE or 1, vectors of each row; `stream`, a constant, past the caches: then the rows
  * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. */
-PIECE void write_line(const uint many, const uint parts, const bool stream,
-                      const __global uchar *const *x, __global uchar *const *y, const statistic_t *s,
-                      const __global uchar *weight, const __global uchar *bias, const uint column,
-                      const ulong ahead)
+PIECE void write_line(const uint many, const uint parts, const bool stream, const row_t *row,
+                      const statistic_t *s, const uint column, const ulong ahead)
 {
-    line_t w = {0, 0}, b = {0, 0}, line[ROWS];
-#if HAS_WEIGHT
-    load_line(parts, P_TYPE, weight, column, &w);
-#endif
-#if HAS_BIAS
-    load_line(parts, P_TYPE, bias, column, &b);
+    factors_line_t f;
+    line_t line[ROWS];
+#if !PARAMETER_ROWS
+    load_weights(parts, &row[0], column, &f);
 #endif
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        load_line(parts, X_TYPE, x[r], column, &line[r]);
+        load_h_line(parts, &row[r], column, &line[r]);
         if (stream)
-            fetch(x[r] + ahead + LINE_BYTES + column * size_of(X_TYPE));
-        line[r].first = applyv(line[r].first - s[r].pivot, &s[r], w.first, b.first);
-        if (parts == 2)
-            line[r].second = applyv(line[r].second - s[r].pivot, &s[r], w.second, b.second);
+            fetch_row(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
+#if HAS_SUM
+        /* With what is not yet read of x or residual, which sum may be, further on. */
+        store_line(parts, S_TYPE, stream, row[r].sum, column, &line[r]);
+#endif
+#if PARAMETER_ROWS
+        load_weights(parts, &row[r], column, &f);
+#endif
+        load_modulation(parts, &row[r], column, &f);
+        transform_line(parts, s[r].pivot, &s[r], &f, &line[r]);
     }
 #pragma unroll
-    for (uint r = 0; r < ROWS && r < many; r++) {
-        store_line(parts, Y_TYPE, stream, y[r], column, &line[r]);
-    }
+    for (uint r = 0; r < ROWS && r < many; r++)
+        store_line(parts, Y_TYPE, stream, row[r].y, column, &line[r]);
 }
 
 /* Writes the whole vectors of the rows. */
-PIECE void write_vectors(const uint many, const bool stream, const __global uchar *const *x,
-                         __global uchar *const *y, const statistic_t *s,
-                         const __global uchar *weight, const __global uchar *bias,
+PIECE void write_vectors(const uint many, const bool stream, const row_t *row, const statistic_t *s,
                          const uint vectors, const ulong ahead)
 {
     /* In registers: for all that a compiler knows, y may point to the arrays themselves. */
-    const __global uchar *from[ROWS];
-    __global uchar *to[ROWS];
+    row_t of_row[ROWS];
     statistic_t of[ROWS];
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
-        from[r] = x[r];
-        to[r] = y[r];
+        of_row[r] = row[r];
         of[r] = s[r];
     }
     uint v = 0;
     for (; v + LINE <= vectors; v += LINE)
-        write_line(many, LINE, stream, from, to, of, weight, bias, v * VECTOR, ahead);
+        write_line(many, LINE, stream, of_row, of, v * VECTOR, ahead);
 #if LINE > 1
     if (v < vectors)
-        write_line(many, 1, stream, from, to, of, weight, bias, v * VECTOR, ahead);
+        write_line(many, 1, stream, of_row, of, v * VECTOR, ahead);
 #endif
 }
 
-PIECE void write_rows(const uint many, const __global uchar *const *x, __global uchar *const *y,
-                      const statistic_t *s, const __global uchar *weight,
-                      const __global uchar *bias, const uint columns, const bool stream,
-                      const ulong ahead)
+PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, const uint columns,
+                      const bool stream, const ulong ahead)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     accv_t tails[ROWS];
     if (rest > 0) { /* loaded before y, which may be x, is written beneath them */
         for (uint r = 0; r < ROWS && r < many; r++)
-            tails[r] = load_tail(x[r], columns, 0) - s[r].pivot;
+            tails[r] = load_tail(&row[r], columns, 0);
     }
     if (stream)
-        write_vectors(many, true, x, y, s, weight, bias, vectors, ahead);
+        write_vectors(many, true, row, s, vectors, ahead);
     else
-        write_vectors(many, false, x, y, s, weight, bias, vectors, 0);
+        write_vectors(many, false, row, s, vectors, 0);
     if (rest > 0) {
         /* By min: ?: becomes a saturating subtraction, which oclgrind does not know. */
         const uint column = columns - min(columns, (uint)VECTOR);
         const uint count = count_at(column, columns);
-        const accv_t w = load_weightv(weight, column, count);
-        const accv_t b = load_biasv(bias, column, count);
+        factors_t f;
+#if !PARAMETER_ROWS && !HAS_SAMPLES
+        load_factors(&row[0], column, count, &f);
+#endif
         for (uint r = 0; r < ROWS && r < many; r++) {
-            const accv_t result = applyv(tails[r], &s[r], w, b);
-            if (count == VECTOR)
-                storev(Y_TYPE, y[r], column, result);
-            else
-                storev_part(Y_TYPE, y[r], column, count, result);
+#if PARAMETER_ROWS || HAS_SAMPLES
+            load_factors(&row[r], column, count, &f);
+#endif
+            const accv_t result = transformv(tails[r] - s[r].pivot, &s[r], f.weight, f.bias, f.scale,
+                                             f.shift);
+            store_rowv(Y_TYPE, row[r].y, column, count, result);
+#if HAS_SUM
+            store_rowv(S_TYPE, row[r].sum, column, count, tails[r]);
+#endif
         }
     }
 }
 
 /* What all rows have in common, as a work-item sees it. */
 typedef struct {
-    const __global uchar *x;
-    __global uchar *y;
-    const __global uchar *weight;
-    const __global uchar *bias;
+    rows_of_tensors_t tensors;
     __global uchar *mean;
     __global uchar *rstd;
-    ulong inner_rows;
-    ulong x_row_stride;
-    ulong x_outer_stride;
-    ulong y_row_stride;
-    ulong y_outer_stride;
     ulong last; /* one past its last row */
-    uint columns;
     acc_t eps;
     bool large; /* y outgrows the cache */
 } walk_t;
@@ -305,27 +315,32 @@ typedef struct {
 /* Normalizes `groups`, up to GROUPS, times `many` rows from `row` on, with the same bits as one by one. */
 PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const ulong row)
 {
-    const __global uchar *x[ROWS * GROUPS];
-    __global uchar *y[ROWS * GROUPS];
+    row_t at[ROWS * GROUPS];
     statistic_t s[ROWS * GROUPS];
-    const uint rows = many * groups;
+    const uint rows = many * groups, columns = w->tensors.columns;
     bool stream = w->large;
     for (uint r = 0; r < rows; r++) {
-        x[r] = w->x + row_offset(X_TYPE, row + r, w->inner_rows, w->x_row_stride, w->x_outer_stride);
-        y[r] = w->y + row_offset(Y_TYPE, row + r, w->inner_rows, w->y_row_stride, w->y_outer_stride);
-        stream = stream && may_stream(Y_TYPE, y[r]);
+        find_row(&w->tensors, row + r, &at[r]);
+        stream = stream && may_stream(Y_TYPE, at[r].y);
+#if HAS_SUM
+        stream = stream && may_stream(S_TYPE, at[r].sum);
+#endif
     }
+#if RSTD_INPUT
+    for (uint r = 0; r < rows; r++)
+        load_statistic(w->mean, w->rstd, row + r, &s[r]);
+#else
     for (uint r = 0; r < rows; r += many)
-        find_statistics(many, x + r, w->columns, w->eps, s + r);
+        find_statistics(many, at + r, columns, w->eps, s + r);
     for (uint r = 0; r < rows; r++)
         store_statistic(w->mean, w->rstd, row + r, &s[r]);
+#endif
 
-    const ulong row_bytes = w->x_row_stride * size_of(X_TYPE);
+    const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);
     const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
     const bool more = row + rows - 1 + rows_ahead < w->last;
     for (uint r = 0; r < rows; r += many)
-        write_rows(many, x + r, y + r, s + r, w->weight, w->bias, w->columns, stream,
-                   more ? rows_ahead * row_bytes : 0);
+        write_rows(many, at + r, s + r, columns, stream, more ? rows_ahead * row_bytes : 0);
 }
 
 CALLED void walk_one(const walk_t *w, const ulong row)
@@ -346,21 +361,14 @@ __kernel void anynorm(
     const ulong items = get_global_size(0), item = get_global_id(0);
     const ulong share = rows / items, extra = rows % items;
     ulong row = item * share + min(item, extra);
-    const walk_t w = {x + x_offset,
-                      y + y_offset,
-                      weight + weight_offset,
-                      bias + bias_offset,
-                      mean + mean_offset,
-                      rstd + rstd_offset,
-                      inner_rows,
-                      x_row_stride,
-                      x_outer_stride,
-                      y_row_stride,
-                      y_outer_stride,
-                      row + share + (item < extra ? 1 : 0),
-                      columns,
-                      eps,
-                      outgrows_cache(rows * columns * size_of(Y_TYPE))};
+    walk_t w;
+#include "gather.clh"
+    w.tensors = tensors;
+    w.mean = mean + mean_offset;
+    w.rstd = rstd + rstd_offset;
+    w.last = row + share + (item < extra ? 1 : 0);
+    w.eps = eps;
+    w.large = outgrows_cache(rows * columns * size_of(Y_TYPE));
 #if ROWS > 1
     const ulong many_bytes = ROWS * columns * size_of(X_TYPE);
     const uint groups = many_bytes >= WALKED_BYTES ? 1 : (uint)min(WALKED_BYTES / many_bytes, (ulong)GROUPS);
