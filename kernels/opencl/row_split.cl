@@ -8,8 +8,8 @@
  * `moments`. Being the same code on the same segments, both give the same bits. With RSTD_INPUT,
  * PARTIALS does nothing and need not be launched.
  *
- * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a multiple of
- * 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
+ * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
+ * multiple of 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
 #include "walk.clh"
 
 /* The values of `stage`; plan.c has them, too. */
@@ -85,8 +85,8 @@ PIECE void add_up(acc_t values[2], SHARED acc_t *scratch)
 #endif
 }
 
-/* The moments of the segment of `count` elements from `column` on. Where the pivot proves so poor that
- * the subtraction loses more than one bit, they are taken again about the mean. */
+/* The moments of the segment of `count` elements from `column` on. Where the pivot proves so poor
+ * that the subtraction loses more than one bit, they are taken again about the mean. */
 PIECE void segment_moments(const row_t *row, const uint column, const uint count, const uint item,
                            SHARED acc_t *scratch, moments_of_segment_t *m)
 {
