@@ -9,13 +9,23 @@
  * host pointers and returns when the result is there. A program that has its own OpenCL context,
  * queue and buffers hands them over through <anynorm/opencl.h>.
  *
- * WHAT IS COMPUTED, for each row r of D columns (Ba, Kiros, Hinton: "Layer Normalization",
- * arXiv:1607.06450; the same formula as ONNX LayerNormalization-17 and PyTorch's layer_norm)
+ * WHAT IS COMPUTED, for each row r of D columns; what is in brackets only where the spec names it
  *
- *     mean_r = (1/D) sum_c x_rc
- *     var_r  = (1/D) sum_c (x_rc - mean_r)^2                  the population variance
- *     rstd_r = 1 / sqrt(var_r + eps)                          0 where var_r + eps is 0
- *     y_rc   = (x_rc - mean_r) * rstd_r * weight_c + bias_c   weight and bias each optional
+ *     h_rc   = x_rc [+ pre_bias_k] [+ [gate_bc *] residual_rc]
+ *     mean_r = (1/D) sum_c h_rc                             0 with ANYNORM_RMS
+ *     var_r  = (1/D) sum_c (h_rc - mean_r)^2                over D - 1 with ANYNORM_UNBIASED, the
+ *                                                           plain sum with ANYNORM_L2
+ *     rstd_r = 1 / sqrt(var_r + eps)                        1 / (sqrt(var_r) + eps) with
+ *                                                           ANYNORM_EPS_OUTSIDE; 0 where that is 1/0
+ *     n_rc   = (h_rc - mean_r) * rstd_r
+ *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
+ *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
+ *
+ * k is the parameter of column c in row r, b = r / sample_rows the sample of the row. So LayerNorm
+ * (Ba, Kiros, Hinton: arXiv:1607.06450; ONNX LayerNormalization-17, PyTorch's layer_norm), RMSNorm
+ * (Zhang, Sennrich: arXiv:1910.07467), the norms fused with a residual of pre-norm and post-norm
+ * transformers, the adaptive LayerNorm of diffusion transformers (Peebles, Xie: arXiv:2212.09748),
+ * GroupNorm (Wu, He: arXiv:1803.08494) and InstanceNorm are values of one structure.
  *
  * RULES THAT HOLD FOR EVERY FUNCTION HERE
  *  - Shapes and strides count elements, offsets and sizes count bytes.
@@ -244,10 +254,37 @@ enum {
     ANYNORM_BIAS = 1u << 1,         /* add bias[columns] */
     ANYNORM_MEAN_OUTPUT = 1u << 2,  /* write mean[rows], f32 */
     ANYNORM_RSTD_OUTPUT = 1u << 3,  /* write rstd[rows], f32 */
-    ANYNORM_ANY_ALIGNMENT = 1u << 4 /* tensors may begin at any byte (a packed file, say). Without
-                                       it an element must lie on a multiple of its size, counted
-                                       from the start of the memory; with it loads go byte-wise,
-                                       same bits, slower. */
+    ANYNORM_ANY_ALIGNMENT = 1u << 4, /* tensors may begin at any byte (a packed file, say). Without
+                                        it an element must lie on a multiple of its size, counted
+                                        from the start of the memory; with it loads go byte-wise,
+                                        same bits, slower. */
+
+    /* The statistic. */
+    ANYNORM_RMS = 1u << 5,         /* the mean is 0; it is neither an output nor an input */
+    ANYNORM_L2 = 1u << 6,          /* with RMS: no division by the columns, so y is h over the root
+                                      of the row's sum of squares plus eps */
+    ANYNORM_UNBIASED = 1u << 7,    /* Bessel's correction, columns - 1 for columns; 2 or more; not
+                                      with RMS */
+    ANYNORM_EPS_OUTSIDE = 1u << 8, /* eps is added to the deviation instead of the variance */
+    ANYNORM_MEAN_INPUT = 1u << 9,  /* mean[rows], f32, is read instead of found; with RSTD_INPUT,
+                                      and not with RMS */
+    ANYNORM_RSTD_INPUT = 1u << 10, /* rstd[rows], f32, is read instead of found: one pass; eps,
+                                      UNBIASED, L2 and EPS_OUTSIDE must then be 0 */
+
+    /* What is normalized. */
+    ANYNORM_RESIDUAL = 1u << 11,  /* add residual[rows][columns] to x */
+    ANYNORM_GATE = 1u << 12,      /* multiply it by gate[samples][columns] first */
+    ANYNORM_PRE_BIAS = 1u << 13,  /* add pre_bias to x, which has the shape of bias */
+    ANYNORM_SUM_OUTPUT = 1u << 14, /* write h to sum[rows][columns], rounded to sum_type */
+    ANYNORM_STORED_SUM = 1u << 15, /* normalize h as rounded to sum_type, whether or not it is
+                                      written, instead of as it was added up */
+
+    /* What becomes of it. */
+    ANYNORM_ROUND_FIRST = 1u << 16, /* round n to x_type before the weight (as the code of LLaMA
+                                       does), instead of only y to y_type */
+    ANYNORM_SCALE = 1u << 17,       /* multiply by 1 + scale[samples][columns] */
+    ANYNORM_SHIFT = 1u << 18,       /* add shift[samples][columns] */
+    ANYNORM_SILU = 1u << 19         /* z * sigmoid(z) at the very end */
 };
 
 /* The epsilon of ONNX and PyTorch. A spec's own zero means zero. */
@@ -267,7 +304,7 @@ typedef struct anynorm_spec {
     uint64_t columns;     /* elements of a row, 1 .. 2^31 - 1 */
     anynorm_dtype x_type; /* storage types; statistics are f32, or f64 if any of these is */
     anynorm_dtype y_type;
-    anynorm_dtype parameter_type; /* of weight and bias */
+    anynorm_dtype parameter_type; /* of weight, bias and pre_bias */
     uint32_t flags;               /* ANYNORM_WEIGHT | ... */
     double eps;                   /* finite, >= 0; added to the variance inside the root */
     uint64_t inner_rows;          /* 0: one level of rows */
@@ -280,7 +317,30 @@ typedef struct anynorm_spec {
     uint64_t y_outer_stride;
     uint64_t x_column_stride; /* 0: 1, the columns of a row side by side */
     uint64_t y_column_stride;
+
+    anynorm_dtype residual_type;
+    anynorm_dtype sum_type;
+    anynorm_dtype sample_type; /* of gate, scale and shift */
+    uint64_t residual_row_stride; /* of residual and sum, as for y; 0 without these tensors */
+    uint64_t residual_outer_stride;
+    uint64_t residual_column_stride;
+    uint64_t sum_row_stride;
+    uint64_t sum_outer_stride;
+    uint64_t sum_column_stride;
+
+    double weight_offset;    /* finite; 1 for weights that are stored about zero. With WEIGHT only */
+    uint64_t sample_rows;    /* consecutive rows that share a row of gate, scale and shift; 0: 1 */
+    uint64_t parameter_rows; /* weight, bias and pre_bias have so many rows, of which row r of x
+                                takes the one of number r % parameter_rows: heads, or groups of
+                                channels. 0: 1 */
+    uint64_t parameter_run;  /* consecutive columns that share a parameter: the pixels of a channel.
+                                Must divide the columns, so that a row of parameters has
+                                columns / parameter_run elements. 0: 1 */
 } anynorm_spec;
+
+/* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W, parameter_rows = G,
+ * parameter_run = H * W; InstanceNorm is that with G = C. The norm of each head in a tensor
+ * [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
 
 /* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
  * and the reason. Any thread. */
@@ -310,10 +370,15 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
 
 /* A spec as one line of text, the same in test lists, `anynorm verify` and bug reports:
  *     layer-norm 512x768 f16 weight bias eps=1e-06
- * Words after ROWSxCOLUMNS, in any order, each at most once:
- *     f32|f16|bf16|f64 (x)   y=TYPE (default: as x)   parameters=TYPE (default: f32)
- *     weight bias mean rstd any-alignment   eps=NUMBER (default 1e-05)
- *     inner=N x-stride=N x-outer=N y-stride=N y-outer=N x-column=N y-column=N
+ * It begins with layer-norm, or with rms-norm, which is ANYNORM_RMS. Words after ROWSxCOLUMNS, in
+ * any order, each at most once:
+ *     f32|f16|bf16|f64 (x)   y=TYPE residuals=TYPE sums=TYPE (default: as x)
+ *     parameters=TYPE samples=TYPE (default: f32)
+ *     eps=NUMBER (default 1e-05, or 0 with rstd-input)   weight-offset=NUMBER
+ *     weight bias mean rstd any-alignment l2 unbiased eps-outside mean-input rstd-input residual
+ *     gate pre-bias sum stored-sum round-first scale shift silu
+ *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...
+ *     sample-rows=N parameter-rows=N parameter-run=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
  * does. Any thread. */
@@ -392,7 +457,7 @@ typedef struct anynorm_plan_info {
     const char *schedule;     /* static */
     uint64_t work_group_size; /* work-items */
     char choice[128];         /* the schedule with all its numbers: for anynorm_plan_options */
-    char options[512];        /* what the kernel was compiled with, for a bug report */
+    char options[1024];       /* what the kernel was compiled with, for a bug report */
 } anynorm_plan_info;
 
 /* INVALID_ARGUMENT only. Any thread. */
@@ -449,11 +514,19 @@ ANYNORM_API anynorm_status anynorm_plan_variant(const anynorm_device *device,
 /* The tensors of one enqueue. Those the spec does not name must be zero. */
 typedef struct anynorm_tensors {
     anynorm_buffer x; /* x_type [rows][columns] with the spec's strides */
-    anynorm_buffer y; /* y_type, likewise. May be x itself: same memory, offset, type, strides */
-    anynorm_buffer weight; /* parameter_type [columns], dense */
-    anynorm_buffer bias;   /* parameter_type [columns], dense */
-    anynorm_buffer mean;   /* f32 [rows], dense */
-    anynorm_buffer rstd;   /* f32 [rows], dense */
+    anynorm_buffer y; /* y_type, likewise. May be x or residual itself: same memory, offset, type,
+                         strides */
+    anynorm_buffer weight; /* parameter_type [parameter_rows][columns / parameter_run], dense */
+    anynorm_buffer bias;   /* likewise */
+    anynorm_buffer mean;   /* f32 [rows], dense; an output or an input */
+    anynorm_buffer rstd;   /* f32 [rows], dense; an output or an input */
+    anynorm_buffer residual; /* residual_type [rows][columns] with its strides */
+    anynorm_buffer sum;      /* sum_type, likewise. May be x or residual itself */
+    anynorm_buffer pre_bias; /* as bias */
+    anynorm_buffer gate;     /* sample_type [samples][columns], dense; samples is rows / sample_rows,
+                                rounded up */
+    anynorm_buffer scale;    /* likewise */
+    anynorm_buffer shift;    /* likewise */
 } anynorm_tensors;
 
 /* Completion of one enqueue. A value that holds one reference: release it once, whether or not it
@@ -472,9 +545,9 @@ typedef struct anynorm_event {
  * It starts after all `wait_count` events of `wait_list` (of the same device; NULL if 0) and after
  * what was enqueued on this device before. The buffers must stay valid, and inputs unchanged, until
  * *event is done. 0 rows is allowed: nothing is written and the event is done at once after its
- * wait list. Only the elements of y (not the gaps of its strides) and mean[0..rows), rstd[0..rows)
- * are written. Overlap of y, mean or rstd with each other or any input is refused, except y being
- * x.
+ * wait list. Only the elements of y and sum (not the gaps of their strides) and, as outputs,
+ * mean[0..rows) and rstd[0..rows) are written. Overlap of an output with another or with any input
+ * is refused, except y or sum being x or residual itself (each another one).
  *
  * Numerics: statistics as the head of this file says, by a corrected two-pass sum in f32 (f64 if a
  * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
@@ -507,11 +580,17 @@ ANYNORM_API void anynorm_event_release(anynorm_event *event);
 /* The tensors of anynorm_run: host pointers, of the types and layouts of anynorm_tensors. */
 typedef struct anynorm_host_tensors {
     const void *x;
-    void *y; /* may be x where the types and strides of x and y agree */
+    void *y; /* may be x, or residual, where their types and strides agree */
     const void *weight;
     const void *bias;
-    float *mean;
+    float *mean; /* only read where it is an input; so rstd */
     float *rstd;
+    const void *residual;
+    void *sum; /* may be x or residual, likewise */
+    const void *pre_bias;
+    const void *gate;
+    const void *scale;
+    const void *shift;
 } anynorm_host_tensors;
 
 /* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share
