@@ -366,8 +366,11 @@ static void ask_oracle(const struct problem *problem, const unsigned char *x,
     assert_ok(an_spec_resolve(&problem->spec, &spec));
     spec.y_type = ANYNORM_F64;
     spec.y_column_stride = 1;
-    an_reference_row(&spec, x, oracle->y, weight, bias, NULL, NULL);
-    an_reference_row(&spec, x, oracle->n, NULL, NULL, &mean, &rstd);
+    spec.flags &= ~(uint32_t)(ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT);
+    an_reference_row(&spec,
+                     &(struct an_row){.x = x, .y = oracle->y, .weight = weight, .bias = bias});
+    spec.flags |= ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
+    an_reference_row(&spec, &(struct an_row){.x = x, .y = oracle->n, .mean = &mean, .rstd = &rstd});
     oracle->mean = (double)mean;
     oracle->rstd = (double)rstd;
 }
