@@ -19,6 +19,28 @@ static uint64_t below(struct random *random, uint64_t limit)
 
 /* ---- Checking and resolving ---- */
 
+enum {
+    WEIGHT = ANYNORM_WEIGHT,
+    BIAS = ANYNORM_BIAS,
+    MEAN_OUT = ANYNORM_MEAN_OUTPUT,
+    RSTD_OUT = ANYNORM_RSTD_OUTPUT,
+    RMS = ANYNORM_RMS,
+    L2 = ANYNORM_L2,
+    UNBIASED = ANYNORM_UNBIASED,
+    EPS_OUTSIDE = ANYNORM_EPS_OUTSIDE,
+    MEAN_IN = ANYNORM_MEAN_INPUT,
+    RSTD_IN = ANYNORM_RSTD_INPUT,
+    RESIDUAL = ANYNORM_RESIDUAL,
+    GATE = ANYNORM_GATE,
+    PRE_BIAS = ANYNORM_PRE_BIAS,
+    SUM = ANYNORM_SUM_OUTPUT,
+    STORED_SUM = ANYNORM_STORED_SUM,
+    ROUND_FIRST = ANYNORM_ROUND_FIRST,
+    SCALE = ANYNORM_SCALE,
+    SHIFT = ANYNORM_SHIFT,
+    SILU = ANYNORM_SILU
+};
+
 static void test_spec_check_takes(void **state)
 {
     (void)state;
@@ -49,6 +71,24 @@ static void test_spec_check_takes(void **state)
         {.columns = 4, .x_row_stride = 3, .x_column_stride = 2},
         {.columns = 4, .inner_rows = 1, .x_row_stride = 1, .x_outer_stride = 4},
         {.columns = 1, .x_row_stride = 1, .x_column_stride = UINT64_MAX},
+        {.columns = 4, .flags = RMS, .eps = 1},
+        {.columns = 1, .flags = RMS | L2 | EPS_OUTSIDE | RSTD_OUT},
+        {.columns = 2, .flags = UNBIASED | MEAN_OUT | RSTD_OUT},
+        {.columns = 4, .flags = MEAN_IN | RSTD_IN},
+        {.columns = 4, .flags = RMS | RSTD_IN},
+        {.columns = 4, .flags = RESIDUAL | GATE, .residual_type = ANYNORM_F64, .sample_rows = 9},
+        {.columns = 4, .flags = RESIDUAL, .residual_row_stride = 9, .residual_column_stride = 2},
+        {.columns = 4, .flags = PRE_BIAS | STORED_SUM, .sum_type = ANYNORM_BF16},
+        {.columns = 4, .flags = RESIDUAL | STORED_SUM},
+        {.columns = 4, .flags = SUM | STORED_SUM, .sum_type = ANYNORM_F16, .sum_row_stride = 7},
+        {.columns = 4, .inner_rows = 2, .flags = SUM, .sum_row_stride = 8, .sum_outer_stride = 4},
+        {.columns = 4, .flags = ROUND_FIRST | SILU},
+        {.columns = 4, .flags = SCALE, .sample_type = ANYNORM_F16, .sample_rows = UINT64_MAX},
+        {.columns = 4, .flags = SHIFT, .sample_rows = 1},
+        {.columns = 4, .flags = WEIGHT, .weight_offset = -DBL_MAX, .parameter_rows = UINT64_MAX},
+        {.columns = 4, .flags = BIAS, .parameter_run = 4},
+        {.columns = 4, .flags = PRE_BIAS, .parameter_run = 2, .parameter_rows = 3},
+        {.columns = 4, .sample_rows = 1, .parameter_rows = 1, .parameter_run = 1},
     };
     for (size_t i = 0; i < COUNT(good); i++)
         assert_ok(anynorm_spec_check(&good[i]));
@@ -67,7 +107,7 @@ static void test_spec_check_refuses(void **state)
         {.columns = 4, .y_type = (anynorm_dtype)INT32_MAX},
         {.columns = 4, .parameter_type = (anynorm_dtype)4},
         {.columns = 4, .parameter_type = (anynorm_dtype)INT32_MIN},
-        {.columns = 4, .flags = 1u << 5},
+        {.columns = 4, .flags = 1u << 20},
         {.columns = 4, .flags = 1u << 31},
         {.columns = 4, .flags = UINT32_MAX},
         {.columns = 4, .eps = -1e-9},
@@ -102,6 +142,64 @@ static void test_spec_check_refuses(void **state)
         assert_memory_equal(&resolved, &before, sizeof(before));
     }
     assert_refused(anynorm_spec_check(NULL), ANYNORM_INVALID_ARGUMENT);
+}
+
+/* Each with the field, or the flag, that its message must name. */
+static void test_spec_names_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        const char *named;
+    } bad[] = {
+        {{.columns = 4, .flags = L2}, "ANYNORM_L2"},
+        {{.columns = 4, .flags = RMS | UNBIASED}, "ANYNORM_UNBIASED"},
+        {{.columns = 1, .flags = UNBIASED}, "columns"},
+        {{.columns = 4, .flags = RMS | MEAN_OUT}, "mean"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | MEAN_IN}, "mean"},
+        {{.columns = 4, .flags = MEAN_IN}, "ANYNORM_MEAN_INPUT"},
+        {{.columns = 4, .flags = RSTD_IN}, "ANYNORM_RSTD_INPUT"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | MEAN_OUT}, "mean"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | RSTD_OUT}, "rstd"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | RSTD_OUT}, "rstd"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN, .eps = 1e-5}, "eps"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | UNBIASED}, "ANYNORM_UNBIASED"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | L2}, "ANYNORM_L2"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | EPS_OUTSIDE}, "ANYNORM_EPS_OUTSIDE"},
+        {{.columns = 4, .flags = GATE}, "ANYNORM_GATE"},
+        {{.columns = 4, .flags = STORED_SUM}, "ANYNORM_STORED_SUM"},
+        {{.columns = 4, .residual_type = ANYNORM_F16}, "residual_type"},
+        {{.columns = 4, .sum_type = ANYNORM_F16}, "sum_type"},
+        {{.columns = 4, .sample_type = ANYNORM_F16}, "sample_type"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_type = (anynorm_dtype)4}, "residual_type"},
+        {{.columns = 4, .flags = SUM, .sum_type = (anynorm_dtype)-1}, "sum_type"},
+        {{.columns = 4, .flags = SHIFT, .sample_type = (anynorm_dtype)9}, "sample_type"},
+        {{.columns = 4, .sample_type = (anynorm_dtype)4}, "sample_type"},
+        {{.columns = 4, .residual_row_stride = 4}, "residual_row_stride"},
+        {{.columns = 4, .inner_rows = 2, .residual_outer_stride = 8}, "residual_outer_stride"},
+        {{.columns = 4, .residual_column_stride = 1}, "residual_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_row_stride = 4}, "sum_row_stride"},
+        {{.columns = 4, .inner_rows = 2, .sum_outer_stride = 8}, "sum_outer_stride"},
+        {{.columns = 4, .sum_column_stride = 1}, "sum_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_row_stride = 3}, "residual_row_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_outer_stride = 8}, "residual_outer_stride"},
+        {{.columns = 4, .inner_rows = 2, .flags = SUM, .sum_outer_stride = 3}, "sum_outer_stride"},
+        {{.columns = 4, .flags = SUM, .sum_row_stride = 2, .sum_column_stride = 2},
+         "sum_row_stride"},
+        {{.columns = 4, .weight_offset = 1}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)INFINITY}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)NAN}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .sample_rows = 2}, "sample_rows"},
+        {{.columns = 4, .flags = SCALE, .parameter_rows = 2}, "parameter_rows"},
+        {{.columns = 4, .flags = SCALE, .parameter_run = 2}, "parameter_run"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_run = 3}, "parameter_run"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_run = 8}, "parameter_run"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_refused(anynorm_spec_check(&bad[i].spec), ANYNORM_INVALID_ARGUMENT);
+        if (!strstr(anynorm_message(), bad[i].named))
+            fail_msg("\"%s\" does not name %s", anynorm_message(), bad[i].named);
+    }
 }
 
 /* The formula of the header, with its defaults, on an unresolved spec. */
@@ -174,7 +272,7 @@ static void test_resolve_keeps_every_row(void **state)
         merged += spec.inner_rows > 1 && resolved.inner_rows == 0;
         kept += spec.inner_rows > 1 && resolved.inner_rows > 0;
         assert_ok(an_spec_resolve(&resolved, &again));
-        assert_memory_equal(&again, &resolved, sizeof(again));
+        assert_true(same_spec(&again, &resolved));
     }
     assert_true(merged > 100 && kept > 100);
 }
@@ -193,6 +291,59 @@ static void test_two_dense_levels_become_one(void **state)
     assert_int_equal(resolved.inner_rows, 12);
     assert_int_equal(resolved.x_outer_stride, 3 * 12 * 64);
     assert_int_equal(resolved.y_outer_stride, 12 * 64);
+}
+
+/* Residual and sum count among the tensors whose levels must both be dense. */
+static void test_every_tensor_keeps_two_levels(void **state)
+{
+    (void)state;
+    anynorm_spec dense = {.columns = 64, .inner_rows = 12, .flags = RESIDUAL | SUM}, resolved;
+    assert_ok(an_spec_resolve(&dense, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.residual_row_stride, 64);
+    assert_int_equal(resolved.residual_outer_stride, 0);
+    assert_int_equal(resolved.sum_row_stride, 64);
+    assert_int_equal(resolved.sum_outer_stride, 0);
+    assert_int_equal(resolved.sample_rows, 1);
+    assert_int_equal(resolved.parameter_rows, 1);
+    assert_int_equal(resolved.parameter_run, 1);
+    for (int i = 0; i < 2; i++) {
+        anynorm_spec spec = dense;
+        *(i ? &spec.sum_outer_stride : &spec.residual_outer_stride) = 3 * 12 * 64;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_int_equal(resolved.inner_rows, 12);
+        struct an_layout layouts[2] = {an_spec_residual_layout(&resolved),
+                                       an_spec_sum_layout(&resolved)};
+        assert_int_equal(an_layout_start(&layouts[i], 13), 3 * 12 * 64 + 64);
+        assert_int_equal(an_layout_start(&layouts[!i], 13), 13 * 64);
+    }
+    dense.sum_column_stride = 12;
+    assert_ok(an_spec_resolve(&dense, &resolved));
+    assert_int_equal(resolved.sum_row_stride, 1);
+    assert_int_equal(resolved.sum_outer_stride, 64 * 12);
+    assert_false(an_spec_side_by_side(&resolved));
+}
+
+static void test_double_if_any_tensor_is(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        bool is_double;
+    } cases[] = {
+        {{.columns = 4, .parameter_type = ANYNORM_F64}, false},
+        {{.columns = 4, .flags = PRE_BIAS, .parameter_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL, .residual_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SUM, .sum_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SHIFT, .sample_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SHIFT | SUM | RESIDUAL}, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec resolved;
+        assert_ok(an_spec_resolve(&cases[i].spec, &resolved));
+        assert_int_equal(an_spec_double(&resolved), cases[i].is_double);
+    }
 }
 
 /* [N][C][H][W] over the channels, and its defaults; then into the channels-last order. */
@@ -333,23 +484,6 @@ static void test_layout_extent_overflow(void **state)
 
 /* ---- Text ---- */
 
-static void assert_same_spec(const anynorm_spec *a, const anynorm_spec *b)
-{
-    assert_int_equal(a->columns, b->columns);
-    assert_int_equal(a->x_type, b->x_type);
-    assert_int_equal(a->y_type, b->y_type);
-    assert_int_equal(a->parameter_type, b->parameter_type);
-    assert_int_equal(a->flags, b->flags);
-    assert_memory_equal(&a->eps, &b->eps, sizeof(a->eps));
-    assert_int_equal(a->inner_rows, b->inner_rows);
-    assert_int_equal(a->x_row_stride, b->x_row_stride);
-    assert_int_equal(a->x_outer_stride, b->x_outer_stride);
-    assert_int_equal(a->y_row_stride, b->y_row_stride);
-    assert_int_equal(a->y_outer_stride, b->y_outer_stride);
-    assert_int_equal(a->x_column_stride, b->x_column_stride);
-    assert_int_equal(a->y_column_stride, b->y_column_stride);
-}
-
 static void test_text_examples(void **state)
 {
     (void)state;
@@ -377,7 +511,12 @@ static void test_text_examples(void **state)
         {"layer-norm 24x64 f32 eps=0 inner=12 x-stride=64 x-outer=2304 y-stride=65 y-outer=780",
          NULL,
          24,
-         {64, ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 0, 0, 12, 64, 2304, 65, 780, 0, 0}},
+         {.columns = 64,
+          .inner_rows = 12,
+          .x_row_stride = 64,
+          .x_outer_stride = 2304,
+          .y_row_stride = 65,
+          .y_outer_stride = 780}},
         {"layer-norm 98x96 bf16 eps=0 inner=49 x-column=49 y-column=1",
          NULL,
          98,
@@ -402,7 +541,7 @@ static void test_text_examples(void **state)
         char text[512];
         const char *shown = examples[i].shown ? examples[i].shown : examples[i].text;
         assert_ok(anynorm_spec_parse(examples[i].text, &spec, &rows));
-        assert_same_spec(&spec, &examples[i].spec);
+        assert_true(same_spec(&spec, &examples[i].spec));
         assert_int_equal(rows, examples[i].rows);
         assert_int_equal(anynorm_spec_format(&spec, rows, text, sizeof(text)), strlen(shown));
         assert_string_equal(text, shown);
@@ -449,7 +588,7 @@ static void test_text_round_trip(void **state)
         size_t length = anynorm_spec_format(&spec, rows, text, sizeof(text));
         assert_int_equal(length, strlen(text));
         assert_ok(anynorm_spec_parse(text, &back, &back_rows));
-        assert_same_spec(&back, &spec);
+        assert_true(same_spec(&back, &spec));
         assert_int_equal(back_rows, rows);
         taken++;
 
@@ -620,8 +759,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spec_check_takes),
         cmocka_unit_test(test_spec_check_refuses),
+        cmocka_unit_test(test_spec_names_what_is_wrong),
         cmocka_unit_test(test_resolve_keeps_every_row),
         cmocka_unit_test(test_two_dense_levels_become_one),
+        cmocka_unit_test(test_every_tensor_keeps_two_levels),
+        cmocka_unit_test(test_double_if_any_tensor_is),
         cmocka_unit_test(test_channels_first),
         cmocka_unit_test(test_layout_extent_and_disjoint),
         cmocka_unit_test(test_layout_extent_overflow),
