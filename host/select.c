@@ -65,11 +65,15 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
 
 /* Schedules whose kernels do not know what a spec can name beyond LayerNorm. */
 static const bool plain_only[AN_SCHEDULE_COUNT] = {
-    [AN_ROW_PER_ITEM] = true,   [AN_ROW_PER_SUBGROUP] = true,
-    [AN_ROW_PER_GROUP] = true,  [AN_ROW_IN_LOCAL] = true,
-    [AN_ROW_REREAD] = true,     [AN_ROW_SPLIT] = true,
-    [AN_COLUMN_WALK] = true,    [AN_COPY] = true,
-    [AN_COPY_STREAMING] = true, [AN_EMPTY] = true,
+    [AN_ROW_PER_SUBGROUP] = true,
+    [AN_ROW_PER_GROUP] = true,
+    [AN_ROW_IN_LOCAL] = true,
+    [AN_ROW_REREAD] = true,
+    [AN_ROW_SPLIT] = true,
+    [AN_COLUMN_WALK] = true,
+    [AN_COPY] = true,
+    [AN_COPY_STREAMING] = true,
+    [AN_EMPTY] = true,
 };
 
 /* ---- The order ---- */

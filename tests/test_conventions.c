@@ -1,10 +1,13 @@
 /* Each row of docs/conventions.md: what another library computes, by a formula of its own, against
  * the spec that the row names. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "spec.h"
 #include "support.h"
+#include "tensors.h"
 
 #define ROWS 12
 #define COLUMNS 60
@@ -12,7 +15,7 @@
 #define EPS 1e-3
 
 /* Tensors of distinct values, so that a formula that takes the wrong one fails. */
-struct values {
+struct room {
     float x[COUNT_OF_X], residual[COUNT_OF_X], gate[COUNT_OF_X], scale[COUNT_OF_X],
         shift[COUNT_OF_X];
     float weight[COUNT_OF_X], bias[COUNT_OF_X], pre_bias[COLUMNS];
@@ -26,9 +29,9 @@ static void fill(float *values, size_t count, double centre, double spread, stru
         values[i] = (float)(centre + spread * random_normal(random));
 }
 
-static struct values *make_values(void)
+static struct room *make_room(void)
 {
-    struct values *v = calloc(1, sizeof(*v));
+    struct room *v = calloc(1, sizeof(*v));
     struct random random = {2026};
     assert_non_null(v);
     fill(v->x, COUNT_OF_X, 0.5, 1.5, &random);
@@ -42,15 +45,70 @@ static struct values *make_values(void)
     return v;
 }
 
+/* Puts each tensor of the spec into a buffer of its own, but where two are one, as `host` has them.
+ */
+static void run(anynorm_device *device, const anynorm_spec *spec, uint64_t rows,
+                const anynorm_host_tensors *host)
+{
+    void *const at[AN_TENSOR_COUNT] = {
+        [AN_X] = (void *)host->x,
+        [AN_Y] = host->y,
+        [AN_WEIGHT] = (void *)host->weight,
+        [AN_BIAS] = (void *)host->bias,
+        [AN_MEAN] = host->mean,
+        [AN_RSTD] = host->rstd,
+        [AN_RESIDUAL] = (void *)host->residual,
+        [AN_SUM] = host->sum,
+        [AN_PRE_BIAS] = (void *)host->pre_bias,
+        [AN_GATE] = (void *)host->gate,
+        [AN_SCALE] = (void *)host->scale,
+        [AN_SHIFT] = (void *)host->shift,
+    };
+    anynorm_spec resolved;
+    anynorm_tensors tensors = {0};
+    uint64_t bytes[AN_TENSOR_COUNT];
+    assert_ok(an_spec_resolve(spec, &resolved));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        anynorm_buffer *slot = an_tensor_slot(&tensors, (enum an_tensor)t);
+        int same = 0;
+        if (!at[t])
+            continue;
+        while (at[same] != at[t])
+            same++;
+        assert_true(an_tensor_extent(&resolved, (enum an_tensor)t, rows, &bytes[t]));
+        if (same < t) {
+            *slot = *an_tensor_slot(&tensors, (enum an_tensor)same);
+            continue;
+        }
+        assert_ok(anynorm_buffer_create(device, bytes[t], slot));
+        assert_ok(anynorm_buffer_write(device, slot, at[t], bytes[t]));
+    }
+    anynorm_plan *plan = make_plan(device, spec, NULL);
+    anynorm_event event;
+    assert_ok(anynorm_enqueue(plan, &tensors, rows, 0, NULL, &event));
+    assert_ok(anynorm_event_wait(&event));
+    anynorm_event_release(&event);
+    assert_ok(anynorm_buffer_read(device, &tensors.y, host->y, bytes[AN_Y]));
+    if (host->sum)
+        assert_ok(anynorm_buffer_read(device, &tensors.sum, host->sum, bytes[AN_SUM]));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        int same = 0;
+        while (at[same] != at[t])
+            same++;
+        if (at[t] && same == t)
+            anynorm_buffer_destroy(device, an_tensor_slot(&tensors, (enum an_tensor)t));
+    }
+    anynorm_plan_destroy(plan);
+}
+
 /* Runs the spec in f32 and compares y with v->expected. */
-static void expect(void **state, const anynorm_spec *spec, struct values *v, uint64_t rows,
+static void expect(void **state, const anynorm_spec *spec, struct room *v, uint64_t rows,
                    const anynorm_host_tensors *tensors)
 {
     anynorm_device *device = open_device(*state);
-    anynorm_plan *plan = make_plan(device, spec, NULL);
     anynorm_host_tensors all = *tensors;
     all.y = all.y ? all.y : v->y;
-    assert_ok(anynorm_run(plan, &all, rows));
+    run(device, spec, rows, &all);
     const float *y = all.y;
     for (uint64_t i = 0; i < rows * spec->columns; i++) {
         if (!(fabs((double)y[i] - v->expected[i]) <= 2e-5 * (1 + fabs(v->expected[i])))) {
@@ -59,7 +117,6 @@ static void expect(void **state, const anynorm_spec *spec, struct values *v, uin
             fail();
         }
     }
-    anynorm_plan_destroy(plan);
     anynorm_device_close(device);
 }
 
@@ -81,13 +138,13 @@ static double variance_of(const double *h, size_t count, size_t step, double abo
 }
 
 /* expected = h of each row, to be normalized in place. */
-static void take(struct values *v, const float *x)
+static void take(struct room *v, const float *x)
 {
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] = (double)x[i];
 }
 
-static void layer_norm(struct values *v, double eps)
+static void layer_norm(struct room *v, double eps)
 {
     for (size_t r = 0; r < ROWS; r++) {
         double *h = v->expected + r * COLUMNS, mean = mean_of(h, COLUMNS, 1);
@@ -97,7 +154,7 @@ static void layer_norm(struct values *v, double eps)
     }
 }
 
-static void rms_norm(struct values *v, double eps)
+static void rms_norm(struct room *v, double eps)
 {
     for (size_t r = 0; r < ROWS; r++) {
         double *h = v->expected + r * COLUMNS;
@@ -107,7 +164,7 @@ static void rms_norm(struct values *v, double eps)
     }
 }
 
-static void affine(struct values *v, const float *weight, double plus, const float *bias)
+static void affine(struct room *v, const float *weight, double plus, const float *bias)
 {
     for (size_t i = 0; i < COUNT_OF_X; i++) {
         size_t c = i % COLUMNS;
@@ -122,7 +179,7 @@ static void affine(struct values *v, const float *weight, double plus, const flo
 
 static void test_layer_norm(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
     take(v, v->x);
     layer_norm(v, EPS);
@@ -134,7 +191,7 @@ static void test_layer_norm(void **state)
 
 static void test_annotated_transformer(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS,
                          .eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_UNBIASED |
@@ -154,7 +211,7 @@ static void test_annotated_transformer(void **state)
 
 static void test_global_statistics(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT};
     for (size_t r = 0; r < ROWS; r++) {
         double variance = 0.5 + (double)r;
@@ -173,7 +230,7 @@ static void test_global_statistics(void **state)
 
 static void test_rms_norm(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT};
     take(v, v->x);
     rms_norm(v, EPS);
@@ -184,11 +241,9 @@ static void test_rms_norm(void **state)
 
 static void test_gemma(void **state)
 {
-    struct values *v = make_values();
-    anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
-                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT,
-                         .weight_offset = 1};
+    struct room *v = make_room();
+    anynorm_spec spec = {
+        .columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT, .weight_offset = 1};
     take(v, v->x);
     rms_norm(v, EPS);
     affine(v, v->weight, 1, NULL);
@@ -199,7 +254,7 @@ static void test_gemma(void **state)
 /* What n rounds to before the weight, and y after: in f16, where it shows. */
 static void test_llama(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_device *device = open_device(*state);
     anynorm_spec spec = {.columns = COLUMNS,
                          .x_type = ANYNORM_F16,
@@ -215,8 +270,7 @@ static void test_llama(void **state)
     for (size_t c = 0; c < COLUMNS; c++)
         anynorm_dtype_store(ANYNORM_F16, weight, c, (double)v->weight[c]);
     rms_norm(v, EPS);
-    anynorm_plan *plan = make_plan(device, &spec, NULL);
-    assert_ok(anynorm_run(plan, &(anynorm_host_tensors){.x = x, .y = y, .weight = weight}, ROWS));
+    run(device, &spec, ROWS, &(anynorm_host_tensors){.x = x, .y = y, .weight = weight});
     int differ = 0;
     for (size_t i = 0; i < COUNT_OF_X; i++) {
         double w = anynorm_dtype_load(ANYNORM_F16, weight, i % COLUMNS);
@@ -226,14 +280,13 @@ static void test_llama(void **state)
         differ += rounded != y[i];
     }
     assert_in_range(differ, 0, 2); /* where n lies all but halfway between two halves */
-    anynorm_plan_destroy(plan);
     anynorm_device_close(device);
     free(v);
 }
 
 static void test_l2(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_RMS | ANYNORM_L2};
     take(v, v->x);
     for (size_t r = 0; r < ROWS; r++) {
@@ -256,7 +309,7 @@ static void assert_sum(const float *sum, const double *expected)
 /* In place, as vLLM has it: y over x, the sum over the residual. */
 static void test_fused_add_rms_norm(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
@@ -280,7 +333,7 @@ static void test_fused_add_rms_norm(void **state)
 
 static void test_skip_layer_norm(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
@@ -306,13 +359,12 @@ static void test_skip_layer_norm(void **state)
 
 static void test_post_norm(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RESIDUAL};
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] = (double)v->x[i] + (double)v->residual[i];
     layer_norm(v, EPS);
-    expect(state, &spec, v, ROWS,
-           &(anynorm_host_tensors){.x = v->x, .residual = v->residual});
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x, .residual = v->residual});
     free(v);
 }
 
@@ -320,7 +372,7 @@ static void test_post_norm(void **state)
 
 #define TOKENS 4 /* of a sample */
 
-static void modulate(struct values *v)
+static void modulate(struct room *v)
 {
     for (size_t i = 0; i < COUNT_OF_X; i++) {
         size_t k = i / COLUMNS / TOKENS * COLUMNS + i % COLUMNS;
@@ -330,7 +382,7 @@ static void modulate(struct values *v)
 
 static void test_adaptive(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS,
                          .eps = EPS,
                          .flags = ANYNORM_SCALE | ANYNORM_SHIFT,
@@ -345,7 +397,7 @@ static void test_adaptive(void **state)
 
 static void test_adaptive_zero(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
@@ -380,7 +432,7 @@ static void test_adaptive_zero(void **state)
 
 /* x as [IMAGES][CHANNELS][PIXELS], normalized in groups of channels; parameters by channel, or by
  * group. */
-static void group_norm(struct values *v, size_t groups, bool by_group)
+static void group_norm(struct room *v, size_t groups, bool by_group)
 {
     size_t columns = CHANNELS / groups * PIXELS;
     take(v, v->x);
@@ -396,7 +448,7 @@ static void group_norm(struct values *v, size_t groups, bool by_group)
 
 static void check_groups(void **state, size_t groups, bool by_group)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     uint64_t columns = CHANNELS / groups * PIXELS;
     anynorm_spec spec = {.columns = columns,
                          .eps = EPS,
@@ -426,7 +478,7 @@ static void test_instance_norm(void **state)
 
 static void test_channels(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = CHANNELS,
                          .eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
@@ -439,8 +491,8 @@ static void test_channels(void **state)
         double mean = mean_of(h, CHANNELS, PIXELS);
         double deviation = sqrt(variance_of(h, CHANNELS, PIXELS, mean, CHANNELS) + EPS);
         for (size_t c = 0; c < CHANNELS; c++)
-            h[c * PIXELS] = (h[c * PIXELS] - mean) / deviation * (double)v->weight[c] +
-                            (double)v->bias[c];
+            h[c * PIXELS] =
+                (h[c * PIXELS] - mean) / deviation * (double)v->weight[c] + (double)v->bias[c];
     }
     expect(state, &spec, v, IMAGES * PIXELS,
            &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
@@ -453,7 +505,7 @@ static void test_channels(void **state)
 /* The queries of [ROWS / 3][3][HEADS][HEAD], to a dense y; a weight for each head. */
 static void test_heads(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     uint64_t tokens = ROWS / 3;
     anynorm_spec spec = {.columns = HEAD,
                          .eps = EPS,
@@ -468,8 +520,8 @@ static void test_heads(void **state)
         for (size_t c = 0; c < HEAD; c++)
             squares += (double)x[c] * (double)x[c];
         for (size_t c = 0; c < HEAD; c++)
-            v->expected[r * HEAD + c] = (double)x[c] / sqrt(squares / HEAD + EPS) *
-                                        (double)v->weight[r % HEADS * HEAD + c];
+            v->expected[r * HEAD + c] =
+                (double)x[c] / sqrt(squares / HEAD + EPS) * (double)v->weight[r % HEADS * HEAD + c];
     }
     expect(state, &spec, v, tokens * HEADS,
            &(anynorm_host_tensors){.x = v->x, .weight = v->weight});
@@ -479,7 +531,7 @@ static void test_heads(void **state)
 /* A diffusion model's block: GroupNorm, then SiLU. */
 static void test_silu(void **state)
 {
-    struct values *v = make_values();
+    struct room *v = make_room();
     anynorm_spec spec = {.columns = CHANNELS / GROUPS * PIXELS,
                          .eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_SILU,

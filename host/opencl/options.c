@@ -1,5 +1,6 @@
 /* The build options of a kernel: what it is, as -D. No handle of OpenCL here. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,61 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
                (choice->subgroup == 16 ? KEPT_VALUES_OF_16 : KEPT_VALUES);
 }
 
+/* Appends, as far as there is room. */
+static void append(char *options, size_t capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void append(char *options, size_t capacity, const char *format, ...)
+{
+    size_t length = strlen(options);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(options + length, capacity - length, format, arguments);
+    va_end(arguments);
+}
+
+/* What makes a spec more than plain LayerNorm: each only where it is so. */
+static void append_family(const anynorm_spec *spec, char *options, size_t capacity)
+{
+    static const struct {
+        uint32_t flags;
+        const char *name;
+    } names[] = {
+        {ANYNORM_RMS, "RMS"},
+        {ANYNORM_L2, "L2"},
+        {ANYNORM_UNBIASED, "UNBIASED"},
+        {ANYNORM_EPS_OUTSIDE, "EPS_OUTSIDE"},
+        {ANYNORM_MEAN_INPUT, "MEAN_INPUT"},
+        {ANYNORM_RSTD_INPUT, "RSTD_INPUT"},
+        {ANYNORM_RESIDUAL, "HAS_RESIDUAL"},
+        {ANYNORM_GATE, "HAS_GATE"},
+        {ANYNORM_PRE_BIAS, "HAS_PRE_BIAS"},
+        {ANYNORM_SUM_OUTPUT, "HAS_SUM"},
+        {ANYNORM_STORED_SUM, "STORED_SUM"},
+        {ANYNORM_ROUND_FIRST, "ROUND_FIRST"},
+        {ANYNORM_SCALE, "HAS_SCALE"},
+        {ANYNORM_SHIFT, "HAS_SHIFT"},
+        {AN_SAMPLES, "HAS_SAMPLES"},
+        {ANYNORM_SILU, "SILU"},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (spec->flags & names[i].flags)
+            append(options, capacity, " -D%s=1", names[i].name);
+    }
+    if (spec->flags & ANYNORM_RESIDUAL)
+        append(options, capacity, " -DR_TYPE=%d", (int)spec->residual_type);
+    if (spec->flags & AN_SUMS)
+        append(options, capacity, " -DS_TYPE=%d", (int)spec->sum_type);
+    if (spec->flags & AN_SAMPLES)
+        append(options, capacity, " -DM_TYPE=%d", (int)spec->sample_type);
+    if (spec->parameter_rows > 1)
+        append(options, capacity, " -DPARAMETER_ROWS=1");
+    if (spec->parameter_run > 1)
+        append(options, capacity, " -DPARAMETER_RUN=1");
+    if (spec->weight_offset != 0)
+        append(options, capacity, " -DHAS_WEIGHT_PLUS=1");
+}
+
 void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
                        const struct an_choice *choice, char *options, size_t capacity)
 {
@@ -61,8 +117,7 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
         "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
         "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
         standard(info, choice), (int)spec->x_type, (int)spec->y_type,
-        spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
-                                                      : (int)ANYNORM_F32,
+        spec->flags & AN_PARAMETERS ? (int)spec->parameter_type : (int)ANYNORM_F32,
         an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
         spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
         !!(spec->flags & ANYNORM_MEAN_OUTPUT), !!(spec->flags & ANYNORM_RSTD_OUTPUT));
@@ -101,8 +156,7 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
     case AN_SCHEDULE_COUNT:
         break; /* no kernel of OpenCL */
     }
-    length = (int)strlen(options);
     if (choice->stream)
-        snprintf(options + length, capacity - (size_t)length, " -DSTREAM_BYTES=%" PRIu64 "ul",
-                 choice->stream);
+        append(options, capacity, " -DSTREAM_BYTES=%" PRIu64 "ul", choice->stream);
+    append_family(spec, options, capacity);
 }
