@@ -1,6 +1,5 @@
 /* A spec as one line of text: test lists, `anynorm verify` and bug reports share it. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "dtype.h"
 #include "spec.h"
 #include "status.h"
+#include "text.h"
 
 /* In the order in which they are written. RMS is the first word's affair. */
 static const struct {
@@ -222,28 +222,8 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     return ANYNORM_OK;
 }
 
-/* Appends to a text of `capacity` bytes as snprintf would, whether or not it still fits. */
-struct writer {
-    char *text;
-    size_t capacity;
-    size_t length;
-};
-
-static void put(struct writer *writer, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void put(struct writer *writer, const char *format, ...)
-{
-    size_t room = writer->length < writer->capacity ? writer->capacity - writer->length : 0;
-    va_list arguments;
-    va_start(arguments, format);
-    int written = vsnprintf(room ? writer->text + writer->length : NULL, room, format, arguments);
-    va_end(arguments);
-    writer->length += written > 0 ? (size_t)written : 0;
-}
-
 /* In the shortest form that reads back as the same number. */
-static void put_number(struct writer *writer, const char *key, double value)
+static void put_number(struct an_text *writer, const char *key, double value)
 {
     char number[32];
     for (int digits = 1; digits <= 17; digits++) {
@@ -251,27 +231,28 @@ static void put_number(struct writer *writer, const char *key, double value)
         if (strtod(number, NULL) == value)
             break;
     }
-    put(writer, " %s=%s", key, number);
+    an_text_put(writer, " %s=%s", key, number);
 }
 
 size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, size_t capacity)
 {
-    struct writer writer = {text, text ? capacity : 0, 0};
+    struct an_text writer = {text, text ? capacity : 0, 0};
     if (writer.capacity)
         text[0] = 0;
     if (!spec)
         return 0;
-    put(&writer, "%s-norm %" PRIu64 "x%" PRIu64 " %s", spec->flags & ANYNORM_RMS ? "rms" : "layer",
-        rows, spec->columns, anynorm_dtype_name(spec->x_type));
+    an_text_put(&writer, "%s-norm %" PRIu64 "x%" PRIu64 " %s",
+                spec->flags & ANYNORM_RMS ? "rms" : "layer", rows, spec->columns,
+                anynorm_dtype_name(spec->x_type));
     anynorm_spec copy = *spec;
     for (size_t i = 0; i < COUNT(type_words); i++) {
         anynorm_dtype type = *type_field(&copy, i);
         if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x_type : ANYNORM_F32))
-            put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
+            an_text_put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
     }
     for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (spec->flags & flag_words[i].flag)
-            put(&writer, " %s", flag_words[i].word);
+            an_text_put(&writer, " %s", flag_words[i].word);
     }
     put_number(&writer, "eps", spec->eps);
     if (spec->weight_offset != 0)
@@ -279,7 +260,7 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
     for (size_t i = 0; i < COUNT(count_words); i++) {
         uint64_t value = *count_field(&copy, i);
         if (value > count_words[i].unsaid)
-            put(&writer, " %s%" PRIu64, count_words[i].key, value);
+            an_text_put(&writer, " %s%" PRIu64, count_words[i].key, value);
     }
     return writer.length;
 }
