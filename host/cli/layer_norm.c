@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "library.h"
+#include "npy.h"
 #include "progress.h"
 
 #include <inttypes.h>
@@ -12,19 +13,19 @@ static bool open_input(struct layer_norm *work, const struct layer_norm_options 
                        struct cli_error *error)
 {
     bool bf16 = options->dtype_given && options->dtype == ANYNORM_BF16;
-    const struct npy_header *header = &work->x.header;
+    const struct tensor_layout *layout = &work->x.layout;
     int64_t rank;
     int64_t axis = options->axis;
-    char text[NPY_SHAPE_TEXT];
+    char text[SHAPE_TEXT];
 
-    if (!npy_open(options->input, bf16, &work->x, error))
+    if (!tensor_open(options->input, bf16, &work->x, error))
         return false;
     if (options->dtype_given && options->dtype != work->x.type)
         return cli_fail(error, CLI_USAGE, work->x.path,
                         "its dtype is %s and --dtype says %s; give a file of that type, or leave "
                         "--dtype out",
-                        header->type, anynorm_dtype_name(options->dtype));
-    rank = (int64_t)header->rank;
+                        layout->type, anynorm_dtype_name(options->dtype));
+    rank = (int64_t)layout->rank;
     if (rank == 0)
         return cli_fail(error, CLI_USAGE, work->x.path,
                         "holds a single number without an axis; give an array of 1 to %d axes",
@@ -33,27 +34,27 @@ static bool open_input(struct layer_norm *work, const struct layer_norm_options 
         return cli_fail(
             error, CLI_USAGE, "--axis",
             "%" PRId64 " is no axis of %.200s, of shape %s; give %" PRId64 " to %" PRId64, axis,
-            work->x.path, npy_shape_text(header->rank, header->shape, text), -rank, rank - 1);
+            work->x.path, shape_text(layout->rank, layout->shape, text), -rank, rank - 1);
     work->axis = (uint32_t)(axis < 0 ? axis + rank : axis);
     return true;
 }
 
 static bool split_shape(struct layer_norm *work, struct cli_error *error)
 {
-    const struct npy_header *header = &work->x.header;
-    char text[NPY_SHAPE_TEXT];
+    const struct tensor_layout *layout = &work->x.layout;
+    char text[SHAPE_TEXT];
 
     /* No overflow: the header was checked with its zeros left out, but a zero makes these zero. */
     work->rows = 1;
     work->columns = 1;
-    for (uint32_t i = 0; i < header->rank; i++)
-        *(i < work->axis ? &work->rows : &work->columns) *= header->shape[i];
+    for (uint32_t i = 0; i < layout->rank; i++)
+        *(i < work->axis ? &work->rows : &work->columns) *= layout->shape[i];
     if (work->columns == 0 || work->columns > INT32_MAX)
         return cli_fail(error, CLI_USAGE, work->x.path,
                         "its shape %s has %" PRIu64 " elements to normalize over from axis %" PRIu32
                         " on; there must be 1 to %" PRId32,
-                        npy_shape_text(header->rank, header->shape, text), work->columns,
-                        work->axis, INT32_MAX);
+                        shape_text(layout->rank, layout->shape, text), work->columns, work->axis,
+                        INT32_MAX);
     return true;
 }
 
@@ -105,7 +106,7 @@ static bool make_plan(struct layer_norm *work, const struct layer_norm_options *
 static bool create_outputs(struct layer_norm *work, struct cli_error *error)
 {
     anynorm_dtype types[OUTPUTS] = {work->x.type, ANYNORM_F32, ANYNORM_F32};
-    uint32_t ranks[OUTPUTS] = {work->x.header.rank, work->axis, work->axis};
+    uint32_t ranks[OUTPUTS] = {work->x.layout.rank, work->axis, work->axis};
     uint8_t head[NPY_HEAD_MAX];
 
     for (int i = 0; i < OUTPUTS; i++) {
@@ -113,7 +114,7 @@ static bool create_outputs(struct layer_norm *work, struct cli_error *error)
 
         if (output->path &&
             (!output_create(output, error) ||
-             !output_write(output, head, npy_head(types[i], ranks[i], work->x.header.shape, head),
+             !output_write(output, head, npy_head(types[i], ranks[i], work->x.layout.shape, head),
                            error)))
             return false;
     }
@@ -122,7 +123,7 @@ static bool create_outputs(struct layer_norm *work, struct cli_error *error)
 
 static void print_timing(const struct layer_norm *work, double total)
 {
-    double bytes = 2.0 * (double)work->x.header.elements * work->x.header.item_size;
+    double bytes = 2.0 * (double)work->x.layout.elements * work->x.layout.item_size;
     anynorm_device_info device;
     anynorm_plan_info plan;
 
@@ -194,7 +195,7 @@ static int layer_norm(const struct layer_norm_options *options)
     row_table_free(&work.table);
     preview_free(&work.preview);
     parameters_free(&work.parameters);
-    npy_close(&work.x);
+    tensor_close(&work.x);
     return exit_status;
 }
 

@@ -3,7 +3,7 @@
 #define ANYNORM_CLI_LAYER_NORM_H
 
 #include "error.h"
-#include "npy.h"
+#include "tensor_file.h"
 #include "output.h"
 #include "parameters.h"
 #include "preview.h"
@@ -34,7 +34,7 @@ struct layer_norm_options {
 enum { OUTPUT_Y, OUTPUT_MEAN, OUTPUT_RSTD, OUTPUTS };
 
 struct layer_norm {
-    struct npy x;
+    struct tensor_file x;
     uint32_t axis; /* normalized are the axes axis .. rank-1 */
     uint64_t rows;
     uint64_t columns;

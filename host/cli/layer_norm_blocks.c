@@ -27,7 +27,7 @@ static void *allocate(uint64_t count, uint64_t size)
 static bool block_init(struct block *block, const struct layer_norm *work, uint64_t block_bytes,
                        struct cli_error *error)
 {
-    uint64_t row_bytes = work->columns * work->x.header.item_size;
+    uint64_t row_bytes = work->columns * work->x.layout.item_size;
     bool stage = work->timing || !work->x.direct;
 
     *block = (struct block){.rows = block_bytes / row_bytes};
@@ -74,7 +74,7 @@ static bool deliver(struct layer_norm *work, const anynorm_host_tensors *tensors
                     uint64_t count, struct cli_error *error)
 {
     const void *data[OUTPUTS] = {tensors->y, tensors->mean, tensors->rstd};
-    uint64_t sizes[OUTPUTS] = {work->columns * work->x.header.item_size, sizeof *tensors->mean,
+    uint64_t sizes[OUTPUTS] = {work->columns * work->x.layout.item_size, sizeof *tensors->mean,
                                sizeof *tensors->rstd};
 
     for (int i = 0; i < OUTPUTS; i++) {
@@ -113,9 +113,9 @@ bool layer_norm_blocks(struct layer_norm *work, uint64_t block_bytes, struct cli
         };
 
         if (block.x) {
-            npy_read(&work->x, first * work->columns, count * work->columns, block.x);
+            tensor_read(&work->x, first * work->columns, count * work->columns, block.x);
         } else {
-            tensors.x = npy_direct(&work->x, first * work->columns);
+            tensors.x = tensor_direct(&work->x, first * work->columns);
         }
         if (!run(work, &tensors, first, count, error) ||
             !deliver(work, &tensors, first, count, error))

@@ -3,52 +3,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool check_shape(const struct npy *parameter, const char *option, const struct npy *x,
-                        uint32_t axis, uint64_t columns, struct cli_error *error)
+static bool check_shape(const struct tensor_file *parameter, const char *option,
+                        const struct tensor_file *x, uint32_t axis, uint64_t columns,
+                        struct cli_error *error)
 {
-    const struct npy_header *have = &parameter->header;
-    uint32_t rank = x->header.rank - axis;
-    const uint64_t *shape = x->header.shape + axis;
-    char text[NPY_SHAPE_TEXT];
-    char wanted[NPY_SHAPE_TEXT];
+    const struct tensor_layout *have = &parameter->layout;
+    uint32_t rank = x->layout.rank - axis;
+    const uint64_t *shape = x->layout.shape + axis;
+    char text[SHAPE_TEXT];
+    char wanted[SHAPE_TEXT];
 
     if ((have->rank == 1 && have->shape[0] == columns) ||
         (have->rank == rank && memcmp(have->shape, shape, rank * sizeof *shape) == 0))
         return true;
     return cli_fail(error, CLI_USAGE, parameter->path,
                     "its shape %s does not fit %s; the normalized axes of x have the shape %s",
-                    npy_shape_text(have->rank, have->shape, text), option,
-                    npy_shape_text(rank, shape, wanted));
+                    shape_text(have->rank, have->shape, text), option,
+                    shape_text(rank, shape, wanted));
 }
 
 /* All of it, as `type`, which holds every value of the file's type. */
-static bool load(const struct npy *npy, anynorm_dtype type, void **out, struct cli_error *error)
+static bool load(const struct tensor_file *file, anynorm_dtype type, void **out,
+                 struct cli_error *error)
 {
-    uint64_t count = npy->header.elements;
+    uint64_t count = file->layout.elements;
     size_t size = anynorm_dtype_size(type);
     uint8_t *data = malloc(count * size);
     uint8_t item[8];
 
     if (!data)
-        return cli_fail(error, CLI_FAILED, npy->path, "out of memory");
+        return cli_fail(error, CLI_FAILED, file->path, "out of memory");
     *out = data;
-    if (npy->type == type) {
-        npy_read(npy, 0, count, data);
+    if (file->type == type) {
+        tensor_read(file, 0, count, data);
         return true;
     }
     for (uint64_t i = 0; i < count; i++) {
         double value;
         float single;
 
-        npy_read(npy, i, 1, item);
-        value = anynorm_dtype_load(npy->type, item, 0);
+        tensor_read(file, i, 1, item);
+        value = anynorm_dtype_load(file->type, item, 0);
         single = (float)value;
         memcpy(data + i * size, type == ANYNORM_F64 ? (void *)&value : (void *)&single, size);
     }
     return true;
 }
 
-static anynorm_dtype common_type(const struct npy *weight, const struct npy *bias)
+static anynorm_dtype common_type(const struct tensor_file *weight, const struct tensor_file *bias)
 {
     if (!weight->path)
         return bias->type;
@@ -57,27 +59,27 @@ static anynorm_dtype common_type(const struct npy *weight, const struct npy *bia
     return weight->type == ANYNORM_F64 || bias->type == ANYNORM_F64 ? ANYNORM_F64 : ANYNORM_F32;
 }
 
-bool parameters_read(const char *weight_path, const char *bias_path, const struct npy *x,
+bool parameters_read(const char *weight_path, const char *bias_path, const struct tensor_file *x,
                      uint32_t axis, uint64_t columns, bool two_bytes_are_bf16,
                      struct parameters *parameters, struct cli_error *error)
 {
-    struct npy weight = {0};
-    struct npy bias = {0};
+    struct tensor_file weight = {0};
+    struct tensor_file bias = {0};
     bool done = false;
 
     *parameters = (struct parameters){0};
-    if (weight_path && (!npy_open(weight_path, two_bytes_are_bf16, &weight, error) ||
+    if (weight_path && (!tensor_open(weight_path, two_bytes_are_bf16, &weight, error) ||
                         !check_shape(&weight, "--weight", x, axis, columns, error)))
         goto out;
-    if (bias_path && (!npy_open(bias_path, two_bytes_are_bf16, &bias, error) ||
+    if (bias_path && (!tensor_open(bias_path, two_bytes_are_bf16, &bias, error) ||
                       !check_shape(&bias, "--bias", x, axis, columns, error)))
         goto out;
     parameters->type = common_type(&weight, &bias);
     done = (!weight_path || load(&weight, parameters->type, &parameters->weight, error)) &&
            (!bias_path || load(&bias, parameters->type, &parameters->bias, error));
 out:
-    npy_close(&weight);
-    npy_close(&bias);
+    tensor_close(&weight);
+    tensor_close(&bias);
     return done;
 }
 

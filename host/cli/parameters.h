@@ -3,7 +3,7 @@
 #define ANYNORM_CLI_PARAMETERS_H
 
 #include "error.h"
-#include "npy.h"
+#include "tensor_file.h"
 
 #include <anynorm/anynorm.h>
 
@@ -19,7 +19,7 @@ struct parameters {
 /* Reads those whose path is not NULL. Each must have the shape of x's axes from `axis` on, or be
  * one axis of `columns`. Of two types, both become f64 if one is f64, else f32, exactly. Free with
  * parameters_free, also after a failure; a zeroed one is fine. */
-bool parameters_read(const char *weight_path, const char *bias_path, const struct npy *x,
+bool parameters_read(const char *weight_path, const char *bias_path, const struct tensor_file *x,
                      uint32_t axis, uint64_t columns, bool two_bytes_are_bf16,
                      struct parameters *parameters, struct cli_error *error);
 void parameters_free(struct parameters *parameters);
