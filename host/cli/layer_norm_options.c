@@ -3,9 +3,10 @@
 #include "options.h"
 
 static const char notes[] =
-    "x is INPUT; the result has its shape and type, in C order. Files are npy, versions 1.0 to\n"
-    "3.0, f2 f4 f8 of either byte order, C or Fortran order; numpy has no bf16, so that is read\n"
-    "from u2, i2 or V2 and written as u2 (with --dtype bf16).\n"
+    "x is INPUT; the result has its shape and type, in C order. INPUT and every FILE that is read\n"
+    "is a npy file, versions 1.0 to 3.0, f2 f4 f8 of either byte order, C or Fortran order, or\n"
+    "FILE.safetensors:NAME, the tensor NAME of a safetensors file, F16 BF16 F32 F64. numpy has no\n"
+    "bf16, so a npy file has it as u2, i2 or V2 (with --dtype bf16), and it is written as u2.\n"
     "FILE of --weight and --bias has the shape of the normalized axes, or is one axis of as many\n"
     "elements; its type may differ from that of x.\n"
     "Without -o the result is printed, shortened; without shortening numpy.loadtxt can read it.\n"

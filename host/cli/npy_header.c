@@ -233,7 +233,7 @@ static const char *guess_format(const uint8_t *bytes, size_t size)
         return "looks like an HDF5 file; save the data set with numpy.save";
     if (size >= 9 && bytes[8] == '{' && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 &&
         bytes[7] == 0)
-        return "looks like a safetensors file; save the tensor with numpy.save";
+        return "looks like a safetensors file; let its name end so and give FILE.safetensors:NAME";
     if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
         return "looks like a Python pickle; save the array with numpy.save";
     return "has another format; give one written by numpy.save";

@@ -1,7 +1,10 @@
+#define _POSIX_C_SOURCE 200809L
 #include "tensor_file.h"
 
 #include "npy.h"
+#include "safetensors.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* With at most one axis longer than 1, both orders are the same. */
@@ -14,20 +17,53 @@ static bool orders_differ(const struct tensor_layout *layout)
     return long_axes > 1;
 }
 
+static const char safetensors[] = ".safetensors";
+
+/* How much of the path names the file, and in *name the tensor behind the colon, or NULL. */
+static size_t split_path(const char *path, bool *is_safetensors, const char **name)
+{
+    size_t suffix = strlen(safetensors);
+    size_t length = strlen(path);
+
+    *name = NULL;
+    *is_safetensors = true;
+    for (const char *at = path; (at = strstr(at, safetensors)); at++) {
+        if (at[suffix] == ':') {
+            *name = at + suffix + 1;
+            return (size_t)(at - path) + suffix;
+        }
+    }
+    *is_safetensors = length > suffix && strcmp(path + length - suffix, safetensors) == 0;
+    return length;
+}
+
 bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor,
                  struct cli_error *error)
 {
     struct tensor_layout *layout = &tensor->layout;
+    bool is_safetensors;
+    const char *name;
+    char *file = strndup(path, split_path(path, &is_safetensors, &name));
+    bool done = false;
 
     *tensor = (struct tensor_file){.path = path};
-    if (!mapped_file_open(path, &tensor->file, error) ||
-        !npy_locate(path, &tensor->file, two_bytes_are_bf16, layout, &tensor->type, error)) {
-        tensor_close(tensor);
-        return false;
+    if (!file) {
+        cli_fail(error, CLI_FAILED, path, "out of memory");
+        goto out;
     }
+    if (!mapped_file_open(file, &tensor->file, error) ||
+        !(is_safetensors
+              ? safetensors_locate(file, &tensor->file, name, layout, &tensor->type, error)
+              : npy_locate(file, &tensor->file, two_bytes_are_bf16, layout, &tensor->type, error)))
+        goto out;
     tensor->data = tensor->file.bytes + layout->data_offset;
     tensor->direct = !layout->swapped && !(layout->fortran && orders_differ(layout));
-    return true;
+    done = true;
+out:
+    free(file);
+    if (!done)
+        tensor_close(tensor);
+    return done;
 }
 
 void tensor_close(struct tensor_file *tensor)

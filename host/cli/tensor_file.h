@@ -20,9 +20,9 @@ struct tensor_file {
     struct mapped_file file;
 };
 
-/* Opens and checks the whole file. With `two_bytes_are_bf16`, 2-byte types of a npy file other than
- * f2 are bf16 (else they are refused). `path` must outlive *tensor. Close with tensor_close; a
- * zeroed one is fine. */
+/* `path` is that of a npy file, or FILE.safetensors:NAME. Opens and checks the whole file. With
+ * `two_bytes_are_bf16`, 2-byte types of a npy file other than f2 are bf16 (else they are refused).
+ * `path` must outlive *tensor. Close with tensor_close; a zeroed one is fine. */
 bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor,
                  struct cli_error *error);
 void tensor_close(struct tensor_file *tensor);

@@ -4,26 +4,35 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The sizes multiplied without the zeros: a reader that multiplies in another order, or drops an
- * axis, must not wrap either. */
+struct element_count element_count_start(uint64_t unit)
+{
+    return (struct element_count){.product = unit};
+}
+
+bool element_count_axis(struct element_count *count, uint64_t size)
+{
+    if (size == 0) {
+        count->empty = true;
+    } else if (count->product > (uint64_t)INT64_MAX / size) {
+        return false;
+    } else {
+        count->product *= size;
+    }
+    return true;
+}
+
 bool tensor_layout_count(const char *subject, struct tensor_layout *layout, struct cli_error *error)
 {
-    uint64_t bytes = layout->item_size;
-    bool empty = false;
+    struct element_count bytes = element_count_start(layout->item_size);
     char text[SHAPE_TEXT];
 
     for (uint32_t i = 0; i < layout->rank; i++) {
-        if (layout->shape[i] == 0) {
-            empty = true;
-        } else if (bytes > (uint64_t)INT64_MAX / layout->shape[i]) {
+        if (!element_count_axis(&bytes, layout->shape[i]))
             return cli_fail(error, CLI_USAGE, subject,
                             "its shape %s overflows; the bytes of an array must be below 2^63",
                             shape_text(layout->rank, layout->shape, text));
-        } else {
-            bytes *= layout->shape[i];
-        }
     }
-    layout->elements = empty ? 0 : bytes / layout->item_size;
+    layout->elements = bytes.empty ? 0 : bytes.product / layout->item_size;
     return true;
 }
 

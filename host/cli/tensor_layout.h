@@ -21,6 +21,18 @@ struct tensor_layout {
     uint64_t data_offset; /* in the file; any value, often no multiple of anything */
 };
 
+/* The elements of a shape, axis by axis. Zeros are left out of the product: a reader that
+ * multiplies in another order, or drops an axis, must not wrap either. */
+struct element_count {
+    uint64_t product; /* fits int64_t */
+    bool empty;       /* there was a zero */
+};
+
+/* From 1, or from the bytes of an element: then they are what is counted. */
+struct element_count element_count_start(uint64_t unit);
+/* False: it overflows. */
+bool element_count_axis(struct element_count *count, uint64_t size);
+
 /* Sets `elements` from the shape and the item size; refuses a shape that overflows. */
 bool tensor_layout_count(const char *subject, struct tensor_layout *layout,
                          struct cli_error *error);

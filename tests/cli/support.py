@@ -1,4 +1,5 @@
-"""What the tests of the program share: making npy files, expected values, checks."""
+"""What the tests of the program share: making files, expected values, checks."""
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,28 @@ def npy_bytes(array, version=1, text=None, order="C"):
     head = text.encode("utf8" if version == 3 else "latin1")
     size = len(head).to_bytes(2 if version == 1 else 4, "little")
     return (b"\x93NUMPY" + bytes([version, 0]) + size + head + array.tobytes(order))
+
+
+SAFETENSORS_TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16"}
+
+
+def safetensors_raw(header, data=b""):
+    """A safetensors file of a header (bytes, or what json makes of it) and the bytes behind it."""
+    if not isinstance(header, bytes):
+        header = json.dumps(header).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def safetensors_bytes(tensors, metadata=None):
+    """A safetensors file of named arrays; uint16 stands for BF16."""
+    header = {} if metadata is None else {"__metadata__": metadata}
+    data = b""
+    for name, array in tensors.items():
+        end = len(data) + array.nbytes
+        header[name] = {"dtype": SAFETENSORS_TYPES[array.dtype.name], "shape": list(array.shape),
+                        "data_offsets": [len(data), end]}
+        data += array.tobytes()
+    return safetensors_raw(header, data)
 
 
 def to_bf16(values):
