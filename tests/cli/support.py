@@ -70,6 +70,40 @@ def expected(x, axis=-1, weight=None, bias=None, eps=1e-5):
     return y.reshape(x.shape), mean[..., 0], rstd[..., 0]
 
 
+def family(x, axis=-1, *, rms=False, eps=1e-5, outside=False, correction=0, weight=None, offset=0,
+           bias=None, pre_bias=None, residual=None, gate=None, scale=None, shift=None, mean=None,
+           rstd=None, silu=False, kind=None):
+    """(y, sum, mean, rstd) of the rows of x in double, as a matrix and columns. The parameters have
+    the normalized shape or are matrices of a row for each; samples are (samples, columns). `kind`
+    is the type to which n is rounded first."""
+    x = np.asarray(x, dtype=np.float64)
+    columns = int(np.prod(x.shape[axis % x.ndim:]))
+    h = x.reshape(-1, columns)
+    rows = len(h)
+
+    def spread(values):
+        values = np.asarray(values, dtype=np.float64).reshape(-1, columns)
+        return np.repeat(values, rows // len(values), axis=0)
+    if pre_bias is not None:
+        h = h + spread(pre_bias)
+    if residual is not None:
+        h = h + (1 if gate is None else spread(gate)) * spread(residual)
+    if mean is None:
+        mean = 0 * h[:, :1] if rms else h.mean(axis=1, keepdims=True)
+    mean = np.asarray(mean, dtype=np.float64).reshape(rows, 1)
+    if rstd is None:
+        variance = ((h - mean)**2).sum(axis=1, keepdims=True) / (columns - correction)
+        rstd = 1 / (np.sqrt(variance) + eps) if outside else 1 / np.sqrt(variance + eps)
+    rstd = np.asarray(rstd, dtype=np.float64).reshape(rows, 1)
+    z = (h - mean) * rstd
+    if kind:
+        z = from_bf16(to_bf16(z)).astype("f8") if kind == "bf16" else z.astype(kind).astype("f8")
+    z = z * (1 if weight is None else spread(weight) + offset)
+    z = z + (0 if bias is None else spread(bias))
+    z = z * (1 if scale is None else 1 + spread(scale)) + (0 if shift is None else spread(shift))
+    return z / (1 + np.exp(-z)) if silu else z, h, mean, rstd
+
+
 # Relative: half a unit in the last place and a tenth, or 8 units of f4. Absolute, for values around
 # 1: 8 units of the arithmetic.
 TOLERANCE = {"f4": (1e-6, 1e-6), "f8": (1e-13, 1e-13), "f2": (2.0**-11 * 1.2, 1e-6),
