@@ -192,6 +192,54 @@ static double make_value(enum values values, struct random *random, uint64_t row
     }
 }
 
+static uint32_t some_flags(struct random *random)
+{
+    /* Statistics: each with what it may stand beside. */
+    static const uint32_t statistics[] = {ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT |
+                                              ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+                                          ANYNORM_RSTD_OUTPUT | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE};
+    static const uint32_t given[] = {ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+                                     ANYNORM_RMS | ANYNORM_RSTD_INPUT};
+    const uint32_t rest = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL | ANYNORM_GATE |
+                          ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM |
+                          ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT | ANYNORM_SILU;
+    uint32_t bits = (uint32_t)random_bits(random), rms = random_bits(random) & 1;
+    uint32_t flags = bits & rest;
+    if (random_bits(random) % 4 == 0)
+        flags |= given[rms];
+    else
+        flags |= (bits & statistics[rms]) | (rms ? ANYNORM_RMS : 0);
+    if (!(flags & ANYNORM_RESIDUAL))
+        flags &= ~(uint32_t)ANYNORM_GATE;
+    if (!(flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT)))
+        flags &= ~(uint32_t)ANYNORM_STORED_SUM;
+    return flags;
+}
+
+void make_family(struct random *random, anynorm_spec *spec)
+{
+    spec->flags = some_flags(random);
+    if (spec->columns < 2)
+        spec->flags &= ~(uint32_t)ANYNORM_UNBIASED;
+    if (spec->flags & ANYNORM_RSTD_INPUT)
+        spec->eps = 0;
+    if (spec->flags & ANYNORM_RESIDUAL)
+        spec->residual_type = (anynorm_dtype)(random_bits(random) % 4);
+    if (spec->flags & AN_SUMS)
+        spec->sum_type = (anynorm_dtype)(random_bits(random) % 4);
+    if (spec->flags & AN_SAMPLES) {
+        spec->sample_type = (anynorm_dtype)(random_bits(random) % 4);
+        spec->sample_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 6;
+    }
+    if ((spec->flags & ANYNORM_WEIGHT) && random_bits(random) % 3 == 0)
+        spec->weight_offset = 1;
+    if (spec->flags & AN_PARAMETERS) {
+        uint64_t run = 2 + random_bits(random) % 8;
+        spec->parameter_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
+        spec->parameter_run = spec->columns % run == 0 ? run : 0;
+    }
+}
+
 struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
 {
     return (struct problem){.spec = {.columns = columns,

@@ -97,6 +97,10 @@ struct problem {
 /* Rows without gaps, x and y of one type; a seed for each size. */
 struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags);
 
+/* Gives the spec, of which columns and plain types are set, flags and fields of the whole family at
+ * random, such as may stand together; no strides. With parameter rows and samples of a few rows. */
+void make_family(struct random *random, anynorm_spec *spec);
+
 /* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image
  * is a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
 struct images {

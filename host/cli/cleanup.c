@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 4 }; /* a command has three outputs at most */
+enum { SLOTS = 4 }; /* a command has four outputs at most */
 
 /* `used` is set after the path is complete, as a handler may run on any thread at any time. */
 static struct {

@@ -5,7 +5,7 @@
 
 int cli_bench(int argc, char **argv);
 int cli_devices(int argc, char **argv);
-int cli_layer_norm(int argc, char **argv);
+int cli_norm(int argc, char **argv); /* layer-norm and its family */
 int cli_tune(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 

@@ -14,7 +14,10 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"devices", cli_devices, "list the devices and what they can"},
-    {"layer-norm", cli_layer_norm, "layer normalization of a npy file"},
+    {"layer-norm", cli_norm, "layer normalization of a npy file or a safetensors file's tensor"},
+    {"rms-norm", cli_norm, "RMS normalization, likewise"},
+    {"group-norm", cli_norm, "group normalization of (batch, channels, ...)"},
+    {"instance-norm", cli_norm, "instance normalization, likewise"},
     {"verify", cli_verify, "check every schedule of a device against the oracle"},
     {"bench", cli_bench, "measure a device, next to copies of the same size"},
     {"tune", cli_tune, "find the fastest schedules of a device, for the library to use"},
@@ -30,7 +33,7 @@ static void print_help(void)
          "\n"
          "commands:");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-13s %s\n", commands[i].name, commands[i].summary);
     puts("\n"
          "anynorm COMMAND --help tells its options; anynorm --version tells the version.\n"
          "\n"

@@ -1,9 +1,10 @@
-/* Reading a npy file through a mapping, so that files larger than memory work. */
+/* The npy files of numpy: where the array lies in one, and the head of a new one. */
 #ifndef ANYNORM_CLI_NPY_H
 #define ANYNORM_CLI_NPY_H
 
 #include "error.h"
-#include "npy_header.h"
+#include "mapped_file.h"
+#include "tensor_layout.h"
 
 #include <anynorm/anynorm.h>
 
@@ -11,27 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct npy {
-    const char *path; /* the caller's string */
-    anynorm_dtype type;
-    struct npy_header header;
-    const uint8_t *data; /* the first element in the file; any byte alignment */
-    bool direct;         /* data is in C order and native byte order */
-    void *mapping;
-    size_t mapping_size;
-};
-
-/* Opens and checks the whole file. With `two_bytes_are_bf16`, 2-byte types other than f2 are bf16
- * (else they are refused). `path` must outlive *npy. Close with npy_close; a zeroed one is fine. */
-bool npy_open(const char *path, bool two_bytes_are_bf16, struct npy *npy, struct cli_error *error);
-void npy_close(struct npy *npy);
-
-/* Copies `count` elements from `first` on, counted in C order, in native byte order. */
-void npy_read(const struct npy *npy, uint64_t first, uint64_t count, void *out);
-
-/* The elements from `first` on where they lie in the file as npy_read would deliver them (in C
- * order, native byte order), at any byte alignment; else NULL. */
-const void *npy_direct(const struct npy *npy, uint64_t first);
+/* Checks the whole file. With `two_bytes_are_bf16`, 2-byte types other than f2 are bf16 (else they
+ * are refused). Errors name `subject`. */
+bool npy_locate(const char *subject, const struct mapped_file *file, bool two_bytes_are_bf16,
+                struct tensor_layout *layout, anynorm_dtype *dtype, struct cli_error *error);
 
 /* The head of a npy file of version 1.0: little-endian on little-endian machines, C order, padded
  * so that the data begin at a multiple of 64 bytes. bf16 is written as u2. Returns its size. */

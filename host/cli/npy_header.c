@@ -71,7 +71,7 @@ static bool read_string(struct reader *reader, char *out, size_t capacity)
     return true;
 }
 
-static bool read_type(struct reader *reader, struct npy_header *header)
+static bool read_type(struct reader *reader, struct tensor_layout *layout)
 {
     static const char *const accepted[] = {"f2", "f4", "f8", "u2", "i2", "V2"};
     char text[32];
@@ -89,13 +89,13 @@ static bool read_type(struct reader *reader, struct npy_header *header)
         order = *name++;
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++) {
         if (strcmp(name, accepted[i]) == 0) {
-            bool big = npy_host_is_big_endian();
+            bool big = host_is_big_endian();
 
-            memcpy(header->type, accepted[i], 3);
-            header->item_size = (uint32_t)(name[1] - '0');
+            layout->type = accepted[i];
+            layout->item_size = (uint32_t)(name[1] - '0');
             /* |V2 is numpy's word for a type it does not know, such as bfloat16: it is in the
              * order of the machine that wrote it, which we take to be little-endian. */
-            header->swapped = order == '>' ? !big : order == '<' || *name == 'V' ? big : false;
+            layout->swapped = order == '>' ? !big : order == '<' || *name == 'V' ? big : false;
             return true;
         }
     }
@@ -110,14 +110,14 @@ static bool read_type(struct reader *reader, struct npy_header *header)
                     text);
 }
 
-static bool read_order(struct reader *reader, struct npy_header *header)
+static bool read_order(struct reader *reader, struct tensor_layout *layout)
 {
     if (take_word(reader, "True")) {
-        header->fortran = true;
+        layout->fortran = true;
         return true;
     }
     if (take_word(reader, "False")) {
-        header->fortran = false;
+        layout->fortran = false;
         return true;
     }
     return malformed(reader, "fortran_order is neither True nor False");
@@ -149,30 +149,31 @@ static bool read_dimension(struct reader *reader, uint64_t *value)
     return true;
 }
 
-static bool read_shape(struct reader *reader, struct npy_header *header)
+static bool read_shape(struct reader *reader, struct tensor_layout *layout)
 {
     bool comma = false;
 
     if (!take(reader, '('))
         return malformed(reader, "the shape is no tuple");
-    header->rank = 0;
+    layout->rank = 0;
     while (!take(reader, ')')) {
-        if (header->rank && !comma)
+        if (layout->rank && !comma)
             return malformed(reader, "a comma is missing in the shape");
-        if (header->rank == NPY_MAX_RANK)
+        if (layout->rank == TENSOR_MAX_RANK)
             return cli_fail(reader->error, CLI_USAGE, reader->subject,
-                            "its array has more than %d axes; reshape it to fewer", NPY_MAX_RANK);
-        if (!read_dimension(reader, &header->shape[header->rank]))
+                            "its array has more than %d axes; reshape it to fewer",
+                            TENSOR_MAX_RANK);
+        if (!read_dimension(reader, &layout->shape[layout->rank]))
             return false;
-        header->rank++;
+        layout->rank++;
         comma = take(reader, ',');
     }
-    if (header->rank == 1 && !comma)
+    if (layout->rank == 1 && !comma)
         return malformed(reader, "the shape is an integer, no tuple");
     return true;
 }
 
-static bool read_entry(struct reader *reader, struct npy_header *header, unsigned *seen)
+static bool read_entry(struct reader *reader, struct tensor_layout *layout, unsigned *seen)
 {
     static const char *const keys[] = {"descr", "fortran_order", "shape"};
     char key[32];
@@ -191,15 +192,15 @@ static bool read_entry(struct reader *reader, struct npy_header *header, unsigne
         return malformed(reader, "a colon is missing");
     switch (which) {
     case 0:
-        return read_type(reader, header);
+        return read_type(reader, layout);
     case 1:
-        return read_order(reader, header);
+        return read_order(reader, layout);
     default:
-        return read_shape(reader, header);
+        return read_shape(reader, layout);
     }
 }
 
-static bool read_dictionary(struct reader *reader, struct npy_header *header)
+static bool read_dictionary(struct reader *reader, struct tensor_layout *layout)
 {
     unsigned seen = 0;
     bool comma = true;
@@ -209,7 +210,7 @@ static bool read_dictionary(struct reader *reader, struct npy_header *header)
     while (!take(reader, '}')) {
         if (!comma)
             return malformed(reader, "a comma is missing");
-        if (!read_entry(reader, header, &seen))
+        if (!read_entry(reader, layout, &seen))
             return false;
         comma = take(reader, ',');
     }
@@ -218,29 +219,6 @@ static bool read_dictionary(struct reader *reader, struct npy_header *header)
     skip_spaces(reader);
     if (reader->at != reader->end)
         return malformed(reader, "something follows the dictionary");
-    return true;
-}
-
-/* The sizes multiplied without the zeros: a reader that multiplies in another order, or drops an
- * axis, must not wrap either. */
-static bool count_elements(const char *subject, struct npy_header *header, struct cli_error *error)
-{
-    uint64_t bytes = header->item_size;
-    bool empty = false;
-    char text[NPY_SHAPE_TEXT];
-
-    for (uint32_t i = 0; i < header->rank; i++) {
-        if (header->shape[i] == 0) {
-            empty = true;
-        } else if (bytes > (uint64_t)INT64_MAX / header->shape[i]) {
-            return cli_fail(error, CLI_USAGE, subject,
-                            "its shape %s overflows; the bytes of an array must be below 2^63",
-                            npy_shape_text(header->rank, header->shape, text));
-        } else {
-            bytes *= header->shape[i];
-        }
-    }
-    header->elements = empty ? 0 : bytes / header->item_size;
     return true;
 }
 
@@ -255,26 +233,17 @@ static const char *guess_format(const uint8_t *bytes, size_t size)
         return "looks like an HDF5 file; save the data set with numpy.save";
     if (size >= 9 && bytes[8] == '{' && bytes[4] == 0 && bytes[5] == 0 && bytes[6] == 0 &&
         bytes[7] == 0)
-        return "looks like a safetensors file; save the tensor with numpy.save";
+        return "looks like a safetensors file; let its name end so and give FILE.safetensors:NAME";
     if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
         return "looks like a Python pickle; save the array with numpy.save";
     return "has another format; give one written by numpy.save";
 }
 
-static uint64_t little_endian(const uint8_t *bytes, size_t count)
-{
-    uint64_t value = 0;
-
-    while (count-- > 0)
-        value = value << 8 | bytes[count];
-    return value;
-}
-
 bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
-                      struct npy_header *header, struct cli_error *error)
+                      struct tensor_layout *layout, struct cli_error *error)
 {
     static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
-    struct npy_header parsed = {0};
+    struct tensor_layout parsed = {0};
     struct reader reader = {.subject = subject, .error = error};
     size_t length_size;
     size_t start;
@@ -301,29 +270,9 @@ bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
                         length);
     reader.at = (const char *)bytes + start;
     reader.end = reader.at + length;
-    if (!read_dictionary(&reader, &parsed) || !count_elements(subject, &parsed, error))
+    if (!read_dictionary(&reader, &parsed) || !tensor_layout_count(subject, &parsed, error))
         return false;
     parsed.data_offset = start + length;
-    *header = parsed;
+    *layout = parsed;
     return true;
-}
-
-const char *npy_shape_text(uint32_t rank, const uint64_t *shape, char *text)
-{
-    int used = snprintf(text, NPY_SHAPE_TEXT, "(");
-
-    for (uint32_t i = 0; i < rank; i++)
-        used += snprintf(text + used, NPY_SHAPE_TEXT - (size_t)used, "%s%" PRIu64, i ? ", " : "",
-                         shape[i]);
-    snprintf(text + used, NPY_SHAPE_TEXT - (size_t)used, rank == 1 ? ",)" : ")");
-    return text;
-}
-
-bool npy_host_is_big_endian(void)
-{
-    const uint16_t one = 1;
-    uint8_t first;
-
-    memcpy(&first, &one, 1);
-    return first == 0;
 }

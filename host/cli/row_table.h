@@ -18,20 +18,19 @@ struct row_stats {
 
 struct row_table {
     struct shown rows;
-    uint64_t columns;
+    bool centred;            /* else there is no mean, and `variance` is the mean square */
     struct row_stats *stats; /* of the rows that are shown */
 };
 
 /* Free with row_table_free, also after a failure; a zeroed one is fine. */
-bool row_table_init(struct row_table *table, uint64_t rows, uint64_t columns,
-                    struct cli_error *error);
+bool row_table_init(struct row_table *table, uint64_t rows, bool centred, struct cli_error *error);
 void row_table_free(struct row_table *table);
 
-/* Takes what is shown of `count` dense rows from row `first` on. Mean and rstd are those the device
- * computed; the variance is computed here from x in double, since 1/rstd^2 - eps loses all digits
- * of a variance that is small beside eps. */
-void row_table_take(struct row_table *table, anynorm_dtype type, const void *x, const float *mean,
-                    const float *rstd, uint64_t first, uint64_t count);
+/* Takes what is shown of `count` dense rows from row `first` on, with which the tensors begin. Mean
+ * and rstd are theirs; the variance is computed here in double from what is normalized, since
+ * 1/rstd^2 - eps loses all digits of a variance that is small beside eps. */
+void row_table_take(struct row_table *table, const anynorm_spec *spec,
+                    const anynorm_host_tensors *tensors, uint64_t first, uint64_t count);
 
 void row_table_print(const struct row_table *table);
 

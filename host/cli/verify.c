@@ -165,6 +165,16 @@ static bool verify_all(struct verify *verify, struct cli_error *error)
     return true;
 }
 
+static bool is_verifiable(const struct verify_case *c)
+{
+    const anynorm_spec *spec = &c->spec;
+    bool dense = !(spec->inner_rows || spec->x_row_stride || spec->y_row_stride ||
+                   spec->x_column_stride || spec->y_column_stride);
+
+    return c->rows > 0 && dense && !(spec->flags & ~every_tensor) && spec->weight_offset == 0.0 &&
+           spec->parameter_rows <= 1 && spec->parameter_run <= 1;
+}
+
 /* The one case of --case, with every kind of values. */
 static bool verify_one(struct verify *verify, const char *text, struct cli_error *error)
 {
@@ -175,12 +185,11 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
 
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "--case", status);
-    if (c.spec.inner_rows || c.spec.x_row_stride || c.spec.y_row_stride || c.spec.x_column_stride ||
-        c.spec.y_column_stride || (c.spec.flags & ANYNORM_ANY_ALIGNMENT) || c.rows == 0)
+    if (!is_verifiable(&c))
         return cli_fail(
             error, CLI_USAGE, "--case",
-            "\"%.200s\" has strides, any-alignment or no rows; a dense case of 1 row or "
-            "more can be verified",
+            "\"%.200s\" has strides, any-alignment, no rows or words of another norm; a "
+            "dense layer-norm of 1 row or more can be verified",
             text);
     print_heading();
     for (size_t s = 0; s < schedules; s++) {

@@ -33,13 +33,20 @@ def run(program, environment, tmp_path):
 
 
 @pytest.fixture
-def layer_norm(run, tmp_path):
-    """layer_norm(file, options...) demands success and returns the array it wrote."""
-    def call(source, *options):
+def norm(run, tmp_path):
+    """norm(command, file, options...) demands success and returns the array it wrote."""
+    def call(command, source, *options):
         output = tmp_path / "y.npy"
-        result = run("layer-norm", source, "-o", output, *options)
+        result = run(command, source, "-o", output, *options)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
         return np.load(output)
+    return call
+
+
+@pytest.fixture
+def layer_norm(norm):
+    def call(source, *options):
+        return norm("layer-norm", source, *options)
     return call
 
 

@@ -1,4 +1,5 @@
-"""What the tests of the program share: making npy files, expected values, checks."""
+"""What the tests of the program share: making files, expected values, checks."""
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,28 @@ def npy_bytes(array, version=1, text=None, order="C"):
     head = text.encode("utf8" if version == 3 else "latin1")
     size = len(head).to_bytes(2 if version == 1 else 4, "little")
     return (b"\x93NUMPY" + bytes([version, 0]) + size + head + array.tobytes(order))
+
+
+SAFETENSORS_TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16"}
+
+
+def safetensors_raw(header, data=b""):
+    """A safetensors file of a header (bytes, or what json makes of it) and the bytes behind it."""
+    if not isinstance(header, bytes):
+        header = json.dumps(header).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def safetensors_bytes(tensors, metadata=None):
+    """A safetensors file of named arrays; uint16 stands for BF16."""
+    header = {} if metadata is None else {"__metadata__": metadata}
+    data = b""
+    for name, array in tensors.items():
+        end = len(data) + array.nbytes
+        header[name] = {"dtype": SAFETENSORS_TYPES[array.dtype.name], "shape": list(array.shape),
+                        "data_offsets": [len(data), end]}
+        data += array.tobytes()
+    return safetensors_raw(header, data)
 
 
 def to_bf16(values):
@@ -45,6 +68,40 @@ def expected(x, axis=-1, weight=None, bias=None, eps=1e-5):
     if bias is not None:
         y = y + np.asarray(bias, dtype=np.float64).ravel()
     return y.reshape(x.shape), mean[..., 0], rstd[..., 0]
+
+
+def family(x, axis=-1, *, rms=False, eps=1e-5, outside=False, correction=0, weight=None, offset=0,
+           bias=None, pre_bias=None, residual=None, gate=None, scale=None, shift=None, mean=None,
+           rstd=None, silu=False, kind=None):
+    """(y, sum, mean, rstd) of the rows of x in double, as a matrix and columns. The parameters have
+    the normalized shape or are matrices of a row for each; samples are (samples, columns). `kind`
+    is the type to which n is rounded first."""
+    x = np.asarray(x, dtype=np.float64)
+    columns = int(np.prod(x.shape[axis % x.ndim:]))
+    h = x.reshape(-1, columns)
+    rows = len(h)
+
+    def spread(values):
+        values = np.asarray(values, dtype=np.float64).reshape(-1, columns)
+        return np.repeat(values, rows // len(values), axis=0)
+    if pre_bias is not None:
+        h = h + spread(pre_bias)
+    if residual is not None:
+        h = h + (1 if gate is None else spread(gate)) * spread(residual)
+    if mean is None:
+        mean = 0 * h[:, :1] if rms else h.mean(axis=1, keepdims=True)
+    mean = np.asarray(mean, dtype=np.float64).reshape(rows, 1)
+    if rstd is None:
+        variance = ((h - mean)**2).sum(axis=1, keepdims=True) / (columns - correction)
+        rstd = 1 / (np.sqrt(variance) + eps) if outside else 1 / np.sqrt(variance + eps)
+    rstd = np.asarray(rstd, dtype=np.float64).reshape(rows, 1)
+    z = (h - mean) * rstd
+    if kind:
+        z = from_bf16(to_bf16(z)).astype("f8") if kind == "bf16" else z.astype(kind).astype("f8")
+    z = z * (1 if weight is None else spread(weight) + offset)
+    z = z + (0 if bias is None else spread(bias))
+    z = z * (1 if scale is None else 1 + spread(scale)) + (0 if shift is None else spread(shift))
+    return z / (1 + np.exp(-z)) if silu else z, h, mean, rstd
 
 
 # Relative: half a unit in the last place and a tenth, or 8 units of f4. Absolute, for values around

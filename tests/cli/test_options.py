@@ -2,7 +2,8 @@
 import pytest
 from support import assert_error
 
-COMMANDS = ["devices", "layer-norm", "verify", "bench", "tune"]
+NORMS = ["layer-norm", "rms-norm", "group-norm", "instance-norm"]
+COMMANDS = ["devices", *NORMS, "verify", "bench", "tune"]
 
 
 def test_version(run):
@@ -20,7 +21,7 @@ def test_help_names_every_command(run, option):
         assert command in result.stdout
 
 
-@pytest.mark.parametrize("command", ["devices", "layer-norm", "bench"])
+@pytest.mark.parametrize("command", ["devices", *NORMS, "bench"])
 def test_help_of_a_command(run, command):
     result = run(command, "--nonsense", "--help")
     assert (result.returncode, result.stderr) == (0, "")
@@ -44,6 +45,18 @@ def test_unknown_option(run, x_file, option):
         assert_error(result, 2, "-: one INPUT only")
     else:
         assert_error(result, 2, option, "--eps", "--weight", "-o", "--dtype", "--help")
+
+
+@pytest.mark.parametrize("command,options", [
+    ("rms-norm", ["--mean", "--mean-output", "--correction", "--groups", "--layout"]),
+    ("layer-norm", ["--groups", "--layout"]),
+    ("group-norm", ["--axis", "--gate", "--scale", "--shift"]),
+    ("instance-norm", ["--axis", "--gate", "--scale", "--shift", "--groups"])])
+def test_options_of_other_norms(run, x_file, command, options):
+    text = run(command, "--help").stdout
+    for option in options:
+        assert f" {option} " not in text
+        assert_error(run(command, x_file, option, "1"), 2, option, f"anynorm {command}", "--eps")
 
 
 def test_unknown_option_of_devices(run):

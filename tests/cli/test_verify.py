@@ -48,6 +48,8 @@ def test_one_case(run):
     ("layer-norm 5x300 f8", ["f8"]),
     ("rms-norm 5x300", ["rms-norm"]),
     ("layer-norm 5x300 x-stride=301", ["dense"]),
+    ("layer-norm 5x300 weight weight-offset=1", ["another norm"]),
+    ("layer-norm 5x300 weight parameter-rows=5", ["another norm"]),
     ("layer-norm 0x300", ["rows"]),
     ("", ["empty"]),
 ])

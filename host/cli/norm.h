@@ -1,0 +1,42 @@
+/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. */
+#ifndef ANYNORM_CLI_NORM_H
+#define ANYNORM_CLI_NORM_H
+
+#include "error.h"
+#include "norm_inputs.h"
+#include "norm_options.h"
+#include "norm_outputs.h"
+#include "norm_shape.h"
+#include "preview.h"
+#include "row_table.h"
+#include "tensor_file.h"
+
+#include <anynorm/anynorm.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct norm {
+    struct tensor_file x;
+    struct norm_shape shape;
+    struct norm_inputs inputs;
+    anynorm_spec spec; /* dense rows */
+    struct norm_outputs outputs;
+    anynorm_device *device;
+    anynorm_plan *plan;
+    bool want_stats;   /* the table */
+    bool want_preview; /* y on stdout */
+    bool timing;
+    double seconds; /* in anynorm_run, with `timing` */
+    struct row_table table;
+    struct preview preview;
+};
+
+/* What the options, the shape and the types of the inputs come to. */
+anynorm_spec norm_spec(const struct norm_options *options, const struct norm *work);
+
+/* Normalizes all rows, about `block_bytes` of x at a time but as many as must go together, into the
+ * outputs (created, their heads written), the table and the preview. */
+bool norm_blocks(struct norm *work, uint64_t block_bytes, struct cli_error *error);
+
+#endif

@@ -1,0 +1,91 @@
+#include "norm_outputs.h"
+
+#include "npy.h"
+
+bool norm_outputs_prepare(struct norm_outputs *outputs, const struct norm_options *o,
+                          struct cli_error *error)
+{
+    const char *paths[OUTPUTS] = {o->output, o->sum_output, o->mean_output, o->rstd_output};
+    static const char *const names[OUTPUTS] = {"-o", "--sum-output", "--mean-output",
+                                               "--rstd-output"};
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (paths[i] && !output_prepare(&outputs->files[i], paths[i], error))
+            return false;
+        for (int k = 0; k < i; k++) {
+            if (output_same(&outputs->files[k], &outputs->files[i]))
+                return cli_fail(error, CLI_USAGE, paths[i],
+                                "is named by both %s and %s; name two files", names[k], names[i]);
+        }
+    }
+    return true;
+}
+
+bool norm_outputs_create(struct norm_outputs *outputs, const anynorm_spec *spec,
+                         const struct tensor_file *x, const struct norm_shape *shape,
+                         struct cli_error *error)
+{
+    const struct {
+        anynorm_dtype type;
+        uint32_t rank;
+        const uint64_t *sizes;
+    } arrays[OUTPUTS] = {
+        {spec->y_type, x->layout.rank, x->layout.shape},
+        {spec->sum_type, x->layout.rank, x->layout.shape},
+        {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
+        {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
+    };
+    uint8_t head[NPY_HEAD_MAX];
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        struct output *file = &outputs->files[i];
+
+        if (file->path &&
+            (!output_create(file, error) ||
+             !output_write(file, head,
+                           npy_head(arrays[i].type, arrays[i].rank, arrays[i].sizes, head), error)))
+            return false;
+    }
+    return true;
+}
+
+bool norm_outputs_write(struct norm_outputs *outputs, const anynorm_spec *spec,
+                        const anynorm_host_tensors *tensors, uint64_t count,
+                        struct cli_error *error)
+{
+    const void *data[OUTPUTS] = {tensors->y, tensors->sum, tensors->mean, tensors->rstd};
+    uint64_t row_bytes[OUTPUTS] = {spec->columns * anynorm_dtype_size(spec->y_type),
+                                   spec->columns * anynorm_dtype_size(spec->sum_type),
+                                   sizeof *tensors->mean, sizeof *tensors->rstd};
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (outputs->files[i].path &&
+            !output_write(&outputs->files[i], data[i], count * row_bytes[i], error))
+            return false;
+    }
+    return true;
+}
+
+bool norm_outputs_close(struct norm_outputs *outputs, struct cli_error *error)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (outputs->files[i].path && !output_close(&outputs->files[i], error))
+            return false;
+    }
+    return true;
+}
+
+bool norm_outputs_commit(struct norm_outputs *outputs, struct cli_error *error)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (outputs->files[i].path && !output_commit(&outputs->files[i], error))
+            return false;
+    }
+    return true;
+}
+
+void norm_outputs_discard(struct norm_outputs *outputs)
+{
+    for (int i = 0; i < OUTPUTS; i++)
+        output_discard(&outputs->files[i]);
+}

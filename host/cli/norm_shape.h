@@ -1,0 +1,32 @@
+/* How a norm takes a tensor apart into rows, and what shapes its other tensors then have. */
+#ifndef ANYNORM_CLI_NORM_SHAPE_H
+#define ANYNORM_CLI_NORM_SHAPE_H
+
+#include "error.h"
+#include "norm_options.h"
+#include "tensor_file.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shape_of {
+    uint32_t rank;
+    uint64_t sizes[TENSOR_MAX_RANK];
+};
+
+struct norm_shape {
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t parameter_rows; /* as in anynorm_spec */
+    uint64_t parameter_run;
+    struct shape_of statistics; /* `rows` elements */
+    struct shape_of parameters;
+};
+
+/* Errors name the file or the option. */
+bool norm_shape_find(const struct norm_options *options, const struct tensor_file *x,
+                     struct norm_shape *shape, struct cli_error *error);
+
+uint64_t shape_elements(const struct shape_of *shape);
+
+#endif

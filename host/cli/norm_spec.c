@@ -1,0 +1,47 @@
+#include "norm.h"
+
+static uint32_t flag(bool wanted, uint32_t bit)
+{
+    return wanted ? bit : 0;
+}
+
+anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
+{
+    const struct norm_inputs *inputs = &work->inputs;
+    bool rms = o->kind == NORM_RMS;
+    bool parameters = inputs->weight || inputs->bias || inputs->pre_bias;
+    bool samples = inputs->gate || inputs->scale || inputs->shift;
+    anynorm_spec spec = {
+        .columns = work->shape.columns,
+        .x_type = work->x.type,
+        .y_type = o->output_dtype_given ? o->output_dtype : work->x.type,
+        .eps = inputs->rstd ? 0.0 : o->eps,
+        .weight_offset = o->weight_offset,
+    };
+
+    spec.flags = flag(rms, ANYNORM_RMS) | flag(o->correction, ANYNORM_UNBIASED) |
+                 flag(o->eps_outside, ANYNORM_EPS_OUTSIDE) |
+                 flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->silu, ANYNORM_SILU) |
+                 flag(inputs->weight, ANYNORM_WEIGHT) | flag(inputs->bias, ANYNORM_BIAS) |
+                 flag(inputs->pre_bias, ANYNORM_PRE_BIAS) |
+                 flag(inputs->residual.path, ANYNORM_RESIDUAL) | flag(inputs->gate, ANYNORM_GATE) |
+                 flag(inputs->scale, ANYNORM_SCALE) | flag(inputs->shift, ANYNORM_SHIFT) |
+                 flag(inputs->mean, ANYNORM_MEAN_INPUT) | flag(inputs->rstd, ANYNORM_RSTD_INPUT) |
+                 flag(o->sum_output, ANYNORM_SUM_OUTPUT) |
+                 flag(o->mean_output || (o->stats && !rms && !inputs->mean), ANYNORM_MEAN_OUTPUT) |
+                 flag(o->rstd_output || (o->stats && !inputs->rstd), ANYNORM_RSTD_OUTPUT);
+    if (parameters) {
+        spec.parameter_type = inputs->parameter_type;
+        spec.parameter_rows = work->shape.parameter_rows;
+        spec.parameter_run = work->shape.parameter_run;
+    }
+    if (samples) {
+        spec.sample_type = inputs->sample_type;
+        spec.sample_rows = inputs->sample_rows;
+    }
+    if (inputs->residual.path)
+        spec.residual_type = inputs->residual.type;
+    if (o->sum_output)
+        spec.sum_type = work->x.type;
+    return spec;
+}

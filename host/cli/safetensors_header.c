@@ -1,0 +1,343 @@
+#include "safetensors_header.h"
+
+#include "json_reader.h"
+#include "safetensors_entries.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LENGTH_SIZE = 8,
+    HEADER_MOST = 100000000,
+    NAMES_TOLD = 5,
+};
+
+static const struct type {
+    const char *name;
+    unsigned bits;
+} types[] = {
+    {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
+    {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
+    {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
+    {"I64", 64},        {"U64", 64},
+};
+
+/* What one tensor's entry says. */
+struct description {
+    const struct type *type;
+    struct element_count elements;
+    uint32_t rank;
+    uint64_t shape[TENSOR_MAX_RANK]; /* the first of them, should there be more */
+    uint64_t begin;
+    uint64_t end;
+};
+
+struct parser {
+    const char *subject;
+    struct cli_error *error;
+    const char *text; /* the JSON */
+    struct json_reader json;
+    char *names; /* room for the next decoded string: all of them together fit the text's length */
+    struct safetensors_entries tensors;
+    struct safetensors_entries metadata; /* its keys */
+    bool metadata_seen;
+    const char *wanted; /* or NULL */
+    bool found;
+    struct description description; /* of the wanted one */
+};
+
+static bool malformed(const struct parser *parser, const char *what)
+{
+    return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                    "its safetensors header is malformed at byte %td (%s); write the file again",
+                    parser->json.at - parser->text, what);
+}
+
+/* A string that is compared at once and not kept. */
+static bool read_word(struct parser *parser, const char **word, size_t *length)
+{
+    *word = parser->names;
+    return json_string(&parser->json, parser->names, length) ||
+           malformed(parser, "a string is missing or malformed");
+}
+
+static bool is_word(const char *word, size_t length, const char *wanted)
+{
+    return strlen(wanted) == length && memcmp(word, wanted, length) == 0;
+}
+
+static bool read_key(struct parser *parser, const char **key, size_t *length)
+{
+    return read_word(parser, key, length) &&
+           (json_take(&parser->json, ':') || malformed(parser, "a colon is missing"));
+}
+
+/* After one element of an object or an array: whether there is another, or `close`. */
+static bool read_more(struct parser *parser, char close, bool *more)
+{
+    *more = json_take(&parser->json, ',');
+    return *more || json_take(&parser->json, close) ||
+           malformed(parser, "a comma or a closing bracket is missing");
+}
+
+static bool read_type(struct parser *parser, struct description *tensor)
+{
+    const char *word;
+    size_t length;
+
+    if (!read_word(parser, &word, &length))
+        return false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (is_word(word, length, types[i].name)) {
+            tensor->type = &types[i];
+            return true;
+        }
+    }
+    return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                    "its dtype '%.*s' is none of the safetensors format; write it with F32",
+                    (int)(length < 20 ? length : 20), word);
+}
+
+static bool read_shape(struct parser *parser, struct description *tensor)
+{
+    bool more;
+
+    tensor->elements = element_count_start(1);
+    tensor->rank = 0;
+    if (!json_take(&parser->json, '['))
+        return malformed(parser, "the shape is no array");
+    more = !json_take(&parser->json, ']');
+    while (more) {
+        uint64_t size;
+
+        if (!json_count(&parser->json, &size))
+            return malformed(parser, "a size in the shape is no integer of 0 to 2^64 - 1");
+        if (!element_count_axis(&tensor->elements, size))
+            return malformed(parser, "the shape overflows");
+        if (tensor->rank < TENSOR_MAX_RANK)
+            tensor->shape[tensor->rank] = size;
+        tensor->rank++;
+        if (!read_more(parser, ']', &more))
+            return false;
+    }
+    return true;
+}
+
+static bool read_offsets(struct parser *parser, struct description *tensor)
+{
+    struct json_reader *json = &parser->json;
+
+    if (!json_take(json, '[') || !json_count(json, &tensor->begin) || !json_take(json, ',') ||
+        !json_count(json, &tensor->end) || !json_take(json, ']'))
+        return malformed(parser, "data_offsets are not two integers of 0 to 2^64 - 1");
+    return tensor->begin <= tensor->end || malformed(parser, "data_offsets go backwards");
+}
+
+static bool read_description(struct parser *parser, struct description *tensor)
+{
+    static bool (*const read[])(struct parser *, struct description *) = {read_type, read_shape,
+                                                                          read_offsets};
+    static const char *const keys[] = {"dtype", "shape", "data_offsets"};
+    unsigned seen = 0;
+    bool more = true;
+
+    if (!json_take(&parser->json, '{'))
+        return malformed(parser, "a tensor is no object");
+    while (more) {
+        const char *key;
+        size_t length;
+        unsigned which = 0;
+
+        if (!read_key(parser, &key, &length))
+            return false;
+        while (which < 3 && !is_word(key, length, keys[which]))
+            which++;
+        if (which == 3)
+            return malformed(parser, "a key other than dtype, shape and data_offsets");
+        if (seen & 1u << which)
+            return malformed(parser, "a key stands there twice");
+        seen |= 1u << which;
+        if (!read[which](parser, tensor) || !read_more(parser, '}', &more))
+            return false;
+    }
+    return seen == 7 || malformed(parser, "dtype, shape or data_offsets is missing");
+}
+
+/* The bytes that the shape needs are those of the offsets. */
+static bool check_description(const struct parser *parser, const struct safetensors_entry *entry,
+                              const struct description *tensor)
+{
+    uint64_t elements = tensor->elements.product;
+    uint64_t bits = tensor->type->bits;
+    uint64_t bytes = tensor->end - tensor->begin;
+
+    if (elements > (uint64_t)INT64_MAX / bits)
+        return malformed(parser, "the shape overflows");
+    bits = tensor->elements.empty ? 0 : bits * elements;
+    return (bits % 8 == 0 && bits / 8 == bytes) ||
+           cli_fail(parser->error, CLI_USAGE, parser->subject,
+                    "its tensor '%.*s' needs %" PRIu64 " bytes by dtype and shape and has %" PRIu64
+                    " by data_offsets; write the file again",
+                    safetensors_name_length(entry), entry->name, bits / 8 + (bits % 8 > 0), bytes);
+}
+
+static bool read_metadata(struct parser *parser)
+{
+    bool more;
+
+    if (parser->metadata_seen)
+        return malformed(parser, "__metadata__ stands there twice");
+    parser->metadata_seen = true;
+    if (!json_take(&parser->json, '{'))
+        return malformed(parser, "__metadata__ is no object");
+    more = !json_take(&parser->json, '}');
+    while (more) {
+        struct safetensors_entry entry = {0};
+        const char *value;
+        size_t length;
+
+        if (!read_key(parser, &entry.name, &entry.length) ||
+            !safetensors_entries_add(parser->subject, &parser->metadata, entry, parser->error))
+            return false;
+        parser->names += entry.length;
+        if (!read_word(parser, &value, &length) || !read_more(parser, '}', &more))
+            return false;
+    }
+    return true;
+}
+
+static bool read_tensor(struct parser *parser, struct safetensors_entry entry)
+{
+    struct description tensor = {0};
+
+    parser->names += entry.length;
+    if (!read_description(parser, &tensor) || !check_description(parser, &entry, &tensor))
+        return false;
+    if (parser->wanted && is_word(entry.name, entry.length, parser->wanted)) {
+        parser->found = true;
+        parser->description = tensor;
+    }
+    entry.begin = tensor.begin;
+    entry.end = tensor.end;
+    return safetensors_entries_add(parser->subject, &parser->tensors, entry, parser->error);
+}
+
+static bool read_header(struct parser *parser)
+{
+    bool more;
+
+    if (parser->json.at == parser->json.end || *parser->json.at != '{')
+        return malformed(parser, "it does not begin with {");
+    parser->json.at++;
+    more = !json_take(&parser->json, '}');
+    while (more) {
+        struct safetensors_entry entry = {0};
+
+        if (!read_key(parser, &entry.name, &entry.length) ||
+            !(is_word(entry.name, entry.length, "__metadata__") ? read_metadata(parser)
+                                                                : read_tensor(parser, entry)) ||
+            !read_more(parser, '}', &more))
+            return false;
+    }
+    while (parser->json.at < parser->json.end && *parser->json.at == ' ')
+        parser->json.at++;
+    return parser->json.at == parser->json.end ||
+           malformed(parser, "something other than spaces follows the object");
+}
+
+static bool no_such_name(const struct parser *parser)
+{
+    const struct safetensors_entries *tensors = &parser->tensors;
+    char names[NAMES_TOLD * 100] = "none";
+    size_t used = 0;
+
+    for (size_t i = 0; i < tensors->count && i < NAMES_TOLD; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "",
+                                 safetensors_name_length(&tensors->at[i]), tensors->at[i].name);
+    if (!parser->wanted)
+        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                        "say which tensor of it, as FILE.safetensors:NAME; there are %zu: %s%s",
+                        tensors->count, names, tensors->count > NAMES_TOLD ? ", ..." : "");
+    return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                    "has no tensor '%.100s'; there are %zu: %s%s", parser->wanted, tensors->count,
+                    names, tensors->count > NAMES_TOLD ? ", ..." : "");
+}
+
+static bool take_description(const struct parser *parser, uint64_t header_end,
+                             struct tensor_layout *layout)
+{
+    const struct description *tensor = &parser->description;
+
+    if (tensor->rank > TENSOR_MAX_RANK)
+        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                        "its tensor '%.100s' has more than %d axes; reshape it to fewer",
+                        parser->wanted, TENSOR_MAX_RANK);
+    *layout = (struct tensor_layout){
+        .type = tensor->type->name,
+        .item_size = tensor->type->bits / 8,
+        .swapped = host_is_big_endian(),
+        .rank = tensor->rank,
+        .elements = tensor->elements.empty ? 0 : tensor->elements.product,
+        .data_offset = header_end + tensor->begin,
+    };
+    memcpy(layout->shape, tensor->shape, tensor->rank * sizeof *tensor->shape);
+    return true;
+}
+
+/* The header's length, which the file begins with. */
+static bool read_length(const char *subject, const uint8_t *bytes, size_t size, uint64_t *length,
+                        struct cli_error *error)
+{
+    if (size == 0)
+        return cli_fail(error, CLI_USAGE, subject, "is empty; write it again");
+    if (size < LENGTH_SIZE)
+        return cli_fail(error, CLI_USAGE, subject,
+                        "is cut within the length of its safetensors header; copy it again");
+    *length = little_endian(bytes, LENGTH_SIZE);
+    if (*length > HEADER_MOST)
+        return cli_fail(error, CLI_USAGE, subject,
+                        "its header would have %" PRIu64 " bytes; a safetensors file has %d at "
+                        "most, so give one of that format",
+                        *length, HEADER_MOST);
+    if (*length > size - LENGTH_SIZE)
+        return cli_fail(error, CLI_USAGE, subject,
+                        "its safetensors header of %" PRIu64 " bytes goes past the end of the "
+                        "file; copy it again",
+                        *length);
+    return true;
+}
+
+bool safetensors_header_parse(const char *subject, const uint8_t *bytes, size_t size,
+                              const char *name, struct tensor_layout *layout,
+                              struct cli_error *error)
+{
+    struct parser parser = {.subject = subject, .error = error, .wanted = name};
+    char *names = NULL;
+    bool done = false;
+    uint64_t length = 0;
+
+    if (!read_length(subject, bytes, size, &length, error))
+        return false;
+    parser.text = (const char *)bytes + LENGTH_SIZE;
+    parser.json = (struct json_reader){parser.text, parser.text + length};
+    names = malloc(length + 1);
+    if (!names) {
+        cli_fail(error, CLI_FAILED, subject, "out of memory for its header");
+        goto out;
+    }
+    parser.names = names;
+    if (!read_header(&parser) || !safetensors_check_names(subject, &parser.metadata, error) ||
+        !safetensors_check_names(subject, &parser.tensors, error) ||
+        !safetensors_check_places(subject, &parser.tensors, size - LENGTH_SIZE - length, error))
+        goto out;
+    done = parser.found ? take_description(&parser, LENGTH_SIZE + length, layout)
+                        : no_such_name(&parser);
+out:
+    free(names);
+    safetensors_entries_free(&parser.tensors);
+    safetensors_entries_free(&parser.metadata);
+    return done;
+}
