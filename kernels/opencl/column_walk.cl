@@ -213,8 +213,8 @@ PIECE bool may_stream_strip(const image_t *image, const strip_t *strip)
 
 /* ---- One column of a strip ---- */
 
-/* Of the `count` rows that start at `at`; `close`, a constant in each call, if they are one vector in
- * memory. */
+/* Of the `count` rows that start at `at`; `close`, a constant in each call, if they are one vector
+ * in memory. */
 PIECE accv_t load_strip(const int type, const __global uchar *base, const ulong *at,
                         const uint count, const ulong column_at, const bool close)
 {
