@@ -159,8 +159,10 @@ const char *peer_anynorm_device(const struct anynorm_peer *peer)
 
 double peer_anynorm_run(struct anynorm_peer *peer, int schedule, uint64_t slot)
 {
-    anynorm_tensors tensors = {
-        peer->buffers[X], peer->buffers[Y], peer->buffers[WEIGHT], peer->buffers[BIAS], {0}, {0}};
+    anynorm_tensors tensors = {.x = peer->buffers[X],
+                               .y = peer->buffers[Y],
+                               .weight = peer->buffers[WEIGHT],
+                               .bias = peer->buffers[BIAS]};
     anynorm_event event;
     tensors.x.offset = slot * peer->strides[X];
     tensors.y.offset = slot * peer->strides[Y];

@@ -22,12 +22,15 @@ struct anynorm_device {
     atomic_uint references; /* the handle's own, and one for each plan */
 };
 
+/* What a kernel's build options may take, closing zero included. */
+#define AN_OPTIONS_BYTES sizeof(((anynorm_plan_info *)0)->options)
+
 /* The head of every backend's plan. */
 struct anynorm_plan {
     anynorm_device *device;
     anynorm_spec spec; /* resolved */
     struct an_choice choice;
-    char options[512]; /* for anynorm_plan_describe */
+    char options[AN_OPTIONS_BYTES]; /* for anynorm_plan_describe */
 };
 
 struct an_backend {

@@ -7,6 +7,7 @@
 
 #include "checked.h"
 #include "status.h"
+#include "text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -125,16 +126,16 @@ anynorm_status an_choice_parse(const char *text, struct an_choice *choice)
 
 size_t an_choice_format(const struct an_choice *choice, char *text, size_t capacity)
 {
-    int length = snprintf(text, capacity, "%s", names[choice->schedule]);
+    struct an_text result = {text, capacity, 0};
+    an_text_put(&result, "%s", names[choice->schedule]);
     for (size_t i = 0; i < COUNT(numbers); i++) {
         uint64_t value = number_of(choice, i);
-        size_t used = (size_t)length < capacity ? (size_t)length : capacity;
         if (value == AN_NEVER)
-            length += snprintf(text + used, capacity - used, " %s=never", numbers[i].key);
+            an_text_put(&result, " %s=never", numbers[i].key);
         else if (value > 0)
-            length += snprintf(text + used, capacity - used, " %s=%" PRIu64, numbers[i].key, value);
+            an_text_put(&result, " %s=%" PRIu64, numbers[i].key, value);
     }
-    return (size_t)length;
+    return result.length;
 }
 
 const char *an_choice_unmet(const struct an_choice *wish, const struct an_choice *choice)

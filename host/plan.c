@@ -162,7 +162,7 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
     if (status != ANYNORM_OK)
         return status;
 
-    char text[256];
+    char text[512];
     anynorm_spec_format(&resolved, 0, text, sizeof(text));
     an_log(ANYNORM_LOG_DEBUG, "%s: choosing a schedule for %s", device->info.id, text);
 

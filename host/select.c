@@ -1,6 +1,7 @@
 #include "select.h"
 
 #include "select_fit.h"
+#include "tensors.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -60,6 +61,13 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
     [AN_COPY] = fit_copy,
     [AN_COPY_STREAMING] = fit_copy_streaming,
     [AN_EMPTY] = fit_empty,
+};
+
+/* Schedules whose kernels do not know what a spec can name beyond LayerNorm. */
+static const bool plain_only[AN_SCHEDULE_COUNT] = {
+    [AN_ROW_PER_SUBGROUP] = true, [AN_ROW_PER_GROUP] = true,
+    [AN_ROW_IN_LOCAL] = true,     [AN_COPY] = true,
+    [AN_COPY_STREAMING] = true,   [AN_EMPTY] = true,
 };
 
 /* ---- The order ---- */
@@ -126,6 +134,11 @@ static bool is_possible(const struct problem *p)
     return true;
 }
 
+static uint64_t column_stride(const anynorm_spec *spec, enum an_tensor tensor)
+{
+    return an_tensor_shape(tensor) == AN_OF_ROWS ? an_tensor_layout(spec, tensor).column_stride : 0;
+}
+
 bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
                     const struct an_choice *wish, struct an_choice *choice, char *reason,
                     size_t capacity)
@@ -137,15 +150,22 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
         snprintf(reason, capacity, "the reference backend has one schedule");
         return false;
     }
+    if (plain_only[wish->schedule] && !an_spec_is_plain(spec)) {
+        snprintf(reason, capacity, "this kernel computes plain LayerNorm only");
+        return false;
+    }
     if (an_spec_double(spec) && !info->fp64) {
         snprintf(reason, capacity, "the device has no double precision for f64");
         return false;
     }
     if (!an_spec_side_by_side(spec) && wish->schedule != AN_REFERENCE &&
         wish->schedule != AN_COLUMN_WALK) {
+        int t = 0;
+        while (column_stride(spec, (enum an_tensor)t) <= 1)
+            t++;
         snprintf(reason, capacity,
-                 "it walks columns side by side; they are %" PRIu64 " apart in x, %" PRIu64 " in y",
-                 spec->x_column_stride, spec->y_column_stride);
+                 "it walks columns side by side; those of %s are %" PRIu64 " apart",
+                 an_tensor_name((enum an_tensor)t), column_stride(spec, (enum an_tensor)t));
         return false;
     }
     if (!is_possible(&problem) || !fits[wish->schedule](&problem, choice))

@@ -13,7 +13,15 @@ struct an_layout {
     uint64_t column_stride;
 };
 
-/* Validates `spec` and writes it to *resolved with its strides filled in. Two levels that are
+/* Flags of tensors that share a type and a shape. */
+enum {
+    AN_PARAMETERS = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS,
+    AN_SAMPLES = ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT,
+    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM /* what sum_type is for */
+};
+
+/* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
+ * that it names, and 1 for sample_rows, parameter_rows and parameter_run. Two levels that are
  * really one become one: then inner_rows and the outer strides are 0. A single column has stride 1.
  * INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
@@ -21,12 +29,20 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
 /* Of a resolved spec. */
 struct an_layout an_spec_x_layout(const anynorm_spec *spec);
 struct an_layout an_spec_y_layout(const anynorm_spec *spec);
+struct an_layout an_spec_residual_layout(const anynorm_spec *spec);
+struct an_layout an_spec_sum_layout(const anynorm_spec *spec);
 
-/* True if the columns of a row lie side by side, in x and in y. */
+/* Elements of a row of weight, bias and pre_bias, of a resolved spec. */
+uint64_t an_spec_parameters_per_row(const anynorm_spec *spec);
+
+/* True if the columns of a row lie side by side, in each tensor that has strides. */
 bool an_spec_side_by_side(const anynorm_spec *spec);
 
 /* True if any of the spec's tensors is f64: then statistics are, too. */
 bool an_spec_double(const anynorm_spec *spec);
+
+/* True if it is LayerNorm with weight, bias and statistics at most. */
+bool an_spec_is_plain(const anynorm_spec *spec);
 
 /* Elements from the first of row 0 to the one past the last of `rows` rows; 0 for no rows. False
  * where that needs more than 64 bits. */

@@ -1,6 +1,5 @@
 /* A spec as one line of text: test lists, `anynorm verify` and bug reports share it. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,9 @@
 #include "dtype.h"
 #include "spec.h"
 #include "status.h"
+#include "text.h"
 
+/* In the order in which they are written. RMS is the first word's affair. */
 static const struct {
     const char *word;
     uint32_t flag;
@@ -19,33 +20,90 @@ static const struct {
     {"mean", ANYNORM_MEAN_OUTPUT},
     {"rstd", ANYNORM_RSTD_OUTPUT},
     {"any-alignment", ANYNORM_ANY_ALIGNMENT},
+    {"l2", ANYNORM_L2},
+    {"unbiased", ANYNORM_UNBIASED},
+    {"eps-outside", ANYNORM_EPS_OUTSIDE},
+    {"mean-input", ANYNORM_MEAN_INPUT},
+    {"rstd-input", ANYNORM_RSTD_INPUT},
+    {"residual", ANYNORM_RESIDUAL},
+    {"gate", ANYNORM_GATE},
+    {"pre-bias", ANYNORM_PRE_BIAS},
+    {"sum", ANYNORM_SUM_OUTPUT},
+    {"stored-sum", ANYNORM_STORED_SUM},
+    {"round-first", ANYNORM_ROUND_FIRST},
+    {"scale", ANYNORM_SCALE},
+    {"shift", ANYNORM_SHIFT},
+    {"silu", ANYNORM_SILU},
+};
+
+/* Words of the form KEY=TYPE, beside that of x which has no key. */
+static const struct {
+    const char *key;
+    size_t field;
+    bool as_x;      /* the default; else f32 */
+    uint32_t flags; /* one of which it takes to have the field; 0: it is always there */
+} type_words[] = {
+    {"y=", offsetof(anynorm_spec, y_type), true, 0},
+    {"residuals=", offsetof(anynorm_spec, residual_type), true, ANYNORM_RESIDUAL},
+    {"sums=", offsetof(anynorm_spec, sum_type), true, AN_SUMS},
+    {"parameters=", offsetof(anynorm_spec, parameter_type), false, 0},
+    {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES},
 };
 
 /* Words of the form KEY=COUNT and the field each fills. */
 static const struct {
     const char *key;
     size_t field;
+    uint64_t unsaid; /* the values up to this one mean the same and are not written */
 } count_words[] = {
-    {"inner=", offsetof(anynorm_spec, inner_rows)},
-    {"x-stride=", offsetof(anynorm_spec, x_row_stride)},
-    {"x-outer=", offsetof(anynorm_spec, x_outer_stride)},
-    {"y-stride=", offsetof(anynorm_spec, y_row_stride)},
-    {"y-outer=", offsetof(anynorm_spec, y_outer_stride)},
-    {"x-column=", offsetof(anynorm_spec, x_column_stride)},
-    {"y-column=", offsetof(anynorm_spec, y_column_stride)},
+    {"inner=", offsetof(anynorm_spec, inner_rows), 0},
+    {"x-stride=", offsetof(anynorm_spec, x_row_stride), 0},
+    {"x-outer=", offsetof(anynorm_spec, x_outer_stride), 0},
+    {"y-stride=", offsetof(anynorm_spec, y_row_stride), 0},
+    {"y-outer=", offsetof(anynorm_spec, y_outer_stride), 0},
+    {"x-column=", offsetof(anynorm_spec, x_column_stride), 0},
+    {"y-column=", offsetof(anynorm_spec, y_column_stride), 0},
+    {"residual-stride=", offsetof(anynorm_spec, residual_row_stride), 0},
+    {"residual-outer=", offsetof(anynorm_spec, residual_outer_stride), 0},
+    {"residual-column=", offsetof(anynorm_spec, residual_column_stride), 0},
+    {"sum-stride=", offsetof(anynorm_spec, sum_row_stride), 0},
+    {"sum-outer=", offsetof(anynorm_spec, sum_outer_stride), 0},
+    {"sum-column=", offsetof(anynorm_spec, sum_column_stride), 0},
+    {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
+    {"parameter-rows=", offsetof(anynorm_spec, parameter_rows), 1},
+    {"parameter-run=", offsetof(anynorm_spec, parameter_run), 1},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Bits of "seen" for the words that are in no table. */
-enum { SEEN_X = 0, SEEN_Y, SEEN_PARAMETERS, SEEN_EPS, SEEN_FLAGS, SEEN_COUNTS = SEEN_FLAGS + 5 };
+/* Bits of "seen". */
+enum {
+    SEEN_X = 0,
+    SEEN_EPS,
+    SEEN_WEIGHT_OFFSET,
+    SEEN_TYPES,
+    SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
+    SEEN_COUNTS = SEEN_FLAGS + COUNT(flag_words)
+};
+_Static_assert(SEEN_COUNTS + COUNT(count_words) <= 64, "the words fit the bits of a uint64_t");
 
 static uint64_t *count_field(anynorm_spec *spec, size_t index)
 {
     return (uint64_t *)(void *)((char *)spec + count_words[index].field);
 }
 
-static bool parse_eps(const char *text, size_t length, double *value)
+static anynorm_dtype *type_field(anynorm_spec *spec, size_t index)
+{
+    return (anynorm_dtype *)(void *)((char *)spec + type_words[index].field);
+}
+
+/* False where the spec has no tensor of the type: then the field stays 0. */
+static bool has_type(const anynorm_spec *spec, size_t index)
+{
+    return !type_words[index].flags || (spec->flags & type_words[index].flags);
+}
+
+static bool parse_number(const char *text, size_t length, double *value)
 {
     char copy[64];
     if (length == 0 || length >= sizeof(copy))
@@ -69,44 +127,67 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec)
     size_t skip;
     if (an_dtype_parse(word, length, &spec->x_type))
         return SEEN_X;
-    if (starts(word, length, "y=", &skip))
-        return an_dtype_parse(word + skip, length - skip, &spec->y_type) ? SEEN_Y : -1;
-    if (starts(word, length, "parameters=", &skip))
-        return an_dtype_parse(word + skip, length - skip, &spec->parameter_type) ? SEEN_PARAMETERS
-                                                                                 : -1;
     if (starts(word, length, "eps=", &skip))
-        return parse_eps(word + skip, length - skip, &spec->eps) ? SEEN_EPS : -1;
+        return parse_number(word + skip, length - skip, &spec->eps) ? SEEN_EPS : -1;
+    if (starts(word, length, "weight-offset=", &skip))
+        return parse_number(word + skip, length - skip, &spec->weight_offset) ? SEEN_WEIGHT_OFFSET
+                                                                              : -1;
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        if (starts(word, length, type_words[i].key, &skip))
+            return an_dtype_parse(word + skip, length - skip, type_field(spec, i))
+                       ? (int)(SEEN_TYPES + i)
+                       : -1;
+    }
     for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (strlen(flag_words[i].word) == length && !memcmp(word, flag_words[i].word, length)) {
             spec->flags |= flag_words[i].flag;
-            return SEEN_FLAGS + (int)i;
+            return (int)(SEEN_FLAGS + i);
         }
     }
     for (size_t i = 0; i < COUNT(count_words); i++) {
         if (starts(word, length, count_words[i].key, &skip))
             return an_parse_count(word + skip, length - skip, count_field(spec, i))
-                       ? SEEN_COUNTS + (int)i
+                       ? (int)(SEEN_COUNTS + i)
                        : -1;
     }
     return -1;
+}
+
+/* Whether the word is a kind of norm, and which. */
+static bool parse_kind(const char *word, size_t length, uint32_t *flags)
+{
+    *flags = length == 8 && memcmp(word, "rms-norm", 8) == 0 ? ANYNORM_RMS : 0;
+    return *flags || (length == 10 && memcmp(word, "layer-norm", 10) == 0);
+}
+
+/* What the words leave open. */
+static void fill_in(uint64_t seen, anynorm_spec *spec)
+{
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        if (!(seen & (UINT64_C(1) << (SEEN_TYPES + i))) && type_words[i].as_x && has_type(spec, i))
+            *type_field(spec, i) = spec->x_type;
+    }
+    if (!(seen & (UINT64_C(1) << SEEN_EPS)))
+        spec->eps = spec->flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
 }
 
 anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t *rows)
 {
     if (!text || !spec || !rows)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "text, spec or rows is NULL");
-    anynorm_spec result = {.eps = ANYNORM_EPS_DEFAULT};
+    anynorm_spec result = {0};
     uint64_t row_count = 0;
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     int position = 0;
     for (const char *word = text + strspn(text, " "); *word; position++) {
         size_t length = strcspn(word, " ");
         int shown = length > 60 ? 60 : (int)length;
         if (position == 0) {
-            if (length != 10 || memcmp(word, "layer-norm", 10) != 0)
+            if (!parse_kind(word, length, &result.flags))
                 return an_fail(ANYNORM_INVALID_ARGUMENT,
-                               "spec text: starts with \"%.*s\", must be \"layer-norm\"", shown,
-                               word);
+                               "spec text: starts with \"%.*s\", must be \"layer-norm\" or "
+                               "\"rms-norm\"",
+                               shown, word);
         } else if (position == 1) {
             const char *cross = memchr(word, 'x', length);
             size_t before = cross ? (size_t)(cross - word) : 0;
@@ -121,10 +202,10 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
                 return an_fail(ANYNORM_INVALID_ARGUMENT,
                                "spec text: \"%.*s\" is no known word or has a bad value", shown,
                                word);
-            if (seen & (1u << bit))
+            if (seen & (UINT64_C(1) << bit))
                 return an_fail(ANYNORM_INVALID_ARGUMENT, "spec text: \"%.*s\" says something twice",
                                shown, word);
-            seen |= 1u << bit;
+            seen |= UINT64_C(1) << bit;
         }
         word += length;
         word += strspn(word, " ");
@@ -132,8 +213,7 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     if (position < 2)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec text: ends before ROWSxCOLUMNS; \"layer-norm 512x768\" is the least");
-    if (!(seen & (1u << SEEN_Y)))
-        result.y_type = result.x_type;
+    fill_in(seen, &result);
     anynorm_status status = anynorm_spec_check(&result);
     if (status != ANYNORM_OK)
         return status;
@@ -142,56 +222,45 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     return ANYNORM_OK;
 }
 
-/* Appends to a text of `capacity` bytes as snprintf would, whether or not it still fits. */
-struct writer {
-    char *text;
-    size_t capacity;
-    size_t length;
-};
-
-static void put(struct writer *writer, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void put(struct writer *writer, const char *format, ...)
+/* In the shortest form that reads back as the same number. */
+static void put_number(struct an_text *writer, const char *key, double value)
 {
-    size_t room = writer->length < writer->capacity ? writer->capacity - writer->length : 0;
-    va_list arguments;
-    va_start(arguments, format);
-    int written = vsnprintf(room ? writer->text + writer->length : NULL, room, format, arguments);
-    va_end(arguments);
-    writer->length += written > 0 ? (size_t)written : 0;
+    char number[32];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(number, sizeof(number), "%.*g", digits, value);
+        if (strtod(number, NULL) == value)
+            break;
+    }
+    an_text_put(writer, " %s=%s", key, number);
 }
 
 size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, size_t capacity)
 {
-    struct writer writer = {text, text ? capacity : 0, 0};
+    struct an_text writer = {text, text ? capacity : 0, 0};
     if (writer.capacity)
         text[0] = 0;
     if (!spec)
         return 0;
-    put(&writer, "layer-norm %" PRIu64 "x%" PRIu64 " %s", rows, spec->columns,
-        anynorm_dtype_name(spec->x_type));
-    if (spec->y_type != spec->x_type)
-        put(&writer, " y=%s", anynorm_dtype_name(spec->y_type));
-    if (spec->parameter_type != ANYNORM_F32)
-        put(&writer, " parameters=%s", anynorm_dtype_name(spec->parameter_type));
+    an_text_put(&writer, "%s-norm %" PRIu64 "x%" PRIu64 " %s",
+                spec->flags & ANYNORM_RMS ? "rms" : "layer", rows, spec->columns,
+                anynorm_dtype_name(spec->x_type));
+    anynorm_spec copy = *spec;
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        anynorm_dtype type = *type_field(&copy, i);
+        if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x_type : ANYNORM_F32))
+            an_text_put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
+    }
     for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (spec->flags & flag_words[i].flag)
-            put(&writer, " %s", flag_words[i].word);
+            an_text_put(&writer, " %s", flag_words[i].word);
     }
-    /* The shortest form that reads back as the same number. */
-    char eps[32];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(eps, sizeof(eps), "%.*g", digits, spec->eps);
-        if (strtod(eps, NULL) == spec->eps)
-            break;
-    }
-    put(&writer, " eps=%s", eps);
-    anynorm_spec copy = *spec;
+    put_number(&writer, "eps", spec->eps);
+    if (spec->weight_offset != 0)
+        put_number(&writer, "weight-offset", spec->weight_offset);
     for (size_t i = 0; i < COUNT(count_words); i++) {
         uint64_t value = *count_field(&copy, i);
-        if (value)
-            put(&writer, " %s%" PRIu64, count_words[i].key, value);
+        if (value > count_words[i].unsaid)
+            an_text_put(&writer, " %s%" PRIu64, count_words[i].key, value);
     }
     return writer.length;
 }

@@ -142,13 +142,10 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                      (levels == 2 && (!outer[1].x_stride || !outer[1].y_stride));
     anynorm_spec resolved;
     if (broadcast || (status = an_spec_resolve(&result, &resolved)) == ANYNORM_INVALID_ARGUMENT) {
-        if (an_spec_resolve(&(anynorm_spec){.columns = columns,
-                                            .x_type = spec->x_type,
-                                            .y_type = spec->y_type,
-                                            .parameter_type = spec->parameter_type,
-                                            .flags = spec->flags,
-                                            .eps = spec->eps},
-                            &resolved) != ANYNORM_OK)
+        anynorm_spec own = result;
+        own.x_row_stride = own.x_outer_stride = own.x_column_stride = 0;
+        own.y_row_stride = own.y_outer_stride = own.y_column_stride = 0;
+        if (an_spec_resolve(&own, &resolved) != ANYNORM_OK)
             return ANYNORM_INVALID_ARGUMENT; /* the spec's own fields are at fault, and say so */
         return an_fail(ANYNORM_UNSUPPORTED,
                        "rows that share elements (a leading stride within the %" PRIu64

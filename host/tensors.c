@@ -1,9 +1,9 @@
 #include "tensors.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "checked.h"
-#include "spec.h"
 #include "status.h"
 
 /* Where a tensor lies: bytes [begin, end) of the memory `root`, buffers of one `kind`. */
@@ -19,32 +19,58 @@ bool an_buffer_is_pointer(const anynorm_buffer *buffer)
     return buffer->kind == AN_BUFFER_HOST || buffer->kind == AN_BUFFER_CL_SVM;
 }
 
+/* In the order of enum an_tensor. */
+static const struct {
+    const char *name;
+    enum an_shape shape;
+    uint32_t flags; /* any of which names it; 0: it is always there */
+    uint32_t output_flags;
+    size_t type; /* in anynorm_spec; SIZE_MAX: f32 */
+    size_t buffer;
+} table[AN_TENSOR_COUNT] = {
+#define TENSOR(name, shape, flags, output_flags, type)                                             \
+    {                                                                                              \
+#name, shape, flags, output_flags, type, offsetof(anynorm_tensors, name)                   \
+    }
+#define TYPE(field) offsetof(anynorm_spec, field)
+    TENSOR(x, AN_OF_ROWS, 0, 0, TYPE(x_type)),
+    TENSOR(y, AN_OF_ROWS, 0, UINT32_MAX, TYPE(y_type)),
+    TENSOR(weight, AN_OF_PARAMETERS, ANYNORM_WEIGHT, 0, TYPE(parameter_type)),
+    TENSOR(bias, AN_OF_PARAMETERS, ANYNORM_BIAS, 0, TYPE(parameter_type)),
+    TENSOR(mean, AN_OF_STATISTICS, ANYNORM_MEAN_OUTPUT | ANYNORM_MEAN_INPUT, ANYNORM_MEAN_OUTPUT,
+           SIZE_MAX),
+    TENSOR(rstd, AN_OF_STATISTICS, ANYNORM_RSTD_OUTPUT | ANYNORM_RSTD_INPUT, ANYNORM_RSTD_OUTPUT,
+           SIZE_MAX),
+    TENSOR(residual, AN_OF_ROWS, ANYNORM_RESIDUAL, 0, TYPE(residual_type)),
+    TENSOR(sum, AN_OF_ROWS, ANYNORM_SUM_OUTPUT, ANYNORM_SUM_OUTPUT, TYPE(sum_type)),
+    TENSOR(pre_bias, AN_OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, TYPE(parameter_type)),
+    TENSOR(gate, AN_OF_SAMPLES, ANYNORM_GATE, 0, TYPE(sample_type)),
+    TENSOR(scale, AN_OF_SAMPLES, ANYNORM_SCALE, 0, TYPE(sample_type)),
+    TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(sample_type)),
+#undef TENSOR
+#undef TYPE
+};
+
+enum an_shape an_tensor_shape(enum an_tensor tensor)
+{
+    return table[tensor].shape;
+}
+
 struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor tensor)
 {
-    switch (tensor) {
-    case AN_X:
-        return (struct an_expectation){true, spec->x_type};
-    case AN_Y:
-        return (struct an_expectation){true, spec->y_type};
-    case AN_WEIGHT:
-        return (struct an_expectation){spec->flags & ANYNORM_WEIGHT, spec->parameter_type};
-    case AN_BIAS:
-        return (struct an_expectation){spec->flags & ANYNORM_BIAS, spec->parameter_type};
-    case AN_MEAN:
-        return (struct an_expectation){spec->flags & ANYNORM_MEAN_OUTPUT, ANYNORM_F32};
-    case AN_RSTD:
-        return (struct an_expectation){spec->flags & ANYNORM_RSTD_OUTPUT, ANYNORM_F32};
-    case AN_TENSOR_COUNT:
-        break;
-    }
-    return (struct an_expectation){false, ANYNORM_F32};
+    struct an_expectation result = {true, false, ANYNORM_F32};
+    if (table[tensor].flags)
+        result.present = spec->flags & table[tensor].flags;
+    result.output = result.present && (table[tensor].output_flags == UINT32_MAX ||
+                                       (spec->flags & table[tensor].output_flags));
+    if (table[tensor].type != SIZE_MAX)
+        memcpy(&result.type, (const char *)spec + table[tensor].type, sizeof(result.type));
+    return result;
 }
 
 const anynorm_buffer *an_tensor_buffer(const anynorm_tensors *tensors, enum an_tensor tensor)
 {
-    const anynorm_buffer *buffers[AN_TENSOR_COUNT] = {
-        &tensors->x, &tensors->y, &tensors->weight, &tensors->bias, &tensors->mean, &tensors->rstd};
-    return buffers[tensor];
+    return (const anynorm_buffer *)(const void *)((const char *)tensors + table[tensor].buffer);
 }
 
 anynorm_buffer *an_tensor_slot(anynorm_tensors *tensors, enum an_tensor tensor)
@@ -54,30 +80,59 @@ anynorm_buffer *an_tensor_slot(anynorm_tensors *tensors, enum an_tensor tensor)
 
 const char *an_tensor_name(enum an_tensor tensor)
 {
-    static const char *const names[AN_TENSOR_COUNT] = {"x", "y", "weight", "bias", "mean", "rstd"};
-    return names[tensor];
+    return table[tensor].name;
+}
+
+struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor)
+{
+    return tensor == AN_RESIDUAL ? an_spec_residual_layout(spec)
+           : tensor == AN_SUM    ? an_spec_sum_layout(spec)
+           : tensor == AN_Y      ? an_spec_y_layout(spec)
+                                 : an_spec_x_layout(spec);
+}
+
+uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64_t row)
+{
+    struct an_layout layout;
+    uint64_t element = row;
+    switch (table[tensor].shape) {
+    case AN_OF_ROWS:
+        layout = an_tensor_layout(spec, tensor);
+        element = an_layout_start(&layout, row);
+        break;
+    case AN_OF_PARAMETERS:
+        element = row % spec->parameter_rows * an_spec_parameters_per_row(spec);
+        break;
+    case AN_OF_SAMPLES:
+        element = row / spec->sample_rows * spec->columns;
+        break;
+    case AN_OF_STATISTICS:
+        break;
+    }
+    return element * anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
 }
 
 bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows,
                       uint64_t *bytes)
 {
-    uint64_t elements = 0;
+    uint64_t elements = rows;
     struct an_layout layout;
-    switch (tensor) {
-    case AN_X:
-    case AN_Y:
-        layout = tensor == AN_X ? an_spec_x_layout(spec) : an_spec_y_layout(spec);
-        if (!an_layout_extent(&layout, rows, &elements))
-            return false;
+    bool fits = true;
+    switch (table[tensor].shape) {
+    case AN_OF_ROWS:
+        layout = an_tensor_layout(spec, tensor);
+        fits = an_layout_extent(&layout, rows, &elements);
         break;
-    case AN_WEIGHT:
-    case AN_BIAS:
-        elements = spec->columns;
+    case AN_OF_PARAMETERS:
+        fits = an_mul(spec->parameter_rows, an_spec_parameters_per_row(spec), &elements);
         break;
-    default:
-        elements = rows;
+    case AN_OF_SAMPLES:
+        fits = an_mul(an_divide_up(rows, spec->sample_rows), spec->columns, &elements);
+        break;
+    case AN_OF_STATISTICS:
+        break;
     }
-    return an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);
+    return fits && an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);
 }
 
 /* Presence, size and alignment; *region where the tensor lies. */
@@ -154,53 +209,73 @@ static bool span_within(const struct an_axis axes[3], uint64_t size, uint64_t st
     return true;
 }
 
-/* Whether x and y, whose regions meet, are slices of one wider tensor that share no element: within
- * one of x's strides, they keep to different parts. */
-static bool slices_are_apart(const anynorm_spec *spec, uint64_t rows, const struct region *x,
-                             const struct region *y)
+/* The elements of a tensor AN_OF_ROWS: their size and the steps between them. */
+struct elements {
+    uint64_t size;
+    struct an_axis axes[3];
+};
+
+static struct elements elements_of(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows)
 {
-    const struct an_layout x_layout = an_spec_x_layout(spec), y_layout = an_spec_y_layout(spec);
-    uint64_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
-    struct an_axis x_axes[3], y_axes[3];
-    an_layout_axes(&x_layout, rows, x_axes);
-    an_layout_axes(&y_layout, rows, y_axes);
+    struct an_layout layout = an_tensor_layout(spec, tensor);
+    struct elements elements = {anynorm_dtype_size(an_tensor_expect(spec, tensor).type), {{0, 0}}};
+    an_layout_axes(&layout, rows, elements.axes);
+    return elements;
+}
+
+/* Whether two tensors, whose regions meet, are slices of one wider tensor that share no element:
+ * within one of the first's strides, they keep to different parts. */
+static bool slices_are_apart(const struct elements *a, const struct region *at,
+                             const struct elements *b, const struct region *other_at)
+{
     for (int i = 0; i < 3; i++) {
-        uint64_t period, x_span, y_span;
-        if (x_axes[i].stride > 0 && an_mul(x_axes[i].stride, x_size, &period) &&
-            span_within(x_axes, x_size, period, &x_span) &&
-            span_within(y_axes, y_size, period, &y_span) &&
-            interleave(x->begin, y->begin, period, x_span, y_span))
+        uint64_t period, span, other_span;
+        if (a->axes[i].stride > 0 && an_mul(a->axes[i].stride, a->size, &period) &&
+            span_within(a->axes, a->size, period, &span) &&
+            span_within(b->axes, b->size, period, &other_span) &&
+            interleave(at->begin, other_at->begin, period, span, other_span))
             return true;
     }
     return false;
 }
 
-static bool y_is_x(const anynorm_spec *spec, const struct region *x, const struct region *y)
+static bool is_same_tensor(const anynorm_spec *spec, enum an_tensor a, enum an_tensor b)
 {
-    return x->begin == y->begin && spec->x_type == spec->y_type &&
-           spec->x_row_stride == spec->y_row_stride &&
-           spec->x_outer_stride == spec->y_outer_stride &&
-           spec->x_column_stride == spec->y_column_stride;
+    struct an_layout left = an_tensor_layout(spec, a), right = an_tensor_layout(spec, b);
+    return an_tensor_expect(spec, a).type == an_tensor_expect(spec, b).type &&
+           left.row_stride == right.row_stride && left.outer_stride == right.outer_stride &&
+           left.column_stride == right.column_stride;
+}
+
+/* Whether `output` may share memory with `other` as it does. */
+static bool may_meet(const anynorm_spec *spec, uint64_t rows, const struct region *regions,
+                     enum an_tensor output, enum an_tensor other)
+{
+    const struct region *a = &regions[output], *b = &regions[other];
+    if (an_tensor_shape(output) != AN_OF_ROWS || an_tensor_shape(other) != AN_OF_ROWS)
+        return false;
+    if (!an_tensor_expect(spec, other).output && a->begin == b->begin &&
+        is_same_tensor(spec, output, other))
+        return true;
+    struct elements written = elements_of(spec, output, rows);
+    struct elements others = elements_of(spec, other, rows);
+    return slices_are_apart(&others, b, &written, a);
 }
 
 static anynorm_status check_overlap(const anynorm_spec *spec, uint64_t rows,
                                     const struct region *regions)
 {
-    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD};
-    for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
-        enum an_tensor output = outputs[i];
-        for (int other = 0; other < AN_TENSOR_COUNT; other++) {
-            const struct region *a = &regions[output], *b = &regions[other];
-            if (other == (int)output || !share_memory(a, b))
-                continue;
-            if (output == AN_Y && other == AN_X &&
-                (y_is_x(spec, b, a) || slices_are_apart(spec, rows, b, a)))
-                continue;
-            return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "%s overlaps %s; only y may be x itself, with the same offset, type and "
-                           "strides",
-                           an_tensor_name(output), an_tensor_name((enum an_tensor)other));
-        }
+    for (int i = 0; i < AN_TENSOR_COUNT * AN_TENSOR_COUNT; i++) {
+        enum an_tensor output = (enum an_tensor)(i / AN_TENSOR_COUNT);
+        enum an_tensor other = (enum an_tensor)(i % AN_TENSOR_COUNT);
+        if (output == other || !an_tensor_expect(spec, output).output ||
+            !share_memory(&regions[output], &regions[other]) ||
+            may_meet(spec, rows, regions, output, other))
+            continue;
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "%s overlaps %s; only y and sum may each be x or residual itself, with the "
+                       "same offset, type and strides",
+                       an_tensor_name(output), an_tensor_name(other));
     }
     return ANYNORM_OK;
 }
@@ -216,10 +291,14 @@ anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors 
         if (status != ANYNORM_OK)
             return status;
     }
-    struct an_layout y_layout = an_spec_y_layout(spec);
-    if (!an_layout_disjoint(&y_layout, rows))
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "y: with these strides, rows overlap each other within %" PRIu64 " rows",
-                       rows);
+    static const enum an_tensor written[] = {AN_Y, AN_SUM};
+    for (int i = 0; i < 2; i++) {
+        struct an_layout layout = an_tensor_layout(spec, written[i]);
+        if (an_tensor_expect(spec, written[i]).present && !an_layout_disjoint(&layout, rows))
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "%s: with these strides, rows overlap each other within %" PRIu64
+                           " rows",
+                           an_tensor_name(written[i]), rows);
+    }
     return check_overlap(spec, rows, regions);
 }

@@ -4,8 +4,33 @@
 
 #include <anynorm/anynorm.h>
 
-/* In the order of anynorm_tensors, which is also that of kernels/params.def. */
-enum an_tensor { AN_X = 0, AN_Y, AN_WEIGHT, AN_BIAS, AN_MEAN, AN_RSTD, AN_TENSOR_COUNT };
+#include "spec.h"
+
+/* In the order of anynorm_tensors. */
+enum an_tensor {
+    AN_X = 0,
+    AN_Y,
+    AN_WEIGHT,
+    AN_BIAS,
+    AN_MEAN,
+    AN_RSTD,
+    AN_RESIDUAL,
+    AN_SUM,
+    AN_PRE_BIAS,
+    AN_GATE,
+    AN_SCALE,
+    AN_SHIFT,
+    AN_TENSOR_COUNT
+};
+
+/* What a tensor has for each row of x. */
+enum an_shape {
+    AN_OF_ROWS,       /* a row with the spec's strides */
+    AN_OF_PARAMETERS, /* a row of parameters, shared by every parameter_rows-th row */
+    AN_OF_STATISTICS, /* one element */
+    AN_OF_SAMPLES     /* a row of columns, shared by sample_rows rows */
+};
+enum an_shape an_tensor_shape(enum an_tensor tensor);
 
 /* What a buffer's handle is; an_buffer_kind 0 is "no tensor". */
 enum an_buffer_kind {
@@ -22,6 +47,7 @@ bool an_buffer_is_pointer(const anynorm_buffer *buffer);
 /* What the resolved spec expects of one tensor. */
 struct an_expectation {
     bool present;
+    bool output;
     anynorm_dtype type;
 };
 struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor tensor);
@@ -30,6 +56,13 @@ struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor 
 const anynorm_buffer *an_tensor_buffer(const anynorm_tensors *tensors, enum an_tensor tensor);
 anynorm_buffer *an_tensor_slot(anynorm_tensors *tensors, enum an_tensor tensor);
 const char *an_tensor_name(enum an_tensor tensor);
+
+/* Where the rows of a tensor AN_OF_ROWS lie. */
+struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor);
+
+/* Bytes from the tensor's first element to what it has for `row`. The caller knows that the extent
+ * does not overflow. */
+uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64_t row);
 
 /* Bytes from the tensor's first element to the end of its last, for `rows` rows (1 or more). False
  * where that needs more than 64 bits. */

@@ -140,6 +140,26 @@ double random_normal(struct random *random)
 
 /* ---- Data ---- */
 
+bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
+{
+    /* eps and weight_offset to the sign of their zero. */
+    return a->columns == b->columns && a->x_type == b->x_type && a->y_type == b->y_type &&
+           a->parameter_type == b->parameter_type && a->flags == b->flags &&
+           memcmp(&a->eps, &b->eps, sizeof(a->eps)) == 0 && a->inner_rows == b->inner_rows &&
+           a->x_row_stride == b->x_row_stride && a->x_outer_stride == b->x_outer_stride &&
+           a->y_row_stride == b->y_row_stride && a->y_outer_stride == b->y_outer_stride &&
+           a->x_column_stride == b->x_column_stride && a->y_column_stride == b->y_column_stride &&
+           a->residual_type == b->residual_type && a->sum_type == b->sum_type &&
+           a->sample_type == b->sample_type && a->residual_row_stride == b->residual_row_stride &&
+           a->residual_outer_stride == b->residual_outer_stride &&
+           a->residual_column_stride == b->residual_column_stride &&
+           a->sum_row_stride == b->sum_row_stride && a->sum_outer_stride == b->sum_outer_stride &&
+           a->sum_column_stride == b->sum_column_stride &&
+           memcmp(&a->weight_offset, &b->weight_offset, sizeof(a->weight_offset)) == 0 &&
+           a->sample_rows == b->sample_rows && a->parameter_rows == b->parameter_rows &&
+           a->parameter_run == b->parameter_run;
+}
+
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
 {
     switch (values) {
@@ -169,6 +189,54 @@ static double make_value(enum values values, struct random *random, uint64_t row
                                              : 5 + random_normal(random);
     default:
         return random_normal(random) * (column % 97 == 5 ? 30 : 1);
+    }
+}
+
+static uint32_t some_flags(struct random *random)
+{
+    /* Statistics: each with what it may stand beside. */
+    static const uint32_t statistics[] = {ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT |
+                                              ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+                                          ANYNORM_RSTD_OUTPUT | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE};
+    static const uint32_t given[] = {ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+                                     ANYNORM_RMS | ANYNORM_RSTD_INPUT};
+    const uint32_t rest = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL | ANYNORM_GATE |
+                          ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM |
+                          ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT | ANYNORM_SILU;
+    uint32_t bits = (uint32_t)random_bits(random), rms = random_bits(random) & 1;
+    uint32_t flags = bits & rest;
+    if (random_bits(random) % 4 == 0)
+        flags |= given[rms];
+    else
+        flags |= (bits & statistics[rms]) | (rms ? ANYNORM_RMS : 0);
+    if (!(flags & ANYNORM_RESIDUAL))
+        flags &= ~(uint32_t)ANYNORM_GATE;
+    if (!(flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT)))
+        flags &= ~(uint32_t)ANYNORM_STORED_SUM;
+    return flags;
+}
+
+void make_family(struct random *random, anynorm_spec *spec)
+{
+    spec->flags = some_flags(random);
+    if (spec->columns < 2)
+        spec->flags &= ~(uint32_t)ANYNORM_UNBIASED;
+    if (spec->flags & ANYNORM_RSTD_INPUT)
+        spec->eps = 0;
+    if (spec->flags & ANYNORM_RESIDUAL)
+        spec->residual_type = (anynorm_dtype)(random_bits(random) % 4);
+    if (spec->flags & AN_SUMS)
+        spec->sum_type = (anynorm_dtype)(random_bits(random) % 4);
+    if (spec->flags & AN_SAMPLES) {
+        spec->sample_type = (anynorm_dtype)(random_bits(random) % 4);
+        spec->sample_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 6;
+    }
+    if ((spec->flags & ANYNORM_WEIGHT) && random_bits(random) % 3 == 0)
+        spec->weight_offset = 1;
+    if (spec->flags & AN_PARAMETERS) {
+        uint64_t run = 2 + random_bits(random) % 8;
+        spec->parameter_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
+        spec->parameter_run = spec->columns % run == 0 ? run : 0;
     }
 }
 
@@ -251,6 +319,22 @@ const char *problem_text(const struct problem *problem)
 
 /* ---- Running ---- */
 
+anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT])
+{
+    return (anynorm_host_tensors){.x = at[AN_X],
+                                  .y = at[AN_Y],
+                                  .weight = at[AN_WEIGHT],
+                                  .bias = at[AN_BIAS],
+                                  .mean = at[AN_MEAN],
+                                  .rstd = at[AN_RSTD],
+                                  .residual = at[AN_RESIDUAL],
+                                  .sum = at[AN_SUM],
+                                  .pre_bias = at[AN_PRE_BIAS],
+                                  .gate = at[AN_GATE],
+                                  .scale = at[AN_SCALE],
+                                  .shift = at[AN_SHIFT]};
+}
+
 void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
                    const struct images *before, struct images *after)
 {
@@ -330,8 +414,11 @@ static void ask_oracle(const struct problem *problem, const unsigned char *x,
     assert_ok(an_spec_resolve(&problem->spec, &spec));
     spec.y_type = ANYNORM_F64;
     spec.y_column_stride = 1;
-    an_reference_row(&spec, x, oracle->y, weight, bias, NULL, NULL);
-    an_reference_row(&spec, x, oracle->n, NULL, NULL, &mean, &rstd);
+    spec.flags &= ~(uint32_t)(ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT);
+    an_reference_row(&spec,
+                     &(struct an_row){.x = x, .y = oracle->y, .weight = weight, .bias = bias});
+    spec.flags |= ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
+    an_reference_row(&spec, &(struct an_row){.x = x, .y = oracle->n, .mean = &mean, .rstd = &rstd});
     oracle->mean = (double)mean;
     oracle->rstd = (double)rstd;
 }

@@ -12,9 +12,13 @@
 
 #include <anynorm/anynorm.h>
 
+#include "tensors.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Of plain LayerNorm; its tensors are the first PLAIN_TENSORS. */
 #define ALL_FLAGS (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+#define PLAIN_TENSORS (AN_RSTD + 1)
 
 /* True in the short form of the suite, for a simulator: $ANYNORM_TEST_REDUCED. */
 bool reduced(void);
@@ -60,6 +64,9 @@ uint64_t random_bits(struct random *random);
 double random_uniform(struct random *random); /* [0, 1) */
 double random_normal(struct random *random);
 
+/* Whether each field is the same, which memcmp cannot say where there is padding. */
+bool same_spec(const anynorm_spec *a, const anynorm_spec *b);
+
 /* How the values of x are made. */
 enum values {
     VALUES_NORMAL,   /* normal with a few outlier columns of 30 times the spread, as activations */
@@ -83,21 +90,28 @@ struct problem {
     uint64_t rows;
     enum values values;
     uint64_t seed;
-    uint64_t offset[6]; /* bytes before each tensor, in the order of anynorm_tensors */
-    bool in_place;      /* y is x */
+    uint64_t offset[AN_TENSOR_COUNT]; /* bytes before each tensor */
+    bool in_place;                    /* y is x */
 };
 
 /* Rows without gaps, x and y of one type; a seed for each size. */
 struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags);
 
+/* Gives the spec, of which columns and plain types are set, flags and fields of the whole family at
+ * random, such as may stand together; no strides. With parameter rows and samples of a few rows. */
+void make_family(struct random *random, anynorm_spec *spec);
+
 /* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image
  * is a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
 struct images {
-    unsigned char *bytes[6];
-    uint64_t size[6];
+    unsigned char *bytes[AN_TENSOR_COUNT];
+    uint64_t size[AN_TENSOR_COUNT];
 };
 void images_make(const struct problem *problem, struct images *images);
 void images_free(struct images *images);
+
+/* The tensors of anynorm_run, each at its pointer or NULL. */
+anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT]);
 
 /* Runs the problem with a plan through device buffers, waits, and reads every buffer back into
  * *after. Fails the test on any status but OK. */

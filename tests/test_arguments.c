@@ -320,7 +320,7 @@ static void test_plan_spec(void **state)
         {.columns = 6, .x_type = (anynorm_dtype)4},
         {.columns = 6, .y_type = (anynorm_dtype)-1},
         {.columns = 6, .parameter_type = (anynorm_dtype)9},
-        {.columns = 6, .flags = 32},
+        {.columns = 6, .flags = 1u << 20},
         {.columns = 6, .eps = -1},
         {.columns = 6, .eps = 1e300 * 1e300},
         {.columns = 6, .x_row_stride = 5},

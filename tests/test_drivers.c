@@ -511,7 +511,8 @@ static void test_kernel_failure(void **state)
         lied_state = states[i];
         assert_status(wait_for_usual(device, plan), ANYNORM_DEVICE_LOST);
         float x[100] = {1}, y[96], mean, rstd, parameters[96] = {0};
-        anynorm_host_tensors host = {x, y, parameters, parameters, &mean, &rstd};
+        anynorm_host_tensors host = {
+            .x = x, .y = y, .weight = parameters, .bias = parameters, .mean = &mean, .rstd = &rstd};
         assert_status(anynorm_run(plan, &host, 1), ANYNORM_DEVICE_LOST);
     }
     restore(NULL);

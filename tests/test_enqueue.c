@@ -44,7 +44,7 @@ static int open_subject(void **state)
     assert_ok(anynorm_plan_create(subject->other, &usual, NULL, &subject->other_plan));
     subject->problem = (struct problem){.spec = usual, .rows = ROWS, .seed = 1};
     images_make(&subject->problem, &subject->images);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         anynorm_buffer *buffer = an_tensor_slot(&subject->tensors, (enum an_tensor)t);
         assert_ok(anynorm_buffer_create(subject->device, subject->images.size[t], buffer));
         assert_ok(anynorm_buffer_write(subject->device, buffer, subject->images.bytes[t],
@@ -56,7 +56,7 @@ static int open_subject(void **state)
 static int close_subject(void **state)
 {
     struct subject *subject = *state;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         anynorm_buffer_destroy(subject->device,
                                an_tensor_slot(&subject->tensors, (enum an_tensor)t));
     images_free(&subject->images);
@@ -70,7 +70,7 @@ static int close_subject(void **state)
 /* Fails if any byte of any device buffer has changed. */
 static void assert_buffers_untouched(const struct subject *subject)
 {
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         unsigned char now[1024];
         size_t size = (size_t)subject->images.size[t];
         assert_true(size <= sizeof(now));
@@ -158,13 +158,13 @@ static const struct {
 static void test_enqueue_tensors(void **state)
 {
     struct subject *subject = *state;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         for (size_t i = 0; i < COUNT(spoilers); i++) {
             anynorm_tensors tensors = subject->tensors;
             spoilers[i].apply(an_tensor_slot(&tensors, (enum an_tensor)t));
             refuse_enqueue(subject, spoilers[i].what, t, &tensors, ROWS, 0, NULL);
         }
-        for (int other = 0; other < AN_TENSOR_COUNT; other++) {
+        for (int other = 0; other < PLAIN_TENSORS; other++) {
             bool is_output = t == AN_Y || t == AN_MEAN || t == AN_RSTD;
             if (!is_output || t == other || (t == AN_Y && other == AN_X))
                 continue;
@@ -194,7 +194,7 @@ static void test_enqueue_tensors(void **state)
     /* The tensors of the device, but a plan that names fewer. */
     anynorm_plan *plain;
     assert_ok(anynorm_plan_create(subject->device, &(anynorm_spec){.columns = 6}, NULL, &plain));
-    for (int t = AN_WEIGHT; t < AN_TENSOR_COUNT; t++) {
+    for (int t = AN_WEIGHT; t < PLAIN_TENSORS; t++) {
         tensors = (anynorm_tensors){.x = subject->tensors.x, .y = subject->tensors.y};
         *an_tensor_slot(&tensors, (enum an_tensor)t) =
             *an_tensor_buffer(&subject->tensors, (enum an_tensor)t);
@@ -289,8 +289,7 @@ static void test_events(void **state)
 static void refuse_run(struct subject *subject, const char *what, int tensor,
                        void *const pointers[AN_TENSOR_COUNT], uint64_t rows)
 {
-    anynorm_host_tensors tensors = {pointers[AN_X],    pointers[AN_Y],    pointers[AN_WEIGHT],
-                                    pointers[AN_BIAS], pointers[AN_MEAN], pointers[AN_RSTD]};
+    anynorm_host_tensors tensors = host_tensors_at(pointers);
     make_message_stale();
     anynorm_status status = anynorm_run(subject->plan, &tensors, rows);
     if (status != invalid)
@@ -303,15 +302,15 @@ static void test_run_arguments(void **state)
     struct subject *subject = *state;
     struct images host;
     images_make(&subject->problem, &host);
-    void *good[AN_TENSOR_COUNT], *pointers[AN_TENSOR_COUNT];
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    void *good[AN_TENSOR_COUNT] = {NULL}, *pointers[AN_TENSOR_COUNT];
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         good[t] = host.bytes[t];
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         bool is_output = t == AN_Y || t == AN_MEAN || t == AN_RSTD;
         memcpy(pointers, good, sizeof(good));
         pointers[t] = NULL;
         refuse_run(subject, "missing", t, pointers, ROWS);
-        for (int other = 0; other < AN_TENSOR_COUNT; other++) {
+        for (int other = 0; other < PLAIN_TENSORS; other++) {
             if (!is_output || t == other || (t == AN_Y && other == AN_X))
                 continue;
             memcpy(pointers, good, sizeof(good));
@@ -327,13 +326,13 @@ static void test_run_arguments(void **state)
     for (size_t i = 0; i < COUNT(rows); i++)
         refuse_run(subject, "too many rows", 0, good, rows[i]);
 
-    anynorm_host_tensors tensors = {good[0], good[1], good[2], good[3], good[4], good[5]};
+    anynorm_host_tensors tensors = host_tensors_at(good);
     assert_refused(anynorm_run(NULL, &tensors, ROWS), invalid);
     assert_refused(anynorm_run(subject->plan, NULL, ROWS), invalid);
     assert_refused(anynorm_run(NULL, NULL, 0), invalid);
     anynorm_plan *plain;
     assert_ok(anynorm_plan_create(subject->device, &(anynorm_spec){.columns = 6}, NULL, &plain));
-    for (int t = AN_WEIGHT; t < AN_TENSOR_COUNT; t++) {
+    for (int t = AN_WEIGHT; t < PLAIN_TENSORS; t++) {
         anynorm_host_tensors more = {.x = good[AN_X], .y = good[AN_Y]};
         more.weight = t == AN_WEIGHT ? good[t] : NULL;
         more.bias = t == AN_BIAS ? good[t] : NULL;
@@ -342,7 +341,7 @@ static void test_run_arguments(void **state)
         assert_refused(anynorm_run(plain, &more, ROWS), invalid);
     }
     anynorm_plan_destroy(plain);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         assert_memory_equal(host.bytes[t], subject->images.bytes[t], (size_t)host.size[t]);
     images_free(&host);
 }
@@ -359,16 +358,13 @@ static void test_plan_keeps_its_device(void **state)
     images_make(&subject->problem, &host);
     images_make(&subject->problem, &expected);
     for (int i = 0; i < 2; i++) {
-        struct images *images = i ? &expected : &host;
-        anynorm_host_tensors tensors = {images->bytes[AN_X],
-                                        images->bytes[AN_Y],
-                                        images->bytes[AN_WEIGHT],
-                                        images->bytes[AN_BIAS],
-                                        (float *)(void *)images->bytes[AN_MEAN],
-                                        (float *)(void *)images->bytes[AN_RSTD]};
+        void *at[AN_TENSOR_COUNT];
+        for (int t = 0; t < AN_TENSOR_COUNT; t++)
+            at[t] = (i ? expected : host).bytes[t];
+        anynorm_host_tensors tensors = host_tensors_at(at);
         assert_ok(anynorm_run(i ? subject->plan : plan, &tensors, ROWS));
     }
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         assert_memory_equal(host.bytes[t], expected.bytes[t], (size_t)host.size[t]);
     images_free(&host);
     images_free(&expected);

@@ -149,14 +149,18 @@ static void open_and_plan(struct scene *scene)
     memcpy(y, scene->before.bytes[AN_Y], sizeof(y));
     memcpy(mean, scene->before.bytes[AN_MEAN], sizeof(mean));
     memcpy(rstd, scene->before.bytes[AN_RSTD], sizeof(rstd));
-    anynorm_host_tensors host = {scene->before.bytes[AN_X],    y,    scene->before.bytes[AN_WEIGHT],
-                                 scene->before.bytes[AN_BIAS], mean, rstd};
+    anynorm_host_tensors host = {.x = scene->before.bytes[AN_X],
+                                 .y = y,
+                                 .weight = scene->before.bytes[AN_WEIGHT],
+                                 .bias = scene->before.bytes[AN_BIAS],
+                                 .mean = mean,
+                                 .rstd = rstd};
     /* A device that tells less of itself may choose another kernel, whose last bits differ. */
     STEP(anynorm_run(plan, &host, scene->problem.rows), true);
     struct images after = {.bytes = {NULL}};
     struct errors worst = {0};
     const void *outputs[AN_TENSOR_COUNT] = {[AN_Y] = y, [AN_MEAN] = mean, [AN_RSTD] = rstd};
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         after.size[t] = scene->before.size[t];
         after.bytes[t] = malloc((size_t)after.size[t]);
         assert_non_null(after.bytes[t]);
@@ -177,7 +181,7 @@ static void buffers_and_enqueue(struct scene *scene)
     anynorm_tensors tensors = {.x = {0}};
     anynorm_event first = {0}, second = {0};
     unsigned char *read = NULL;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         anynorm_buffer *buffer = &scene->buffers[t];
         STEP(anynorm_buffer_create(device, scene->before.size[t], buffer), buffer->kind == 0);
         STEP(anynorm_buffer_write(device, buffer, scene->before.bytes[t], scene->before.size[t]),
@@ -194,7 +198,7 @@ static void buffers_and_enqueue(struct scene *scene)
     STEP(anynorm_event_wait(&second), true);
     uint64_t elapsed = 77;
     STEP(anynorm_event_elapsed(&second, &elapsed), elapsed == 77);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         read = malloc((size_t)scene->before.size[t]);
         assert_non_null(read);
         STEP(anynorm_buffer_read(device, &scene->buffers[t], read, scene->before.size[t]), true);
@@ -211,31 +215,26 @@ out:
         (void)anynorm_event_wait(&second);
     anynorm_event_release(&first);
     anynorm_event_release(&second);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         anynorm_buffer_destroy(device, &scene->buffers[t]);
 }
 
 /* anynorm_run, in place on the host's memory or with copies, in one block or several. */
 static void run_on_host(struct scene *scene)
 {
-    unsigned char *copies[AN_TENSOR_COUNT];
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    void *copies[AN_TENSOR_COUNT] = {NULL};
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         copies[t] = malloc((size_t)scene->before.size[t]);
         assert_non_null(copies[t]);
         memcpy(copies[t], scene->before.bytes[t], (size_t)scene->before.size[t]);
     }
-    anynorm_host_tensors host = {copies[AN_X],
-                                 copies[AN_Y],
-                                 copies[AN_WEIGHT],
-                                 copies[AN_BIAS],
-                                 (float *)(void *)copies[AN_MEAN],
-                                 (float *)(void *)copies[AN_RSTD]};
+    anynorm_host_tensors host = host_tensors_at(copies);
     STEP(anynorm_run(scene->plan, &host, scene->problem.rows), true);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         check_bytes(scene, t, copies[t]);
 out:
     fault_real()->Finish(fault_queue());
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         free(copies[t]);
 }
 
@@ -258,7 +257,7 @@ static void wrapped(struct scene *scene)
     STEP(anynorm_opencl_device_wrap(caller.context, caller.cl_id, &caller.device),
          caller.device == NULL);
     STEP(anynorm_plan_create(caller.device, &scene->spec, NULL, &plan), plan == NULL);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         anynorm_buffer buffer = {0};
         STEP(anynorm_opencl_buffer_wrap(caller.device, work.memory[t], &buffer), buffer.kind == 0);
         *an_tensor_slot(&work.tensors, (enum an_tensor)t) = buffer;

@@ -79,7 +79,7 @@ static void test_sub_buffers(void **state)
         work_make(caller, &problem, &work);
         cl_mem parent = clCreateBuffer(caller->context, CL_MEM_READ_WRITE, 7 * step, NULL, &code);
         assert_cl(code);
-        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        for (int t = 0; t < PLAIN_TENSORS; t++) {
             cl_buffer_region region = {(size_t)(t + 1) * step, (size_t)work.before.size[t]};
             assert_true(region.size <= step);
             assert_cl(clReleaseMemObject(work.memory[t]));
@@ -154,7 +154,7 @@ static void test_svm(void **state)
         anynorm_plan *plan = usual_plan(caller);
         void *pointers[AN_TENSOR_COUNT];
         work_make(caller, &problem, &work);
-        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        for (int t = 0; t < PLAIN_TENSORS; t++) {
             size_t size = (size_t)work.before.size[t];
             pointers[t] = clSVMAlloc(caller->context, CL_MEM_READ_WRITE, size, 0);
             assert_non_null(pointers[t]);
@@ -174,7 +174,7 @@ static void test_svm(void **state)
                                          NULL));
         struct images after = {.bytes = {NULL}};
         struct errors worst = {0};
-        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        for (int t = 0; t < PLAIN_TENSORS; t++) {
             after.size[t] = work.before.size[t];
             after.bytes[t] = malloc((size_t)after.size[t]);
             assert_non_null(after.bytes[t]);
@@ -206,7 +206,7 @@ static void test_svm(void **state)
 
         assert_cl(clFinish(caller->queue));
         images_free(&after);
-        for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        for (int t = 0; t < PLAIN_TENSORS; t++)
             clSVMFree(caller->context, pointers[t]);
         work_free(&work);
         anynorm_plan_destroy(plan);
@@ -356,7 +356,7 @@ static struct counts count_references(cl_context context, cl_command_queue queue
     assert_cl(clGetContextInfo(context, CL_CONTEXT_REFERENCE_COUNT, 4, &counts.of[0], NULL));
     assert_cl(clGetCommandQueueInfo(queue, CL_QUEUE_REFERENCE_COUNT, 4, &counts.of[1], NULL));
     assert_cl(clGetEventInfo(event, CL_EVENT_REFERENCE_COUNT, 4, &counts.of[2], NULL));
-    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+    for (int t = 0; t < PLAIN_TENSORS; t++)
         assert_cl(clGetMemObjectInfo(work->memory[t], CL_MEM_REFERENCE_COUNT, 4, &counts.of[3 + t],
                                      NULL));
     return counts;

@@ -57,7 +57,7 @@ static void run_guarded(const struct caller *caller, anynorm_device *device, any
     cl_int code;
     images_make(problem, &before);
     assert_ok(an_spec_resolve(&problem->spec, &spec));
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         uint64_t extent;
         assert_true(an_tensor_extent(&spec, (enum an_tensor)t, problem->rows, &extent));
         extents[t] = (size_t)extent;
@@ -74,7 +74,7 @@ static void run_guarded(const struct caller *caller, anynorm_device *device, any
         anynorm_opencl_enqueue(plan, caller->queue, &tensors, problem->rows, 0, NULL, &event));
     assert_cl(clWaitForEvents(1, &event));
     assert_cl(clReleaseEvent(event));
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         after.size[t] = before.size[t];
         after.bytes[t] = malloc((size_t)before.size[t]);
         assert_non_null(after.bytes[t]);
@@ -88,7 +88,7 @@ static void run_guarded(const struct caller *caller, anynorm_device *device, any
     assert_cl(clFinish(caller->queue));
     struct errors worst = {0};
     check_against_oracle(problem, &before, &after, label, &worst);
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < PLAIN_TENSORS; t++) {
         assert_cl(clReleaseMemObject(objects[t]));
         assert_int_equal(munmap(memory[t].map, memory[t].map_bytes), 0);
     }

@@ -94,7 +94,7 @@ static void test_size_and_owner(void **state)
 {
     (void)state;
     anynorm_spec complete = resolved(usual);
-    for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+    for (size_t k = 0; k < COUNT(kinds) * PLAIN_TENSORS; k++) {
         anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
         anynorm_buffer *buffer = an_tensor_slot(&tensors, (enum an_tensor)(k / COUNT(kinds)));
         const anynorm_buffer good = *buffer;
@@ -138,7 +138,7 @@ static void test_alignment(void **state)
                              .parameter_type = (anynorm_dtype)type,
                              .flags = ALL_FLAGS};
         anynorm_spec complete = resolved(spec);
-        for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+        for (size_t k = 0; k < COUNT(kinds) * PLAIN_TENSORS; k++) {
             enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
             uint64_t size = anynorm_dtype_size(an_tensor_expect(&complete, tensor).type);
             for (uint64_t shift = 1; shift <= 8; shift++) {
@@ -191,7 +191,7 @@ static void test_overlap_of_each_pair(void **state)
     anynorm_spec spec = usual;
     spec.flags |= ANYNORM_ANY_ALIGNMENT;
     anynorm_spec complete = resolved(spec);
-    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * AN_TENSOR_COUNT; k++) {
+    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * PLAIN_TENSORS; k++) {
         enum an_tensor output = outputs[k / COUNT(kinds) % COUNT(outputs)];
         enum an_tensor other = (enum an_tensor)(k / COUNT(kinds) / COUNT(outputs));
         if (output == other)

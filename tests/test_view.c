@@ -321,10 +321,21 @@ static void check_view_case(const struct view_case *it, uint64_t x_column, uint6
     }
     assert_ok(status);
     assert_ok(an_spec_resolve(&spec, &resolved));
-    anynorm_spec expected = {it->columns, ANYNORM_F32, ANYNORM_BF16, ANYNORM_F32, 5,
-                             0.25,        it->inner,   it->x_row,    it->x_outer, it->y_row,
-                             it->y_outer, x_column,    y_column};
-    if (rows != it->rows || memcmp(&expected, &resolved, sizeof(expected)) != 0)
+    anynorm_spec expected = {.columns = it->columns,
+                             .y_type = ANYNORM_BF16,
+                             .flags = 5,
+                             .eps = 0.25,
+                             .inner_rows = it->inner,
+                             .x_row_stride = it->x_row,
+                             .x_outer_stride = it->x_outer,
+                             .y_row_stride = it->y_row,
+                             .y_outer_stride = it->y_outer,
+                             .x_column_stride = x_column,
+                             .y_column_stride = y_column,
+                             .sample_rows = 1,
+                             .parameter_rows = 1,
+                             .parameter_run = 1};
+    if (rows != it->rows || !same_spec(&expected, &resolved))
         fail_msg("view \"%s\" gave other rows", it->what);
 }
 

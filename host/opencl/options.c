@@ -1,10 +1,10 @@
 /* The build options of a kernel: what it is, as -D. No handle of OpenCL here. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "opencl/opencl_backend.h"
 #include "spec.h"
+#include "text.h"
 
 /* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
  * the sums. Where sub-groups are of 16, a work-item has a quarter of the usual registers. */
@@ -55,58 +55,99 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
                (choice->subgroup == 16 ? KEPT_VALUES_OF_16 : KEPT_VALUES);
 }
 
-void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
-                       const struct an_choice *choice, char *options, size_t capacity)
+/* What the spec names beyond plain LayerNorm: nothing else is written, so that plain kernels keep
+ * their text, by which caches know them. */
+static void put_family(struct an_text *options, const anynorm_spec *spec)
 {
-    /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
-    int length = snprintf(
-        options, capacity,
-        "-cl-std=%s -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
-        "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
-        "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
-        standard(info, choice), (int)spec->x_type, (int)spec->y_type,
-        spec->flags & (ANYNORM_WEIGHT | ANYNORM_BIAS) ? (int)spec->parameter_type
-                                                      : (int)ANYNORM_F32,
-        an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
-        spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT), !!(spec->flags & ANYNORM_BIAS),
-        !!(spec->flags & ANYNORM_MEAN_OUTPUT), !!(spec->flags & ANYNORM_RSTD_OUTPUT));
-    char *rest = options + length;
-    size_t room = capacity - (size_t)length;
+    const struct {
+        const char *name;
+        bool defined;
+        int value;
+    } words[] = {
+        {"RMS", spec->flags & ANYNORM_RMS, 1},
+        {"L2", spec->flags & ANYNORM_L2, 1},
+        {"UNBIASED", spec->flags & ANYNORM_UNBIASED, 1},
+        {"EPS_OUTSIDE", spec->flags & ANYNORM_EPS_OUTSIDE, 1},
+        {"MEAN_INPUT", spec->flags & ANYNORM_MEAN_INPUT, 1},
+        {"RSTD_INPUT", spec->flags & ANYNORM_RSTD_INPUT, 1},
+        {"HAS_RESIDUAL", spec->flags & ANYNORM_RESIDUAL, 1},
+        {"R_TYPE", spec->flags & ANYNORM_RESIDUAL, (int)spec->residual_type},
+        {"HAS_GATE", spec->flags & ANYNORM_GATE, 1},
+        {"HAS_PRE_BIAS", spec->flags & ANYNORM_PRE_BIAS, 1},
+        {"HAS_SUM", spec->flags & ANYNORM_SUM_OUTPUT, 1},
+        {"S_TYPE", spec->flags & AN_SUMS, (int)spec->sum_type},
+        {"STORED_SUM", spec->flags & ANYNORM_STORED_SUM, 1},
+        {"ROUND_FIRST", spec->flags & ANYNORM_ROUND_FIRST, 1},
+        {"HAS_SCALE", spec->flags & ANYNORM_SCALE, 1},
+        {"HAS_SHIFT", spec->flags & ANYNORM_SHIFT, 1},
+        {"HAS_SAMPLES", spec->flags & AN_SAMPLES, 1},
+        {"M_TYPE", spec->flags & AN_SAMPLES, (int)spec->sample_type},
+        {"SILU", spec->flags & ANYNORM_SILU, 1},
+        {"PARAMETER_ROWS", spec->parameter_rows > 1, 1},
+        {"PARAMETER_RUN", spec->parameter_run > 1, 1},
+        {"HAS_WEIGHT_PLUS", spec->weight_offset != 0, 1},
+    };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (words[i].defined)
+            an_text_put(options, " -D%s=%d", words[i].name, words[i].value);
+    }
+}
+
+static void put_choice(struct an_text *options, const anynorm_device_info *info,
+                       const anynorm_spec *spec, const struct an_choice *choice)
+{
     switch (choice->schedule) {
     case AN_ROW_PER_ITEM:
-        snprintf(rest, room, " -DROWS=%" PRIu64, choice->rows);
+        an_text_put(options, " -DROWS=%" PRIu64, choice->rows);
         break;
     case AN_COPY:
     case AN_COPY_STREAMING:
     case AN_EMPTY:
         /* An output of more than no bytes is one to stream. */
-        snprintf(rest, room, "%s%s", choice->schedule == AN_EMPTY ? "" : " -DCOPY=1",
-                 choice->schedule == AN_COPY_STREAMING ? " -DSTREAM_BYTES=0ul" : "");
+        an_text_put(options, "%s%s", choice->schedule == AN_EMPTY ? "" : " -DCOPY=1",
+                    choice->schedule == AN_COPY_STREAMING ? " -DSTREAM_BYTES=0ul" : "");
         break;
     case AN_COLUMN_WALK:
-        snprintf(rest, room, " -DGROUP=%" PRIu64 " -DSLICES=%" PRIu64 " -DHELD=%" PRIu64,
-                 choice->group, choice->slices, choice->held);
+        an_text_put(options, " -DGROUP=%" PRIu64 " -DSLICES=%" PRIu64 " -DHELD=%" PRIu64,
+                    choice->group, choice->slices, choice->held);
         break;
     case AN_ROW_PER_SUBGROUP:
     case AN_ROW_PER_GROUP:
     case AN_ROW_IN_LOCAL:
-        snprintf(rest, room,
-                 " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
-                 " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-                 choice->group, choice->rows, choice->held, preloads(spec, choice),
-                 reduction(info, choice), choice->subgroup, (int)info->shuffle);
+        an_text_put(options,
+                    " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
+                    " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
+                    choice->group, choice->rows, choice->held, preloads(spec, choice),
+                    reduction(info, choice), choice->subgroup, (int)info->shuffle);
         break;
     case AN_ROW_REREAD:
     case AN_ROW_SPLIT:
-        snprintf(rest, room, " -DGROUP=%" PRIu64 " -DSEGMENT=%" PRIu64 " -DSEGMENTS=%d",
-                 choice->group, choice->segment, AN_MOST_SEGMENTS);
+        an_text_put(options, " -DGROUP=%" PRIu64 " -DSEGMENT=%" PRIu64 " -DSEGMENTS=%d",
+                    choice->group, choice->segment, AN_MOST_SEGMENTS);
         break;
     case AN_REFERENCE:
     case AN_SCHEDULE_COUNT:
         break; /* no kernel of OpenCL */
     }
-    length = (int)strlen(options);
     if (choice->stream)
-        snprintf(options + length, capacity - (size_t)length, " -DSTREAM_BYTES=%" PRIu64 "ul",
-                 choice->stream);
+        an_text_put(options, " -DSTREAM_BYTES=%" PRIu64 "ul", choice->stream);
+}
+
+void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, char *options, size_t capacity)
+{
+    struct an_text text = {options, capacity, 0};
+    /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
+    an_text_put(&text,
+                "-cl-std=%s -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
+                "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
+                "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
+                standard(info, choice), (int)spec->x_type, (int)spec->y_type,
+                spec->flags & AN_PARAMETERS ? (int)spec->parameter_type : (int)ANYNORM_F32,
+                an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
+                spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT),
+                !!(spec->flags & ANYNORM_BIAS), !!(spec->flags & ANYNORM_MEAN_OUTPUT),
+                !!(spec->flags & ANYNORM_RSTD_OUTPUT));
+    put_choice(&text, info, spec, choice);
+    put_family(&text, spec);
 }

@@ -3,22 +3,10 @@
 #include <stdlib.h>
 
 #include "checked.h"
+#include "opencl/arguments.h"
 #include "opencl/opencl_backend.h"
 #include "spec.h"
 #include "status.h"
-
-/* The numbers of the arguments, from the list that the kernels' parameters come from. */
-enum argument {
-#define AN_INPUT(id, offset_id, name, offset) id, offset_id,
-#define AN_OUTPUT(id, offset_id, name, offset) id, offset_id,
-#define AN_SCALAR(id, type, name) id,
-#define AN_LAST_SCALAR(id, type, name) id
-#include "params.def"
-    ,
-    /* Of row_split.cl only. */
-    AN_ARG_MOMENTS,
-    AN_ARG_STAGE
-};
 
 /* What a launch of row_split.cl does. */
 enum stage { WHOLE, PARTIALS, FINISH };
@@ -32,6 +20,7 @@ enum stage { WHOLE, PARTIALS, FINISH };
 struct opencl_plan {
     anynorm_plan head;
     cl_kernel kernel;
+    cl_uint numbers[AN_ARG_COUNT];
     uint64_t segments;   /* of a row; 0: the kernel knows none */
     uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */
     struct an_scratch scratch;
@@ -50,60 +39,72 @@ static struct opencl_plan *opencl_plan(anynorm_plan *plan)
     return (struct opencl_plan *)(void *)plan;
 }
 
-static cl_uint tensor_argument(enum an_tensor tensor)
+/* Sets an argument, remembering in *code the first failure of a series. Those that the kernel does
+ * not have are no failure. */
+static void set(const struct opencl_plan *plan, enum an_argument argument, size_t size,
+                const void *value, cl_int *code)
 {
-    static const cl_uint arguments[AN_TENSOR_COUNT] = {
-        [AN_X] = AN_ARG_X,       [AN_Y] = AN_ARG_Y,       [AN_WEIGHT] = AN_ARG_WEIGHT,
-        [AN_BIAS] = AN_ARG_BIAS, [AN_MEAN] = AN_ARG_MEAN, [AN_RSTD] = AN_ARG_RSTD,
-    };
-    return arguments[tensor];
+    cl_uint number = plan->numbers[argument];
+    if (*code == CL_SUCCESS && number != AN_NO_ARGUMENT)
+        *code = an_opencl(plan->head.device)->cl->SetKernelArg(plan->kernel, number, size, value);
 }
 
-/* Sets argument `index`, remembering in *code the first failure of a series. */
-static void set(struct an_cl *cl, cl_kernel kernel, cl_uint index, size_t size, const void *value,
-                cl_int *code)
-{
-    if (*code == CL_SUCCESS)
-        *code = cl->SetKernelArg(kernel, index, size, value);
-}
-
-static void set_ulong(struct an_cl *cl, cl_kernel kernel, cl_uint index, cl_ulong value,
+static void set_ulong(const struct opencl_plan *plan, enum an_argument argument, cl_ulong value,
                       cl_int *code)
 {
-    set(cl, kernel, index, sizeof(value), &value, code);
+    set(plan, argument, sizeof(value), &value, code);
 }
 
-static anynorm_status set_constants(struct opencl_plan *plan, struct an_cl *cl,
-                                    const anynorm_spec *spec)
+/* In the arithmetic of the kernel. */
+static void set_real(const struct opencl_plan *plan, const anynorm_spec *spec,
+                     enum an_argument argument, cl_double value, cl_int *code)
 {
-    cl_int code = CL_SUCCESS;
-    cl_kernel k = plan->kernel;
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
-        cl_uint argument = tensor_argument((enum an_tensor)i);
-        if (!an_tensor_expect(spec, (enum an_tensor)i).present)
-            set(cl, k, argument, sizeof(cl_mem), NULL, &code);
-        set_ulong(cl, k, argument + 1, 0, &code);
-    }
-    set_ulong(cl, k, AN_ARG_ROWS, 0, &code);
-    cl_uint columns = (cl_uint)spec->columns;
-    set(cl, k, AN_ARG_COLUMNS, sizeof(columns), &columns, &code);
-    cl_float narrow = (cl_float)spec->eps;
-    cl_double wide = spec->eps;
+    cl_float narrow = (cl_float)value;
     if (an_spec_double(spec))
-        set(cl, k, AN_ARG_EPS, sizeof(wide), &wide, &code);
+        set(plan, argument, sizeof(value), &value, code);
     else
-        set(cl, k, AN_ARG_EPS, sizeof(narrow), &narrow, &code);
-    set_ulong(cl, k, AN_ARG_INNER_ROWS, spec->inner_rows, &code);
-    set_ulong(cl, k, AN_ARG_X_COLUMN_STRIDE, spec->x_column_stride, &code);
-    set_ulong(cl, k, AN_ARG_Y_COLUMN_STRIDE, spec->y_column_stride, &code);
-    set_ulong(cl, k, AN_ARG_X_ROW_STRIDE, spec->x_row_stride, &code);
-    set_ulong(cl, k, AN_ARG_X_OUTER_STRIDE, spec->x_outer_stride, &code);
-    set_ulong(cl, k, AN_ARG_Y_ROW_STRIDE, spec->y_row_stride, &code);
-    set_ulong(cl, k, AN_ARG_Y_OUTER_STRIDE, spec->y_outer_stride, &code);
-    if (plan->segments > 0) {
-        set(cl, k, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
-        set(cl, k, AN_ARG_STAGE, sizeof(plan->stage), &plan->stage, &code);
+        set(plan, argument, sizeof(narrow), &narrow, code);
+}
+
+static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec *spec)
+{
+    const struct {
+        enum an_argument argument;
+        cl_ulong value;
+    } counts[] = {
+        {AN_ARG_ROWS, 0},
+        {AN_ARG_INNER_ROWS, spec->inner_rows},
+        {AN_ARG_X_COLUMN_STRIDE, spec->x_column_stride},
+        {AN_ARG_X_ROW_STRIDE, spec->x_row_stride},
+        {AN_ARG_X_OUTER_STRIDE, spec->x_outer_stride},
+        {AN_ARG_Y_COLUMN_STRIDE, spec->y_column_stride},
+        {AN_ARG_Y_ROW_STRIDE, spec->y_row_stride},
+        {AN_ARG_Y_OUTER_STRIDE, spec->y_outer_stride},
+        {AN_ARG_RESIDUAL_COLUMN_STRIDE, spec->residual_column_stride},
+        {AN_ARG_RESIDUAL_ROW_STRIDE, spec->residual_row_stride},
+        {AN_ARG_RESIDUAL_OUTER_STRIDE, spec->residual_outer_stride},
+        {AN_ARG_SUM_COLUMN_STRIDE, spec->sum_column_stride},
+        {AN_ARG_SUM_ROW_STRIDE, spec->sum_row_stride},
+        {AN_ARG_SUM_OUTER_STRIDE, spec->sum_outer_stride},
+        {AN_ARG_SAMPLE_ROWS, spec->sample_rows},
+        {AN_ARG_PARAMETER_ROWS, spec->parameter_rows},
+    };
+    cl_int code = CL_SUCCESS;
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_argument argument = an_opencl_tensor_argument((enum an_tensor)i);
+        if (!an_tensor_expect(spec, (enum an_tensor)i).present)
+            set(plan, argument, sizeof(cl_mem), NULL, &code);
+        set_ulong(plan, argument + 1, 0, &code);
     }
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        set_ulong(plan, counts[i].argument, counts[i].value, &code);
+    cl_uint columns = (cl_uint)spec->columns, run = (cl_uint)spec->parameter_run;
+    set(plan, AN_ARG_COLUMNS, sizeof(columns), &columns, &code);
+    set(plan, AN_ARG_PARAMETER_RUN, sizeof(run), &run, &code);
+    set_real(plan, spec, AN_ARG_EPS, spec->eps, &code);
+    set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->weight_offset, &code);
+    set(plan, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
+    set(plan, AN_ARG_STAGE, sizeof(plan->stage), &plan->stage, &code);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");
 }
 
@@ -191,11 +192,12 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
         goto fail;
     if (choice->segment > 0)
         made->segments = an_divide_up(spec->columns, choice->segment);
+    an_opencl_number_arguments(spec, made->segments > 0, made->numbers);
     status = check_group(d, made->kernel, choice, group_limit);
     if (status == ANYNORM_OK)
         status = check_subgroup(d, made->kernel, choice);
     if (status == ANYNORM_OK)
-        status = set_constants(made, d->cl, spec);
+        status = set_constants(made, spec);
     if (status == ANYNORM_OK && choice->schedule == AN_ROW_SPLIT && made->segments > 1)
         status = prepare_split(made, d, spec);
     if (status != ANYNORM_OK)
@@ -245,19 +247,20 @@ static anynorm_status set_tensors(struct opencl_plan *plan, struct an_cl *cl,
         const anynorm_buffer *buffer = an_tensor_buffer(tensors, (enum an_tensor)i);
         if (buffer->kind == AN_BUFFER_NONE)
             continue;
-        cl_uint argument = tensor_argument((enum an_tensor)i);
+        enum an_argument argument = an_opencl_tensor_argument((enum an_tensor)i);
         if (buffer->kind == AN_BUFFER_CL_SVM)
-            code = cl->SetKernelArgSVMPointer(plan->kernel, argument, buffer->handle);
+            code =
+                cl->SetKernelArgSVMPointer(plan->kernel, plan->numbers[argument], buffer->handle);
         else
-            code = cl->SetKernelArg(plan->kernel, argument, sizeof(cl_mem), &buffer->handle);
+            set(plan, argument, sizeof(cl_mem), &buffer->handle, &code);
         if (code == CL_SUCCESS && plan->offsets[i] != buffer->offset) {
             plan->offsets[i] = buffer->offset;
-            set_ulong(cl, plan->kernel, argument + 1, buffer->offset, &code);
+            set_ulong(plan, argument + 1, buffer->offset, &code);
         }
     }
     if (code == CL_SUCCESS && plan->rows != rows) {
         plan->rows = rows;
-        set_ulong(cl, plan->kernel, AN_ARG_ROWS, rows, &code);
+        set_ulong(plan, AN_ARG_ROWS, rows, &code);
     }
     if (code == CL_SUCCESS)
         return ANYNORM_OK;
@@ -288,20 +291,19 @@ static anynorm_status launch_kernel(struct opencl_plan *plan, struct an_cl *cl,
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueNDRangeKernel");
 }
 
-static anynorm_status set_stage(struct opencl_plan *plan, struct an_cl *cl, enum stage stage,
-                                cl_mem moments)
+static anynorm_status set_stage(struct opencl_plan *plan, enum stage stage, cl_mem moments)
 {
     cl_uint value = stage;
     cl_int code = CL_SUCCESS;
     if (moments && plan->moments != moments) {
         plan->moments = NULL; /* until it is known to be set */
-        set(cl, plan->kernel, AN_ARG_MOMENTS, sizeof(moments), &moments, &code);
+        set(plan, AN_ARG_MOMENTS, sizeof(moments), &moments, &code);
         if (code == CL_SUCCESS)
             plan->moments = moments;
     }
     if (plan->stage != value) {
         plan->stage = UINT32_MAX;
-        set(cl, plan->kernel, AN_ARG_STAGE, sizeof(value), &value, &code);
+        set(plan, AN_ARG_STAGE, sizeof(value), &value, &code);
         if (code == CL_SUCCESS)
             plan->stage = value;
     }
@@ -319,7 +321,7 @@ static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_de
     struct an_cl *cl = d->cl;
     uint64_t groups = group_count(&plan->head, rows * plan->segments);
     cl_event partials, finish, waits[ANYNORM_MAX_WAIT + 1];
-    anynorm_status status = set_stage(plan, cl, PARTIALS, slot->memory);
+    anynorm_status status = set_stage(plan, PARTIALS, slot->memory);
     if (status == ANYNORM_OK)
         status = launch_kernel(plan, cl, queue, groups, wait_count, wait_list, &partials);
     if (status != ANYNORM_OK)
@@ -327,7 +329,7 @@ static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_de
     for (cl_uint i = 0; i < wait_count; i++)
         waits[i] = wait_list[i];
     waits[wait_count] = partials;
-    status = set_stage(plan, cl, FINISH, slot->memory);
+    status = set_stage(plan, FINISH, slot->memory);
     if (status == ANYNORM_OK)
         status = launch_kernel(plan, cl, queue, groups, wait_count + 1, waits, &finish);
     if (status != ANYNORM_OK) {
@@ -368,7 +370,7 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK) {
         if (p->segments > 0)
-            status = set_stage(p, d->cl, WHOLE, NULL);
+            status = set_stage(p, WHOLE, NULL);
         if (status == ANYNORM_OK)
             status = launch_kernel(p, d->cl, queue, group_count(plan, rows), wait_count, wait_list,
                                    event);
@@ -384,9 +386,9 @@ static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_ev
     cl_int code = CL_SUCCESS;
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < AN_TENSOR_COUNT; i++)
-        set(d->cl, p->kernel, tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
+        set(p, an_opencl_tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
     p->rows = UINT64_MAX;
-    set_ulong(d->cl, p->kernel, AN_ARG_ROWS, 0, &code);
+    set_ulong(p, AN_ARG_ROWS, 0, &code);
     anynorm_status status = code == CL_SUCCESS
                                 ? launch_kernel(p, d->cl, d->queue, groups, 0, NULL, event)
                                 : an_cl_fail(code, "clSetKernelArg");

@@ -6,7 +6,6 @@
 
 #include "caps.h"
 #include "row.h"
-#include "spec.h"
 #include "status.h"
 
 static size_t reference_count(void)
@@ -142,6 +141,15 @@ static void reference_plan_destroy(anynorm_plan *plan)
     free(plan);
 }
 
+/* Where the tensor has what it has for the row; NULL if the spec does not name it. */
+static void *at_row(const anynorm_spec *spec, const anynorm_tensors *tensors, enum an_tensor tensor,
+                    uint64_t row)
+{
+    if (!an_tensor_expect(spec, tensor).present)
+        return NULL;
+    return address(an_tensor_buffer(tensors, tensor)) + an_tensor_start(spec, tensor, row);
+}
+
 /* Done before it returns, so the wait list (of events of this backend) is done already. */
 static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
                                         uint64_t rows, uint32_t wait_count,
@@ -156,19 +164,23 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
                 (size_t)(rows * spec->columns * anynorm_dtype_size(spec->x_type)));
     if (plan->choice.schedule != AN_REFERENCE)
         return ANYNORM_OK;
-    struct an_layout x_layout = an_spec_x_layout(spec), y_layout = an_spec_y_layout(spec);
-    size_t x_size = anynorm_dtype_size(spec->x_type), y_size = anynorm_dtype_size(spec->y_type);
-    const char *x = address(&tensors->x);
-    char *y = address(&tensors->y);
-    char *mean = spec->flags & ANYNORM_MEAN_OUTPUT ? address(&tensors->mean) : NULL;
-    char *rstd = spec->flags & ANYNORM_RSTD_OUTPUT ? address(&tensors->rstd) : NULL;
-    const char *weight = spec->flags & ANYNORM_WEIGHT ? address(&tensors->weight) : NULL;
-    const char *bias = spec->flags & ANYNORM_BIAS ? address(&tensors->bias) : NULL;
-    for (uint64_t r = 0; r < rows; r++)
-        an_reference_row(spec, x + an_layout_start(&x_layout, r) * x_size,
-                         y + an_layout_start(&y_layout, r) * y_size, weight, bias,
-                         mean ? mean + r * sizeof(float) : NULL,
-                         rstd ? rstd + r * sizeof(float) : NULL);
+    for (uint64_t r = 0; r < rows; r++) {
+        void *at[AN_TENSOR_COUNT];
+        for (int t = 0; t < AN_TENSOR_COUNT; t++)
+            at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
+        an_reference_row(spec, &(struct an_row){.x = at[AN_X],
+                                                .y = at[AN_Y],
+                                                .weight = at[AN_WEIGHT],
+                                                .bias = at[AN_BIAS],
+                                                .mean = at[AN_MEAN],
+                                                .rstd = at[AN_RSTD],
+                                                .residual = at[AN_RESIDUAL],
+                                                .sum = at[AN_SUM],
+                                                .pre_bias = at[AN_PRE_BIAS],
+                                                .gate = at[AN_GATE],
+                                                .scale = at[AN_SCALE],
+                                                .shift = at[AN_SHIFT]});
+    }
     return ANYNORM_OK;
 }
 

@@ -16,7 +16,7 @@
  *     var_r  = (1/D) sum_c (h_rc - mean_r)^2                over D - 1 with ANYNORM_UNBIASED, the
  *                                                           plain sum with ANYNORM_L2
  *     rstd_r = 1 / sqrt(var_r + eps)                        1 / (sqrt(var_r) + eps) with
- *                                                           ANYNORM_EPS_OUTSIDE; 0 where that is 1/0
+ *                                                           ANYNORM_EPS_OUTSIDE; 0 for 1 / 0
  *     n_rc   = (h_rc - mean_r) * rstd_r
  *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
  *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
@@ -250,10 +250,10 @@ ANYNORM_API anynorm_status anynorm_buffer_read(anynorm_device *device, const any
 /* ---- Spec ------------------------------------------------------------------------------------ */
 
 enum {
-    ANYNORM_WEIGHT = 1u << 0,       /* multiply by weight[columns] */
-    ANYNORM_BIAS = 1u << 1,         /* add bias[columns] */
-    ANYNORM_MEAN_OUTPUT = 1u << 2,  /* write mean[rows], f32 */
-    ANYNORM_RSTD_OUTPUT = 1u << 3,  /* write rstd[rows], f32 */
+    ANYNORM_WEIGHT = 1u << 0,        /* multiply by weight[columns] */
+    ANYNORM_BIAS = 1u << 1,          /* add bias[columns] */
+    ANYNORM_MEAN_OUTPUT = 1u << 2,   /* write mean[rows], f32 */
+    ANYNORM_RSTD_OUTPUT = 1u << 3,   /* write rstd[rows], f32 */
     ANYNORM_ANY_ALIGNMENT = 1u << 4, /* tensors may begin at any byte (a packed file, say). Without
                                         it an element must lie on a multiple of its size, counted
                                         from the start of the memory; with it loads go byte-wise,
@@ -272,9 +272,9 @@ enum {
                                       UNBIASED, L2 and EPS_OUTSIDE must then be 0 */
 
     /* What is normalized. */
-    ANYNORM_RESIDUAL = 1u << 11,  /* add residual[rows][columns] to x */
-    ANYNORM_GATE = 1u << 12,      /* multiply it by gate[samples][columns] first */
-    ANYNORM_PRE_BIAS = 1u << 13,  /* add pre_bias to x, which has the shape of bias */
+    ANYNORM_RESIDUAL = 1u << 11,   /* add residual[rows][columns] to x */
+    ANYNORM_GATE = 1u << 12,       /* multiply it by gate[samples][columns] first */
+    ANYNORM_PRE_BIAS = 1u << 13,   /* add pre_bias to x, which has the shape of bias */
     ANYNORM_SUM_OUTPUT = 1u << 14, /* write h to sum[rows][columns], rounded to sum_type */
     ANYNORM_STORED_SUM = 1u << 15, /* normalize h as rounded to sum_type, whether or not it is
                                       written, instead of as it was added up */
@@ -320,7 +320,7 @@ typedef struct anynorm_spec {
 
     anynorm_dtype residual_type;
     anynorm_dtype sum_type;
-    anynorm_dtype sample_type; /* of gate, scale and shift */
+    anynorm_dtype sample_type;    /* of gate, scale and shift */
     uint64_t residual_row_stride; /* of residual and sum, as for y; 0 without these tensors */
     uint64_t residual_outer_stride;
     uint64_t residual_column_stride;
@@ -328,8 +328,8 @@ typedef struct anynorm_spec {
     uint64_t sum_outer_stride;
     uint64_t sum_column_stride;
 
-    double weight_offset;    /* finite; 1 for weights that are stored about zero. With WEIGHT only */
-    uint64_t sample_rows;    /* consecutive rows that share a row of gate, scale and shift; 0: 1 */
+    double weight_offset; /* finite; 1 for weights that are stored about zero. With WEIGHT only */
+    uint64_t sample_rows; /* consecutive rows that share a row of gate, scale and shift; 0: 1 */
     uint64_t parameter_rows; /* weight, bias and pre_bias have so many rows, of which row r of x
                                 takes the one of number r % parameter_rows: heads, or groups of
                                 channels. 0: 1 */
@@ -338,9 +338,9 @@ typedef struct anynorm_spec {
                                 columns / parameter_run elements. 0: 1 */
 } anynorm_spec;
 
-/* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W, parameter_rows = G,
- * parameter_run = H * W; InstanceNorm is that with G = C. The norm of each head in a tensor
- * [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
+/* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W,
+ * parameter_rows = G, parameter_run = H * W; InstanceNorm is that with G = C. The norm of each head
+ * in a tensor [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
 
 /* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
  * and the reason. Any thread. */
@@ -516,17 +516,17 @@ typedef struct anynorm_tensors {
     anynorm_buffer x; /* x_type [rows][columns] with the spec's strides */
     anynorm_buffer y; /* y_type, likewise. May be x or residual itself: same memory, offset, type,
                          strides */
-    anynorm_buffer weight; /* parameter_type [parameter_rows][columns / parameter_run], dense */
-    anynorm_buffer bias;   /* likewise */
-    anynorm_buffer mean;   /* f32 [rows], dense; an output or an input */
-    anynorm_buffer rstd;   /* f32 [rows], dense; an output or an input */
+    anynorm_buffer weight;   /* parameter_type [parameter_rows][columns / parameter_run], dense */
+    anynorm_buffer bias;     /* likewise */
+    anynorm_buffer mean;     /* f32 [rows], dense; an output or an input */
+    anynorm_buffer rstd;     /* f32 [rows], dense; an output or an input */
     anynorm_buffer residual; /* residual_type [rows][columns] with its strides */
     anynorm_buffer sum;      /* sum_type, likewise. May be x or residual itself */
     anynorm_buffer pre_bias; /* as bias */
-    anynorm_buffer gate;     /* sample_type [samples][columns], dense; samples is rows / sample_rows,
-                                rounded up */
-    anynorm_buffer scale;    /* likewise */
-    anynorm_buffer shift;    /* likewise */
+    anynorm_buffer gate;  /* sample_type [samples][columns], dense; samples is rows / sample_rows,
+                             rounded up */
+    anynorm_buffer scale; /* likewise */
+    anynorm_buffer shift; /* likewise */
 } anynorm_tensors;
 
 /* Completion of one enqueue. A value that holds one reference: release it once, whether or not it

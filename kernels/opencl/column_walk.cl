@@ -6,10 +6,11 @@
  * neighbouring elements; one work-item alone (a CPU) loads a strip as one vector. SLICES work-items
  * share the columns of a strip and add their sums up. A work-item walks up to HELD strips side by
  * side: from column to column memory is far apart, so it takes more than one line at each place.
- * Each column is read twice, the second time from cache if the strips are few enough.
+ * Each column is read twice, the second time from cache if the strips are few enough; but once with
+ * RSTD_INPUT.
  *
  * Chosen by -D: GROUP, SLICES (a divisor of it), HELD (1 where GROUP is more). */
-#include "row.clh"
+#include "elements.clh"
 
 #define NEIGHBOURS (GROUP / SLICES)
 
@@ -24,13 +25,27 @@
 #define AHEAD 8
 
 typedef struct {
-    ulong x_at[VECTOR]; /* where the rows start, in elements; lanes past `count` repeat the first */
+    /* Where the rows start, in elements; lanes past `count` repeat the first. */
+    ulong x_at[VECTOR];
     ulong y_at[VECTOR];
-    ulong first;  /* row */
-    uint count;   /* of rows: 0 to VECTOR */
-    bool x_close; /* VECTOR rows side by side */
-    bool y_close;
-    accv_t sum; /* of x - pivot, and of its square */
+#if HAS_RESIDUAL
+    ulong residual_at[VECTOR];
+#endif
+#if HAS_SUM
+    ulong sum_at[VECTOR];
+#endif
+#if HAS_SAMPLES
+    ulong sample_at[VECTOR];
+    bool one_sample; /* of all its rows */
+#endif
+#if PARAMETER_ROWS
+    ulong parameter_at[VECTOR];
+#endif
+    ulong first;    /* row */
+    uint count;     /* of rows: 0 to VECTOR */
+    bool h_close;   /* VECTOR rows of x, and of residual, side by side */
+    bool out_close; /* and so of y and sum */
+    accv_t sum;     /* of h - pivot, and of its square */
     accv_t squares;
     accv_t lost; /* what rounding has added to them */
     accv_t lost_squares;
@@ -41,6 +56,59 @@ typedef struct {
     accv_t shift_rstd;
     bool again; /* a row's pivot was poor: its sums are to be taken again */
 } strip_t;
+
+/* What all strips have in common. */
+typedef struct {
+    rows_of_tensors_t tensors;
+    ulong x_column_stride;
+    ulong y_column_stride;
+#if HAS_RESIDUAL
+    ulong residual_column_stride;
+#endif
+#if HAS_SUM
+    ulong sum_column_stride;
+#endif
+} image_t;
+
+/* A column, and where the tensors that are walked have it, in elements from the start of a row. */
+typedef struct {
+    uint column;
+    ulong x;
+    ulong y;
+#if HAS_RESIDUAL
+    ulong residual;
+#endif
+#if HAS_SUM
+    ulong sum;
+#endif
+} place_t;
+
+PIECE void find_place(const image_t *image, const uint column, place_t *p)
+{
+    p->column = column;
+    p->x = column * image->x_column_stride;
+    p->y = column * image->y_column_stride;
+#if HAS_RESIDUAL
+    p->residual = column * image->residual_column_stride;
+#endif
+#if HAS_SUM
+    p->sum = column * image->sum_column_stride;
+#endif
+}
+
+/* SLICES columns further on. */
+PIECE void go_on(const image_t *image, place_t *p)
+{
+    p->column += SLICES;
+    p->x += SLICES * image->x_column_stride;
+    p->y += SLICES * image->y_column_stride;
+#if HAS_RESIDUAL
+    p->residual += SLICES * image->residual_column_stride;
+#endif
+#if HAS_SUM
+    p->sum += SLICES * image->sum_column_stride;
+#endif
+}
 
 /* ---- Where strips lie ---- */
 
@@ -73,12 +141,17 @@ PIECE void find_rows(strip_t *strip, const ulong index, const ulong rows, const 
     strip->count = (uint)min(left, (ulong)VECTOR);
 }
 
+PIECE ulong row_of_lane(const strip_t *strip, const uint lane)
+{
+    return strip->first + (lane < strip->count ? lane * NEIGHBOURS : 0);
+}
+
 /* In elements; true if the strip's rows are VECTOR neighbours in memory. */
 PIECE bool find_starts(const strip_t *strip, ulong *at, const ulong inner_rows,
                         const ulong row_stride, const ulong outer_stride)
 {
     for (uint i = 0; i < VECTOR; i++) {
-        const ulong row = strip->first + (i < strip->count ? i * NEIGHBOURS : 0);
+        const ulong row = row_of_lane(strip, i);
 #if TWO_LEVELS && NEIGHBOURS == 1
         at[i] = i == 0 ? row / inner_rows * outer_stride + row % inner_rows * row_stride
                        : at[0] + (row - strip->first) * row_stride;
@@ -91,127 +164,240 @@ PIECE bool find_starts(const strip_t *strip, ulong *at, const ulong inner_rows,
     return NEIGHBOURS == 1 && row_stride == 1 && strip->count == VECTOR;
 }
 
+PIECE void find_tensors(strip_t *strip, const rows_of_tensors_t *t)
+{
+    strip->h_close =
+        find_starts(strip, strip->x_at, t->inner_rows, t->x_row_stride, t->x_outer_stride);
+    strip->out_close =
+        find_starts(strip, strip->y_at, t->inner_rows, t->y_row_stride, t->y_outer_stride);
+#if HAS_RESIDUAL
+    if (!find_starts(strip, strip->residual_at, t->inner_rows, t->residual_row_stride,
+                     t->residual_outer_stride))
+        strip->h_close = false;
+#endif
+#if HAS_SUM
+    if (!find_starts(strip, strip->sum_at, t->inner_rows, t->sum_row_stride, t->sum_outer_stride))
+        strip->out_close = false;
+#endif
+#if HAS_SAMPLES
+    for (uint i = 0; i < VECTOR; i++)
+        strip->sample_at[i] = row_of_lane(strip, i) / t->sample_rows * t->columns;
+    const uint last = max(strip->count, 1u) - 1;
+    strip->one_sample = row_of_lane(strip, 0) / t->sample_rows ==
+                        row_of_lane(strip, last) / t->sample_rows;
+#endif
+#if PARAMETER_ROWS
+    for (uint i = 0; i < VECTOR; i++)
+        strip->parameter_at[i] = row_of_lane(strip, i) % t->parameter_rows * parameters_of(t);
+#endif
+}
+
+/* Where the first two columns are aligned, all are. */
+PIECE bool may_stream_columns(const int type, const __global uchar *base, const ulong at,
+                              const ulong column_stride)
+{
+    return may_stream(type, base + at * size_of(type)) &&
+           may_stream(type, base + (at + column_stride) * size_of(type));
+}
+
+/* Whether all that is written of the strip lies so that it may be streamed. */
+PIECE bool may_stream_strip(const image_t *image, const strip_t *strip)
+{
+    const row_t *base = &image->tensors.first;
+#if HAS_SUM
+    if (!may_stream_columns(S_TYPE, base->sum, strip->sum_at[0], image->sum_column_stride))
+        return false;
+#endif
+    return may_stream_columns(Y_TYPE, base->y, strip->y_at[0], image->y_column_stride);
+}
+
 /* ---- One column of a strip ---- */
 
-/* `close`, a constant in each call, if the strip is one vector in memory. */
-PIECE accv_t load_strip(const __global uchar *x, const strip_t *strip, const ulong column_at,
-                         const bool close)
+/* Of the `count` rows that start at `at`; `close`, a constant in each call, if they are one vector in
+ * memory. */
+PIECE accv_t load_strip(const int type, const __global uchar *base, const ulong *at,
+                        const uint count, const ulong column_at, const bool close)
 {
 #if NEIGHBOURS == 1
     if (close)
-        return loadv(X_TYPE, x, strip->x_at[0] + column_at);
+        return loadv(type, base, at[0] + column_at);
     lanes_t lanes;
     lanes.vector = 0;
-    for (uint i = 0; i < strip->count; i++)
-        lanes.element[i] = load(X_TYPE, x, strip->x_at[i] + column_at);
+    for (uint i = 0; i < count; i++)
+        lanes.element[i] = load(type, base, at[i] + column_at);
     return lanes.vector;
 #elif VECTOR == 4 /* no union, no loop: some compilers keep those in memory */
-    return (accv_t)(load(X_TYPE, x, strip->x_at[0] + column_at),
-                    load(X_TYPE, x, strip->x_at[1] + column_at),
-                    load(X_TYPE, x, strip->x_at[2] + column_at),
-                    load(X_TYPE, x, strip->x_at[3] + column_at));
+    return (accv_t)(load(type, base, at[0] + column_at), load(type, base, at[1] + column_at),
+                    load(type, base, at[2] + column_at), load(type, base, at[3] + column_at));
 #else
     lanes_t lanes;
     for (uint i = 0; i < VECTOR; i++)
-        lanes.element[i] = load(X_TYPE, x, strip->x_at[i] + column_at);
+        lanes.element[i] = load(type, base, at[i] + column_at);
     return lanes.vector;
 #endif
 }
 
-PIECE void store_strip(__global uchar *y, const strip_t *strip, const ulong column_at,
-                        const bool close, const bool stream, const accv_t value)
+PIECE void store_strip(const int type, __global uchar *base, const ulong *at, const uint count,
+                       const ulong column_at, const bool close, const bool stream,
+                       const accv_t value)
 {
 #if NEIGHBOURS == 1
     if (close && stream) {
-        streamv(Y_TYPE, y, strip->y_at[0] + column_at, value);
+        streamv(type, base, at[0] + column_at, value);
         return;
     }
     if (close) {
-        storev(Y_TYPE, y, strip->y_at[0] + column_at, value);
+        storev(type, base, at[0] + column_at, value);
         return;
     }
 #endif
 #if NEIGHBOURS > 1 && VECTOR == 4
-    store(Y_TYPE, y, strip->y_at[0] + column_at, value.s0);
-    if (strip->count > 1)
-        store(Y_TYPE, y, strip->y_at[1] + column_at, value.s1);
-    if (strip->count > 2)
-        store(Y_TYPE, y, strip->y_at[2] + column_at, value.s2);
-    if (strip->count > 3)
-        store(Y_TYPE, y, strip->y_at[3] + column_at, value.s3);
+    store(type, base, at[0] + column_at, value.s0);
+    if (count > 1)
+        store(type, base, at[1] + column_at, value.s1);
+    if (count > 2)
+        store(type, base, at[2] + column_at, value.s2);
+    if (count > 3)
+        store(type, base, at[3] + column_at, value.s3);
 #else
     lanes_t lanes;
     lanes.vector = value;
-    for (uint i = 0; i < strip->count; i++)
-        store(Y_TYPE, y, strip->y_at[i] + column_at, lanes.element[i]);
+    for (uint i = 0; i < count; i++)
+        store(type, base, at[i] + column_at, lanes.element[i]);
 #endif
+}
+
+/* A parameter of each row; where they share it, `strip` may be any. */
+PIECE accv_t load_parameter(const image_t *image, const strip_t *strip, const __global uchar *base,
+                            const uint column)
+{
+#if PARAMETER_RUN
+    const uint index = column / image->tensors.first.parameter_run;
+#else
+    const uint index = column;
+#endif
+#if PARAMETER_ROWS
+    return load_strip(P_TYPE, base, strip->parameter_at, strip->count, index, false);
+#else
+    return load(P_TYPE, base, index);
+#endif
+}
+
+#if HAS_SAMPLES
+PIECE accv_t load_sample(const strip_t *strip, const __global uchar *base, const uint column)
+{
+    if (strip->one_sample)
+        return load(M_TYPE, base, strip->sample_at[0] + column);
+    return load_strip(M_TYPE, base, strip->sample_at, strip->count, column, false);
+}
+#endif
+
+/* As load_hv. */
+PIECE accv_t load_h_strip(const image_t *image, const strip_t *strip, const place_t *p,
+                          const bool close)
+{
+    const row_t *base = &image->tensors.first;
+    accv_t h = load_strip(X_TYPE, base->x, strip->x_at, strip->count, p->x, close);
+#if HAS_PRE_BIAS
+    h += load_parameter(image, strip, base->pre_bias, p->column);
+#endif
+#if HAS_RESIDUAL
+    accv_t residual =
+        load_strip(R_TYPE, base->residual, strip->residual_at, strip->count, p->residual, close);
+#if HAS_GATE
+    residual *= load_sample(strip, base->gate, p->column);
+#endif
+    h += residual;
+#endif
+#if STORED_SUM
+    h = roundedv(S_TYPE, h);
+#endif
+    return h;
 }
 
 /* ---- Statistics ---- */
 
-/* A first guess of each row's mean, as guess_mean's. */
-PIECE void guess_means(strip_t *strip, const __global uchar *x, const uint columns,
-                        const ulong column_stride)
+#if RSTD_INPUT
+/* As load_statistic; lanes past `count` are 0. */
+PIECE void load_statistics(strip_t *strip, const __global uchar *mean, const __global uchar *rstd)
 {
-    const uint known = min(columns, (uint)GUESS);
+    lanes_t pivots, rstds;
+    pivots.vector = rstds.vector = 0;
+    for (uint i = 0; i < strip->count; i++) {
+        statistic_t s;
+        load_statistic(mean, rstd, row_of_lane(strip, i), &s);
+        pivots.element[i] = s.pivot;
+        rstds.element[i] = s.rstd;
+    }
+    strip->pivot = pivots.vector;
+    strip->rstd = rstds.vector;
+    strip->shift = strip->shift_rstd = 0;
+}
+#else
+/* A first guess of each row's mean, as guess_mean's. */
+PIECE void guess_means(const image_t *image, strip_t *strip, const uint columns)
+{
     strip->again = true;
     strip->pivot = 0;
+#if !RMS
+    const uint known = min(columns, (uint)GUESS);
     if (known == 0)
         return;
-    const accv_t first = load_strip(x, strip, 0, strip->x_close);
+    place_t p;
+    find_place(image, 0, &p);
+    const accv_t first = load_h_strip(image, strip, &p, strip->h_close);
     accv_t sum = 0;
-    for (uint c = 1; c < known; c++)
-        sum += load_strip(x, strip, c * column_stride, strip->x_close) - first;
+    for (uint c = 1; c < known; c++) {
+        find_place(image, c, &p);
+        sum += load_h_strip(image, strip, &p, strip->h_close) - first;
+    }
     strip->pivot = first + sum / (acc_t)known;
+#endif
 }
 
-/* Adds the sums of (x - pivot) and of their squares over `count` columns (BLOCK at most), `step`
- * elements apart from `at` on, to those of the strip. */
-PIECE void add_block(strip_t *strip, const __global uchar *x, ulong at, const ulong step,
-                      const uint count, const bool close)
+/* Adds the sums of (h - pivot) and of their squares over `count` columns (BLOCK at most), SLICES
+ * apart from `p` on, to those of the strip. */
+PIECE void add_block(const image_t *image, strip_t *strip, place_t p, const uint count,
+                     const bool close)
 {
     const accv_t pivot = strip->pivot;
     accv_t s0 = 0, s1 = 0, q0 = 0, q1 = 0;
     for (uint k = 0; k < count / 2; k++) {
-        const accv_t a0 = load_strip(x, strip, at, close) - pivot;
-        const accv_t a1 = load_strip(x, strip, at + step, close) - pivot;
-        s0 += a0;
-        s1 += a1;
-        q0 += a0 * a0;
-        q1 += a1 * a1;
-        at += 2 * step;
+        const accv_t a0 = load_h_strip(image, strip, &p, close) - pivot;
+        go_on(image, &p);
+        const accv_t a1 = load_h_strip(image, strip, &p, close) - pivot;
+        go_on(image, &p);
+        add_deviation(a0, &s0, &q0);
+        add_deviation(a1, &s1, &q1);
     }
-    if (count % 2) {
-        const accv_t a = load_strip(x, strip, at, close) - pivot;
-        s0 += a;
-        q0 += a * a;
-    }
+    if (count % 2)
+        add_deviation(load_h_strip(image, strip, &p, close) - pivot, &s0, &q0);
     add_compensated(&strip->sum, &strip->lost, s0 + s1);
     add_compensated(&strip->squares, &strip->lost_squares, q0 + q1);
 }
 
 /* The same over columns slice, slice + SLICES ... of those of several strips that are to be taken. */
-PIECE void strip_sums(strip_t *strips, const uint held, const __global uchar *x, const uint slice,
-                       const uint columns, const ulong column_stride)
+PIECE void strip_sums(const image_t *image, strip_t *strips, const uint held, const uint slice,
+                      const uint columns)
 {
     for (uint r = 0; r < held; r++) {
         if (strips[r].again)
             strips[r].sum = strips[r].lost = strips[r].squares = strips[r].lost_squares = 0;
     }
-    const ulong step = SLICES * column_stride;
     for (uint column = slice; column < columns; column += BLOCK * SLICES) {
         const uint count = min((columns - column + SLICES - 1) / SLICES, (uint)BLOCK);
-        const ulong at = column * column_stride;
+        place_t p;
+        find_place(image, column, &p);
         for (uint r = 0; r < held; r++) {
             if (!strips[r].again)
                 continue;
 #if NEIGHBOURS == 1
-            if (strips[r].x_close) {
-                add_block(strips + r, x, at, step, count, true);
+            if (strips[r].h_close) {
+                add_block(image, strips + r, p, count, true);
                 continue;
             }
 #endif
-            add_block(strips + r, x, at, step, count, false);
+            add_block(image, strips + r, p, count, false);
         }
     }
     for (uint r = 0; r < held; r++) {
@@ -267,9 +453,14 @@ PIECE bool any_of_group(const bool mine, __local uint *flag)
  * comes of it: a row's bits do not depend on its neighbours. */
 PIECE void find_statistics(strip_t *strip, const uint columns, const acc_t eps, const bool first)
 {
+#if RMS
+    strip->shift = strip->shift_rstd = 0;
+    strip->rstd = inverse_rootv(SCALED_VARIANCE(accv_t, strip->squares, columns), eps);
+    strip->again = false;
+#else
     const accv_t shift = strip->sum / (acc_t)columns;
     const accv_t variance = strip->squares / (acc_t)columns - shift * shift;
-    const accv_t rstd = inverse_rootv(variance < 0 ? (accv_t)0 : variance, eps);
+    const accv_t rstd = inverse_rootv(SCALED_VARIANCE(accv_t, variance, columns), eps);
     if (first) {
         strip->shift = shift;
         strip->rstd = rstd;
@@ -281,6 +472,7 @@ PIECE void find_statistics(strip_t *strip, const uint columns, const acc_t eps, 
     }
     strip->shift_rstd = strip->shift * strip->rstd;
     strip->again = first && any(strip->pivot != strip->guess);
+#endif
 }
 
 PIECE void store_statistics(const strip_t *strip, __global uchar *mean, __global uchar *rstd)
@@ -300,6 +492,7 @@ PIECE void store_statistics(const strip_t *strip, __global uchar *mean, __global
 #endif
     }
 }
+#endif
 
 /* ---- The second pass ---- */
 
@@ -311,63 +504,99 @@ PIECE void claim(const __global uchar *pointer)
 #endif
 }
 
-/* Normalizes and stores one column of strips. `close` and `stream` are constants in each call. */
-PIECE void normalize_column(const strip_t *strips, const uint held, const __global uchar *x,
-                             const ulong x_column, __global uchar *y, const ulong y_column,
-                             const ulong y_ahead, const acc_t w, const acc_t b, const bool close,
-                             const bool stream)
+/* The parameters that multiply and shift one column. */
+PIECE void load_weight_and_bias(const image_t *image, const strip_t *strip, const uint column,
+                                factors_t *f)
 {
+    const row_t *base = &image->tensors.first;
+#if HAS_WEIGHT
+    f->weight = load_parameter(image, strip, base->weight, column);
+#if HAS_WEIGHT_PLUS
+    f->weight += base->weight_plus;
+#endif
+#endif
+#if HAS_BIAS
+    f->bias = load_parameter(image, strip, base->bias, column);
+#endif
+}
+
+/* Normalizes and stores one column of strips. `close` and `stream` are constants in each call. */
+PIECE void normalize_column(const image_t *image, const strip_t *strips, const uint held,
+                            const place_t *p, const bool close, const bool stream)
+{
+    const row_t *base = &image->tensors.first;
+    factors_t f;
+#if !PARAMETER_ROWS
+    load_weight_and_bias(image, strips, p->column, &f);
+#endif
     for (uint r = 0; r < held; r++) {
         const strip_t *strip = strips + r;
         if (NEIGHBOURS == 1 && close) {
-            fetch(x + (strip->x_at[0] + x_column + held * VECTOR) * size_of(X_TYPE));
+            fetch(base->x + (strip->x_at[0] + p->x + held * VECTOR) * size_of(X_TYPE));
             if (!stream)
-                claim(y + (strip->y_at[0] + y_column + y_ahead) * size_of(Y_TYPE));
-        }
-        const accv_t a =
-            load_strip(x, strip, x_column, close || strip->x_close) - strip->pivot;
-        accv_t n = a * strip->rstd - strip->shift_rstd;
-#if HAS_WEIGHT && HAS_BIAS
-        n = n * w + b;
-#elif HAS_WEIGHT
-        n = n * w;
-#elif HAS_BIAS
-        n = n + b;
+                claim(base->y +
+                      (strip->y_at[0] + p->y + AHEAD * image->y_column_stride) * size_of(Y_TYPE));
+#if HAS_RESIDUAL
+            fetch(base->residual +
+                  (strip->residual_at[0] + p->residual + held * VECTOR) * size_of(R_TYPE));
 #endif
-        store_strip(y, strip, y_column, close || strip->y_close, stream, n);
+#if HAS_SUM
+            if (!stream)
+                claim(base->sum + (strip->sum_at[0] + p->sum + AHEAD * image->sum_column_stride) *
+                                      size_of(S_TYPE));
+#endif
+        }
+        const accv_t h = load_h_strip(image, strip, p, close || strip->h_close);
+#if PARAMETER_ROWS
+        load_weight_and_bias(image, strip, p->column, &f);
+#endif
+#if HAS_SCALE
+        f.scale = load_sample(strip, base->scale, p->column);
+#endif
+#if HAS_SHIFT
+        f.shift = load_sample(strip, base->shift, p->column);
+#endif
+        const accv_t result = transform_lanes(h - strip->pivot, strip->rstd, strip->shift_rstd,
+                                              f.weight, f.bias, f.scale, f.shift);
+#if HAS_SUM
+        store_strip(S_TYPE, base->sum, strip->sum_at, strip->count, p->sum,
+                    close || strip->out_close, stream, h);
+#endif
+        store_strip(Y_TYPE, base->y, strip->y_at, strip->count, p->y, close || strip->out_close,
+                    stream, result);
     }
 }
 
-PIECE void normalize(const strip_t *strips, const uint held, const uint slice, const uint columns,
-                      const __global uchar *x, const ulong x_stride, __global uchar *y,
-                      const ulong y_stride, const __global uchar *weight,
-                      const __global uchar *bias, const bool close, const bool stream)
+PIECE void normalize(const image_t *image, const strip_t *strips, const uint held,
+                     const uint slice, const uint columns, const bool close, const bool stream)
 {
-    for (uint column = slice; column < columns; column += SLICES) {
-        acc_t w = 0, b = 0;
-#if HAS_WEIGHT
-        w = load(P_TYPE, weight, column);
-#endif
-#if HAS_BIAS
-        b = load(P_TYPE, bias, column);
-#endif
-        normalize_column(strips, held, x, column * x_stride, y, column * y_stride,
-                         AHEAD * y_stride, w, b, close, stream);
-    }
+    place_t p;
+    find_place(image, slice, &p);
+    for (; p.column < columns; go_on(image, &p))
+        normalize_column(image, strips, held, &p, close, stream);
 }
 
 __kernel void anynorm(
 #include "params.def"
 )
 {
-#if SLICES > 1
+#if SLICES > 1 && !RSTD_INPUT
     __local accv_t scratch[2 * GROUP];
+#if !RMS
     __local uint flag;
 #endif
-    const __global uchar *xs = x + x_offset;
-    __global uchar *ys = y + y_offset;
-    const __global uchar *w = weight + weight_offset;
-    const __global uchar *b = bias + bias_offset;
+#endif
+#include "gather.clh"
+    image_t image;
+    image.tensors = tensors;
+    image.x_column_stride = x_column_stride;
+    image.y_column_stride = y_column_stride;
+#if HAS_RESIDUAL
+    image.residual_column_stride = residual_column_stride;
+#endif
+#if HAS_SUM
+    image.sum_column_stride = sum_column_stride;
+#endif
     const uint slice = get_local_id(0) / NEIGHBOURS;
     const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
 
@@ -383,25 +612,22 @@ __kernel void anynorm(
         const uint held = HELD == 1 ? 1 : (uint)min(last - at, (ulong)HELD);
         bool close = true, stream = large;
         for (uint r = 0; r < held; r++) {
-            strip_t *strip = strips + r;
-            find_rows(strip, at + r, rows, inner_rows);
-            strip->x_close =
-                find_starts(strip, strip->x_at, inner_rows, x_row_stride, x_outer_stride);
-            strip->y_close =
-                find_starts(strip, strip->y_at, inner_rows, y_row_stride, y_outer_stride);
-            close = close && strip->x_close && strip->y_close;
-            /* Where the first two columns are aligned, all are. */
-            const __global uchar *yr = ys + strip->y_at[0] * size_of(Y_TYPE);
-            stream = stream && may_stream(Y_TYPE, yr) &&
-                     may_stream(Y_TYPE, yr + y_column_stride * size_of(Y_TYPE));
+            find_rows(strips + r, at + r, rows, inner_rows);
+            find_tensors(strips + r, &image.tensors);
+            close = close && strips[r].h_close && strips[r].out_close;
+            stream = stream && may_stream_strip(&image, strips + r);
         }
         /* A work-item past the last row walks no column, but comes to every barrier. */
         const uint walked = strips[0].count > 0 ? columns : 0;
+#if RSTD_INPUT
         for (uint r = 0; r < held; r++)
-            guess_means(strips + r, xs, walked, x_column_stride);
+            load_statistics(strips + r, mean + mean_offset, rstd + rstd_offset);
+#else
+        for (uint r = 0; r < held; r++)
+            guess_means(&image, strips + r, walked);
         bool again = true;
         for (uint attempt = 0; again && attempt < 2; attempt++) {
-            strip_sums(strips, held, xs, slice, walked, x_column_stride);
+            strip_sums(&image, strips, held, slice, walked);
             again = false;
             for (uint r = 0; r < held; r++) {
 #if SLICES > 1
@@ -411,7 +637,7 @@ __kernel void anynorm(
                     continue;
 #endif
                 find_statistics(strips + r, columns, eps, attempt == 0);
-#if SLICES > 1
+#if SLICES > 1 && !RMS
                 strips[r].again = any_of_group(strips[r].again, &flag);
 #endif
                 again = again || strips[r].again;
@@ -423,17 +649,15 @@ __kernel void anynorm(
                 store_statistics(strips + r, mean + mean_offset, rstd + rstd_offset);
         }
 #endif
+#endif
 
 #if NEIGHBOURS == 1
         if (close && stream)
-            normalize(strips, held, slice, walked, xs, x_column_stride, ys, y_column_stride, w, b,
-                      true, true);
+            normalize(&image, strips, held, slice, walked, true, true);
         else if (close)
-            normalize(strips, held, slice, walked, xs, x_column_stride, ys, y_column_stride, w, b,
-                      true, false);
+            normalize(&image, strips, held, slice, walked, true, false);
         else
 #endif
-            normalize(strips, held, slice, walked, xs, x_column_stride, ys, y_column_stride, w, b,
-                      false, false);
+            normalize(&image, strips, held, slice, walked, false, false);
     }
 }

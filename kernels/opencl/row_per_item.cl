@@ -41,14 +41,6 @@ PIECE accv_t load_tail(const row_t *row, const uint columns, const acc_t fill)
     return load_hv(row, columns - VECTOR, VECTOR, fill);
 }
 
-PIECE void add_deviation(const accv_t deviation, accv_t *sum, accv_t *squares)
-{
-#if !RMS
-    *sum += deviation;
-#endif
-    *squares += deviation * deviation;
-}
-
 /* The sums of (h - pivot) and of their squares over vectors [v, end) of each row, lane by lane. With RMS
  * the pivot is 0, and what is not a square is not needed. */
 PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
@@ -321,10 +313,7 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
     bool stream = w->large;
     for (uint r = 0; r < rows; r++) {
         find_row(&w->tensors, row + r, &at[r]);
-        stream = stream && may_stream(Y_TYPE, at[r].y);
-#if HAS_SUM
-        stream = stream && may_stream(S_TYPE, at[r].sum);
-#endif
+        stream = stream && may_stream_row(&at[r]);
     }
 #if RSTD_INPUT
     for (uint r = 0; r < rows; r++)

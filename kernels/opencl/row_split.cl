@@ -1,14 +1,15 @@
 /* row_split and row_reread: a row is cut into segments of SEGMENT elements, at most SEGMENTS of them.
  * Each segment's moments come from the corrected formula about a pivot of its own; the row's come
  * from all of its segments' by the same formula again; then the row is read a second time and
- * normalized.
+ * normalized. With RMS there is but a sum of squares, and with RSTD_INPUT only the last of this.
  *
  * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
  * work-group walks segments of any rows, and the moments pass from one launch to the other through
- * `moments`. Being the same code on the same segments, both give the same bits.
+ * `moments`. Being the same code on the same segments, both give the same bits. With RSTD_INPUT,
+ * PARTIALS does nothing and need not be launched.
  *
- * Chosen by -D besides those of row.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a multiple of
- * 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
+ * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
+ * multiple of 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
 #include "walk.clh"
 
 /* The values of `stage`; plan.c has them, too. */
@@ -22,6 +23,7 @@
 #define SHARED __private
 #endif
 
+#if !RSTD_INPUT
 /* Of one segment: how many elements, their mean as the unevaluated sum of two numbers, and the sum of
  * the squared deviations from it. */
 typedef struct {
@@ -34,19 +36,45 @@ typedef struct {
 /* Of all segments of a row, each number together, so that they are added up by vectors. Entries past
  * the row's last segment are 0. */
 typedef struct {
+#if !RMS
     acc_t count[SEGMENTS];
     acc_t mean[SEGMENTS];
     acc_t tail[SEGMENTS];
+#endif
     acc_t squares[SEGMENTS];
 } table_t;
 
-PIECE void put(SHARED table_t *table, const uint segment, const acc_t count, const acc_t mean,
-                const acc_t tail, const acc_t squares)
+PIECE void put(SHARED table_t *table, const uint segment, const moments_of_segment_t *m)
 {
-    table->count[segment] = count;
-    table->mean[segment] = mean;
-    table->tail[segment] = tail;
-    table->squares[segment] = squares;
+#if !RMS
+    table->count[segment] = m->count;
+    table->mean[segment] = m->mean;
+    table->tail[segment] = m->tail;
+#endif
+    table->squares[segment] = m->squares;
+}
+
+/* From one launch to the other: the same numbers of a row's `segments`, four to a segment. */
+PIECE void hand_over(__global acc_t *of_row, const uint segments, const uint segment,
+                     const moments_of_segment_t *m)
+{
+#if !RMS
+    of_row[segment] = m->count;
+    of_row[segments + segment] = m->mean;
+    of_row[2 * segments + segment] = m->tail;
+#endif
+    of_row[3 * segments + segment] = m->squares;
+}
+
+PIECE void take_over(const __global acc_t *of_row, const uint segments, const uint segment,
+                     moments_of_segment_t *m)
+{
+#if !RMS
+    m->count = of_row[segment];
+    m->mean = of_row[segments + segment];
+    m->tail = of_row[2 * segments + segment];
+#endif
+    m->squares = of_row[3 * segments + segment];
 }
 
 /* Adds each of two values over the work-items that walk together. */
@@ -57,16 +85,21 @@ PIECE void add_up(acc_t values[2], SHARED acc_t *scratch)
 #endif
 }
 
-/* The moments of a segment of `count` elements at `x`. Where the pivot proves so poor that the
- * subtraction loses more than one bit, they are taken again about the mean. */
-PIECE void segment_moments(const __global uchar *x, const uint count, const uint item,
-                            SHARED acc_t *scratch, moments_of_segment_t *m)
+/* The moments of the segment of `count` elements from `column` on. Where the pivot proves so poor
+ * that the subtraction loses more than one bit, they are taken again about the mean. */
+PIECE void segment_moments(const row_t *row, const uint column, const uint count, const uint item,
+                           SHARED acc_t *scratch, moments_of_segment_t *m)
 {
+    acc_t sums[2];
+#if RMS
+    row_sums(row, column, count, 0, item, GROUP, &sums[0], &sums[1]);
+    add_up(sums, scratch);
+    m->squares = sums[1];
+#else
     m->count = (acc_t)count;
-    m->mean = guess_mean(x, count);
+    m->mean = guess_h_mean(row, column, count);
     for (uint attempt = 0; attempt < 2; attempt++) {
-        acc_t sums[2];
-        row_sums(x, count, m->mean, item, GROUP, &sums[0], &sums[1]);
+        row_sums(row, column, count, m->mean, item, GROUP, &sums[0], &sums[1]);
         add_up(sums, scratch);
         m->tail = sums[0] / m->count;
         m->squares = sums[1] - m->tail * sums[0];
@@ -74,6 +107,7 @@ PIECE void segment_moments(const __global uchar *x, const uint count, const uint
             break; /* all work-items have the same sums, so all leave together */
         m->mean += m->tail;
     }
+#endif
 }
 
 /* The statistic of a row from its segments' moments, by the corrected two-pass formula on these: a
@@ -82,9 +116,18 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
                            const acc_t eps, const uint item, SHARED acc_t *scratch,
                            statistic_t *s)
 {
-    const acc_t first = table->mean[0];
-    accv_t sum = 0, lost = 0, squares = 0, lost_squares = 0;
+    accv_t squares = 0, lost_squares = 0;
     acc_t sums[2];
+#if RMS
+    for (uint k = item * VECTOR; k < segments; k += GROUP * VECTOR)
+        add_compensated(&squares, &lost_squares, vloadv(0, table->squares + k));
+    sums[0] = 0;
+    sums[1] = sum_lanes(squares - lost_squares);
+    add_up(sums, scratch);
+    make_statistic(0, 0, SCALED_VARIANCE(acc_t, sums[1], columns), eps, s);
+#else
+    const acc_t first = table->mean[0];
+    accv_t sum = 0, lost = 0;
     for (uint k = item * VECTOR; k < segments; k += GROUP * VECTOR) {
         const accv_t off = (vloadv(0, table->mean + k) - first) + vloadv(0, table->tail + k);
         add_compensated(&sum, &lost, vloadv(0, table->count + k) * off);
@@ -112,13 +155,16 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
     add_up(sums, scratch);
     const acc_t shift = sums[0] / (acc_t)columns;
     const acc_t variance = (sums[1] - shift * sums[0]) / (acc_t)columns;
-    make_statistic(mean, tail + shift, variance < 0 ? 0 : variance, eps, s);
+    make_statistic(mean, tail + shift, SCALED_VARIANCE(acc_t, variance, columns), eps, s);
+#endif
 }
+#endif
 
 __kernel void anynorm(
 #include "params.def"
     , __global acc_t *moments, const uint stage)
 {
+#if !RSTD_INPUT
 #if GROUP > 1
     __local acc_t scratch[2 * GROUP];
     __local table_t table;
@@ -126,13 +172,16 @@ __kernel void anynorm(
     acc_t *const scratch = 0;
     table_t table;
 #endif
-    const __global uchar *w = weight + weight_offset;
-    const __global uchar *b = bias + bias_offset;
+#endif
+#include "gather.clh"
     const uint item = get_local_id(0);
     const uint segments = (columns - 1) / SEGMENT + 1;
     const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
+#if !RSTD_INPUT
+    moments_of_segment_t m = {0, 0, 0, 0};
     for (uint k = segments + item; k < SEGMENTS; k += GROUP)
-        put(&table, k, 0, 0, 0, 0);
+        put(&table, k, &m);
+#endif
 
     const ulong groups = get_num_groups(0), group = get_group_id(0);
     const ulong pieces = stage == WHOLE ? rows : rows * segments;
@@ -145,27 +194,29 @@ __kernel void anynorm(
         /* As many segments of one row as are this group's. */
         const uint end = stage == WHOLE ? segments : (uint)min((ulong)segments, begin + left);
         left -= stage == WHOLE ? 1 : end - begin;
-        const __global uchar *xr =
-            x + x_offset + row_offset(X_TYPE, row, inner_rows, x_row_stride, x_outer_stride);
-        __global acc_t *of_row = moments + row * segments * 4;
+        row_t at;
+        find_row(&tensors, row, &at);
 
+        statistic_t s;
+#if RSTD_INPUT
+        if (stage == PARTIALS)
+            continue;
+        load_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
+#else
+        __global acc_t *of_row = moments + row * segments * 4;
         if (stage == FINISH) {
-            for (uint k = item; k < segments; k += GROUP)
-                put(&table, k, of_row[k], of_row[segments + k], of_row[2 * segments + k],
-                    of_row[3 * segments + k]);
+            for (uint k = item; k < segments; k += GROUP) {
+                take_over(of_row, segments, k, &m);
+                put(&table, k, &m);
+            }
         } else {
             for (uint k = begin; k < end; k++) {
-                moments_of_segment_t m;
-                segment_moments(xr + (ulong)k * SEGMENT * size_of(X_TYPE),
-                                min((uint)SEGMENT, columns - k * SEGMENT), item, scratch, &m);
-                if (stage == PARTIALS && item == 0) {
-                    of_row[k] = m.count;
-                    of_row[segments + k] = m.mean;
-                    of_row[2 * segments + k] = m.tail;
-                    of_row[3 * segments + k] = m.squares;
-                } else if (item == 0) {
-                    put(&table, k, m.count, m.mean, m.tail, m.squares);
-                }
+                segment_moments(&at, k * SEGMENT, min((uint)SEGMENT, columns - k * SEGMENT), item,
+                                scratch, &m);
+                if (stage == PARTIALS && item == 0)
+                    hand_over(of_row, segments, k, &m);
+                else if (item == 0)
+                    put(&table, k, &m);
             }
         }
         if (stage == PARTIALS)
@@ -173,17 +224,15 @@ __kernel void anynorm(
 #if GROUP > 1
         barrier(CLK_LOCAL_MEM_FENCE);
 #endif
-        statistic_t s;
         merge_segments(&table, segments, columns, eps, item, scratch, &s);
         if (item == 0 && begin == 0)
             store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
-        __global uchar *yr =
-            y + y_offset + row_offset(Y_TYPE, row, inner_rows, y_row_stride, y_outer_stride);
+#endif
         /* Whole rows: the next one is on its way while this one is written. */
-        finish_columns(xr, yr, &s, w, b, begin * SEGMENT,
-                       end == segments ? columns : end * SEGMENT, item, GROUP, large,
-                       stage == WHOLE && left > 0 ? xr + x_row_stride * size_of(X_TYPE) : 0);
-#if GROUP > 1
+        finish_columns(&at, &s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
+                       GROUP, large,
+                       stage == WHOLE && left > 0 ? x_row_stride * size_of(X_TYPE) : 0);
+#if GROUP > 1 && !RSTD_INPUT
         /* Else PoCL 3.1, whose optimizer may give the end of this loop to work-item 0 and to the others
          * apart, runs it for all of them as for work-item 0. */
         barrier(CLK_LOCAL_MEM_FENCE);

@@ -25,43 +25,111 @@ static double total(const struct sum *sum)
     return isfinite(sum->value) ? sum->value + sum->error : sum->value;
 }
 
-void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const void *weight,
-                      const void *bias, void *mean, void *rstd)
+static double round_to(anynorm_dtype type, double value)
+{
+    double storage;
+    anynorm_dtype_store(type, &storage, 0, value);
+    return anynorm_dtype_load(type, &storage, 0);
+}
+
+/* What is normalized of column c. */
+static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
+{
+    double h = anynorm_dtype_load(spec->x_type, row->x, c * spec->x_column_stride);
+    if (row->pre_bias)
+        h += anynorm_dtype_load(spec->parameter_type, row->pre_bias, c / spec->parameter_run);
+    if (row->residual) {
+        double residual = anynorm_dtype_load(spec->residual_type, row->residual,
+                                             c * spec->residual_column_stride);
+        if (row->gate)
+            residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
+        h += residual;
+    }
+    return spec->flags & ANYNORM_STORED_SUM ? round_to(spec->sum_type, h) : h;
+}
+
+/* n = (h - pivot - correction) * rstd: the mean is kept in two parts. */
+struct statistic {
+    double pivot;
+    double correction;
+    double rstd;
+};
+
+static double rstd_of(const anynorm_spec *spec, double variance)
+{
+    double root =
+        spec->flags & ANYNORM_EPS_OUTSIDE ? sqrt(variance) + spec->eps : sqrt(variance + spec->eps);
+    if (isinf(root))
+        return (double)NAN; /* the squares overflowed: no number stands for this row */
+    return root == 0 ? 0 : 1 / root;
+}
+
+static struct statistic find_statistic(const anynorm_spec *spec, const struct an_row *row)
 {
     double columns = (double)spec->columns;
-    uint64_t x_stride = spec->x_column_stride, y_stride = spec->y_column_stride;
-    double first = anynorm_dtype_load(spec->x_type, x, 0);
-    struct sum shifted = {0, 0};
-    for (uint64_t c = 1; c < spec->columns; c++)
-        add(&shifted, anynorm_dtype_load(spec->x_type, x, c * x_stride) - first);
-    double pivot = first + total(&shifted) / columns;
-
+    struct statistic result = {0, 0, 0};
+    if (!(spec->flags & ANYNORM_RMS)) {
+        struct sum shifted = {0, 0};
+        double first = load_h(spec, row, 0);
+        for (uint64_t c = 1; c < spec->columns; c++)
+            add(&shifted, load_h(spec, row, c) - first);
+        result.pivot = first + total(&shifted) / columns;
+    }
     struct sum deviation = {0, 0}, squares = {0, 0};
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double a = anynorm_dtype_load(spec->x_type, x, c * x_stride) - pivot;
+        double a = load_h(spec, row, c) - result.pivot;
         add(&deviation, a);
         add(&squares, a * a);
     }
-    double correction = total(&deviation) / columns;
-    double variance = total(&squares) / columns - correction * correction;
+    if (!(spec->flags & ANYNORM_RMS))
+        result.correction = total(&deviation) / columns;
+    double variance = total(&squares) / (spec->flags & ANYNORM_L2 ? 1 : columns) -
+                      result.correction * result.correction;
     if (variance < 0)
         variance = 0; /* rounding may leave less than nothing of nothing */
-    double root = sqrt(variance + spec->eps);
-    double scale = root == 0 ? 0 : 1 / root;
-    if (isinf(root))
-        scale = (double)NAN; /* the squares overflowed: no number stands for this row */
+    if (spec->flags & ANYNORM_UNBIASED)
+        variance *= columns / (columns - 1);
+    result.rstd = rstd_of(spec, variance);
+    return result;
+}
 
+static struct statistic load_statistic(const anynorm_spec *spec, const struct an_row *row)
+{
+    bool has_mean = spec->flags & ANYNORM_MEAN_INPUT;
+    return (struct statistic){.pivot = has_mean ? anynorm_dtype_load(ANYNORM_F32, row->mean, 0) : 0,
+                              .rstd = anynorm_dtype_load(ANYNORM_F32, row->rstd, 0)};
+}
+
+/* What becomes of the normalized value of column c. */
+static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_t c, double n)
+{
+    uint64_t k = c / spec->parameter_run;
+    double z = spec->flags & ANYNORM_ROUND_FIRST ? round_to(spec->x_type, n) : n;
+    if (row->weight)
+        z *= anynorm_dtype_load(spec->parameter_type, row->weight, k) + spec->weight_offset;
+    if (row->bias)
+        z += anynorm_dtype_load(spec->parameter_type, row->bias, k);
+    if (row->scale)
+        z *= 1 + anynorm_dtype_load(spec->sample_type, row->scale, c);
+    if (row->shift)
+        z += anynorm_dtype_load(spec->sample_type, row->shift, c);
+    return spec->flags & ANYNORM_SILU ? z / (1 + exp(-z)) : z;
+}
+
+void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
+{
+    struct statistic s =
+        spec->flags & ANYNORM_RSTD_INPUT ? load_statistic(spec, row) : find_statistic(spec, row);
+    /* Where y and sum are x and residual, an element of both is read before either is written. */
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double value =
-            (anynorm_dtype_load(spec->x_type, x, c * x_stride) - pivot - correction) * scale;
-        if (weight)
-            value *= anynorm_dtype_load(spec->parameter_type, weight, c);
-        if (bias)
-            value += anynorm_dtype_load(spec->parameter_type, bias, c);
-        anynorm_dtype_store(spec->y_type, y, c * y_stride, value);
+        double h = load_h(spec, row, c);
+        double y = finish(spec, row, c, (h - s.pivot - s.correction) * s.rstd);
+        if (row->sum)
+            anynorm_dtype_store(spec->sum_type, row->sum, c * spec->sum_column_stride, h);
+        anynorm_dtype_store(spec->y_type, row->y, c * spec->y_column_stride, y);
     }
-    if (mean)
-        anynorm_dtype_store(ANYNORM_F32, mean, 0, pivot + correction);
-    if (rstd)
-        anynorm_dtype_store(ANYNORM_F32, rstd, 0, scale);
+    if (spec->flags & ANYNORM_MEAN_OUTPUT)
+        anynorm_dtype_store(ANYNORM_F32, row->mean, 0, s.pivot + s.correction);
+    if (spec->flags & ANYNORM_RSTD_OUTPUT)
+        anynorm_dtype_store(ANYNORM_F32, row->rstd, 0, s.rstd);
 }

@@ -1,14 +1,28 @@
-/* Layer normalization of one row in plain C: the oracle, and the device of last resort. */
+/* The norm of one row in plain C: the oracle, and the device of last resort. */
 #ifndef AN_REFERENCE_ROW_H
 #define AN_REFERENCE_ROW_H
 
 #include <anynorm/anynorm.h>
 
-/* Normalizes spec->columns elements, spec's column strides apart, from `x` to `y` (which may be
- * `x`), both at any alignment. The spec is resolved. NULL for the tensors that the spec does not
- * name; mean and rstd point to this row's element. Statistics in double by compensated sums; y is
- * rounded once. */
-void an_reference_row(const anynorm_spec *spec, const void *x, void *y, const void *weight,
-                      const void *bias, void *mean, void *rstd);
+/* The tensors where they have what they have for the row, at any alignment; NULL for those that the
+ * spec does not name. y and sum may each be x or residual. */
+struct an_row {
+    const void *x;
+    void *y;
+    const void *weight;
+    const void *bias;
+    void *mean; /* only read where it is an input; so rstd */
+    void *rstd;
+    const void *residual;
+    void *sum;
+    const void *pre_bias;
+    const void *gate;
+    const void *scale;
+    const void *shift;
+};
+
+/* Normalizes a row of the resolved spec. Everything in double, statistics by compensated sums; what
+ * is written is rounded once. */
+void an_reference_row(const anynorm_spec *spec, const struct an_row *row);
 
 #endif

@@ -1,0 +1,158 @@
+#include "spec_rules.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "dtype.h"
+#include "spec.h"
+#include "status.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define MAX_COLUMNS UINT64_C(0x7fffffff)
+#define KNOWN_FLAGS ((uint32_t)ANYNORM_SILU * 2 - 1)
+
+/* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
+ */
+static const struct {
+    uint32_t flags;
+    uint32_t needs;
+    uint32_t excludes;
+    const char *why;
+} rules[] = {
+    {ANYNORM_L2, ANYNORM_RMS, 0, "ANYNORM_L2 needs ANYNORM_RMS"},
+    {ANYNORM_RMS, 0, ANYNORM_UNBIASED,
+     "ANYNORM_UNBIASED is not for ANYNORM_RMS, which takes no mean off"},
+    {ANYNORM_RMS, 0, ANYNORM_MEAN_OUTPUT | ANYNORM_MEAN_INPUT,
+     "ANYNORM_RMS has no mean, so it is neither an output nor an input"},
+    {ANYNORM_MEAN_INPUT, ANYNORM_RSTD_INPUT, 0, "ANYNORM_MEAN_INPUT needs ANYNORM_RSTD_INPUT"},
+    {ANYNORM_RSTD_INPUT, ANYNORM_MEAN_INPUT | ANYNORM_RMS, 0,
+     "ANYNORM_RSTD_INPUT needs ANYNORM_MEAN_INPUT, or ANYNORM_RMS"},
+    {ANYNORM_MEAN_INPUT, 0, ANYNORM_MEAN_OUTPUT, "mean is an input and an output"},
+    {ANYNORM_RSTD_INPUT, 0, ANYNORM_RSTD_OUTPUT, "rstd is an input and an output"},
+    {ANYNORM_RSTD_INPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found; "
+     "ANYNORM_RSTD_INPUT has it given"},
+    {ANYNORM_GATE, ANYNORM_RESIDUAL, 0, "ANYNORM_GATE needs ANYNORM_RESIDUAL"},
+    {ANYNORM_STORED_SUM, ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT, 0,
+     "ANYNORM_STORED_SUM needs ANYNORM_RESIDUAL, ANYNORM_PRE_BIAS or ANYNORM_SUM_OUTPUT"},
+};
+
+static anynorm_status check_flags(const anynorm_spec *spec)
+{
+    uint32_t flags = spec->flags;
+    if (flags & ~KNOWN_FLAGS)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: flags has unknown bits 0x%" PRIx32,
+                       flags & ~KNOWN_FLAGS);
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        bool lacks = rules[i].needs && !(flags & rules[i].needs);
+        if ((flags & rules[i].flags) && (lacks || (flags & rules[i].excludes)))
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: flags: %s", rules[i].why);
+    }
+    return ANYNORM_OK;
+}
+
+static anynorm_status check_types(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        anynorm_dtype type;
+        uint32_t flags; /* those that name a tensor of it; 0: it may be set without */
+        const char *tensors;
+    } types[] = {
+        {"x_type", spec->x_type, 0, NULL},
+        {"y_type", spec->y_type, 0, NULL},
+        {"parameter_type", spec->parameter_type, 0, NULL},
+        {"residual_type", spec->residual_type, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"sum_type", spec->sum_type, AN_SUMS, "ANYNORM_SUM_OUTPUT or ANYNORM_STORED_SUM"},
+        {"sample_type", spec->sample_type, AN_SAMPLES,
+         "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
+    };
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (!an_dtype_valid(types[i].type))
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s is %d, which is no anynorm_dtype",
+                           types[i].field, (int)types[i].type);
+        if (types[i].flags && !(spec->flags & types[i].flags) && (int)types[i].type != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %s, must be 0 without %s in flags", types[i].field,
+                           anynorm_dtype_name(types[i].type), types[i].tensors);
+    }
+    return ANYNORM_OK;
+}
+
+/* What is left zero by a spec that does not name the tensors it is about. */
+static anynorm_status check_counts(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value;
+        uint64_t most; /* without the tensors */
+        uint32_t flags;
+        const char *tensors;
+    } counts[] = {
+        {"residual_row_stride", spec->residual_row_stride, 0, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"residual_outer_stride", spec->residual_outer_stride, 0, ANYNORM_RESIDUAL,
+         "ANYNORM_RESIDUAL"},
+        {"residual_column_stride", spec->residual_column_stride, 0, ANYNORM_RESIDUAL,
+         "ANYNORM_RESIDUAL"},
+        {"sum_row_stride", spec->sum_row_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum_outer_stride", spec->sum_outer_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum_column_stride", spec->sum_column_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sample_rows", spec->sample_rows, 1, AN_SAMPLES,
+         "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
+        {"parameter_rows", spec->parameter_rows, 1, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"parameter_run", spec->parameter_run, 1, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+    };
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        if (!(spec->flags & counts[i].flags) && counts[i].value > counts[i].most)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64 ", must be 0 without %s in flags",
+                           counts[i].field, counts[i].value, counts[i].tensors);
+    }
+    if (spec->parameter_run > 1 && spec->columns % spec->parameter_run != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: parameter_run is %" PRIu64 ", which does not divide the %" PRIu64
+                       " columns",
+                       spec->parameter_run, spec->columns);
+    return ANYNORM_OK;
+}
+
+static anynorm_status check_numbers(const anynorm_spec *spec)
+{
+    if (!isfinite(spec->eps) || spec->eps < 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: eps is %g, must be finite and not negative",
+                       spec->eps);
+    if ((spec->flags & ANYNORM_RSTD_INPUT) && spec->eps != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: eps is %g, must be 0 with ANYNORM_RSTD_INPUT", spec->eps);
+    if ((spec->flags & ANYNORM_UNBIASED) && spec->columns < 2)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: columns is 1, must be 2 or more with ANYNORM_UNBIASED");
+    if (!isfinite(spec->weight_offset))
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: weight_offset is %g, must be finite",
+                       spec->weight_offset);
+    if (!(spec->flags & ANYNORM_WEIGHT) && spec->weight_offset != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: weight_offset is %g, must be 0 without ANYNORM_WEIGHT in flags",
+                       spec->weight_offset);
+    return ANYNORM_OK;
+}
+
+anynorm_status an_spec_check_fields(const anynorm_spec *spec)
+{
+    if (!spec)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec is NULL");
+    if (spec->columns == 0 || spec->columns > MAX_COLUMNS)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: columns is %" PRIu64 ", must be 1 to 2147483647", spec->columns);
+    anynorm_status status = check_flags(spec);
+    if (status == ANYNORM_OK)
+        status = check_types(spec);
+    if (status == ANYNORM_OK)
+        status = check_counts(spec);
+    if (status == ANYNORM_OK)
+        status = check_numbers(spec);
+    return status;
+}

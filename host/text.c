@@ -1,0 +1,14 @@
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void an_text_put(struct an_text *text, const char *format, ...)
+{
+    size_t room = text->length < text->capacity ? text->capacity - text->length : 0;
+    va_list arguments;
+    va_start(arguments, format);
+    int written = vsnprintf(room ? text->at + text->length : NULL, room, format, arguments);
+    va_end(arguments);
+    text->length += written > 0 ? (size_t)written : 0;
+}

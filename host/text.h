@@ -1,0 +1,16 @@
+/* A text that grows at its end, as snprintf would have it: what does not fit is counted. */
+#ifndef AN_TEXT_H
+#define AN_TEXT_H
+
+#include <stddef.h>
+
+struct an_text {
+    char *at;        /* ends with a zero after each put, if capacity is not 0 */
+    size_t capacity; /* with the zero */
+    size_t length;   /* what it takes without the zero, whether or not it fits */
+};
+
+void an_text_put(struct an_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

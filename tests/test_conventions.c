@@ -1,0 +1,573 @@
+/* Each row of docs/conventions.md: what another library computes, by a formula of its own, against
+ * the spec that the row names. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedules.h"
+#include "spec.h"
+#include "tensors.h"
+
+#define ROWS 12
+#define COLUMNS 60
+#define COUNT_OF_X (ROWS * COLUMNS)
+#define EPS 1e-3
+
+/* Tensors of distinct values, so that a formula that takes the wrong one fails. */
+struct room {
+    float x[COUNT_OF_X], residual[COUNT_OF_X], gate[COUNT_OF_X], scale[COUNT_OF_X],
+        shift[COUNT_OF_X];
+    float weight[COUNT_OF_X], bias[COUNT_OF_X], pre_bias[COLUMNS];
+    float y[COUNT_OF_X], sum[COUNT_OF_X], mean[ROWS], rstd[ROWS];
+    double expected[COUNT_OF_X];
+};
+
+static void fill(float *values, size_t count, double centre, double spread, struct random *random)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(centre + spread * random_normal(random));
+}
+
+static struct room *make_room(void)
+{
+    struct room *v = calloc(1, sizeof(*v));
+    struct random random = {2026};
+    assert_non_null(v);
+    fill(v->x, COUNT_OF_X, 0.5, 1.5, &random);
+    fill(v->residual, COUNT_OF_X, -0.25, 1, &random);
+    fill(v->gate, COUNT_OF_X, 0.75, 0.5, &random);
+    fill(v->scale, COUNT_OF_X, 0.1, 0.3, &random);
+    fill(v->shift, COUNT_OF_X, -1, 0.4, &random);
+    fill(v->weight, COUNT_OF_X, 1.25, 0.5, &random);
+    fill(v->bias, COUNT_OF_X, 2, 0.5, &random);
+    fill(v->pre_bias, COLUMNS, -2, 0.5, &random);
+    return v;
+}
+
+/* Puts each tensor of the spec into a buffer of its own, but where two are one, as `host` has them.
+ * False where the schedule does not serve the spec. */
+static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows,
+                const anynorm_host_tensors *host)
+{
+    anynorm_device *device = subject->device;
+    anynorm_plan *plan = offered_plan(subject, spec);
+    if (!plan)
+        return false;
+    void *const at[AN_TENSOR_COUNT] = {
+        [AN_X] = (void *)host->x,
+        [AN_Y] = host->y,
+        [AN_WEIGHT] = (void *)host->weight,
+        [AN_BIAS] = (void *)host->bias,
+        [AN_MEAN] = host->mean,
+        [AN_RSTD] = host->rstd,
+        [AN_RESIDUAL] = (void *)host->residual,
+        [AN_SUM] = host->sum,
+        [AN_PRE_BIAS] = (void *)host->pre_bias,
+        [AN_GATE] = (void *)host->gate,
+        [AN_SCALE] = (void *)host->scale,
+        [AN_SHIFT] = (void *)host->shift,
+    };
+    anynorm_spec resolved;
+    anynorm_tensors tensors = {0};
+    uint64_t bytes[AN_TENSOR_COUNT];
+    assert_ok(an_spec_resolve(spec, &resolved));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        anynorm_buffer *slot = an_tensor_slot(&tensors, (enum an_tensor)t);
+        int same = 0;
+        if (!at[t])
+            continue;
+        while (at[same] != at[t])
+            same++;
+        assert_true(an_tensor_extent(&resolved, (enum an_tensor)t, rows, &bytes[t]));
+        if (same < t) {
+            *slot = *an_tensor_slot(&tensors, (enum an_tensor)same);
+            continue;
+        }
+        assert_ok(anynorm_buffer_create(device, bytes[t], slot));
+        assert_ok(anynorm_buffer_write(device, slot, at[t], bytes[t]));
+    }
+    anynorm_event event;
+    assert_ok(anynorm_enqueue(plan, &tensors, rows, 0, NULL, &event));
+    assert_ok(anynorm_event_wait(&event));
+    anynorm_event_release(&event);
+    assert_ok(anynorm_buffer_read(device, &tensors.y, host->y, bytes[AN_Y]));
+    if (host->sum)
+        assert_ok(anynorm_buffer_read(device, &tensors.sum, host->sum, bytes[AN_SUM]));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        int same = 0;
+        while (at[same] != at[t])
+            same++;
+        if (at[t] && same == t)
+            anynorm_buffer_destroy(device, an_tensor_slot(&tensors, (enum an_tensor)t));
+    }
+    anynorm_plan_destroy(plan);
+    return true;
+}
+
+/* Runs the spec in f32 and compares y with v->expected. */
+static bool expect(void **state, const anynorm_spec *spec, struct room *v, uint64_t rows,
+                   const anynorm_host_tensors *tensors)
+{
+    anynorm_host_tensors all = *tensors;
+    all.y = all.y ? all.y : v->y;
+    if (!run(*state, spec, rows, &all))
+        return false;
+    const float *y = all.y;
+    for (uint64_t i = 0; i < rows * spec->columns; i++) {
+        if (!(fabs((double)y[i] - v->expected[i]) <= 2e-5 * (1 + fabs(v->expected[i])))) {
+            fprintf(stderr, "element %u is %.9g, expected %.9g\n", (unsigned)i, (double)y[i],
+                    v->expected[i]);
+            fail();
+        }
+    }
+    return true;
+}
+
+/* Of `count` numbers that lie `step` apart. */
+static double mean_of(const double *h, size_t count, size_t step)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += h[i * step];
+    return sum / (double)count;
+}
+
+static double variance_of(const double *h, size_t count, size_t step, double about, size_t over)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (h[i * step] - about) * (h[i * step] - about);
+    return sum / (double)over;
+}
+
+/* expected = h of each row, to be normalized in place. */
+static void take(struct room *v, const float *x)
+{
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] = (double)x[i];
+}
+
+static void layer_norm(struct room *v, double eps)
+{
+    for (size_t r = 0; r < ROWS; r++) {
+        double *h = v->expected + r * COLUMNS, mean = mean_of(h, COLUMNS, 1);
+        double deviation = sqrt(variance_of(h, COLUMNS, 1, mean, COLUMNS) + eps);
+        for (size_t c = 0; c < COLUMNS; c++)
+            h[c] = (h[c] - mean) / deviation;
+    }
+}
+
+static void rms_norm(struct room *v, double eps)
+{
+    for (size_t r = 0; r < ROWS; r++) {
+        double *h = v->expected + r * COLUMNS;
+        double root = sqrt(variance_of(h, COLUMNS, 1, 0, COLUMNS) + eps);
+        for (size_t c = 0; c < COLUMNS; c++)
+            h[c] /= root;
+    }
+}
+
+static void affine(struct room *v, const float *weight, double plus, const float *bias)
+{
+    for (size_t i = 0; i < COUNT_OF_X; i++) {
+        size_t c = i % COLUMNS;
+        if (weight)
+            v->expected[i] *= (double)weight[c] + plus;
+        if (bias)
+            v->expected[i] += (double)bias[c];
+    }
+}
+
+/* ---- LayerNorm ---- */
+
+static void test_layer_norm(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
+    take(v, v->x);
+    layer_norm(v, EPS);
+    affine(v, v->weight, 0, v->bias);
+    expect(state, &spec, v, ROWS,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+static void test_annotated_transformer(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_UNBIASED |
+                                  ANYNORM_EPS_OUTSIDE};
+    take(v, v->x);
+    for (size_t r = 0; r < ROWS; r++) {
+        double *h = v->expected + r * COLUMNS, mean = mean_of(h, COLUMNS, 1);
+        double deviation = sqrt(variance_of(h, COLUMNS, 1, mean, COLUMNS - 1)) + EPS;
+        for (size_t c = 0; c < COLUMNS; c++)
+            h[c] = (h[c] - mean) / deviation;
+    }
+    affine(v, v->weight, 0, v->bias);
+    expect(state, &spec, v, ROWS,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+static void test_global_statistics(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT};
+    for (size_t r = 0; r < ROWS; r++) {
+        double variance = 0.5 + (double)r;
+        v->mean[r] = (float)r / 4;
+        v->rstd[r] = (float)(1 / sqrt(variance + EPS));
+        for (size_t c = 0; c < COLUMNS; c++)
+            v->expected[r * COLUMNS + c] =
+                ((double)v->x[r * COLUMNS + c] - (double)v->mean[r]) / sqrt(variance + EPS);
+    }
+    expect(state, &spec, v, ROWS,
+           &(anynorm_host_tensors){.x = v->x, .mean = v->mean, .rstd = v->rstd});
+    free(v);
+}
+
+/* ---- RMSNorm ---- */
+
+static void test_rms_norm(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT};
+    take(v, v->x);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x, .weight = v->weight});
+    free(v);
+}
+
+static void test_gemma(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {
+        .columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT, .weight_offset = 1};
+    take(v, v->x);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 1, NULL);
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x, .weight = v->weight});
+    free(v);
+}
+
+/* What n rounds to before the weight, and y after: in f16, where it shows. */
+static void test_llama(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .x_type = ANYNORM_F16,
+                         .y_type = ANYNORM_F16,
+                         .parameter_type = ANYNORM_F16,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_ROUND_FIRST};
+    uint16_t x[COUNT_OF_X], y[COUNT_OF_X], weight[COLUMNS], rounded;
+    for (size_t i = 0; i < COUNT_OF_X; i++) {
+        anynorm_dtype_store(ANYNORM_F16, x, i, (double)v->x[i]);
+        v->expected[i] = anynorm_dtype_load(ANYNORM_F16, x, i);
+    }
+    for (size_t c = 0; c < COLUMNS; c++)
+        anynorm_dtype_store(ANYNORM_F16, weight, c, (double)v->weight[c]);
+    rms_norm(v, EPS);
+    bool ran = run(*state, &spec, ROWS, &(anynorm_host_tensors){.x = x, .y = y, .weight = weight});
+    int differ = 0;
+    for (size_t i = 0; ran && i < COUNT_OF_X; i++) {
+        double w = anynorm_dtype_load(ANYNORM_F16, weight, i % COLUMNS);
+        anynorm_dtype_store(ANYNORM_F16, &rounded, 0, v->expected[i]);
+        anynorm_dtype_store(ANYNORM_F16, &rounded, 0,
+                            w * anynorm_dtype_load(ANYNORM_F16, &rounded, 0));
+        differ += rounded != y[i];
+    }
+    assert_in_range(differ, 0, 2); /* where n lies all but halfway between two halves */
+    free(v);
+}
+
+static void test_l2(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_RMS | ANYNORM_L2};
+    take(v, v->x);
+    for (size_t r = 0; r < ROWS; r++) {
+        double *h = v->expected + r * COLUMNS, norm = sqrt(variance_of(h, COLUMNS, 1, 0, 1));
+        for (size_t c = 0; c < COLUMNS; c++)
+            h[c] /= fmax(norm, 1e-12);
+    }
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x});
+    free(v);
+}
+
+/* ---- Residuals ---- */
+
+static void assert_sum(const float *sum, const double *expected)
+{
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        assert_true(fabs((double)sum[i] - expected[i]) <= 1e-6 * (1 + fabs(expected[i])));
+}
+
+/* In place, as vLLM has it: y over x, the sum over the residual. */
+static void test_fused_add_rms_norm(void **state)
+{
+    struct room *v = make_room();
+    double *h = malloc(sizeof(v->expected));
+    assert_non_null(h);
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
+                                  ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM};
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        h[i] = v->expected[i] = (double)(v->x[i] + v->residual[i]);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    if (expect(state, &spec, v, ROWS,
+               &(anynorm_host_tensors){.x = v->x,
+                                       .y = v->x,
+                                       .weight = v->weight,
+                                       .residual = v->residual,
+                                       .sum = v->residual}))
+        assert_sum(v->residual, h);
+    free(h);
+    free(v);
+}
+
+static void test_skip_layer_norm(void **state)
+{
+    struct room *v = make_room();
+    double *h = malloc(sizeof(v->expected));
+    assert_non_null(h);
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL |
+                                  ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT};
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        h[i] = v->expected[i] =
+            (double)v->x[i] + (double)v->residual[i] + (double)v->pre_bias[i % COLUMNS];
+    layer_norm(v, EPS);
+    affine(v, v->weight, 0, v->bias);
+    if (expect(state, &spec, v, ROWS,
+               &(anynorm_host_tensors){.x = v->x,
+                                       .weight = v->weight,
+                                       .bias = v->bias,
+                                       .residual = v->residual,
+                                       .sum = v->sum,
+                                       .pre_bias = v->pre_bias}))
+        assert_sum(v->sum, h);
+    free(h);
+    free(v);
+}
+
+static void test_post_norm(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RESIDUAL};
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] = (double)v->x[i] + (double)v->residual[i];
+    layer_norm(v, EPS);
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x, .residual = v->residual});
+    free(v);
+}
+
+/* ---- Adaptive ---- */
+
+#define TOKENS 4 /* of a sample */
+
+static void modulate(struct room *v)
+{
+    for (size_t i = 0; i < COUNT_OF_X; i++) {
+        size_t k = i / COLUMNS / TOKENS * COLUMNS + i % COLUMNS;
+        v->expected[i] = v->expected[i] * (1 + (double)v->scale[k]) + (double)v->shift[k];
+    }
+}
+
+static void test_adaptive(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .eps = EPS,
+                         .flags = ANYNORM_SCALE | ANYNORM_SHIFT,
+                         .sample_rows = TOKENS};
+    take(v, v->x);
+    layer_norm(v, EPS);
+    modulate(v);
+    expect(state, &spec, v, ROWS,
+           &(anynorm_host_tensors){.x = v->x, .scale = v->scale, .shift = v->shift});
+    free(v);
+}
+
+static void test_adaptive_zero(void **state)
+{
+    struct room *v = make_room();
+    double *h = malloc(sizeof(v->expected));
+    assert_non_null(h);
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .eps = EPS,
+                         .flags = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_SUM_OUTPUT |
+                                  ANYNORM_SCALE | ANYNORM_SHIFT,
+                         .sample_rows = TOKENS};
+    for (size_t i = 0; i < COUNT_OF_X; i++) {
+        size_t k = i / COLUMNS / TOKENS * COLUMNS + i % COLUMNS;
+        h[i] = v->expected[i] = (double)v->x[i] + (double)v->gate[k] * (double)v->residual[i];
+    }
+    layer_norm(v, EPS);
+    modulate(v);
+    if (expect(state, &spec, v, ROWS,
+               &(anynorm_host_tensors){.x = v->x,
+                                       .residual = v->residual,
+                                       .sum = v->sum,
+                                       .gate = v->gate,
+                                       .scale = v->scale,
+                                       .shift = v->shift}))
+        assert_sum(v->sum, h);
+    free(h);
+    free(v);
+}
+
+/* ---- Groups, instances, channels, heads ---- */
+
+#define IMAGES 3
+#define CHANNELS 12
+#define PIXELS 20
+#define GROUPS 4
+
+/* x as [IMAGES][CHANNELS][PIXELS], normalized in groups of channels; parameters by channel, or by
+ * group. */
+static void group_norm(struct room *v, size_t groups, bool by_group)
+{
+    size_t columns = CHANNELS / groups * PIXELS;
+    take(v, v->x);
+    for (size_t g = 0; g < IMAGES * groups; g++) {
+        double *h = v->expected + g * columns, mean = mean_of(h, columns, 1);
+        double deviation = sqrt(variance_of(h, columns, 1, mean, columns) + EPS);
+        for (size_t c = 0; c < columns; c++) {
+            size_t k = by_group ? g % groups : (g * columns + c) / PIXELS % CHANNELS;
+            h[c] = (h[c] - mean) / deviation * (double)v->weight[k] + (double)v->bias[k];
+        }
+    }
+}
+
+static void check_groups(void **state, size_t groups, bool by_group)
+{
+    struct room *v = make_room();
+    uint64_t columns = CHANNELS / groups * PIXELS;
+    anynorm_spec spec = {.columns = columns,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                         .parameter_rows = groups,
+                         .parameter_run = by_group ? columns : PIXELS};
+    group_norm(v, groups, by_group);
+    expect(state, &spec, v, IMAGES * groups,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+static void test_group_norm(void **state)
+{
+    check_groups(state, GROUPS, false);
+}
+
+static void test_group_norm_18(void **state)
+{
+    check_groups(state, GROUPS, true);
+}
+
+static void test_instance_norm(void **state)
+{
+    check_groups(state, CHANNELS, false);
+}
+
+static void test_channels(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = CHANNELS,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                         .inner_rows = PIXELS,
+                         .x_column_stride = PIXELS,
+                         .y_column_stride = PIXELS};
+    take(v, v->x);
+    for (size_t p = 0; p < IMAGES * PIXELS; p++) {
+        double *h = v->expected + p / PIXELS * CHANNELS * PIXELS + p % PIXELS;
+        double mean = mean_of(h, CHANNELS, PIXELS);
+        double deviation = sqrt(variance_of(h, CHANNELS, PIXELS, mean, CHANNELS) + EPS);
+        for (size_t c = 0; c < CHANNELS; c++)
+            h[c * PIXELS] =
+                (h[c * PIXELS] - mean) / deviation * (double)v->weight[c] + (double)v->bias[c];
+    }
+    expect(state, &spec, v, IMAGES * PIXELS,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+#define HEADS 3
+#define HEAD (COLUMNS / HEADS)
+
+/* The queries of [ROWS / 3][3][HEADS][HEAD], to a dense y; a weight for each head. */
+static void test_heads(void **state)
+{
+    struct room *v = make_room();
+    uint64_t tokens = ROWS / 3;
+    anynorm_spec spec = {.columns = HEAD,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT,
+                         .inner_rows = HEADS,
+                         .x_row_stride = HEAD,
+                         .x_outer_stride = UINT64_C(3) * HEADS * HEAD,
+                         .parameter_rows = HEADS};
+    for (size_t r = 0; r < tokens * HEADS; r++) {
+        const float *x = v->x + r / HEADS * 3 * HEADS * HEAD + r % HEADS * HEAD;
+        double squares = 0;
+        for (size_t c = 0; c < HEAD; c++)
+            squares += (double)x[c] * (double)x[c];
+        for (size_t c = 0; c < HEAD; c++)
+            v->expected[r * HEAD + c] =
+                (double)x[c] / sqrt(squares / HEAD + EPS) * (double)v->weight[r % HEADS * HEAD + c];
+    }
+    expect(state, &spec, v, tokens * HEADS,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight});
+    free(v);
+}
+
+/* A diffusion model's block: GroupNorm, then SiLU. */
+static void test_silu(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = CHANNELS / GROUPS * PIXELS,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_SILU,
+                         .parameter_rows = GROUPS,
+                         .parameter_run = PIXELS};
+    group_norm(v, GROUPS, false);
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] /= 1 + exp(-v->expected[i]);
+    expect(state, &spec, v, UINT64_C(1) * IMAGES * GROUPS,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+int main(void)
+{
+    static const struct device_test tests[] = {
+        {"layer norm", test_layer_norm},
+        {"annotated transformer", test_annotated_transformer},
+        {"global statistics", test_global_statistics},
+        {"RMS norm", test_rms_norm},
+        {"Gemma", test_gemma},
+        {"LLaMA", test_llama},
+        {"L2", test_l2},
+        {"fused add, RMS norm", test_fused_add_rms_norm},
+        {"skip layer norm", test_skip_layer_norm},
+        {"post-norm", test_post_norm},
+        {"adaptive", test_adaptive},
+        {"adaptive, zero", test_adaptive_zero},
+        {"group norm", test_group_norm},
+        {"group norm 18", test_group_norm_18},
+        {"instance norm", test_instance_norm},
+        {"channels first", test_channels},
+        {"heads", test_heads},
+        {"SiLU", test_silu},
+    };
+    return run_on_schedules("conventions", tests, COUNT(tests));
+}

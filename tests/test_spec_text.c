@@ -1,0 +1,404 @@
+/* A spec as a line of text, and back. */
+#include "refused.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "spec_flags.h"
+
+static uint64_t below(struct random *random, uint64_t limit)
+{
+    return random_bits(random) % limit;
+}
+
+static uint64_t any_magnitude(struct random *random)
+{
+    return random_bits(random) >> below(random, 64);
+}
+
+static void test_text_examples(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *shown; /* NULL: as text */
+        uint64_t rows;
+        anynorm_spec spec;
+    } examples[] = {
+        {"layer-norm 512x768 f16 weight bias eps=1e-06",
+         NULL,
+         512,
+         {.columns = 768, .x_type = ANYNORM_F16, .y_type = ANYNORM_F16, .flags = 3, .eps = 1e-6}},
+        {"layer-norm 0x1", "layer-norm 0x1 f32 eps=1e-05", 0, {.columns = 1, .eps = 1e-5}},
+        {"  layer-norm   2x3  ", "layer-norm 2x3 f32 eps=1e-05", 2, {.columns = 3, .eps = 1e-5}},
+        {"layer-norm 2x3 eps=0.5 any-alignment y=f64 bf16 rstd parameters=bf16 mean",
+         "layer-norm 2x3 bf16 y=f64 parameters=bf16 mean rstd any-alignment eps=0.5",
+         2,
+         {.columns = 3,
+          .x_type = ANYNORM_BF16,
+          .y_type = ANYNORM_F64,
+          .parameter_type = ANYNORM_BF16,
+          .flags = 28,
+          .eps = 0.5}},
+        {"layer-norm 24x64 f32 eps=0 inner=12 x-stride=64 x-outer=2304 y-stride=65 y-outer=780",
+         NULL,
+         24,
+         {.columns = 64,
+          .inner_rows = 12,
+          .x_row_stride = 64,
+          .x_outer_stride = 2304,
+          .y_row_stride = 65,
+          .y_outer_stride = 780}},
+        {"layer-norm 98x96 bf16 eps=0 inner=49 x-column=49 y-column=1",
+         NULL,
+         98,
+         {.columns = 96,
+          .x_type = ANYNORM_BF16,
+          .y_type = ANYNORM_BF16,
+          .inner_rows = 49,
+          .x_column_stride = 49,
+          .y_column_stride = 1}},
+        {"rms-norm 7x64 bf16 weight eps=1e-06 weight-offset=1",
+         NULL,
+         7,
+         {.columns = 64,
+          .x_type = ANYNORM_BF16,
+          .y_type = ANYNORM_BF16,
+          .flags = RMS | WEIGHT,
+          .eps = 1e-6,
+          .weight_offset = 1}},
+        {"rms-norm 2x3 l2 eps-outside",
+         "rms-norm 2x3 f32 l2 eps-outside eps=1e-05",
+         2,
+         {.columns = 3, .flags = RMS | L2 | EPS_OUTSIDE, .eps = 1e-5}},
+        {"layer-norm 2x3 mean-input rstd-input",
+         "layer-norm 2x3 f32 mean-input rstd-input eps=0",
+         2,
+         {.columns = 3, .flags = MEAN_IN | RSTD_IN}},
+        {"layer-norm 2x3 f16 residual sum",
+         "layer-norm 2x3 f16 residual sum eps=1e-05",
+         2,
+         {.columns = 3,
+          .x_type = ANYNORM_F16,
+          .y_type = ANYNORM_F16,
+          .residual_type = ANYNORM_F16,
+          .sum_type = ANYNORM_F16,
+          .flags = RESIDUAL | SUM,
+          .eps = 1e-5}},
+        {"layer-norm 12x64 f16 y=f32 residuals=bf16 sums=f32 parameters=f64 samples=f16 bias "
+         "unbiased residual gate pre-bias sum stored-sum round-first scale shift silu eps=0 "
+         "inner=3 "
+         "residual-stride=65 residual-outer=200 residual-column=1 sum-stride=1 sum-outer=300 "
+         "sum-column=4 sample-rows=4 parameter-rows=3 parameter-run=16",
+         NULL,
+         12,
+         {.columns = 64,
+          .x_type = ANYNORM_F16,
+          .y_type = ANYNORM_F32,
+          .parameter_type = ANYNORM_F64,
+          .flags = BIAS | UNBIASED | RESIDUAL | GATE | PRE_BIAS | SUM | STORED_SUM | ROUND_FIRST |
+                   SCALE | SHIFT | SILU,
+          .inner_rows = 3,
+          .residual_type = ANYNORM_BF16,
+          .sum_type = ANYNORM_F32,
+          .sample_type = ANYNORM_F16,
+          .residual_row_stride = 65,
+          .residual_outer_stride = 200,
+          .residual_column_stride = 1,
+          .sum_row_stride = 1,
+          .sum_outer_stride = 300,
+          .sum_column_stride = 4,
+          .sample_rows = 4,
+          .parameter_rows = 3,
+          .parameter_run = 16}},
+        {"layer-norm 18446744073709551615x2147483647 f64 eps=0.1 x-stride=18446744073709551615",
+         NULL,
+         UINT64_MAX,
+         {.columns = 2147483647,
+          .x_type = ANYNORM_F64,
+          .y_type = ANYNORM_F64,
+          .eps = 0.1,
+          .x_row_stride = UINT64_MAX}},
+    };
+    for (size_t i = 0; i < COUNT(examples); i++) {
+        anynorm_spec spec;
+        uint64_t rows;
+        char text[512];
+        const char *shown = examples[i].shown ? examples[i].shown : examples[i].text;
+        assert_ok(anynorm_spec_parse(examples[i].text, &spec, &rows));
+        assert_true(same_spec(&spec, &examples[i].spec));
+        assert_int_equal(rows, examples[i].rows);
+        assert_int_equal(anynorm_spec_format(&spec, rows, text, sizeof(text)), strlen(shown));
+        assert_string_equal(text, shown);
+    }
+}
+
+static anynorm_spec random_spec(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + any_magnitude(random) % 2147483647,
+                         .x_type = (anynorm_dtype)below(random, 4),
+                         .y_type = (anynorm_dtype)below(random, 4),
+                         .parameter_type = (anynorm_dtype)below(random, 4),
+                         .flags = (uint32_t)below(random, 32),
+                         .eps = ldexp(random_uniform(random), (int)below(random, 2000) - 1000)};
+    if (below(random, 2)) {
+        uint32_t alignment = spec.flags & ANYNORM_ANY_ALIGNMENT;
+        make_family(random, &spec);
+        spec.flags |= alignment;
+        if (spec.weight_offset != 0)
+            spec.weight_offset = random_normal(random);
+    }
+    if ((spec.flags & ANYNORM_RESIDUAL) && below(random, 2))
+        spec.residual_row_stride = spec.columns + any_magnitude(random) / 2;
+    if ((spec.flags & ANYNORM_SUM_OUTPUT) && below(random, 2))
+        spec.sum_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (below(random, 3) == 0)
+        spec.x_column_stride = any_magnitude(random);
+    if (below(random, 3) == 0)
+        spec.y_column_stride = any_magnitude(random);
+    if (below(random, 2))
+        spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (below(random, 2))
+        spec.y_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (below(random, 2)) {
+        spec.inner_rows = 1 + below(random, 1000);
+        if (below(random, 2))
+            spec.x_outer_stride = spec.columns + any_magnitude(random) / 2;
+        if (below(random, 2))
+            spec.y_outer_stride = spec.columns + any_magnitude(random) / 2;
+        if ((spec.flags & ANYNORM_RESIDUAL) && below(random, 2))
+            spec.residual_outer_stride = spec.columns + any_magnitude(random) / 2;
+        if ((spec.flags & ANYNORM_SUM_OUTPUT) && below(random, 2)) {
+            spec.sum_column_stride = 1;
+            spec.sum_outer_stride = spec.columns + any_magnitude(random) / 2;
+        }
+    }
+    return spec;
+}
+
+static void test_text_round_trip(void **state)
+{
+    (void)state;
+    struct random random = {4};
+    int taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        anynorm_spec spec = random_spec(&random), back;
+        uint64_t rows = any_magnitude(&random), back_rows;
+        char text[1024], cut[1024];
+        if (anynorm_spec_check(&spec) != ANYNORM_OK)
+            continue; /* a stride leads from column to column, or a default is too large */
+        size_t length = anynorm_spec_format(&spec, rows, text, sizeof(text));
+        assert_int_equal(length, strlen(text));
+        assert_ok(anynorm_spec_parse(text, &back, &back_rows));
+        assert_true(same_spec(&back, &spec));
+        assert_int_equal(back_rows, rows);
+        taken++;
+
+        size_t capacity = below(&random, length + 2);
+        memset(cut, '#', sizeof(cut));
+        assert_int_equal(anynorm_spec_format(&spec, rows, cut, capacity), length);
+        assert_int_equal(cut[capacity], '#');
+        if (capacity > 0) {
+            size_t kept = length < capacity ? length : capacity - 1;
+            assert_int_equal(strlen(cut), kept);
+            assert_memory_equal(cut, text, kept);
+        }
+    }
+    assert_true(taken > 10000);
+    anynorm_spec spec = {.columns = 1};
+    assert_int_equal(anynorm_spec_format(&spec, 1, NULL, 0), strlen("layer-norm 1x1 f32 eps=0"));
+    char untouched = '#';
+    assert_int_equal(anynorm_spec_format(NULL, 1, &untouched, 0), 0);
+    assert_int_equal(untouched, '#');
+}
+
+static void assert_text_refused(const char *text)
+{
+    anynorm_spec spec, before;
+    uint64_t rows = 77;
+    memset(&spec, 0x5a, sizeof(spec));
+    before = spec;
+    make_message_stale();
+    anynorm_status status = anynorm_spec_parse(text, &spec, &rows);
+    if (status != ANYNORM_INVALID_ARGUMENT)
+        fprintf(stderr, "\"%s\" is not refused\n", text);
+    check_refused(status, ANYNORM_INVALID_ARGUMENT, __FILE__, __LINE__);
+    assert_memory_equal(&spec, &before, sizeof(spec));
+    assert_int_equal(rows, 77);
+}
+
+static void test_text_bad_words(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        " ",
+        "layer-norm",
+        "layer-norm ",
+        "layer_norm 2x3",
+        "layernorm 2x3",
+        "2x3",
+        "Layer-norm 2x3",
+        "layer-norms 2x3",
+        "rms_norm 2x3",
+        "rms-norm",
+        "rms-norm 2x3 mean",
+        "rms-norm 2x3 mean-input rstd-input",
+        "rms-norm 2x3 unbiased",
+        "rms-norm 2x3 rstd-input rstd",
+        "rms-norm 2x3 rstd-input l2",
+        "layer-norm f32 2x3",
+        "layer-norm 2 x 3",
+        "layer-norm 2X3",
+        "layer-norm 2x",
+        "layer-norm x3",
+        "layer-norm x",
+        "layer-norm 2x3x4",
+        "layer-norm -2x3",
+        "layer-norm 2x-3",
+        "layer-norm +2x3",
+        "layer-norm 2.0x3",
+        "layer-norm 0x0",
+        "layer-norm 2x0",
+        "layer-norm 2x2147483648",
+        "layer-norm 18446744073709551616x3",
+        "layer-norm 99999999999999999999x3",
+        "layer-norm 2x3,f32",
+        "layer-norm\t2x3",
+        "layer-norm 2x3\tf32",
+        "layer-norm 2x3\n",
+        "layer-norm\n2x3",
+        "layer-norm 2x3 f32\nf32",
+    };
+    static const char *const words[] = {
+        "F32",
+        "f8",
+        "float",
+        "f321",
+        "f3",
+        "y=",
+        "y=f8",
+        "y",
+        "y= f32",
+        "x=f32",
+        "parameters=",
+        "parameters=f128",
+        "parameters",
+        "Weight",
+        "weights",
+        "weight=1",
+        "bias=",
+        "means",
+        "rstd=",
+        "any_alignment",
+        "any-alignment=1",
+        "eps",
+        "eps=",
+        "eps=x",
+        "eps=1e",
+        "eps=1e-5x",
+        "eps=nan",
+        "eps=inf",
+        "eps=-1",
+        "eps=1e400",
+        "eps=1,5",
+        "inner",
+        "inner=",
+        "inner=-1",
+        "inner=x",
+        "inner=1.5",
+        "inner=0x10",
+        "inner=18446744073709551616",
+        "x-stride=",
+        "x-stride=2",
+        "y-stride=2",
+        "x-outer=9",
+        "y-outer=9",
+        "inner=2 x-outer=2",
+        "inner=2 y-outer=2",
+        "x-stride=9 x-stride=9",
+        "f32 f32",
+        "f32 f16",
+        "y=f32 y=f16",
+        "parameters=f32 parameters=f32",
+        "weight bias weight",
+        "bias bias",
+        "mean mean",
+        "rstd mean rstd",
+        "any-alignment any-alignment",
+        "eps=1 eps=1",
+        "inner=2 inner=2",
+        "y-stride=9 y-stride=9",
+        "inner=2 x-outer=9 x-outer=9",
+        "inner=2 y-outer=9 y-outer=9",
+        "inner=9223372036854775808 x-stride=4",
+        "x-column",
+        "x-column=",
+        "x-column=-1",
+        "y-column=2.5",
+        "y-column=18446744073709551616",
+        "x-column=9 x-column=9",
+        "x-column=2 x-stride=4",
+        "y-column=2 y-stride=2",
+        "inner=2 x-column=9 x-outer=18",
+        "rms",
+        "rms-norm",
+        "l2",
+        "unbiased unbiased",
+        "mean-input",
+        "rstd-input",
+        "mean-input rstd-input eps=1e-5",
+        "mean-input rstd-input unbiased",
+        "gate",
+        "stored-sum",
+        "sum sum",
+        "residual residuals=f8",
+        "residuals=f16",
+        "sums=f16",
+        "samples=bf16",
+        "scale samples=",
+        "residual residuals=f16 residuals=f16",
+        "weight-offset=1",
+        "weight weight-offset=",
+        "weight weight-offset=nan",
+        "weight weight-offset=1 weight-offset=1",
+        "residual-stride=3",
+        "residual residual-stride=2",
+        "residual residual-outer=6",
+        "sum sum-column=2 sum-stride=2",
+        "sample-rows=2",
+        "parameter-rows=2",
+        "weight parameter-run=2",
+        "weight parameter-run=3 parameter-run=3",
+        "\xff",
+        "=",
+        "x",
+        "a-word-that-goes-on-and-on-and-on-for-more-than-the-sixty-characters-shown-of-it",
+        "eps=0.00000000000000000000000000000000000000000000000000000000000000000000000001",
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        assert_text_refused(texts[i]);
+    for (size_t i = 0; i < COUNT(words); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "layer-norm 2x3 %s", words[i]);
+        assert_text_refused(text);
+    }
+    anynorm_spec spec = {.columns = 9};
+    uint64_t rows = 77;
+    assert_refused(anynorm_spec_parse(NULL, &spec, &rows), ANYNORM_INVALID_ARGUMENT);
+    assert_refused(anynorm_spec_parse("layer-norm 2x3", NULL, &rows), ANYNORM_INVALID_ARGUMENT);
+    assert_refused(anynorm_spec_parse("layer-norm 2x3", &spec, NULL), ANYNORM_INVALID_ARGUMENT);
+    assert_int_equal(rows, 77);
+    assert_int_equal(spec.columns, 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_examples),
+        cmocka_unit_test(test_text_round_trip),
+        cmocka_unit_test(test_text_bad_words),
+    };
+    return cmocka_run_group_tests_name("spec_text", tests, NULL, NULL);
+}
