@@ -65,9 +65,9 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
 
 /* Schedules whose kernels do not know what a spec can name beyond LayerNorm. */
 static const bool plain_only[AN_SCHEDULE_COUNT] = {
-    [AN_ROW_PER_SUBGROUP] = true, [AN_ROW_PER_GROUP] = true,
-    [AN_ROW_IN_LOCAL] = true,     [AN_COPY] = true,
-    [AN_COPY_STREAMING] = true,   [AN_EMPTY] = true,
+    [AN_COPY] = true,
+    [AN_COPY_STREAMING] = true,
+    [AN_EMPTY] = true,
 };
 
 /* ---- The order ---- */
