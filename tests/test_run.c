@@ -85,8 +85,8 @@ static anynorm_host_tensors host_tensors(const struct problem *problem, const st
         if (images->bytes[t])
             at[t] = images->bytes[t] + problem->offset[t];
     }
-    if (problem->in_place)
-        at[AN_Y] = at[AN_X];
+    at[AN_Y] = at[image_of(problem, AN_Y)];
+    at[AN_SUM] = at[image_of(problem, AN_SUM)];
     return host_tensors_at(at);
 }
 
@@ -213,7 +213,7 @@ static void test_in_place(void **state)
     specs[2].y_outer_stride = specs[2].x_outer_stride;
     for (size_t i = 0; i < COUNT(specs); i++) {
         struct problem problem = problem_of(10, specs[i]);
-        problem.in_place = true;
+        problem.y_place = OVER_X;
         check_run(subject, &problem);
         problem.offset[AN_X] = problem.offset[AN_MEAN] = 3;
         check_run(subject, &problem);
@@ -471,7 +471,7 @@ static void test_blocks_of_dense_rows(void **state)
     problem.offset[AN_X] = problem.offset[AN_RSTD] = 1;
     problem.offset[AN_Y] = 2;
     check_blocks(*state, &problem, 50 * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, 50 * 4);
 }
 
@@ -507,13 +507,13 @@ static void test_blocks_of_columns_apart(void **state)
 {
     struct problem problem = problem_of(30, channels_first);
     check_blocks(*state, &problem, 50 * 6 * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, 50 * 6 * 4);
     problem = problem_of(30, channels_apart);
     check_blocks(*state, &problem, (49 * 8 + 6) * 4);
     problem = problem_of(6, channels_first);
     check_blocks(*state, &problem, (49 * 6 + 1) * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, (49 * 6 + 1) * 4);
 }
 
