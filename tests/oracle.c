@@ -251,7 +251,8 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
             continue;
         }
-        double error = fabs(got - expected) / bound_of_y(spec, inputs, oracle, c);
+        double error = fabs(got - expected);
+        error = error == 0 ? 0 : error / bound_of_y(spec, inputs, oracle, c);
         raise(&worst->y, error);
         if (!(error <= 1))
             fail_at(problem, label, "y", row, c, got, expected);
