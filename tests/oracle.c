@@ -298,26 +298,13 @@ static void check_statistic(const struct problem *problem, enum an_tensor tensor
         fail_at(problem, label, name, row, 0, got, expected);
 }
 
-static struct images copy_images(const struct images *images)
-{
-    struct images copy = *images;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!images->bytes[t])
-            continue;
-        copy.bytes[t] = malloc((size_t)images->size[t]);
-        assert_non_null(copy.bytes[t]);
-        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
-    }
-    return copy;
-}
-
 /* Puts the original bytes back into every element that the outputs own, after which nothing may
  * differ: what remains is guards, gaps and inputs. */
 static void check_untouched(const struct problem *problem, const anynorm_spec *spec,
                             const struct images *before, const struct images *after,
                             const char *label)
 {
-    struct images rest = copy_images(after);
+    struct images rest = images_copy(after);
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         enum an_tensor tensor = (enum an_tensor)t;
         struct an_expectation expected = an_tensor_expect(spec, tensor);

@@ -332,6 +332,19 @@ void images_make(const struct problem *problem, struct images *images)
     }
 }
 
+struct images images_copy(const struct images *images)
+{
+    struct images copy = *images;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!images->bytes[t])
+            continue;
+        copy.bytes[t] = malloc((size_t)images->size[t]);
+        assert_non_null(copy.bytes[t]);
+        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
+    }
+    return copy;
+}
+
 void images_free(struct images *images)
 {
     for (int t = 0; t < AN_TENSOR_COUNT; t++)

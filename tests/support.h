@@ -115,6 +115,7 @@ struct images {
     uint64_t size[AN_TENSOR_COUNT];
 };
 void images_make(const struct problem *problem, struct images *images);
+struct images images_copy(const struct images *images);
 void images_free(struct images *images);
 
 /* The tensors of anynorm_run, each at its pointer or NULL. */

@@ -65,19 +65,6 @@ static const anynorm_spec channels_apart = {.columns = 50,
 
 /* ---- Running on images ---- */
 
-static struct images copy_of(const struct images *images)
-{
-    struct images copy = *images;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!images->bytes[t])
-            continue;
-        copy.bytes[t] = malloc((size_t)images->size[t]);
-        assert_non_null(copy.bytes[t]);
-        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
-    }
-    return copy;
-}
-
 static anynorm_host_tensors host_tensors(const struct problem *problem, const struct images *images)
 {
     void *at[AN_TENSOR_COUNT] = {NULL};
@@ -93,7 +80,7 @@ static anynorm_host_tensors host_tensors(const struct problem *problem, const st
 static struct images run_copy(anynorm_plan *plan, const struct problem *problem,
                               const struct images *before)
 {
-    struct images after = copy_of(before);
+    struct images after = images_copy(before);
     anynorm_host_tensors tensors = host_tensors(problem, &after);
     assert_ok(anynorm_run(plan, &tensors, problem->rows));
     return after;
@@ -284,7 +271,7 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     struct problem problem = problem_of(slices->rows, *slices->spec);
     struct images before, after;
     images_make(&problem, &before);
-    after = copy_of(&before);
+    after = images_copy(&before);
     assert_true(slices->x_byte + shift + before.size[AN_X] <= WIDE_BYTES);
     assert_true(slices->y_byte + shift + before.size[AN_Y] <= WIDE_BYTES);
     unsigned char *wide = malloc(2 * WIDE_BYTES);
@@ -380,7 +367,7 @@ static void test_read_only_and_guarded_memory(void **state)
     struct images before, after;
     unsigned char *base[AN_TENSOR_COUNT];
     images_make(&problem, &before);
-    after = copy_of(&before);
+    after = images_copy(&before);
     /* Each tensor ends where memory that must not be touched begins. */
     struct images fenced = before;
     for (int t = 0; t < PLAIN_TENSORS; t++) {
@@ -448,7 +435,7 @@ static void check_blocks(struct subject *subject, const struct problem *problem,
     for (int unified = 0; unified < 2; unified++) {
         anynorm_device *device = open_limited(subject, unified, least - 1);
         plan = make_plan(device, &problem->spec, NULL);
-        struct images after = copy_of(&before);
+        struct images after = images_copy(&before);
         anynorm_host_tensors tensors = host_tensors(problem, &after);
         assert_status(anynorm_run(plan, &tensors, problem->rows), ANYNORM_OUT_OF_MEMORY);
         assert_true(*anynorm_message());
