@@ -142,8 +142,7 @@ void work_make(const struct caller *caller, const struct problem *problem, struc
         assert_ok(anynorm_opencl_buffer_wrap(caller->device, work->memory[t], slot));
         slot->offset = problem->offset[t];
     }
-    if (problem->in_place)
-        work->tensors.y = work->tensors.x;
+    place_outputs(problem, &work->tensors);
 }
 
 static void read_back(const struct work *work, cl_command_queue queue, struct images *after)

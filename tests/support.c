@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dtype.h"
-#include "row.h"
-#include "spec.h"
-#include "tensors.h"
+#include "text.h"
 
 #define GUARD_BYTES 64
 
@@ -251,32 +248,65 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
                             .seed = rows * 1000003 + columns};
 }
 
-static struct an_layout layout_of(const struct problem *problem, int tensor)
+/* Elements of inputs other than x: of one kind each, so that no tensor is another's stand-in. */
+static double make_input(const struct problem *problem, enum an_tensor tensor,
+                         struct random *random)
 {
-    anynorm_spec spec;
-    assert_ok(an_spec_resolve(&problem->spec, &spec));
-    return tensor == AN_X ? an_spec_x_layout(&spec) : an_spec_y_layout(&spec);
+    /* What is added to x is of its size, for x to show beside it. */
+    double size = problem->values == VALUES_TINY    ? 1e-12
+                  : problem->values == VALUES_LARGE ? 1e3
+                                                    : 1;
+    switch (tensor) {
+    case AN_WEIGHT:
+        return 0.5 + 1.5 * random_uniform(random) - problem->spec.weight_offset;
+    case AN_BIAS:
+        return 4 * random_uniform(random) - 2;
+    case AN_MEAN:
+        return 0.25 * random_normal(random);
+    case AN_RSTD:
+        return 0.25 + random_uniform(random);
+    case AN_RESIDUAL:
+        return size * random_normal(random);
+    case AN_PRE_BIAS:
+        return size * (random_uniform(random) - 0.5);
+    case AN_GATE:
+        return 2 * random_uniform(random) - 0.75;
+    case AN_SCALE:
+        return 1.5 * random_uniform(random) - 0.75;
+    default:
+        return 3 * random_uniform(random) - 1;
+    }
 }
 
-static void fill_input(const struct problem *problem, int tensor, unsigned char *base)
+static void fill_input(const struct problem *problem, const anynorm_spec *spec,
+                       enum an_tensor tensor, unsigned char *base)
 {
     struct random random = {problem->seed * 8 + (uint64_t)tensor + 1};
     for (int i = 0; i < 8; i++)
         random_bits(&random);
-    struct an_layout layout = layout_of(problem, AN_X);
-    if (tensor == AN_X) {
-        for (uint64_t r = 0; r < problem->rows; r++) {
-            for (uint64_t c = 0; c < problem->spec.columns; c++)
-                anynorm_dtype_store(problem->spec.x_type, base,
-                                    an_layout_start(&layout, r) + c * layout.column_stride,
-                                    make_value(problem->values, &random, r, c));
-        }
+    anynorm_dtype type = an_tensor_expect(spec, tensor).type;
+    if (an_tensor_shape(tensor) != AN_OF_ROWS) {
+        uint64_t extent;
+        assert_true(an_tensor_extent(spec, tensor, problem->rows, &extent));
+        for (uint64_t e = 0; e < extent / anynorm_dtype_size(type); e++)
+            anynorm_dtype_store(type, base, e, make_input(problem, tensor, &random));
         return;
     }
-    for (uint64_t c = 0; c < problem->spec.columns; c++)
-        anynorm_dtype_store(problem->spec.parameter_type, base, c,
-                            tensor == AN_WEIGHT ? 0.5 + 1.5 * random_uniform(&random)
-                                                : 4 * random_uniform(&random) - 2);
+    struct an_layout layout = an_tensor_layout(spec, tensor);
+    for (uint64_t r = 0; r < problem->rows; r++) {
+        for (uint64_t c = 0; c < spec->columns; c++)
+            anynorm_dtype_store(type, base, an_layout_start(&layout, r) + c * layout.column_stride,
+                                tensor == AN_X ? make_value(problem->values, &random, r, c)
+                                               : make_input(problem, tensor, &random));
+    }
+}
+
+enum an_tensor image_of(const struct problem *problem, enum an_tensor tensor)
+{
+    enum place place = tensor == AN_Y     ? problem->y_place
+                       : tensor == AN_SUM ? problem->sum_place
+                                          : APART;
+    return place == OVER_X ? AN_X : place == OVER_RESIDUAL ? AN_RESIDUAL : tensor;
 }
 
 void images_make(const struct problem *problem, struct images *images)
@@ -284,21 +314,35 @@ void images_make(const struct problem *problem, struct images *images)
     anynorm_spec spec;
     assert_ok(an_spec_resolve(&problem->spec, &spec));
     *images = (struct images){0};
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        struct an_expectation expected = an_tensor_expect(&spec, (enum an_tensor)t);
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_tensor t = (enum an_tensor)i;
+        struct an_expectation expected = an_tensor_expect(&spec, t);
         uint64_t extent;
-        if (!expected.present || (t == AN_Y && problem->in_place))
+        if (!expected.present || image_of(problem, t) != t)
             continue;
-        assert_true(an_tensor_extent(&spec, (enum an_tensor)t, problem->rows, &extent));
+        assert_true(an_tensor_extent(&spec, t, problem->rows, &extent));
         images->size[t] = problem->offset[t] + extent + GUARD_BYTES;
         images->bytes[t] = malloc((size_t)images->size[t]);
         assert_non_null(images->bytes[t]);
         /* 0xff everywhere is a NaN in each type: what is wrongly read poisons, what is not written
          * stays recognizable. */
         memset(images->bytes[t], 0xff, (size_t)images->size[t]);
-        if (t == AN_X || t == AN_WEIGHT || t == AN_BIAS)
-            fill_input(problem, t, images->bytes[t] + problem->offset[t]);
+        if (!expected.output)
+            fill_input(problem, &spec, t, images->bytes[t] + problem->offset[t]);
     }
+}
+
+struct images images_copy(const struct images *images)
+{
+    struct images copy = *images;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!images->bytes[t])
+            continue;
+        copy.bytes[t] = malloc((size_t)images->size[t]);
+        assert_non_null(copy.bytes[t]);
+        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
+    }
+    return copy;
 }
 
 void images_free(struct images *images)
@@ -310,10 +354,16 @@ void images_free(struct images *images)
 
 const char *problem_text(const struct problem *problem)
 {
-    static char text[512];
-    size_t length = anynorm_spec_format(&problem->spec, problem->rows, text, sizeof(text));
-    snprintf(text + length, sizeof(text) - length, " [values %d, seed %" PRIu64 "%s]",
-             (int)problem->values, problem->seed, problem->in_place ? ", in place" : "");
+    static char text[1024];
+    static const char *const over[] = {[OVER_X] = "x", [OVER_RESIDUAL] = "residual"};
+    struct an_text result = {text, sizeof(text), 0};
+    result.length = anynorm_spec_format(&problem->spec, problem->rows, text, sizeof(text));
+    an_text_put(&result, " [values %d, seed %" PRIu64, (int)problem->values, problem->seed);
+    if (problem->y_place != APART)
+        an_text_put(&result, ", y over %s", over[problem->y_place]);
+    if (problem->sum_place != APART)
+        an_text_put(&result, ", sum over %s", over[problem->sum_place]);
+    an_text_put(&result, "]");
     return text;
 }
 
@@ -335,6 +385,14 @@ anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT])
                                   .shift = at[AN_SHIFT]};
 }
 
+void place_outputs(const struct problem *problem, anynorm_tensors *tensors)
+{
+    if (problem->y_place != APART)
+        tensors->y = *an_tensor_buffer(tensors, image_of(problem, AN_Y));
+    if (problem->sum_place != APART)
+        tensors->sum = *an_tensor_buffer(tensors, image_of(problem, AN_SUM));
+}
+
 void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
                    const struct images *before, struct images *after)
 {
@@ -350,8 +408,7 @@ void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct prob
         *slot = buffers[t];
         slot->offset = problem->offset[t];
     }
-    if (problem->in_place)
-        tensors.y = tensors.x;
+    place_outputs(problem, &tensors);
     anynorm_event event;
     assert_ok(anynorm_enqueue(plan, &tensors, problem->rows, 0, NULL, &event));
     assert_ok(anynorm_event_wait(&event));
@@ -367,182 +424,7 @@ void run_on_device(anynorm_device *device, anynorm_plan *plan, const struct prob
     }
 }
 
-/* ---- Comparing ---- */
-
-static void fail_at(const struct problem *problem, const char *label, const char *what,
-                    uint64_t row, uint64_t column, double got, double expected)
-{
-    fprintf(stderr,
-            "%s: %s: %s at row %" PRIu64 ", column %" PRIu64 " is %.9g, the oracle has %.9g\n",
-            label, problem_text(problem), what, row, column, got, expected);
-    fail();
-}
-
-/* The distance between neighbouring numbers of a type near `value`. */
-static double unit_of(anynorm_dtype type, double value)
-{
-    static const int fraction_bits[] = {
-        [ANYNORM_F32] = 23, [ANYNORM_F16] = 10, [ANYNORM_BF16] = 7, [ANYNORM_F64] = 52};
-    static const int least_exponent[] = {
-        [ANYNORM_F32] = -126, [ANYNORM_F16] = -14, [ANYNORM_BF16] = -126, [ANYNORM_F64] = -1022};
-    int exponent = value == 0 ? least_exponent[type] : ilogb(value);
-    if (exponent < least_exponent[type])
-        exponent = least_exponent[type];
-    return ldexp(1.0, exponent - fraction_bits[type]);
-}
-
-static void raise(double *worst, double error)
-{
-    if (!(error <= *worst))
-        *worst = error;
-}
-
-/* The oracle's row: y in double and unrounded, normalized values before the affine, statistics. */
-struct oracle {
-    double *y;
-    double *n;
-    double mean;
-    double rstd;
-};
-
-static void ask_oracle(const struct problem *problem, const unsigned char *x,
-                       const unsigned char *weight, const unsigned char *bias,
-                       struct oracle *oracle)
-{
-    anynorm_spec spec;
-    float mean, rstd;
-    assert_ok(an_spec_resolve(&problem->spec, &spec));
-    spec.y_type = ANYNORM_F64;
-    spec.y_column_stride = 1;
-    spec.flags &= ~(uint32_t)(ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT);
-    an_reference_row(&spec,
-                     &(struct an_row){.x = x, .y = oracle->y, .weight = weight, .bias = bias});
-    spec.flags |= ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
-    an_reference_row(&spec, &(struct an_row){.x = x, .y = oracle->n, .mean = &mean, .rstd = &rstd});
-    oracle->mean = (double)mean;
-    oracle->rstd = (double)rstd;
-}
-
-static void check_row(const struct problem *problem, uint64_t row, const struct oracle *oracle,
-                      const unsigned char *weight, const unsigned char *y, uint64_t y_stride,
-                      const char *label, struct errors *worst)
-{
-    const anynorm_spec *spec = &problem->spec;
-    double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
-    for (uint64_t c = 0; c < spec->columns; c++) {
-        double got = anynorm_dtype_load(spec->y_type, y, c * y_stride), expected = oracle->y[c];
-        if (!isfinite(oracle->n[c])) {
-            if (!isnan(got))
-                fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
-            continue;
-        }
-        double scale = weight ? fabs(anynorm_dtype_load(spec->parameter_type, weight, c)) : 1;
-        double bound = 8 * epsilon * fmax(1, fabs(oracle->n[c])) * scale + epsilon * fabs(expected);
-        if (spec->y_type != ANYNORM_F64)
-            bound += 0.5 * unit_of(spec->y_type, expected);
-        double error = fabs(got - expected) / bound;
-        raise(&worst->y, error);
-        if (!(error <= 1))
-            fail_at(problem, label, "y", row, c, got, expected);
-    }
-}
-
-static void check_statistic(const struct problem *problem, const struct images *after, int tensor,
-                            uint64_t row, const struct oracle *oracle, const char *label,
-                            struct errors *worst)
-{
-    if (!after->bytes[tensor])
-        return;
-    double got =
-        anynorm_dtype_load(ANYNORM_F32, after->bytes[tensor] + problem->offset[tensor], row);
-    double expected = tensor == AN_MEAN ? oracle->mean : oracle->rstd;
-    const char *name = tensor == AN_MEAN ? "mean" : "rstd";
-    if (!isfinite(oracle->mean) || !isfinite(oracle->rstd)) {
-        if (isfinite(got))
-            fail_at(problem, label, name, row, 0, got, expected);
-        return;
-    }
-    double spread = oracle->rstd > 0 ? 1 / oracle->rstd : 0;
-    double bound = tensor == AN_MEAN ? 0x1p-23 * fabs(expected) + 8 * 0x1p-23 * spread
-                                     : 8 * 0x1p-23 * fabs(expected);
-    double error = fabs(got - expected);
-    error = error == 0 ? 0 : error / bound;
-    raise(tensor == AN_MEAN ? &worst->mean : &worst->rstd, error);
-    if (!(error <= 1))
-        fail_at(problem, label, name, row, 0, got, expected);
-}
-
-/* Puts the original bytes back into every element that the outputs own, after which nothing may
- * differ: what remains is guards, gaps and inputs. */
-static void check_untouched(const struct problem *problem, const struct images *before,
-                            struct images *after, const char *label)
-{
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!before->bytes[t])
-            continue;
-        bool is_rows = t == AN_Y || (t == AN_X && problem->in_place);
-        bool is_statistic = t == AN_MEAN || t == AN_RSTD;
-        struct an_layout layout = layout_of(problem, t == AN_X ? AN_X : AN_Y);
-        size_t size = t == AN_X ? anynorm_dtype_size(problem->spec.x_type)
-                                : anynorm_dtype_size(problem->spec.y_type);
-        for (uint64_t r = 0; is_rows && r < problem->rows; r++) {
-            uint64_t at = problem->offset[t] + an_layout_start(&layout, r) * size;
-            for (uint64_t c = 0; c < problem->spec.columns; c++, at += layout.column_stride * size)
-                memcpy(after->bytes[t] + at, before->bytes[t] + at, size);
-        }
-        if (is_statistic)
-            memcpy(after->bytes[t] + problem->offset[t], before->bytes[t] + problem->offset[t],
-                   (size_t)(problem->rows * sizeof(float)));
-        if (memcmp(before->bytes[t], after->bytes[t], (size_t)before->size[t]) != 0) {
-            uint64_t at = 0;
-            while (before->bytes[t][at] == after->bytes[t][at])
-                at++;
-            fprintf(stderr,
-                    "%s: %s: byte %" PRIu64 " of %s's memory was written outside its rows\n", label,
-                    problem_text(problem), at, an_tensor_name((enum an_tensor)t));
-            fail();
-        }
-    }
-}
-
-void check_against_oracle(const struct problem *problem, const struct images *before,
-                          const struct images *after, const char *label, struct errors *worst)
-{
-    const anynorm_spec *spec = &problem->spec;
-    const unsigned char *weight =
-        before->bytes[AN_WEIGHT] ? before->bytes[AN_WEIGHT] + problem->offset[AN_WEIGHT] : NULL;
-    const unsigned char *bias =
-        before->bytes[AN_BIAS] ? before->bytes[AN_BIAS] + problem->offset[AN_BIAS] : NULL;
-    int y_tensor = problem->in_place ? AN_X : AN_Y;
-    struct an_layout x_layout = layout_of(problem, AN_X), y_layout = layout_of(problem, AN_Y);
-    struct oracle oracle = {malloc((size_t)spec->columns * sizeof(double)),
-                            malloc((size_t)spec->columns * sizeof(double)), 0, 0};
-    assert_non_null(oracle.y);
-    assert_non_null(oracle.n);
-    for (uint64_t r = 0; r < problem->rows; r++) {
-        const unsigned char *x = before->bytes[AN_X] + problem->offset[AN_X] +
-                                 an_layout_start(&x_layout, r) * anynorm_dtype_size(spec->x_type);
-        const unsigned char *y = after->bytes[y_tensor] + problem->offset[y_tensor] +
-                                 an_layout_start(&y_layout, r) * anynorm_dtype_size(spec->y_type);
-        ask_oracle(problem, x, weight, bias, &oracle);
-        check_row(problem, r, &oracle, weight, y, y_layout.column_stride, label, worst);
-        check_statistic(problem, after, AN_MEAN, r, &oracle, label, worst);
-        check_statistic(problem, after, AN_RSTD, r, &oracle, label, worst);
-    }
-    free(oracle.y);
-    free(oracle.n);
-
-    struct images rest = {.bytes = {NULL}};
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!after->bytes[t])
-            continue;
-        rest.bytes[t] = malloc((size_t)after->size[t]);
-        assert_non_null(rest.bytes[t]);
-        memcpy(rest.bytes[t], after->bytes[t], (size_t)after->size[t]);
-    }
-    check_untouched(problem, before, &rest, label);
-    images_free(&rest);
-}
+/* ---- Checking ---- */
 
 void check_plan(anynorm_device *device, anynorm_plan *plan, const struct problem *problem,
                 const char *label, struct errors *worst)

@@ -84,6 +84,9 @@ enum values {
     VALUES_COUNT
 };
 
+/* Where an output lies: in memory of its own, or over an input. */
+enum place { APART = 0, OVER_X, OVER_RESIDUAL };
+
 /* One problem: a spec, rows, values, and how the tensors lie in memory. */
 struct problem {
     anynorm_spec spec;
@@ -91,7 +94,8 @@ struct problem {
     enum values values;
     uint64_t seed;
     uint64_t offset[AN_TENSOR_COUNT]; /* bytes before each tensor */
-    bool in_place;                    /* y is x */
+    enum place y_place;
+    enum place sum_place;
 };
 
 /* Rows without gaps, x and y of one type; a seed for each size. */
@@ -101,17 +105,24 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
  * random, such as may stand together; no strides. With parameter rows and samples of a few rows. */
 void make_family(struct random *random, anynorm_spec *spec);
 
-/* A problem with its host copies: x and the parameters made, y, mean and rstd poisoned. Each image
- * is a whole device buffer: offset, tensor, and a guard of 64 bytes after it. */
+/* The tensor in whose memory a tensor lies, which is itself but for outputs over inputs. */
+enum an_tensor image_of(const struct problem *problem, enum an_tensor tensor);
+
+/* A problem with its host copies: inputs made, outputs poisoned. Each image is a whole device
+ * buffer: offset, tensor, and a guard of 64 bytes after it. Those over inputs have none. */
 struct images {
     unsigned char *bytes[AN_TENSOR_COUNT];
     uint64_t size[AN_TENSOR_COUNT];
 };
 void images_make(const struct problem *problem, struct images *images);
+struct images images_copy(const struct images *images);
 void images_free(struct images *images);
 
 /* The tensors of anynorm_run, each at its pointer or NULL. */
 anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT]);
+
+/* Gives y and sum the buffers of the inputs that they lie over. */
+void place_outputs(const struct problem *problem, anynorm_tensors *tensors);
 
 /* Runs the problem with a plan through device buffers, waits, and reads every buffer back into
  * *after. Fails the test on any status but OK. */
@@ -125,8 +136,9 @@ struct errors {
     double rstd;
 };
 
-/* Compares with the oracle: values within the contract, NaN where the oracle has no finite row, and
- * every byte outside the outputs' elements unchanged. Fails the test, naming the problem. */
+/* oracle.c: compares with the oracle: values within the contract, NaN where the oracle has no
+ * finite row, and every byte outside the outputs' elements unchanged. Fails the test, naming the
+ * problem. */
 void check_against_oracle(const struct problem *problem, const struct images *before,
                           const struct images *after, const char *label, struct errors *worst);
 

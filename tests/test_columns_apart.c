@@ -97,7 +97,7 @@ static void test_channels_first_ways(void **state)
             problem.spec.eps = values % 2 ? 1e-12 : 1e-5;
             check(subject, &problem);
             problem.spec.x_type = problem.spec.y_type = ANYNORM_F32;
-            problem.in_place = true;
+            problem.y_place = OVER_X;
             check(subject, &problem);
         }
     }

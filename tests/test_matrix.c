@@ -180,7 +180,7 @@ static void test_in_place(void **state)
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t i = 0; i < COUNT(columns); i++) {
             struct problem problem = dense_problem(9, columns[i], types[t], ALL_FLAGS);
-            problem.in_place = true;
+            problem.y_place = OVER_X;
             check(*state, &problem);
             problem.spec.x_row_stride = problem.spec.y_row_stride = columns[i] + 7;
             check(*state, &problem);

@@ -14,7 +14,7 @@ static void run_on_queue(struct caller *caller, cl_command_queue queue, const ch
         struct problem problem = usual_problem(seed);
         struct work work;
         problem.rows += seed;
-        problem.in_place = false;
+        problem.y_place = APART;
         work_make(caller, &problem, &work);
         cl_event event = NULL;
         assert_ok(anynorm_opencl_enqueue(plan, queue, &work.tensors, problem.rows, 0, NULL,

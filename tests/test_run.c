@@ -65,19 +65,6 @@ static const anynorm_spec channels_apart = {.columns = 50,
 
 /* ---- Running on images ---- */
 
-static struct images copy_of(const struct images *images)
-{
-    struct images copy = *images;
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!images->bytes[t])
-            continue;
-        copy.bytes[t] = malloc((size_t)images->size[t]);
-        assert_non_null(copy.bytes[t]);
-        memcpy(copy.bytes[t], images->bytes[t], (size_t)images->size[t]);
-    }
-    return copy;
-}
-
 static anynorm_host_tensors host_tensors(const struct problem *problem, const struct images *images)
 {
     void *at[AN_TENSOR_COUNT] = {NULL};
@@ -85,15 +72,15 @@ static anynorm_host_tensors host_tensors(const struct problem *problem, const st
         if (images->bytes[t])
             at[t] = images->bytes[t] + problem->offset[t];
     }
-    if (problem->in_place)
-        at[AN_Y] = at[AN_X];
+    at[AN_Y] = at[image_of(problem, AN_Y)];
+    at[AN_SUM] = at[image_of(problem, AN_SUM)];
     return host_tensors_at(at);
 }
 
 static struct images run_copy(anynorm_plan *plan, const struct problem *problem,
                               const struct images *before)
 {
-    struct images after = copy_of(before);
+    struct images after = images_copy(before);
     anynorm_host_tensors tensors = host_tensors(problem, &after);
     assert_ok(anynorm_run(plan, &tensors, problem->rows));
     return after;
@@ -213,7 +200,7 @@ static void test_in_place(void **state)
     specs[2].y_outer_stride = specs[2].x_outer_stride;
     for (size_t i = 0; i < COUNT(specs); i++) {
         struct problem problem = problem_of(10, specs[i]);
-        problem.in_place = true;
+        problem.y_place = OVER_X;
         check_run(subject, &problem);
         problem.offset[AN_X] = problem.offset[AN_MEAN] = 3;
         check_run(subject, &problem);
@@ -284,7 +271,7 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     struct problem problem = problem_of(slices->rows, *slices->spec);
     struct images before, after;
     images_make(&problem, &before);
-    after = copy_of(&before);
+    after = images_copy(&before);
     assert_true(slices->x_byte + shift + before.size[AN_X] <= WIDE_BYTES);
     assert_true(slices->y_byte + shift + before.size[AN_Y] <= WIDE_BYTES);
     unsigned char *wide = malloc(2 * WIDE_BYTES);
@@ -380,7 +367,7 @@ static void test_read_only_and_guarded_memory(void **state)
     struct images before, after;
     unsigned char *base[AN_TENSOR_COUNT];
     images_make(&problem, &before);
-    after = copy_of(&before);
+    after = images_copy(&before);
     /* Each tensor ends where memory that must not be touched begins. */
     struct images fenced = before;
     for (int t = 0; t < PLAIN_TENSORS; t++) {
@@ -448,7 +435,7 @@ static void check_blocks(struct subject *subject, const struct problem *problem,
     for (int unified = 0; unified < 2; unified++) {
         anynorm_device *device = open_limited(subject, unified, least - 1);
         plan = make_plan(device, &problem->spec, NULL);
-        struct images after = copy_of(&before);
+        struct images after = images_copy(&before);
         anynorm_host_tensors tensors = host_tensors(problem, &after);
         assert_status(anynorm_run(plan, &tensors, problem->rows), ANYNORM_OUT_OF_MEMORY);
         assert_true(*anynorm_message());
@@ -471,7 +458,7 @@ static void test_blocks_of_dense_rows(void **state)
     problem.offset[AN_X] = problem.offset[AN_RSTD] = 1;
     problem.offset[AN_Y] = 2;
     check_blocks(*state, &problem, 50 * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, 50 * 4);
 }
 
@@ -507,13 +494,13 @@ static void test_blocks_of_columns_apart(void **state)
 {
     struct problem problem = problem_of(30, channels_first);
     check_blocks(*state, &problem, 50 * 6 * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, 50 * 6 * 4);
     problem = problem_of(30, channels_apart);
     check_blocks(*state, &problem, (49 * 8 + 6) * 4);
     problem = problem_of(6, channels_first);
     check_blocks(*state, &problem, (49 * 6 + 1) * 4);
-    problem.in_place = true;
+    problem.y_place = OVER_X;
     check_blocks(*state, &problem, (49 * 6 + 1) * 4);
 }
 

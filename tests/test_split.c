@@ -233,11 +233,11 @@ static void test_layouts(void **state)
                  */
                 for (uint64_t columns = 1; columns <= 301; columns += 75) {
                     problem = cut(rows, columns, ANYNORM_F32);
-                    problem.in_place = true;
+                    problem.y_place = OVER_X;
                     check_problem(caller->device, &problem, choices[c], 0, &worst);
                 }
                 problem = cut(rows, 300, ANYNORM_F32);
-                problem.in_place = true;
+                problem.y_place = OVER_X;
                 check_problem(caller->device, &problem, choices[c], 0, &worst);
                 problem.spec.x_row_stride = problem.spec.y_row_stride = 307;
                 check_problem(caller->device, &problem, choices[c], 0, &worst);

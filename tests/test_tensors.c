@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "spec.h"
+#include "spec_flags.h"
 #include "tensors.h"
 
 static const int owner, other_owner;
@@ -32,6 +33,23 @@ static const anynorm_spec usual = {.columns = 6,
                                    .parameter_type = ANYNORM_F64,
                                    .flags = ALL_FLAGS,
                                    .x_row_stride = 7};
+
+/* Every tensor there is. */
+static const anynorm_spec whole = {.columns = 6,
+                                   .x_type = ANYNORM_F32,
+                                   .y_type = ANYNORM_F16,
+                                   .parameter_type = ANYNORM_F64,
+                                   .flags =
+                                       ALL_FLAGS | RESIDUAL | GATE | PRE_BIAS | SUM | SCALE | SHIFT,
+                                   .x_row_stride = 7,
+                                   .residual_type = ANYNORM_BF16,
+                                   .sum_type = ANYNORM_F32,
+                                   .sample_type = ANYNORM_F16,
+                                   .residual_row_stride = 8,
+                                   .sum_row_stride = 9,
+                                   .sample_rows = 2,
+                                   .parameter_rows = 3,
+                                   .parameter_run = 2};
 
 /* Every tensor of the spec in a memory of its own, at offset 64 and exactly as long as needed. */
 static anynorm_tensors apart(const anynorm_spec *spec, uint32_t kind)
@@ -90,41 +108,92 @@ static void test_presence(void **state)
     }
 }
 
+/* Each tensor alone missing, and each given alone to a spec that does not name it. */
+static void test_presence_of_each(void **state)
+{
+    (void)state;
+    anynorm_spec complete = resolved(whole);
+    anynorm_tensors all = apart(&complete, AN_BUFFER_CL_MEM);
+    assert_ok(check(&whole, &all));
+    anynorm_spec plain = {.columns = 6, .y_type = ANYNORM_F16};
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        enum an_tensor tensor = (enum an_tensor)t;
+        anynorm_tensors tensors = all;
+        *an_tensor_slot(&tensors, tensor) = (anynorm_buffer){0};
+        assert_refused_tensors(check(&whole, &tensors));
+        assert_non_null(strstr(anynorm_message(), an_tensor_name(tensor)));
+        tensors = (anynorm_tensors){.x = all.x, .y = all.y};
+        *an_tensor_slot(&tensors, tensor) = *an_tensor_buffer(&all, tensor);
+        if (t == AN_X || t == AN_Y)
+            continue;
+        assert_refused_tensors(check(&plain, &tensors));
+        assert_non_null(strstr(anynorm_message(), an_tensor_name(tensor)));
+    }
+}
+
+static void test_extents(void **state)
+{
+    (void)state;
+    anynorm_spec spec = resolved(whole);
+    static const struct {
+        enum an_tensor tensor;
+        uint64_t rows;
+        uint64_t bytes;
+    } cases[] = {
+        {AN_WEIGHT, 1, 3 * 3 * 8}, {AN_BIAS, 100, 3 * 3 * 8}, {AN_PRE_BIAS, 2, 3 * 3 * 8},
+        {AN_GATE, 1, 6 * 2},       {AN_SCALE, 2, 6 * 2},      {AN_SHIFT, 3, 2 * 6 * 2},
+        {AN_GATE, 5, 3 * 6 * 2},   {AN_MEAN, 5, 5 * 4},       {AN_RESIDUAL, 3, (2 * 8 + 6) * 2},
+        {AN_SUM, 2, (9 + 6) * 4},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uint64_t bytes;
+        assert_true(an_tensor_extent(&spec, cases[i].tensor, cases[i].rows, &bytes));
+        assert_int_equal(bytes, cases[i].bytes);
+    }
+    assert_int_equal(an_tensor_start(&spec, AN_WEIGHT, 5), 2 * 3 * 8);
+    assert_int_equal(an_tensor_start(&spec, AN_SHIFT, 5), 2 * 6 * 2);
+    assert_int_equal(an_tensor_start(&spec, AN_SUM, 5), 5 * 9 * 4);
+    uint64_t bytes;
+    spec.parameter_rows = UINT64_MAX;
+    assert_false(an_tensor_extent(&spec, AN_WEIGHT, 1, &bytes));
+    assert_false(an_tensor_extent(&spec, AN_GATE, UINT64_MAX, &bytes));
+}
+
 static void test_size_and_owner(void **state)
 {
     (void)state;
-    anynorm_spec complete = resolved(usual);
-    for (size_t k = 0; k < COUNT(kinds) * PLAIN_TENSORS; k++) {
+    anynorm_spec complete = resolved(whole);
+    for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
         anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
         anynorm_buffer *buffer = an_tensor_slot(&tensors, (enum an_tensor)(k / COUNT(kinds)));
         const anynorm_buffer good = *buffer;
-        assert_ok(check(&usual, &tensors));
+        assert_ok(check(&whole, &tensors));
         buffer->bytes = good.bytes - 1;
-        assert_refused_tensors(check(&usual, &tensors));
+        assert_refused_tensors(check(&whole, &tensors));
         buffer->bytes = 0;
-        assert_refused_tensors(check(&usual, &tensors));
+        assert_refused_tensors(check(&whole, &tensors));
         *buffer = good;
         buffer->offset += 8;
-        assert_refused_tensors(check(&usual, &tensors));
+        assert_refused_tensors(check(&whole, &tensors));
         buffer->bytes += 8;
-        assert_ok(check(&usual, &tensors));
+        assert_ok(check(&whole, &tensors));
         static const uint64_t far[] = {UINT64_MAX, UINT64_MAX - 7, UINT64_MAX - 63,
                                        UINT64_C(1) << 63};
         for (size_t i = 0; i < COUNT(far); i++) {
             *buffer = good;
             buffer->offset = far[i];
-            assert_refused_tensors(check(&usual, &tensors));
+            assert_refused_tensors(check(&whole, &tensors));
             *buffer = good;
             buffer->bytes = UINT64_MAX;
             buffer->root_offset = far[i] & ~UINT64_C(7);
             if (far[i] != UINT64_C(1) << 63)
-                assert_refused_tensors(check(&usual, &tensors));
+                assert_refused_tensors(check(&whole, &tensors));
         }
         *buffer = good;
         buffer->owner = &other_owner;
-        assert_refused_tensors(check(&usual, &tensors));
+        assert_refused_tensors(check(&whole, &tensors));
         buffer->owner = NULL;
-        assert_refused_tensors(check(&usual, &tensors));
+        assert_refused_tensors(check(&whole, &tensors));
     }
 }
 
@@ -136,9 +205,12 @@ static void test_alignment(void **state)
                              .x_type = (anynorm_dtype)type,
                              .y_type = (anynorm_dtype)type,
                              .parameter_type = (anynorm_dtype)type,
-                             .flags = ALL_FLAGS};
+                             .flags = whole.flags,
+                             .residual_type = (anynorm_dtype)type,
+                             .sum_type = (anynorm_dtype)type,
+                             .sample_type = (anynorm_dtype)type};
         anynorm_spec complete = resolved(spec);
-        for (size_t k = 0; k < COUNT(kinds) * PLAIN_TENSORS; k++) {
+        for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
             enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
             uint64_t size = anynorm_dtype_size(an_tensor_expect(&complete, tensor).type);
             for (uint64_t shift = 1; shift <= 8; shift++) {
@@ -152,7 +224,7 @@ static void test_alignment(void **state)
                     assert_refused_tensors(check(&spec, &tensors));
                 spec.flags |= ANYNORM_ANY_ALIGNMENT;
                 assert_ok(check(&spec, &tensors));
-                spec.flags = ALL_FLAGS;
+                spec.flags = whole.flags;
                 /* Memory that begins at an odd address counts too, where addresses are known. */
                 *buffer = *an_tensor_buffer(&tensors, tensor);
                 buffer->offset -= shift;
@@ -187,11 +259,11 @@ static void test_rows_that_overflow(void **state)
 static void test_overlap_of_each_pair(void **state)
 {
     (void)state;
-    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD};
-    anynorm_spec spec = usual;
+    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD, AN_SUM};
+    anynorm_spec spec = whole;
     spec.flags |= ANYNORM_ANY_ALIGNMENT;
     anynorm_spec complete = resolved(spec);
-    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * PLAIN_TENSORS; k++) {
+    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * AN_TENSOR_COUNT; k++) {
         enum an_tensor output = outputs[k / COUNT(kinds) % COUNT(outputs)];
         enum an_tensor other = (enum an_tensor)(k / COUNT(kinds) / COUNT(outputs));
         if (output == other)
@@ -258,6 +330,136 @@ static void test_y_may_be_x(void **state)
             assert_ok(check(spec, &tensors));
         else
             assert_refused_tensors(check(spec, &tensors));
+    }
+}
+
+/* y and sum, each over nothing, x or residual. */
+static void test_outputs_over_inputs(void **state)
+{
+    (void)state;
+    const anynorm_spec spec = {.columns = 6, .flags = RESIDUAL | SUM};
+    anynorm_spec complete = resolved(spec);
+    const enum an_tensor places[] = {AN_TENSOR_COUNT, AN_X, AN_RESIDUAL};
+    for (size_t k = 0; k < COUNT(kinds) * 9; k++) {
+        enum an_tensor y = places[k % 3], sum = places[k / 3 % 3];
+        anynorm_tensors tensors = apart(&complete, kinds[k / 9]);
+        if (y != AN_TENSOR_COUNT)
+            tensors.y = *an_tensor_buffer(&tensors, y);
+        if (sum != AN_TENSOR_COUNT)
+            tensors.sum = *an_tensor_buffer(&tensors, sum);
+        if (y == sum && y != AN_TENSOR_COUNT)
+            assert_refused_tensors(check(&spec, &tensors));
+        else
+            assert_ok(check(&spec, &tensors));
+        if (y == AN_TENSOR_COUNT)
+            continue;
+        tensors.y.offset -= 4;
+        assert_refused_tensors(check(&spec, &tensors));
+    }
+    /* x and residual may be one, and y it: then sum must be another. */
+    anynorm_tensors tensors = apart(&complete, AN_BUFFER_CL_MEM);
+    tensors.residual = tensors.y = tensors.x;
+    assert_ok(check(&spec, &tensors));
+    tensors.sum = tensors.x;
+    assert_refused_tensors(check(&spec, &tensors));
+}
+
+/* An output over an input of another type or other strides. */
+static void test_unlike_outputs_over_inputs(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        enum an_tensor output, input;
+        bool good;
+    } cases[] = {
+        {{.columns = 6, .flags = RESIDUAL, .residual_row_stride = 9, .y_row_stride = 9},
+         AN_Y,
+         AN_RESIDUAL,
+         true},
+        {{.columns = 6, .flags = RESIDUAL, .residual_row_stride = 9}, AN_Y, AN_RESIDUAL, false},
+        {{.columns = 6, .flags = RESIDUAL, .residual_type = ANYNORM_F16}, AN_Y, AN_RESIDUAL, false},
+        {{.columns = 6, .flags = SUM, .sum_type = ANYNORM_F16}, AN_SUM, AN_X, false},
+        {{.columns = 6, .flags = SUM, .sum_column_stride = 9}, AN_SUM, AN_X, false},
+        {{.columns = 6, .flags = SUM, .sum_column_stride = 9, .x_column_stride = 9},
+         AN_SUM,
+         AN_X,
+         true},
+        {{.columns = 6, .inner_rows = 2, .flags = SUM, .sum_outer_stride = 20},
+         AN_SUM,
+         AN_X,
+         false},
+        {{.columns = 6,
+          .inner_rows = 2,
+          .flags = RESIDUAL | SUM,
+          .sum_outer_stride = 20,
+          .residual_outer_stride = 20},
+         AN_SUM,
+         AN_RESIDUAL,
+         true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec complete = resolved(cases[i].spec);
+        anynorm_tensors tensors = apart(&complete, AN_BUFFER_CL_MEM);
+        an_tensor_slot(&tensors, cases[i].input)->bytes = 4096;
+        *an_tensor_slot(&tensors, cases[i].output) = *an_tensor_buffer(&tensors, cases[i].input);
+        if (cases[i].good)
+            assert_ok(check(&cases[i].spec, &tensors));
+        else
+            assert_refused_tensors(check(&cases[i].spec, &tensors));
+    }
+}
+
+/* Statistics that are inputs may share memory with inputs, as outputs they may not. */
+static void test_statistics_as_inputs(void **state)
+{
+    (void)state;
+    anynorm_spec given = {.columns = 6, .flags = MEAN_IN | RSTD_IN};
+    anynorm_spec found = {.columns = 6, .flags = MEAN_OUT | RSTD_OUT};
+    for (int i = 0; i < 2; i++) {
+        anynorm_spec *spec = i ? &given : &found, complete = resolved(*spec);
+        anynorm_tensors tensors = apart(&complete, AN_BUFFER_CL_MEM);
+        tensors.rstd = tensors.mean;
+        if (i)
+            assert_ok(check(spec, &tensors));
+        else
+            assert_refused_tensors(check(spec, &tensors));
+        tensors.rstd = tensors.mean = tensors.y;
+        assert_refused_tensors(check(spec, &tensors));
+    }
+}
+
+/* Parts of one tensor [rows][4][6]: x, residual, y and sum, in any order. */
+static void test_four_slices_of_one_tensor(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 6,
+                         .flags = RESIDUAL | SUM,
+                         .x_row_stride = 24,
+                         .y_row_stride = 24,
+                         .residual_row_stride = 24,
+                         .sum_row_stride = 24};
+    anynorm_buffer wide = {.bytes = 4096, .root = &wide, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+    for (uint64_t order = 0; order < 256; order++) {
+        uint64_t x = order % 4, y = order / 4 % 4, residual = order / 16 % 4, sum = order / 64;
+        anynorm_tensors tensors = {.x = wide, .y = wide, .residual = wide, .sum = wide};
+        tensors.x.offset = x * 24;
+        tensors.y.offset = y * 24;
+        tensors.residual.offset = residual * 24;
+        tensors.sum.offset = sum * 24;
+        if (y != sum)
+            assert_ok(check(&spec, &tensors));
+        else
+            assert_refused_tensors(check(&spec, &tensors));
+        /* An element further, it reaches into the next slice. */
+        tensors.sum.offset += 4;
+        uint64_t next = (sum + 1) % 4;
+        bool apart_still =
+            x != sum && y != sum && residual != sum && x != next && y != next && residual != next;
+        if (apart_still)
+            assert_ok(check(&spec, &tensors));
+        else
+            assert_refused_tensors(check(&spec, &tensors));
     }
 }
 
@@ -466,12 +668,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_presence_of_each),
+        cmocka_unit_test(test_extents),
         cmocka_unit_test(test_size_and_owner),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_rows_that_overflow),
         cmocka_unit_test(test_overlap_of_each_pair),
         cmocka_unit_test(test_inputs_may_overlap),
         cmocka_unit_test(test_y_may_be_x),
+        cmocka_unit_test(test_outputs_over_inputs),
+        cmocka_unit_test(test_unlike_outputs_over_inputs),
+        cmocka_unit_test(test_statistics_as_inputs),
+        cmocka_unit_test(test_four_slices_of_one_tensor),
         cmocka_unit_test(test_random_overlaps),
         cmocka_unit_test(test_random_overlaps_of_columns_apart),
         cmocka_unit_test(test_slices_of_one_tensor),

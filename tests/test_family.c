@@ -1,0 +1,257 @@
+/* Every schedule on every device against the oracle, on all that a spec names beyond plain
+ * LayerNorm.
+ *
+ *     ANYNORM_TEST_DEVICE=opencl:0   only this device
+ *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
+ */
+#include "schedules.h"
+
+#include <stdlib.h>
+
+#include "spec_flags.h"
+
+static uint64_t below(struct random *random, uint64_t limit)
+{
+    return random_bits(random) % limit;
+}
+
+static struct problem problem_of(uint64_t rows, anynorm_spec spec)
+{
+    static uint64_t seed = 5000;
+    return (struct problem){.spec = spec, .rows = rows, .seed = seed++};
+}
+
+/* Specs of one purpose each, to which tests give columns. */
+static const anynorm_spec purposes[] = {
+    {.flags = RMS | WEIGHT | RSTD_OUT, .eps = 1e-5},
+    {.flags = RMS | WEIGHT, .eps = 1e-6, .weight_offset = 1},
+    {.flags = RMS | WEIGHT | ROUND_FIRST, .eps = 1e-5},
+    {.flags = RMS | L2 | RSTD_OUT, .eps = 1e-12},
+    {.flags = RMS | L2 | EPS_OUTSIDE, .eps = 1e-3},
+    {.flags = EPS_OUTSIDE | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-3},
+    {.flags = UNBIASED | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
+    {.flags = MEAN_IN | RSTD_IN | WEIGHT | BIAS},
+    {.flags = RMS | RSTD_IN | WEIGHT},
+    {.flags = RESIDUAL | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
+    {.flags = RESIDUAL | SUM | RMS | WEIGHT, .eps = 1e-5},
+    {.flags = RESIDUAL | SUM | STORED_SUM | WEIGHT | BIAS, .eps = 1e-5},
+    {.flags = RESIDUAL | GATE | SUM, .eps = 1e-5, .sample_rows = 3},
+    {.flags = RESIDUAL | STORED_SUM | PRE_BIAS, .eps = 1e-5},
+    {.flags = PRE_BIAS | SUM | BIAS, .eps = 1e-5},
+    {.flags = SUM | MEAN_OUT, .eps = 1e-5},
+    {.flags = SCALE | SHIFT, .eps = 1e-6, .sample_rows = 4},
+    {.flags = RESIDUAL | GATE | SUM | SCALE | SHIFT, .eps = 1e-6, .sample_rows = 5},
+    {.flags = WEIGHT | BIAS | SILU, .eps = 1e-5},
+    {.flags = WEIGHT | BIAS, .eps = 1e-5, .parameter_rows = 3},
+};
+
+static void set_types(anynorm_spec *spec, anynorm_dtype type)
+{
+    spec->x_type = spec->y_type = type;
+    spec->residual_type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
+    spec->sum_type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
+    spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
+}
+
+static void test_purposes(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t columns[] = {1, 2, 3, 15, 16, 64, 100, 255, 512, 769, 1024, 2050, 4099};
+    for (size_t p = 0; p < COUNT(purposes); p++) {
+        for (size_t c = 0; c < COUNT(columns); c++) {
+            for (int type = 0; type < 4; type++) {
+                anynorm_spec spec = purposes[p];
+                spec.columns = columns[c];
+                set_types(&spec, (anynorm_dtype)type);
+                if ((type == ANYNORM_F64 && !subject->info.fp64) ||
+                    ((spec.flags & ANYNORM_UNBIASED) && columns[c] == 1) ||
+                    (reduced() && (p + c) % 4 != (size_t)type))
+                    continue;
+                struct problem problem = problem_of(1 + (p + 3 * c) % 11, spec);
+                check(subject, &problem);
+            }
+        }
+    }
+}
+
+static void test_long_rows(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t columns[] = {20000, 70001};
+    for (size_t p = 0; p < COUNT(purposes); p += reduced() ? 5 : 1) {
+        anynorm_spec spec = purposes[p];
+        spec.columns = columns[p % 2];
+        set_types(&spec, p % 3 ? ANYNORM_F32 : ANYNORM_BF16);
+        for (uint64_t rows = 1; rows <= 5; rows += 4) {
+            struct problem problem = problem_of(rows, spec);
+            check(subject, &problem);
+        }
+    }
+}
+
+static void test_values(void **state)
+{
+    struct subject *subject = *state;
+    for (size_t p = 0; p < COUNT(purposes); p += reduced() ? 4 : 1) {
+        for (int values = 0; values < VALUES_COUNT; values++) {
+            anynorm_spec spec = purposes[p];
+            spec.columns = 130 + 7 * p;
+            struct problem problem = problem_of(7, spec);
+            problem.values = (enum values)values;
+            check(subject, &problem);
+        }
+    }
+}
+
+/* [N][C][H][W] in G groups: GroupNorm, and InstanceNorm where each channel is one. */
+static void test_groups_of_channels(void **state)
+{
+    struct subject *subject = *state;
+    static const struct {
+        uint64_t images, channels, pixels, groups;
+    } shapes[] = {{2, 8, 9, 2}, {3, 6, 16, 6}, {1, 64, 49, 32}, {2, 32, 196, 8}, {2, 12, 1, 3}};
+    for (size_t i = 0; i < COUNT(shapes) - (reduced() ? 2 : 0); i++) {
+        for (int type = 0; type < 3; type++) {
+            struct problem problem = problem_of(
+                shapes[i].images * shapes[i].groups,
+                (anynorm_spec){.columns = shapes[i].channels / shapes[i].groups * shapes[i].pixels,
+                               .x_type = (anynorm_dtype)type,
+                               .y_type = (anynorm_dtype)type,
+                               .flags = WEIGHT | BIAS | (type == 1 ? SILU : 0),
+                               .eps = 1e-5,
+                               .parameter_rows = shapes[i].groups,
+                               .parameter_run = shapes[i].pixels});
+            check(subject, &problem);
+        }
+    }
+}
+
+/* ---- y and sum over x and residual ---- */
+
+static void test_over_inputs(void **state)
+{
+    struct subject *subject = *state;
+    static const enum place places[][2] = {{OVER_X, APART},         {OVER_RESIDUAL, APART},
+                                           {APART, OVER_X},         {APART, OVER_RESIDUAL},
+                                           {OVER_X, OVER_RESIDUAL}, {OVER_RESIDUAL, OVER_X}};
+    static const uint64_t columns[] = {1, 60, 257, 1030, 20000};
+    for (size_t i = 0; i < COUNT(places); i++) {
+        for (size_t c = 0; c < COUNT(columns); c++) {
+            for (int stored = 0; stored < 2; stored++) {
+                anynorm_spec spec = {.columns = columns[c],
+                                     .flags = RESIDUAL | SUM | WEIGHT | (stored ? STORED_SUM : RMS),
+                                     .eps = 1e-5};
+                set_types(&spec, stored ? ANYNORM_BF16 : ANYNORM_F32);
+                struct problem problem = problem_of(5, spec);
+                problem.y_place = places[i][0];
+                problem.sum_place = places[i][1];
+                check(subject, &problem);
+                problem.spec.x_row_stride = problem.spec.y_row_stride = columns[c] + 3;
+                problem.spec.residual_row_stride = problem.spec.sum_row_stride = columns[c] + 3;
+                check(subject, &problem);
+            }
+        }
+    }
+}
+
+/* ---- All of it at random ---- */
+
+/* One of: dense, gaps, two levels, columns apart. */
+static void random_layout(struct random *random, anynorm_spec *spec)
+{
+    uint64_t *const strides[4][3] = {
+        {&spec->x_row_stride, &spec->x_outer_stride, &spec->x_column_stride},
+        {&spec->y_row_stride, &spec->y_outer_stride, &spec->y_column_stride},
+        {&spec->residual_row_stride, &spec->residual_outer_stride, &spec->residual_column_stride},
+        {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
+    const bool named[4] = {true, true, spec->flags & ANYNORM_RESIDUAL,
+                           spec->flags & ANYNORM_SUM_OUTPUT};
+    uint64_t way = below(random, 4);
+    if (way >= 2)
+        spec->inner_rows = 1 + below(random, 6);
+    for (int t = 0; t < 4; t++) {
+        uint64_t gap = below(random, 3);
+        if (!named[t] || way == 0)
+            continue;
+        if (way < 3) {
+            *strides[t][0] = spec->columns + gap;
+            *strides[t][1] = way == 2 ? spec->inner_rows * (spec->columns + gap) + 5 : 0;
+        } else {
+            *strides[t][0] = 1;
+            *strides[t][2] = spec->inner_rows + gap;
+            *strides[t][1] = spec->columns * (spec->inner_rows + gap);
+        }
+    }
+}
+
+/* Places y and sum over inputs that they are like, where chance has it. */
+static void random_places(struct random *random, struct problem *problem)
+{
+    anynorm_spec *spec = &problem->spec;
+    uint64_t way = below(random, 6);
+    if (way == 1 || way == 2) {
+        problem->y_place = OVER_X;
+        spec->y_type = spec->x_type;
+        spec->y_row_stride = spec->x_row_stride;
+        spec->y_outer_stride = spec->x_outer_stride;
+        spec->y_column_stride = spec->x_column_stride;
+    }
+    if (way >= 2 && way < 4 && (spec->flags & ANYNORM_RESIDUAL) &&
+        (spec->flags & ANYNORM_SUM_OUTPUT)) {
+        problem->sum_place = OVER_RESIDUAL;
+        spec->sum_type = spec->residual_type;
+        spec->sum_row_stride = spec->residual_row_stride;
+        spec->sum_outer_stride = spec->residual_outer_stride;
+        spec->sum_column_stride = spec->residual_column_stride;
+    }
+}
+
+/* Doubles are one case of many, and on some devices none. */
+static void drop_doubles(anynorm_spec *spec)
+{
+    anynorm_dtype *const types[] = {&spec->x_type,        &spec->y_type,   &spec->parameter_type,
+                                    &spec->residual_type, &spec->sum_type, &spec->sample_type};
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (*types[i] == ANYNORM_F64)
+            *types[i] = ANYNORM_F32;
+    }
+}
+
+static void test_random(void **state)
+{
+    struct subject *subject = *state;
+    struct random random = {1998};
+    for (int i = 0; i < (reduced() ? 40 : 600); i++) {
+        anynorm_spec spec = {.columns = below(&random, 3) ? 1 + below(&random, 300)
+                                                          : 12 * (1 + below(&random, 200)),
+                             .x_type = (anynorm_dtype)below(&random, 4),
+                             .y_type = (anynorm_dtype)below(&random, 4),
+                             .parameter_type = (anynorm_dtype)below(&random, 4),
+                             .eps = below(&random, 4) ? 1e-5 : 0};
+        make_family(&random, &spec);
+        if (below(&random, 5) || !subject->info.fp64)
+            drop_doubles(&spec);
+        random_layout(&random, &spec);
+        struct problem problem = problem_of(1 + below(&random, 30), spec);
+        random_places(&random, &problem);
+        if (below(&random, 4) == 0) {
+            problem.spec.flags |= ANYNORM_ANY_ALIGNMENT;
+            for (int t = 0; t < AN_TENSOR_COUNT; t++)
+                problem.offset[t] = below(&random, 16);
+        } else {
+            for (int t = 0; t < AN_TENSOR_COUNT; t++)
+                problem.offset[t] = 8 * below(&random, 3);
+        }
+        check(subject, &problem);
+    }
+}
+
+int main(void)
+{
+    static const struct device_test tests[] = {
+        {"purposes", test_purposes},       {"long rows", test_long_rows},
+        {"values", test_values},           {"groups of channels", test_groups_of_channels},
+        {"over inputs", test_over_inputs}, {"random", test_random},
+    };
+    return run_on_schedules("family", tests, COUNT(tests));
+}

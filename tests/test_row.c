@@ -1,0 +1,291 @@
+/* The reference's row against the formula of anynorm.h, written down once more. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "row.h"
+
+enum { MOST = 48, STRIDE = 3 };
+
+/* The tensors of one row, each in its type; those with strides at their widest. */
+struct memory {
+    double at[AN_TENSOR_COUNT][MOST * STRIDE];
+};
+
+static double load(const anynorm_spec *spec, const struct memory *memory, enum an_tensor tensor,
+                   uint64_t index)
+{
+    return anynorm_dtype_load(an_tensor_expect(spec, tensor).type, memory->at[tensor], index);
+}
+
+static bool named(const anynorm_spec *spec, enum an_tensor tensor)
+{
+    return an_tensor_expect(spec, tensor).present;
+}
+
+static long double rounded(anynorm_dtype type, long double value)
+{
+    double storage;
+    anynorm_dtype_store(type, &storage, 0, (double)value);
+    return (long double)anynorm_dtype_load(type, &storage, 0);
+}
+
+/* By the letter of the header: what is added up in double, statistics in long double. */
+struct result {
+    long double y[MOST];
+    long double h[MOST];
+    long double mean;
+    long double rstd;
+};
+
+static void by_formula(const anynorm_spec *spec, const struct memory *m, struct result *result)
+{
+    uint64_t columns = spec->columns;
+    long double *h = result->h, sum = 0, squares = 0, mean = 0, rstd;
+    for (uint64_t c = 0; c < columns; c++) {
+        double added = load(spec, m, AN_X, c * spec->x_column_stride);
+        if (named(spec, AN_PRE_BIAS))
+            added += load(spec, m, AN_PRE_BIAS, c / spec->parameter_run);
+        if (named(spec, AN_RESIDUAL))
+            added += (named(spec, AN_GATE) ? load(spec, m, AN_GATE, c) : 1) *
+                     load(spec, m, AN_RESIDUAL, c * spec->residual_column_stride);
+        h[c] = (long double)added;
+        if (spec->flags & ANYNORM_STORED_SUM)
+            h[c] = rounded(spec->sum_type, h[c]);
+        sum += h[c];
+    }
+    if (!(spec->flags & ANYNORM_RMS))
+        mean = sum / (long double)columns;
+    for (uint64_t c = 0; c < columns; c++)
+        squares += (h[c] - mean) * (h[c] - mean);
+    long double variance = squares / (long double)(spec->flags & ANYNORM_UNBIASED ? columns - 1
+                                                   : spec->flags & ANYNORM_L2     ? 1
+                                                                                  : columns);
+    long double eps = (long double)spec->eps;
+    rstd =
+        spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (sqrtl(variance) + eps) : 1 / sqrtl(variance + eps);
+    if (isinf(rstd))
+        rstd = 0;
+    if (named(spec, AN_MEAN) && (spec->flags & ANYNORM_MEAN_INPUT))
+        mean = (long double)load(spec, m, AN_MEAN, 0);
+    if (named(spec, AN_RSTD) && (spec->flags & ANYNORM_RSTD_INPUT))
+        rstd = (long double)load(spec, m, AN_RSTD, 0);
+    for (uint64_t c = 0; c < columns; c++) {
+        uint64_t k = c / spec->parameter_run;
+        long double z = (h[c] - mean) * rstd;
+        if (spec->flags & ANYNORM_ROUND_FIRST)
+            z = rounded(spec->x_type, z);
+        if (named(spec, AN_WEIGHT))
+            z *= (long double)load(spec, m, AN_WEIGHT, k) + (long double)spec->weight_offset;
+        if (named(spec, AN_BIAS))
+            z += (long double)load(spec, m, AN_BIAS, k);
+        if (named(spec, AN_SCALE))
+            z *= 1 + (long double)load(spec, m, AN_SCALE, c);
+        if (named(spec, AN_SHIFT))
+            z += (long double)load(spec, m, AN_SHIFT, c);
+        result->y[c] = spec->flags & ANYNORM_SILU ? z / (1 + expl(-z)) : z;
+    }
+    result->mean = mean;
+    result->rstd = rstd;
+}
+
+static void fill(const anynorm_spec *spec, struct random *random, struct memory *memory)
+{
+    memset(memory, 0xff, sizeof(*memory));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        struct an_expectation expected = an_tensor_expect(spec, (enum an_tensor)t);
+        for (uint64_t e = 0; expected.present && !expected.output && e < MOST * STRIDE; e++)
+            anynorm_dtype_store(expected.type, memory->at[t], e,
+                                t == AN_RSTD ? 0.5 + random_uniform(random)
+                                             : random_normal(random) + 0.25);
+    }
+}
+
+static void run_row(const anynorm_spec *spec, struct memory *memory, enum an_tensor y,
+                    enum an_tensor sum)
+{
+    void *at[AN_TENSOR_COUNT];
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        at[t] = named(spec, (enum an_tensor)t) ? memory->at[t] : NULL;
+    if (at[AN_SUM])
+        at[AN_SUM] = memory->at[sum];
+    an_reference_row(spec, &(struct an_row){.x = at[AN_X],
+                                            .y = memory->at[y],
+                                            .weight = at[AN_WEIGHT],
+                                            .bias = at[AN_BIAS],
+                                            .mean = at[AN_MEAN],
+                                            .rstd = at[AN_RSTD],
+                                            .residual = at[AN_RESIDUAL],
+                                            .sum = at[AN_SUM],
+                                            .pre_bias = at[AN_PRE_BIAS],
+                                            .gate = at[AN_GATE],
+                                            .scale = at[AN_SCALE],
+                                            .shift = at[AN_SHIFT]});
+}
+
+static anynorm_spec random_row(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + random_bits(random) % MOST,
+                         .x_type = (anynorm_dtype)(random_bits(random) % 4),
+                         .y_type = ANYNORM_F64,
+                         .parameter_type = (anynorm_dtype)(random_bits(random) % 4),
+                         .eps = random_bits(random) % 3 ? 1e-3 * random_uniform(random) : 0},
+                 resolved;
+    make_family(random, &spec);
+    spec.x_column_stride = 1 + random_bits(random) % STRIDE;
+    spec.y_column_stride = 1 + random_bits(random) % STRIDE;
+    if (spec.flags & ANYNORM_RESIDUAL)
+        spec.residual_column_stride = 1 + random_bits(random) % STRIDE;
+    if (spec.flags & ANYNORM_SUM_OUTPUT)
+        spec.sum_column_stride = 1 + random_bits(random) % STRIDE;
+    spec.x_row_stride = spec.y_row_stride = MOST * STRIDE;
+    if (spec.flags & ANYNORM_RESIDUAL)
+        spec.residual_row_stride = MOST * STRIDE;
+    if (spec.flags & ANYNORM_SUM_OUTPUT)
+        spec.sum_row_stride = MOST * STRIDE;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    return resolved;
+}
+
+static bool near(double got, long double expected, double size)
+{
+    return fabsl((long double)got - expected) <=
+           1e-11L * (long double)size + 1e-11L * fabsl(expected);
+}
+
+static void test_the_formula(void **state)
+{
+    (void)state;
+    struct random random = {1607};
+    for (int i = 0; i < 20000; i++) {
+        anynorm_spec spec = random_row(&random);
+        struct memory memory;
+        struct result result;
+        char text[1024];
+        fill(&spec, &random, &memory);
+        by_formula(&spec, &memory, &result);
+        run_row(&spec, &memory, AN_Y, AN_SUM);
+        anynorm_spec_format(&spec, 1, text, sizeof(text));
+        /* What rounding leaves of a constant row is no statement about it. */
+        bool constant = spec.columns == 1 && !(spec.flags & (ANYNORM_RMS | ANYNORM_RSTD_INPUT));
+        for (uint64_t c = 0; c < spec.columns && !constant; c++) {
+            double y = load(&spec, &memory, AN_Y, c * spec.y_column_stride);
+            if (!near(y, result.y[c], 1 + (double)result.rstd))
+                fail_msg("%s: y of column %u is %.17g, not %.17Lg", text, (unsigned)c, y,
+                         result.y[c]);
+            if (named(&spec, AN_SUM)) {
+                double sum = load(&spec, &memory, AN_SUM, c * spec.sum_column_stride);
+                assert_true((long double)sum == rounded(spec.sum_type, result.h[c]));
+            }
+        }
+        if (spec.flags & ANYNORM_MEAN_OUTPUT)
+            assert_true(fabsl((long double)load(&spec, &memory, AN_MEAN, 0) - result.mean) < 1e-6L);
+        if ((spec.flags & ANYNORM_RSTD_OUTPUT) && !constant)
+            assert_true(fabsl((long double)load(&spec, &memory, AN_RSTD, 0) - result.rstd) <=
+                        1e-6L * result.rstd);
+    }
+}
+
+/* The bits of y and sum are the same over x and residual as in memory of their own. */
+static void test_over_inputs(void **state)
+{
+    (void)state;
+    static const enum an_tensor places[][2] = {{AN_X, AN_SUM},      {AN_RESIDUAL, AN_SUM},
+                                               {AN_Y, AN_X},        {AN_Y, AN_RESIDUAL},
+                                               {AN_X, AN_RESIDUAL}, {AN_RESIDUAL, AN_X}};
+    struct random random = {1910};
+    for (int i = 0; i < 5000; i++) {
+        anynorm_spec spec = random_row(&random);
+        spec.flags |= ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT;
+        spec.y_type = spec.sum_type = spec.residual_type = spec.x_type;
+        spec.y_column_stride = spec.sum_column_stride = spec.residual_column_stride =
+            spec.x_column_stride;
+        struct memory inputs, apart;
+        fill(&spec, &random, &inputs);
+        apart = inputs;
+        run_row(&spec, &apart, AN_Y, AN_SUM);
+        for (size_t k = 0; k < COUNT(places); k++) {
+            struct memory shared = inputs;
+            enum an_tensor y = places[k][0], sum = places[k][1];
+            run_row(&spec, &shared, y, sum);
+            size_t size = anynorm_dtype_size(spec.x_type);
+            for (uint64_t c = 0; c < spec.columns; c++) {
+                size_t at = (size_t)(c * spec.x_column_stride) * size;
+                assert_memory_equal((char *)shared.at[y] + at, (char *)apart.at[AN_Y] + at, size);
+                assert_memory_equal((char *)shared.at[sum] + at, (char *)apart.at[AN_SUM] + at,
+                                    size);
+            }
+        }
+    }
+}
+
+static void test_edges(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t flags;
+        double x[2];
+        double eps;
+        double y[2];
+    } cases[] = {
+        {0, {3, 3}, 0, {0, 0}},
+        {ANYNORM_EPS_OUTSIDE, {3, 3}, 0, {0, 0}},
+        {ANYNORM_RMS, {0, 0}, 0, {0, 0}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE, {0, 0}, 0, {0, 0}},
+        {ANYNORM_RMS | ANYNORM_L2, {3, 4}, 0, {0.6, 0.8}},
+        {ANYNORM_RMS, {1, 7}, 0, {0.2, 1.4}},
+        {ANYNORM_EPS_OUTSIDE, {1, 5}, 2, {-0.5, 0.5}},
+        {ANYNORM_UNBIASED, {1, 3}, 2, {-0.5, 0.5}},
+        {ANYNORM_RMS, {1e200, 1}, 0, {(double)NAN, (double)NAN}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE, {1e200, 1}, 0, {(double)NAN, (double)NAN}},
+        {ANYNORM_RMS, {(double)INFINITY, 1}, 1, {(double)NAN, (double)NAN}},
+        {ANYNORM_UNBIASED, {(double)NAN, 1}, 1, {(double)NAN, (double)NAN}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec spec, written = {.columns = 2,
+                                      .x_type = ANYNORM_F64,
+                                      .y_type = ANYNORM_F64,
+                                      .flags = cases[i].flags,
+                                      .eps = cases[i].eps};
+        double y[2];
+        assert_ok(an_spec_resolve(&written, &spec));
+        an_reference_row(&spec, &(struct an_row){.x = cases[i].x, .y = y});
+        for (int c = 0; c < 2; c++) {
+            if (isnan(cases[i].y[c]) ? !isnan(y[c]) : fabs(y[c] - cases[i].y[c]) > 1e-15)
+                fail_msg("case %zu: y[%d] is %.17g", i, c, y[c]);
+        }
+    }
+}
+
+/* z * sigmoid(z), with no overflow on the way. */
+static void test_silu_is_finite(void **state)
+{
+    (void)state;
+    static const double z[] = {-1e308, -1e4, -745, -1, 0, 1, 745, 1e4, 1e308};
+    float one = 1;
+    anynorm_spec spec, written = {.columns = 9,
+                                  .x_type = ANYNORM_F64,
+                                  .y_type = ANYNORM_F64,
+                                  .flags = ANYNORM_RMS | ANYNORM_RSTD_INPUT | ANYNORM_SILU};
+    double y[9];
+    assert_ok(an_spec_resolve(&written, &spec));
+    an_reference_row(&spec, &(struct an_row){.x = z, .y = y, .rstd = &one});
+    for (int i = 0; i < 9; i++) {
+        assert_true(isfinite(y[i]));
+        assert_true(z[i] > 0 ? y[i] <= z[i] : y[i] <= 0 && y[i] > -0.3);
+    }
+    assert_true(y[6] == 745 && y[7] == 1e4 && y[8] == 1e308);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_formula),
+        cmocka_unit_test(test_over_inputs),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_silu_is_finite),
+    };
+    return cmocka_run_group_tests_name("row", tests, NULL, NULL);
+}
