@@ -44,7 +44,8 @@ static const char *standard(const anynorm_device_info *info, const struct an_cho
 
 static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
 {
-    /* Rows with parameters of their own share none; and gate, scale and shift want the registers. */
+    /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
+     */
     if (spec->parameter_rows > 1 || spec->parameter_run > 1 ||
         (spec->flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
         return false;
