@@ -139,7 +139,7 @@ SHIM = r"""
 void *clCreateProgramWithSource(void *context, unsigned count, const char **texts,
                                 const size_t *lengths, int *code)
 {
-    static const char right[] = "->rstd -", wrong[] = "->rstd * ERROR -";
+    static const char right[] = "* rstd - shift_rstd", wrong[] = "* rstd * ERROR - shift_rstd";
     void *(*next)(void *, unsigned, const char **, const size_t *, int *);
     *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateProgramWithSource");
     char *text = calloc(1, lengths[0] * 2 + 1000);
