@@ -12,11 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__linux__)
-#include <sys/auxv.h>
-#endif
 
 #include "log.h"
+#include "rights.h"
 #include "status.h"
 
 /* An entry is "0123456789abcdef.program", the hash of its key; while it is being written,
@@ -53,17 +51,6 @@ anynorm_status an_cache_wanted(bool has_own, bool *wanted)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "ANYNORM_CACHE: \"%.60s\" is none of auto, on, off", word);
     return ANYNORM_OK;
-}
-
-/* A program that runs with more rights than its caller's must not believe the caller's variables.
- */
-static bool has_borrowed_rights(void)
-{
-#if defined(__linux__)
-    if (getauxval(AT_SECURE))
-        return true;
-#endif
-    return getuid() != geteuid() || getgid() != getegid();
 }
 
 /* The folder's path, of PATH_SIZE bytes; false where the environment names none. Relative paths are
@@ -122,7 +109,7 @@ bool an_cache_open(struct an_cache *cache)
     char path[PATH_SIZE];
     struct stat status;
     *cache = (struct an_cache){.folder = -1, .limit = AN_CACHE_LIMIT};
-    if (has_borrowed_rights() || !find_path(path))
+    if (an_rights_are_borrowed() || !find_path(path))
         return false;
     cache->folder = open_folder(path);
     if (cache->folder < 0 && errno == ENOENT) {

@@ -10,11 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/auxv.h>
-#endif
 
 #include "log.h"
+#include "rights.h"
 
 /* Complaints about one file; more would only bury what else the log has. */
 #define MOST_COMPLAINTS 10
@@ -37,16 +35,6 @@ static struct an_tunings users_own;
 
 /* ---- Where ---- */
 
-/* A program that runs with rights its caller has not must not follow the caller's variables. */
-static bool is_privileged(void)
-{
-#ifdef __linux__
-    return getauxval(AT_SECURE) != 0;
-#else
-    return getuid() != geteuid() || getgid() != getegid();
-#endif
-}
-
 /* The file that the user names, or "off"; NULL: neither. */
 static const char *named_file(void)
 {
@@ -67,7 +55,7 @@ size_t anynorm_tuning_path(char *path, size_t capacity)
     int length = 0;
     if (capacity > 0)
         *path = 0;
-    if (is_privileged() || is_off())
+    if (an_rights_are_borrowed() || is_off())
         return 0;
     if (named)
         length = snprintf(path, capacity, "%s", named);
