@@ -175,8 +175,9 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     info->max_alloc_bytes = get_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     info->cache_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
     /* Intel's CPU runtime tells of a core's own cache, where the one that all share counts. */
-    if (info->device_class == ANYNORM_CLASS_CPU && info->cache_bytes < an_opencl_host_cache())
-        info->cache_bytes = an_opencl_host_cache();
+    uint64_t shared = info->device_class == ANYNORM_CLASS_CPU ? an_opencl_host_cache() : 0;
+    if (info->cache_bytes < shared)
+        info->cache_bytes = shared;
     info->fp16 = has_extension(cl, id, "cl_khr_fp16");
     info->fp64 = has_extension(cl, id, "cl_khr_fp64");
     describe_subgroups(cl, id, info);
