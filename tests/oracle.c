@@ -92,16 +92,7 @@ static struct an_row inputs_of(const struct problem *problem, const anynorm_spec
         at[t] = an_tensor_expect(spec, (enum an_tensor)t).output
                     ? NULL
                     : tensor_at(problem, spec, images, (enum an_tensor)t, row);
-    return (struct an_row){.x = at[AN_X],
-                           .weight = at[AN_WEIGHT],
-                           .bias = at[AN_BIAS],
-                           .mean = at[AN_MEAN],
-                           .rstd = at[AN_RSTD],
-                           .residual = at[AN_RESIDUAL],
-                           .pre_bias = at[AN_PRE_BIAS],
-                           .gate = at[AN_GATE],
-                           .scale = at[AN_SCALE],
-                           .shift = at[AN_SHIFT]};
+    return an_row_at(at);
 }
 
 /* The sizes of what h is added up from, together. */

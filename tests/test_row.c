@@ -111,18 +111,9 @@ static void run_row(const anynorm_spec *spec, struct memory *memory, enum an_ten
         at[t] = named(spec, (enum an_tensor)t) ? memory->at[t] : NULL;
     if (at[AN_SUM])
         at[AN_SUM] = memory->at[sum];
-    an_reference_row(spec, &(struct an_row){.x = at[AN_X],
-                                            .y = memory->at[y],
-                                            .weight = at[AN_WEIGHT],
-                                            .bias = at[AN_BIAS],
-                                            .mean = at[AN_MEAN],
-                                            .rstd = at[AN_RSTD],
-                                            .residual = at[AN_RESIDUAL],
-                                            .sum = at[AN_SUM],
-                                            .pre_bias = at[AN_PRE_BIAS],
-                                            .gate = at[AN_GATE],
-                                            .scale = at[AN_SCALE],
-                                            .shift = at[AN_SHIFT]});
+    at[AN_Y] = memory->at[y];
+    struct an_row row = an_row_at(at);
+    an_reference_row(spec, &row);
 }
 
 static anynorm_spec random_row(struct random *random)

@@ -168,18 +168,8 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
         void *at[AN_TENSOR_COUNT];
         for (int t = 0; t < AN_TENSOR_COUNT; t++)
             at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
-        an_reference_row(spec, &(struct an_row){.x = at[AN_X],
-                                                .y = at[AN_Y],
-                                                .weight = at[AN_WEIGHT],
-                                                .bias = at[AN_BIAS],
-                                                .mean = at[AN_MEAN],
-                                                .rstd = at[AN_RSTD],
-                                                .residual = at[AN_RESIDUAL],
-                                                .sum = at[AN_SUM],
-                                                .pre_bias = at[AN_PRE_BIAS],
-                                                .gate = at[AN_GATE],
-                                                .scale = at[AN_SCALE],
-                                                .shift = at[AN_SHIFT]});
+        struct an_row row = an_row_at(at);
+        an_reference_row(spec, &row);
     }
     return ANYNORM_OK;
 }

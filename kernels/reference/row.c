@@ -116,6 +116,22 @@ static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_
     return spec->flags & ANYNORM_SILU ? z / (1 + exp(-z)) : z;
 }
 
+struct an_row an_row_at(void *const at[AN_TENSOR_COUNT])
+{
+    return (struct an_row){.x = at[AN_X],
+                           .y = at[AN_Y],
+                           .weight = at[AN_WEIGHT],
+                           .bias = at[AN_BIAS],
+                           .mean = at[AN_MEAN],
+                           .rstd = at[AN_RSTD],
+                           .residual = at[AN_RESIDUAL],
+                           .sum = at[AN_SUM],
+                           .pre_bias = at[AN_PRE_BIAS],
+                           .gate = at[AN_GATE],
+                           .scale = at[AN_SCALE],
+                           .shift = at[AN_SHIFT]};
+}
+
 void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
 {
     struct statistic s =

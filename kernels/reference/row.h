@@ -2,7 +2,7 @@
 #ifndef AN_REFERENCE_ROW_H
 #define AN_REFERENCE_ROW_H
 
-#include <anynorm/anynorm.h>
+#include "tensors.h"
 
 /* The tensors where they have what they have for the row, at any alignment; NULL for those that the
  * spec does not name. y and sum may each be x or residual. */
@@ -20,6 +20,9 @@ struct an_row {
     const void *scale;
     const void *shift;
 };
+
+/* From the same places by their numbers. */
+struct an_row an_row_at(void *const at[AN_TENSOR_COUNT]);
 
 /* Normalizes a row of the resolved spec. Everything in double, statistics by compensated sums; what
  * is written is rounded once. */
