@@ -63,13 +63,6 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
     [AN_EMPTY] = fit_empty,
 };
 
-/* Schedules whose kernels do not know what a spec can name beyond LayerNorm. */
-static const bool plain_only[AN_SCHEDULE_COUNT] = {
-    [AN_COPY] = true,
-    [AN_COPY_STREAMING] = true,
-    [AN_EMPTY] = true,
-};
-
 /* ---- The order ---- */
 
 /* All schedules, the preferred first; column_walk, which alone takes columns that lie apart, last.
@@ -150,7 +143,7 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
         snprintf(reason, capacity, "the reference backend has one schedule");
         return false;
     }
-    if (plain_only[wish->schedule] && !an_spec_is_plain(spec)) {
+    if (an_schedule_is_baseline(wish->schedule) && !an_spec_is_plain(spec)) {
         snprintf(reason, capacity, "this kernel computes plain LayerNorm only");
         return false;
     }

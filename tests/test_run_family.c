@@ -287,12 +287,6 @@ static int open_subject(void **state)
     return 0;
 }
 
-static int close_subject(void **state)
-{
-    (void)state;
-    return 0;
-}
-
 int main(void)
 {
     static const struct device_test tests[] = {
@@ -303,5 +297,5 @@ int main(void)
         {"blocks below a parameter", test_blocks_below_a_parameter},
         {"slices of one memory", test_slices_of_one_memory},
     };
-    return run_on_devices("run_family", tests, COUNT(tests), open_subject, close_subject);
+    return run_on_devices("run_family", tests, COUNT(tests), open_subject, NULL);
 }
