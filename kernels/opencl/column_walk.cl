@@ -334,7 +334,7 @@ PIECE void load_statistics(strip_t *strip, const __global uchar *mean, const __g
     strip->shift = strip->shift_rstd = 0;
 }
 #else
-/* A first guess of each row's mean, as guess_mean's. */
+/* A first guess of each row's mean, as guess_h_mean's. */
 PIECE void guess_means(const image_t *image, strip_t *strip, const uint columns)
 {
     strip->again = true;

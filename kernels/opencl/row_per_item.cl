@@ -148,7 +148,7 @@ PIECE void sum_rows(const uint many, const accv_t *v, rows_t *sums)
 }
 
 #if !RMS && !RSTD_INPUT
-/* A first guess of each row's mean, as guess_mean. */
+/* A first guess of each row's mean, as guess_h_mean. */
 PIECE void guess_means(const uint many, const row_t *row, const uint columns, rows_t *means)
 {
     const acc_t share = (acc_t)1 / (acc_t)min(columns, (uint)VECTOR);
