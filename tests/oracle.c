@@ -215,6 +215,8 @@ static double bound_of_y(const anynorm_spec *spec, const struct an_row *inputs,
     double shift = inputs->shift ? anynorm_dtype_load(spec->sample_type, inputs->shift, c) : 0;
     double factor = weight + spec->weight_offset, z = n * factor + bias;
     bound = bound * fabs(factor) + epsilon * fabs(z);
+    if (spec->flags & ANYNORM_ROUND_FIRST) /* which often takes all of the bound away */
+        bound += epsilon * fabs(n * factor);
     if (spec->weight_offset != 0)
         bound += epsilon * fabs(n) * (fabs(weight) + fabs(spec->weight_offset));
     if (inputs->scale)
