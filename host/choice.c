@@ -22,6 +22,7 @@ static const char *const names[AN_SCHEDULE_COUNT] = {
     [AN_COLUMN_WALK] = "column_walk",
     [AN_COPY] = "copy",
     [AN_COPY_STREAMING] = "copy_streaming",
+    [AN_ADD] = "add",
     [AN_EMPTY] = "empty",
 };
 

@@ -17,6 +17,7 @@ enum an_schedule {
     /* Baselines: for measuring, named by a caller only. They do not normalize. */
     AN_COPY,
     AN_COPY_STREAMING,
+    AN_ADD,
     AN_EMPTY,
     AN_SCHEDULE_COUNT
 };

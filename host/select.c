@@ -31,10 +31,14 @@ static bool fit_empty(const struct problem *p, struct an_choice *choice)
 
 static bool fit_copy(const struct problem *p, struct an_choice *choice)
 {
-    const anynorm_spec *spec = p->spec;
-    if (spec->x_type != spec->y_type || spec->inner_rows != 0 ||
-        spec->x_row_stride != spec->columns || spec->y_row_stride != spec->columns) {
-        snprintf(p->reason, p->capacity, "a copy needs x and y dense and of one type");
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        struct an_layout layout = an_tensor_layout(p->spec, (enum an_tensor)t);
+        if (an_tensor_shape((enum an_tensor)t) != AN_OF_ROWS ||
+            !an_tensor_expect(p->spec, (enum an_tensor)t).present ||
+            (layout.inner_rows == 0 && layout.row_stride == layout.columns))
+            continue;
+        snprintf(p->reason, p->capacity, "it takes dense rows; those of %s are not",
+                 an_tensor_name((enum an_tensor)t));
         return false;
     }
     return fit_empty(p, choice);
@@ -49,6 +53,18 @@ static bool fit_copy_streaming(const struct problem *p, struct an_choice *choice
     return fit_copy(p, choice);
 }
 
+static bool fit_add(const struct problem *p, struct an_choice *choice)
+{
+    uint32_t added = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT;
+    if ((p->spec->flags & added) != (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)) {
+        snprintf(p->reason, p->capacity, "it writes the sum of x and residual, and adds no more");
+        return false;
+    }
+    if (is_vector_cpu(p->info))
+        choice->stream = stream_above(p);
+    return fit_copy(p, choice);
+}
+
 static an_fit *const fits[AN_SCHEDULE_COUNT] = {
     [AN_REFERENCE] = fit_reference,
     [AN_ROW_PER_ITEM] = an_fit_row_per_item,
@@ -60,6 +76,7 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
     [AN_COLUMN_WALK] = an_fit_column_walk,
     [AN_COPY] = fit_copy,
     [AN_COPY_STREAMING] = fit_copy_streaming,
+    [AN_ADD] = fit_add,
     [AN_EMPTY] = fit_empty,
 };
 
@@ -141,10 +158,6 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
     if (info->device_class == ANYNORM_CLASS_REFERENCE && wish->schedule != AN_REFERENCE &&
         !an_schedule_is_baseline(wish->schedule)) {
         snprintf(reason, capacity, "the reference backend has one schedule");
-        return false;
-    }
-    if (an_schedule_is_baseline(wish->schedule) && !an_spec_is_plain(spec)) {
-        snprintf(reason, capacity, "this kernel computes plain LayerNorm only");
         return false;
     }
     if (an_spec_double(spec) && !info->fp64) {

@@ -134,14 +134,6 @@ bool an_spec_double(const anynorm_spec *spec)
     return any;
 }
 
-bool an_spec_is_plain(const anynorm_spec *spec)
-{
-    const uint32_t plain = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT |
-                           ANYNORM_RSTD_OUTPUT | ANYNORM_ANY_ALIGNMENT;
-    return !(spec->flags & ~plain) && spec->weight_offset == 0 && spec->parameter_rows <= 1 &&
-           spec->parameter_run <= 1;
-}
-
 uint64_t an_spec_parameters_per_row(const anynorm_spec *spec)
 {
     return spec->columns / spec->parameter_run;

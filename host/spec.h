@@ -41,9 +41,6 @@ bool an_spec_side_by_side(const anynorm_spec *spec);
 /* True if any of the spec's tensors is f64: then statistics are, too. */
 bool an_spec_double(const anynorm_spec *spec);
 
-/* True if it is LayerNorm with weight, bias and statistics at most. */
-bool an_spec_is_plain(const anynorm_spec *spec);
-
 /* Elements from the first of row 0 to the one past the last of `rows` rows; 0 for no rows. False
  * where that needs more than 64 bits. */
 bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *elements);

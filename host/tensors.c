@@ -83,6 +83,18 @@ const char *an_tensor_name(enum an_tensor tensor)
     return table[tensor].name;
 }
 
+uint64_t an_tensor_narrowest(const anynorm_spec *spec)
+{
+    uint64_t narrowest = UINT64_MAX;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        struct an_expectation expected = an_tensor_expect(spec, (enum an_tensor)t);
+        uint64_t size = anynorm_dtype_size(expected.type);
+        if (expected.present && table[t].shape == AN_OF_ROWS && size < narrowest)
+            narrowest = size;
+    }
+    return narrowest;
+}
+
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor)
 {
     return tensor == AN_RESIDUAL ? an_spec_residual_layout(spec)

@@ -57,6 +57,9 @@ const anynorm_buffer *an_tensor_buffer(const anynorm_tensors *tensors, enum an_t
 anynorm_buffer *an_tensor_slot(anynorm_tensors *tensors, enum an_tensor tensor);
 const char *an_tensor_name(enum an_tensor tensor);
 
+/* Bytes of an element of the narrowest tensor AN_OF_ROWS that the spec names. */
+uint64_t an_tensor_narrowest(const anynorm_spec *spec);
+
 /* Where the rows of a tensor AN_OF_ROWS lie. */
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor);
 

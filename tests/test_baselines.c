@@ -1,5 +1,5 @@
-/* The baselines: that a copy copies, all of it and nothing else, that the empty kernel does
- * nothing, and that nobody gets one without asking for it. */
+/* The baselines: that a copy copies, all of it and nothing else, that an addition adds, that the
+ * empty kernel does nothing, and that nobody gets one without asking for it. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -30,8 +30,10 @@ static anynorm_plan *plan_of_copy(anynorm_device *device, const anynorm_spec *sp
 static void fill(unsigned char *bytes, size_t size, uint64_t seed)
 {
     struct random random = {seed};
+    for (int i = 0; i < 8; i++)
+        random_bits(&random); /* which begins alike for small seeds, and longest in the low bits */
     for (size_t i = 0; i < size; i++)
-        bytes[i] = (unsigned char)random_bits(&random);
+        bytes[i] = (unsigned char)(random_bits(&random) >> 56);
 }
 
 /* x and y in buffers of their own, `offset` bytes in, with bytes around that must stay. */
@@ -122,12 +124,206 @@ static void test_forced_groups(void **state)
     }
 }
 
-static void test_what_no_copy_serves(void **state)
+/* ---- Of more tensors than x and y ---- */
+
+/* Runs a baseline on random bytes in every tensor of dense rows, all `offset` bytes in. False where
+ * the device has no such copy. */
+static bool run_baseline(anynorm_device *device, const char *schedule, const anynorm_spec *spec,
+                         uint64_t rows, uint64_t offset, struct images *before,
+                         struct images *after)
+{
+    struct problem problem = {.spec = *spec, .rows = rows, .seed = 3};
+    anynorm_plan *plan = plan_of_copy(device, spec, schedule);
+    if (!plan)
+        return false;
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        problem.offset[t] = offset;
+    images_make(&problem, before);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (before->bytes[t] && strcmp(schedule, "add") != 0)
+            fill(before->bytes[t], (size_t)before->size[t], 20 + (uint64_t)t);
+    }
+    run_on_device(device, plan, &problem, before, after);
+    anynorm_plan_destroy(plan);
+    return true;
+}
+
+/* Puts what the outputs had before back into `bytes` bytes of each, after which nothing differs. */
+static void check_rest(const struct images *before, struct images *after, uint64_t offset,
+                       uint64_t y_bytes, uint64_t sum_bytes)
+{
+    memcpy(after->bytes[AN_Y] + offset, before->bytes[AN_Y] + offset, (size_t)y_bytes);
+    if (after->bytes[AN_SUM])
+        memcpy(after->bytes[AN_SUM] + offset, before->bytes[AN_SUM] + offset, (size_t)sum_bytes);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (before->bytes[t])
+            assert_memory_equal(after->bytes[t], before->bytes[t], (size_t)before->size[t]);
+    }
+}
+
+#define PAIR (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
+
+/* Two streams in and two out, and other numbers of them. */
+static void test_streams(void **state)
+{
+    static const char *const schedules[] = {"copy", "copy_streaming"};
+    static const struct {
+        uint32_t flags;
+        uint64_t rows, columns, offset;
+        anynorm_dtype type;
+    } cases[] = {
+        {PAIR | ANYNORM_RMS | ANYNORM_WEIGHT, 1, 1, 0, ANYNORM_F32},
+        {PAIR | ANYNORM_RMS | ANYNORM_WEIGHT, 61, 1023, 0, ANYNORM_F32},
+        {PAIR | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, 33, 129, 4, ANYNORM_F32},
+        {PAIR | ANYNORM_SILU, 7, 77, 6, ANYNORM_F16},
+        {ANYNORM_RESIDUAL, 9, 1000, 0, ANYNORM_BF16},
+        {ANYNORM_SUM_OUTPUT | ANYNORM_PRE_BIAS, 9, 1001, 8, ANYNORM_F32},
+        {ANYNORM_RMS | ANYNORM_RSTD_INPUT | ANYNORM_SILU, 5, 300, 0, ANYNORM_F32},
+    };
+    for (size_t i = 0; i < COUNT(cases) * COUNT(schedules); i++) {
+        size_t c = i / COUNT(schedules);
+        anynorm_spec spec = {.columns = cases[c].columns,
+                             .x_type = cases[c].type,
+                             .y_type = cases[c].type,
+                             .flags = cases[c].flags};
+        bool residual = spec.flags & ANYNORM_RESIDUAL, sum = spec.flags & ANYNORM_SUM_OUTPUT;
+        uint64_t offset = cases[c].offset;
+        uint64_t bytes = cases[c].rows * spec.columns * anynorm_dtype_size(spec.x_type);
+        struct images before, after;
+        spec.residual_type = residual ? spec.x_type : ANYNORM_F32;
+        spec.sum_type = sum ? spec.x_type : ANYNORM_F32;
+        if (!run_baseline(*state, schedules[i % COUNT(schedules)], &spec, cases[c].rows, offset,
+                          &before, &after))
+            continue;
+        for (uint64_t b = offset; b < offset + bytes; b++) {
+            unsigned char x = before.bytes[AN_X][b];
+            unsigned char other = residual ? before.bytes[AN_RESIDUAL][b] : x;
+            assert_int_equal(after.bytes[AN_Y][b], residual && !sum ? x ^ other : x);
+            if (sum)
+                assert_int_equal(after.bytes[AN_SUM][b], other);
+        }
+        check_rest(&before, &after, offset, bytes, bytes);
+        images_free(&before);
+        images_free(&after);
+    }
+}
+
+/* Marks the bytes of an output that change with the inputs. */
+static void mark_changes(anynorm_device *device, const char *schedule,
+                         const struct problem *problem, const struct images *before,
+                         const struct images *after, unsigned char *marks[AN_TENSOR_COUNT])
+{
+    anynorm_plan *plan = plan_of_copy(device, &problem->spec, schedule);
+    struct images spoilt = images_copy(before), other;
+    fill(spoilt.bytes[AN_X], (size_t)spoilt.size[AN_X], problem->seed);
+    if (spoilt.bytes[AN_RESIDUAL])
+        fill(spoilt.bytes[AN_RESIDUAL], (size_t)spoilt.size[AN_RESIDUAL], problem->seed + 1);
+    run_on_device(device, plan, problem, &spoilt, &other);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        for (uint64_t b = 0; marks[t] && b < after->size[t]; b++)
+            marks[t][b] |= after->bytes[t][b] ^ other.bytes[t][b];
+    }
+    images_free(&spoilt);
+    images_free(&other);
+    anynorm_plan_destroy(plan);
+}
+
+static void check_sizes(anynorm_device *device, const char *schedule, const anynorm_spec *spec)
+{
+    const enum an_tensor outputs[] = {AN_Y, AN_SUM};
+    struct problem problem = {.spec = *spec, .rows = 8};
+    struct images before, after;
+    unsigned char *marks[AN_TENSOR_COUNT] = {NULL};
+    uint64_t count = problem.rows * spec->columns;
+    if (!run_baseline(device, schedule, spec, problem.rows, 0, &before, &after))
+        return;
+    for (size_t o = 0; o < COUNT(outputs); o++) {
+        if (after.bytes[outputs[o]])
+            marks[outputs[o]] = calloc(1, (size_t)after.size[outputs[o]]);
+    }
+    for (problem.seed = 40; problem.seed < 48; problem.seed += 2)
+        mark_changes(device, schedule, &problem, &before, &after, marks);
+    for (size_t o = 0; o < COUNT(outputs); o++) {
+        uint64_t bytes = count * anynorm_dtype_size(o ? spec->sum_type : spec->y_type);
+        for (uint64_t b = 0; marks[outputs[o]] && b < after.size[outputs[o]]; b++)
+            assert_int_equal(marks[outputs[o]][b] != 0, b < bytes);
+        free(marks[outputs[o]]);
+    }
+    check_rest(&before, &after, 0, count * anynorm_dtype_size(spec->y_type),
+               count * anynorm_dtype_size(spec->sum_type));
+    images_free(&before);
+    images_free(&after);
+}
+
+/* Of types of different sizes: every byte of an output depends on the inputs, and no other does. */
+static void test_sizes(void **state)
+{
+    static const char *const schedules[] = {"copy", "copy_streaming"};
+    static const anynorm_dtype types[][4] = {
+        {ANYNORM_F16, ANYNORM_F32, ANYNORM_F16, ANYNORM_F16},
+        {ANYNORM_F32, ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32},
+        {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, ANYNORM_F16},
+    };
+    static const uint64_t columns[] = {64, 1000, 999, 3};
+    for (size_t i = 0; i < COUNT(types) * COUNT(columns) * COUNT(schedules); i++) {
+        const anynorm_dtype *type = types[i % COUNT(types)];
+        const char *schedule = schedules[i / COUNT(types) / COUNT(columns)];
+        anynorm_spec spec = {.columns = columns[i / COUNT(types) % COUNT(columns)],
+                             .x_type = type[0],
+                             .y_type = type[1]};
+        check_sizes(*state, schedule, &spec);
+        spec.flags = PAIR;
+        spec.residual_type = type[2];
+        spec.sum_type = type[3];
+        check_sizes(*state, schedule, &spec);
+    }
+}
+
+static void test_adds(void **state)
+{
+    static const struct {
+        anynorm_dtype x, residual, sum;
+        uint64_t rows, columns, offset;
+    } cases[] = {
+        {ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 1, 1, 0},
+        {ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, 61, 1023, 4},
+        {ANYNORM_F16, ANYNORM_F16, ANYNORM_F16, 33, 129, 0},
+        {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_BF16, 5, 1000, 2},
+        {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, 17, 64, 0},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        anynorm_spec spec = {.columns = cases[c].columns,
+                             .x_type = cases[c].x,
+                             .residual_type = cases[c].residual,
+                             .sum_type = cases[c].sum,
+                             .flags = PAIR | ANYNORM_RMS};
+        struct images before, after;
+        uint64_t offset = cases[c].offset, count = cases[c].rows * spec.columns;
+        if (offset && offset % 4 != 0)
+            spec.y_type = ANYNORM_F16;
+        run_baseline(*state, "add", &spec, cases[c].rows, offset, &before, &after);
+        for (uint64_t i = 0; i < count; i++) {
+            double x = anynorm_dtype_load(spec.x_type, before.bytes[AN_X] + offset, i), wanted;
+            x += anynorm_dtype_load(spec.residual_type, before.bytes[AN_RESIDUAL] + offset, i);
+            anynorm_dtype_store(spec.sum_type, &wanted, 0, x);
+            assert_memory_equal(after.bytes[AN_SUM] + offset +
+                                    i * anynorm_dtype_size(spec.sum_type),
+                                &wanted, anynorm_dtype_size(spec.sum_type));
+        }
+        check_rest(&before, &after, offset, 0, count * anynorm_dtype_size(spec.sum_type));
+        images_free(&before);
+        images_free(&after);
+    }
+}
+
+static void test_what_no_baseline_serves(void **state)
 {
     static const anynorm_spec specs[] = {
-        {.columns = 8, .x_type = ANYNORM_F32, .y_type = ANYNORM_F16},
         {.columns = 8, .x_row_stride = 9},
         {.columns = 8, .y_row_stride = 9},
+        {.columns = 8, .flags = PAIR, .residual_row_stride = 9},
+        {.columns = 8, .flags = PAIR, .sum_row_stride = 9},
+        {.columns = 8, .x_column_stride = 8},
         {.columns = 8,
          .inner_rows = 2,
          .x_row_stride = 8,
@@ -135,7 +331,20 @@ static void test_what_no_copy_serves(void **state)
          .y_row_stride = 8,
          .y_outer_stride = 17},
     };
-    static const char *const schedules[] = {"copy", "copy_streaming"};
+    static const anynorm_spec no_sums[] = {
+        {.columns = 8},
+        {.columns = 8, .flags = ANYNORM_RESIDUAL},
+        {.columns = 8, .flags = ANYNORM_SUM_OUTPUT},
+        {.columns = 8, .flags = PAIR | ANYNORM_GATE},
+        {.columns = 8, .flags = PAIR | ANYNORM_PRE_BIAS},
+    };
+    static const char *const schedules[] = {"copy", "copy_streaming", "add"};
+    const anynorm_plan_options add = {.schedule = "add"};
+    for (size_t s = 0; s < COUNT(no_sums); s++) {
+        anynorm_plan *plan = NULL;
+        assert_status(anynorm_plan_create(*state, &no_sums[s], &add, &plan), ANYNORM_UNSUPPORTED);
+        assert_null(plan);
+    }
     for (size_t s = 0; s < COUNT(specs); s++) {
         for (size_t k = 0; k < COUNT(schedules); k++) {
             const anynorm_plan_options options = {.schedule = schedules[k]};
@@ -149,7 +358,7 @@ static void test_what_no_copy_serves(void **state)
 
 static void test_only_by_name(void **state)
 {
-    static const char *const schedules[] = {"copy", "copy_streaming", "empty"};
+    static const char *const schedules[] = {"copy", "copy_streaming", "add", "empty"};
     const anynorm_spec spec = {.columns = 8};
     anynorm_candidate candidate;
     size_t count = 1;
@@ -175,7 +384,10 @@ int main(void)
         {"a copy copies everything and nothing else", test_copies_everything},
         {"from any byte", test_any_byte},
         {"with other groups", test_forced_groups},
-        {"what no copy serves", test_what_no_copy_serves},
+        {"streams of more tensors", test_streams},
+        {"elements of different sizes", test_sizes},
+        {"an addition adds", test_adds},
+        {"what no baseline serves", test_what_no_baseline_serves},
         {"only by name", test_only_by_name},
     };
     return run_on_devices("baselines", tests, COUNT(tests), open_subject, close_subject);

@@ -41,7 +41,8 @@ uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *s
     switch (choice->schedule) {
     case AN_COPY:
     case AN_COPY_STREAMING:
-        groups = an_divide_up(rows * spec->columns * anynorm_dtype_size(spec->x_type),
+    case AN_ADD:
+        groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
                               COPY_BYTES * choice->group);
         evened = true;
         break;

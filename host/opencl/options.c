@@ -94,6 +94,21 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
     }
 }
 
+/* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
+static void put_parts(struct an_text *options, const anynorm_spec *spec)
+{
+    static const struct {
+        enum an_tensor tensor;
+        const char *name;
+    } tensors[] = {{AN_X, "X"}, {AN_Y, "Y"}, {AN_RESIDUAL, "R"}, {AN_SUM, "S"}};
+    for (size_t i = 0; i < sizeof(tensors) / sizeof(tensors[0]); i++) {
+        struct an_expectation expected = an_tensor_expect(spec, tensors[i].tensor);
+        uint64_t parts = anynorm_dtype_size(expected.type) / an_tensor_narrowest(spec);
+        if (expected.present && parts > 1)
+            an_text_put(options, " -D%s_PARTS=%" PRIu64, tensors[i].name, parts);
+    }
+}
+
 static void put_choice(struct an_text *options, const anynorm_device_info *info,
                        const anynorm_spec *spec, const struct an_choice *choice)
 {
@@ -103,10 +118,15 @@ static void put_choice(struct an_text *options, const anynorm_device_info *info,
         break;
     case AN_COPY:
     case AN_COPY_STREAMING:
-    case AN_EMPTY:
         /* An output of more than no bytes is one to stream. */
-        an_text_put(options, "%s%s", choice->schedule == AN_EMPTY ? "" : " -DCOPY=1",
+        an_text_put(options, " -DCOPY=1%s",
                     choice->schedule == AN_COPY_STREAMING ? " -DSTREAM_BYTES=0ul" : "");
+        put_parts(options, spec);
+        break;
+    case AN_ADD:
+        an_text_put(options, " -DADD=1");
+        break;
+    case AN_EMPTY:
         break;
     case AN_COLUMN_WALK:
         an_text_put(options, " -DGROUP=%" PRIu64 " -DSLICES=%" PRIu64 " -DHELD=%" PRIu64,

@@ -150,6 +150,46 @@ static void *at_row(const anynorm_spec *spec, const anynorm_tensors *tensors, en
     return address(an_tensor_buffer(tensors, tensor)) + an_tensor_start(spec, tensor, row);
 }
 
+/* The streams of tensors that a copy moves, as kernels/opencl/baseline.cl has them. */
+static size_t add_streams(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                          enum an_tensor tensor, uint64_t bytes, size_t count, char **streams)
+{
+    struct an_expectation expected = an_tensor_expect(spec, tensor);
+    uint64_t parts = anynorm_dtype_size(expected.type) / an_tensor_narrowest(spec);
+    for (uint64_t k = 0; expected.present && k < parts; k++)
+        streams[count++] = address(an_tensor_buffer(tensors, tensor)) + k * bytes;
+    return count;
+}
+
+/* Of dense tensors; an output may be one of the inputs. */
+static void copy(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64_t rows)
+{
+    char *input[2 * sizeof(double)], *output[2 * sizeof(double)], value[2 * sizeof(double)];
+    uint64_t bytes = rows * spec->columns * an_tensor_narrowest(spec);
+    size_t inputs = add_streams(spec, tensors, AN_X, bytes, 0, input);
+    size_t outputs = add_streams(spec, tensors, AN_Y, bytes, 0, output);
+    inputs = add_streams(spec, tensors, AN_RESIDUAL, bytes, inputs, input);
+    outputs = add_streams(spec, tensors, AN_SUM, bytes, outputs, output);
+    for (uint64_t i = 0; i < bytes; i++) {
+        for (size_t o = 0; o < outputs; o++) {
+            value[o] = input[o % inputs][i];
+            for (size_t k = o % inputs + outputs; k < inputs; k += outputs)
+                value[o] = (char)(value[o] ^ input[k][i]);
+        }
+        for (size_t o = 0; o < outputs; o++)
+            output[o][i] = value[o];
+    }
+}
+
+static void add(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64_t rows)
+{
+    for (uint64_t i = 0; i < rows * spec->columns; i++)
+        anynorm_dtype_store(
+            spec->sum_type, address(&tensors->sum), i,
+            anynorm_dtype_load(spec->x_type, address(&tensors->x), i) +
+                anynorm_dtype_load(spec->residual_type, address(&tensors->residual), i));
+}
+
 /* Done before it returns, so the wait list (of events of this backend) is done already. */
 static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
                                         uint64_t rows, uint32_t wait_count,
@@ -159,9 +199,10 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
     (void)wait_list;
     const anynorm_spec *spec = &plan->spec;
     *event = (anynorm_event){.device = plan->device, .valid = true};
-    if (plan->choice.schedule == AN_COPY && rows > 0) /* dense; y may be x */
-        memmove(address(&tensors->y), address(&tensors->x),
-                (size_t)(rows * spec->columns * anynorm_dtype_size(spec->x_type)));
+    if (plan->choice.schedule == AN_COPY)
+        copy(spec, tensors, rows);
+    if (plan->choice.schedule == AN_ADD)
+        add(spec, tensors, rows);
     if (plan->choice.schedule != AN_REFERENCE)
         return ANYNORM_OK;
     for (uint64_t r = 0; r < rows; r++) {

@@ -393,14 +393,18 @@ typedef struct anynorm_plan anynorm_plan;
 
 /* For tests, tuning and the cautious; NULL or zero leaves the choice to the library.
  *
- * Three more schedules, the baselines, are for measuring only and do NOT normalize; nothing but
+ * Four more schedules, the baselines, are for measuring only and do NOT normalize; nothing but
  * `schedule` of these options can name them, neither the library's choice nor ANYNORM_SCHEDULE:
- *     copy            y = x with ordinary stores, as fast as the device can
+ *     copy            y = x, and sum = residual, with ordinary stores, as fast as the device can
  *     copy_streaming  the same with stores that go past the caches
+ *     add             sum = x + residual: what a kernel of its own would do before the norm
  *     empty           a kernel of the same arguments that does nothing: what a launch costs
- * They take the spec and the tensors of the norm that they are compared with; weight, bias, mean
- * and rstd stay untouched. A copy needs x and y dense and of one type, copy_streaming a CPU with
- * vectors, a compiler that has such stores, and no ANYNORM_ANY_ALIGNMENT; else UNSUPPORTED. */
+ * They take the spec and the tensors of the norm that they are compared with; what else the spec
+ * names stays untouched. A copy reads and writes as many bytes of the tensors of rows as the norm;
+ * where they are not the same number of the same types in and out, what it writes are no elements.
+ * A copy and an addition need dense rows, copy_streaming a CPU with vectors, a compiler that has
+ * such stores, and no ANYNORM_ANY_ALIGNMENT, an addition residual and sum without gate and
+ * pre_bias; else UNSUPPORTED. */
 typedef struct anynorm_plan_options {
     /* The schedule to use, by its name alone ("row_reread") or with some of its numbers
      * ("row_per_group group=128 held=4"), as anynorm_plan_info.choice has it. NULL:
