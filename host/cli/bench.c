@@ -13,7 +13,7 @@ struct bench {
     struct bench_options options;
     anynorm_device *device;
     anynorm_device_info info;
-    struct bench_line *lines; /* one for each shape, type and regime */
+    struct bench_line *lines; /* one for each op, shape, type and regime */
     size_t count;
     size_t measured;
     struct progress progress;
@@ -51,16 +51,15 @@ static bool run_regime(struct bench *bench, struct bench_case *c, struct bench_l
     return true;
 }
 
-static bool run_case(struct bench *bench, anynorm_dtype type, const struct shape *shape,
+static bool run_case(struct bench *bench, const char *op, const anynorm_spec *spec, uint64_t rows,
                      struct cli_error *error)
 {
     struct bench_line line = {
-        .op = bench->options.op, .type = type, .rows = shape->rows, .columns = shape->columns};
+        .op = op, .type = spec->x_type, .rows = rows, .columns = spec->columns};
     struct bench_case c;
     bool skipped = false, ran = true;
 
-    if (!bench_case_make(&c, bench->device, bench->options.schedule, type, shape->rows,
-                         shape->columns, &skipped, error)) {
+    if (!bench_case_make(&c, bench->device, bench->options.schedule, spec, rows, &skipped, error)) {
         if (skipped)
             skip(bench, &line, strstr(error->text, ": ") + 2); /* behind its subject */
         return skipped;
@@ -76,25 +75,84 @@ static bool run_case(struct bench *bench, anynorm_dtype type, const struct shape
     return ran;
 }
 
+static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype type,
+                      const struct shape *shape, struct cli_error *error)
+{
+    struct bench_line line = {
+        .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
+    anynorm_spec spec;
+
+    if (op_spec(op, type, shape, &spec))
+        return run_case(bench, op->name, &spec, shape->rows, error);
+    skip(bench, &line, anynorm_message());
+    return true;
+}
+
+static const struct shape_list *shapes_of(const struct bench_options *o, const struct op *op,
+                                          struct shape_list *own)
+{
+    if (o->shapes.count > 0)
+        return &o->shapes;
+    bench_default_shapes(op, own);
+    return own;
+}
+
+static bool run_op(struct bench *bench, const struct op *op, size_t *done, struct cli_error *error)
+{
+    const struct bench_options *o = &bench->options;
+    struct shape_list own;
+    const struct shape_list *shapes = shapes_of(o, op, &own);
+
+    if (!o->json)
+        bench_report_op(op->name);
+    for (size_t t = 0; t < o->types.count; t++) {
+        for (size_t s = 0; s < shapes->count; s++) {
+            if (!run_shape(bench, op, o->types.types[t], &shapes->shapes[s], error))
+                return false;
+            progress_update(&bench->progress, ++*done);
+        }
+    }
+    return true;
+}
+
+static bool run_ops(struct bench *bench, struct cli_error *error)
+{
+    bool ran = true;
+    size_t done = 0;
+
+    for (size_t i = 0; ran && i < bench->options.ops.count; i++)
+        ran = run_op(bench, bench->options.ops.ops[i], &done, error);
+    return ran;
+}
+
+static bool run_spec(struct bench *bench, struct cli_error *error)
+{
+    anynorm_spec spec;
+    uint64_t rows;
+
+    if (anynorm_spec_parse(bench->options.spec, &spec, &rows) != ANYNORM_OK)
+        return cli_fail_library(error, "--spec", ANYNORM_INVALID_ARGUMENT);
+    if (!bench->options.json)
+        bench_report_op(bench->options.spec);
+    return run_case(bench, bench->options.spec, &spec, rows, error);
+}
+
 static bool run_all(struct bench *bench, struct cli_error *error)
 {
     const struct bench_options *o = &bench->options;
-    size_t cases = o->shapes.count * o->types.count;
-    size_t done = 0;
+    struct shape_list own;
+    size_t cases = o->spec != NULL;
 
+    for (size_t i = 0; i < o->ops.count; i++)
+        cases += shapes_of(o, o->ops.ops[i], &own)->count * o->types.count;
     bench->lines = calloc(2 * cases, sizeof *bench->lines);
     if (!bench->lines)
         return cli_fail(error, CLI_FAILED, "bench", "out of memory");
     if (!o->json)
         bench_report_heading(&bench->info);
     progress_start(&bench->progress, cases);
-    for (size_t t = 0; t < o->types.count; t++) {
-        for (size_t s = 0; s < o->shapes.count; s++) {
-            if (!run_case(bench, o->types.types[t], &o->shapes.shapes[s], error))
-                return false;
-            progress_update(&bench->progress, ++done);
-        }
-    }
+    if (!(o->spec ? run_spec(bench, error) : run_ops(bench, error)))
+        return false;
     progress_end(&bench->progress);
     if (o->json)
         bench_report_json(&bench->info, bench->lines, bench->count);

@@ -27,14 +27,16 @@ struct kind_samples {
 
 /* ---- Plans ---- */
 
-static bool make_plan(struct bench_case *bench, enum bench_kind kind, const char *schedule,
-                      bool *skipped, struct cli_error *error)
+/* *plan stays NULL where it cannot be had and may be done without. */
+static bool make_plan(struct bench_case *bench, enum bench_kind kind, const anynorm_spec *spec,
+                      const char *schedule, anynorm_plan **plan, bool *skipped,
+                      struct cli_error *error)
 {
     const anynorm_plan_options options = {.schedule = schedule};
-    anynorm_status status =
-        anynorm_plan_create(bench->device, &bench->spec, &options, &bench->plans[kind]);
+    bool optional = kind == BENCH_COPY_STREAMING || kind == BENCH_UNFUSED;
+    anynorm_status status = anynorm_plan_create(bench->device, spec, &options, plan);
 
-    if (status == ANYNORM_OK || (kind == BENCH_COPY_STREAMING && status == ANYNORM_UNSUPPORTED))
+    if (status == ANYNORM_OK || (optional && status == ANYNORM_UNSUPPORTED))
         return true;
     *skipped = status == ANYNORM_UNSUPPORTED || status == ANYNORM_OUT_OF_MEMORY;
     if (*skipped)
@@ -42,32 +44,51 @@ static bool make_plan(struct bench_case *bench, enum bench_kind kind, const char
     return cli_fail_library(error, kind == BENCH_NORM && schedule ? "--schedule" : "bench", status);
 }
 
+/* The norm of what an addition wrote. */
+static anynorm_spec unfused(const anynorm_spec *spec)
+{
+    anynorm_spec alone = *spec;
+
+    alone.flags &= ~(uint32_t)(ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM);
+    alone.x_type = spec->sum_type;
+    alone.residual_type = alone.sum_type = (anynorm_dtype)0;
+    return alone;
+}
+
+/* The two plans beside a norm that adds x and residual alone; none beside others. */
+static bool make_unfused(struct bench_case *bench, const char *schedule, bool *skipped,
+                         struct cli_error *error)
+{
+    const anynorm_spec alone = unfused(&bench->spec);
+
+    if (!make_plan(bench, BENCH_UNFUSED, &bench->spec, "add", &bench->add, skipped, error))
+        return false;
+    return !bench->add || make_plan(bench, BENCH_UNFUSED, &alone, schedule,
+                                    &bench->plans[BENCH_UNFUSED], skipped, error);
+}
+
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
-                     anynorm_dtype type, uint64_t rows, uint64_t columns, bool *skipped,
+                     const anynorm_spec *spec, uint64_t rows, bool *skipped,
                      struct cli_error *error)
 {
-    uint64_t pair, parameters;
+    uint64_t row = tensors_row_bytes(spec, 1);
 
     *skipped = false;
-    *bench = (struct bench_case){.device = device,
-                                 .spec = {.columns = columns,
-                                          .x_type = type,
-                                          .y_type = type,
-                                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
-                                          .eps = ANYNORM_EPS_DEFAULT}};
+    *bench = (struct bench_case){
+        .device = device, .spec = *spec, .bytes = tensors_bytes(spec, rows), .row_bytes = row};
     anynorm_device_describe(device, &bench->info);
-    pair = bench_tensor_bytes(&bench->spec, 1);
-    parameters = bench_parameter_bytes(&bench->spec);
-    bench->bytes = rows * pair + parameters;
     for (int kind = 0; kind < BENCH_KINDS; kind++)
         bench->rows[kind] = rows;
-    bench->rows[BENCH_COPY] += (parameters + pair - 1) / pair;
+    bench->rows[BENCH_COPY] = bench->bytes / row + (bench->bytes % row > 0);
     bench->rows[BENCH_COPY_STREAMING] = bench->rows[BENCH_COPY];
-    for (int kind = 0; kind < BENCH_KINDS; kind++) {
-        if (!make_plan(bench, (enum bench_kind)kind,
-                       kind == BENCH_NORM ? schedule : baselines[kind], skipped, error))
+    for (int kind = 0; kind < BENCH_UNFUSED; kind++) {
+        if (!make_plan(bench, (enum bench_kind)kind, spec,
+                       kind == BENCH_NORM ? schedule : baselines[kind], &bench->plans[kind],
+                       skipped, error))
             goto fail;
     }
+    if (!make_unfused(bench, schedule, skipped, error))
+        goto fail;
     anynorm_plan_describe(bench->plans[BENCH_NORM], &bench->plan);
     if (bench_memory_make(&bench->memory, device, &bench->info, &bench->spec,
                           bench->rows[BENCH_COPY], skipped, error))
@@ -84,6 +105,8 @@ void bench_case_free(struct bench_case *bench)
         anynorm_plan_destroy(bench->plans[kind]);
         bench->plans[kind] = NULL;
     }
+    anynorm_plan_destroy(bench->add);
+    bench->add = NULL;
 }
 
 /* ---- Timing ---- */
@@ -93,25 +116,42 @@ static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
     return cold ? bench_memory_next(&bench->memory) : bench_memory_first(&bench->memory);
 }
 
+/* Waits for the work; its time on the device, NaN where a driver tells of none at all (Mesa's
+ * llvmpipe), which does not measure. */
+static anynorm_status finish(anynorm_event *event, double *seconds)
+{
+    uint64_t nanoseconds;
+    anynorm_status status = anynorm_event_wait(event);
+
+    *seconds = anynorm_event_elapsed(event, &nanoseconds) == ANYNORM_OK && nanoseconds > 0
+                   ? (double)nanoseconds * 1e-9
+                   : (double)NAN;
+    return status;
+}
+
 static anynorm_status time_one(struct bench_case *bench, enum bench_kind kind, bool cold,
                                struct turn *turn)
 {
-    const anynorm_tensors tensors = tensors_of(bench, cold);
-    anynorm_event event = {0};
-    uint64_t nanoseconds;
-    double begin = clock_seconds();
-    anynorm_status status =
-        anynorm_enqueue(bench->plans[kind], &tensors, bench->rows[kind], 0, NULL, &event);
+    anynorm_tensors tensors = tensors_of(bench, cold);
+    anynorm_event first = {0}, event = {0};
+    anynorm_status status = ANYNORM_OK;
+    double begin = clock_seconds(), before = 0;
 
+    if (kind == BENCH_UNFUSED) {
+        status = anynorm_enqueue(bench->add, &tensors, bench->rows[kind], 0, NULL, &first);
+        tensors.x = tensors.sum;
+        tensors.sum = tensors.residual = (anynorm_buffer){0};
+    }
+    if (status == ANYNORM_OK)
+        status = anynorm_enqueue(bench->plans[kind], &tensors, bench->rows[kind], 0, NULL, &event);
     turn->host = clock_seconds() - begin;
-    if (status != ANYNORM_OK)
-        return status;
-    status = anynorm_event_wait(&event);
+    if (status == ANYNORM_OK)
+        status = finish(&event, &turn->event);
     turn->wall = clock_seconds() - begin;
-    /* A driver that tells of no time at all (Mesa's llvmpipe) does not measure. */
-    turn->event = anynorm_event_elapsed(&event, &nanoseconds) == ANYNORM_OK && nanoseconds > 0
-                      ? (double)nanoseconds * 1e-9
-                      : (double)NAN;
+    if (status == ANYNORM_OK && kind == BENCH_UNFUSED)
+        status = finish(&first, &before);
+    turn->event += before;
+    anynorm_event_release(&first);
     anynorm_event_release(&event);
     return status;
 }
@@ -224,7 +264,7 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
 {
     bool by_event = bench->info.device_class == ANYNORM_CLASS_GPU &&
                     samples[BENCH_NORM].event.count > 0 && samples[BENCH_COPY].event.count > 0;
-    double copied = (double)bench_tensor_bytes(&bench->spec, bench->rows[BENCH_COPY]);
+    double copied = (double)(bench->row_bytes * bench->rows[BENCH_COPY]);
     double norm_us;
 
     result->by_event = by_event;
@@ -245,6 +285,9 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
     result->copy_share = result->gbps / result->copy_gbps;
     result->launch_us = microseconds(&samples[BENCH_EMPTY].wall).p50;
     result->host_ns = microseconds(&samples[BENCH_NORM].host).p50 * 1e3;
+    result->unfused_us =
+        microseconds(by_event ? &samples[BENCH_UNFUSED].event : &samples[BENCH_UNFUSED].wall).p50;
+    result->fused_gain = result->unfused_us / norm_us;
     result->batched_us = microseconds(&samples[BENCH_NORM].batched).p50;
     result->batched_launch_us = microseconds(&samples[BENCH_EMPTY].batched).p50;
 }

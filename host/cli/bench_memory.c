@@ -14,21 +14,6 @@ static const uint64_t least_cache = UINT64_C(64) << 20;
 /* Of the cache's size that all slots together have at least, and where one slot is enough. */
 static const uint64_t past_cache = 4;
 
-static uint64_t row_bytes(const anynorm_spec *spec)
-{
-    return spec->columns * anynorm_dtype_size(spec->x_type);
-}
-
-uint64_t bench_tensor_bytes(const anynorm_spec *spec, uint64_t rows)
-{
-    return 2 * rows * row_bytes(spec);
-}
-
-uint64_t bench_parameter_bytes(const anynorm_spec *spec)
-{
-    return 2 * spec->columns * anynorm_dtype_size(spec->parameter_type);
-}
-
 static uint64_t cache_of(const anynorm_device_info *info)
 {
     return info->cache_bytes > least_cache ? info->cache_bytes : least_cache;
@@ -49,23 +34,23 @@ static uint64_t memory_limit(const anynorm_device_info *info)
 static bool plan_slots(struct bench_memory *memory, const anynorm_device_info *info,
                        const anynorm_spec *spec, uint64_t rows, struct cli_error *error)
 {
-    uint64_t x = rows * row_bytes(spec), total = 0, limit = memory_limit(info);
-    uint64_t parameter = bench_parameter_bytes(spec) / 2;
-    const uint64_t sizes[BENCH_TENSORS] = {x, x, parameter, parameter};
+    uint64_t total = 0, largest = 0, limit = memory_limit(info);
 
-    for (int t = 0; t < BENCH_TENSORS; t++) {
-        memory->strides[t] = (sizes[t] + STRIDE - 1) / STRIDE * STRIDE;
+    for (int t = 0; t < TENSORS; t++) {
+        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, rows);
+
+        memory->strides[t] = (tensor_bytes(&tensor) + STRIDE - 1) / STRIDE * STRIDE;
         total += memory->strides[t];
+        largest = memory->strides[t] > largest ? memory->strides[t] : largest;
     }
-    if (memory->strides[BENCH_X] > info->max_alloc_bytes || total > limit)
+    if (largest > info->max_alloc_bytes || total > limit)
         return cli_fail(error, CLI_FAILED, "bench",
                         "needs %" PRIu64 " MiB, %" PRIu64 " MiB in one piece; %" PRIu64
                         " MiB may be used, %" PRIu64 " MiB in one piece",
-                        total >> 20, memory->strides[BENCH_X] >> 20, limit >> 20,
-                        info->max_alloc_bytes >> 20);
+                        total >> 20, largest >> 20, limit >> 20, info->max_alloc_bytes >> 20);
     memory->slots = 1;
     while (total * memory->slots < past_cache * cache_of(info) &&
-           2 * memory->slots * memory->strides[BENCH_X] <= info->max_alloc_bytes &&
+           2 * memory->slots * largest <= info->max_alloc_bytes &&
            2 * memory->slots * total <= limit)
         memory->slots *= 2;
     memory->cold = total * memory->slots > past_cache / 2 * cache_of(info);
@@ -93,16 +78,18 @@ static anynorm_status make_tensors(struct bench_memory *memory, const anynorm_sp
 
     if (!tile)
         return ANYNORM_OUT_OF_MEMORY;
-    for (int t = 0; t < BENCH_TENSORS && status == ANYNORM_OK; t++) {
-        anynorm_dtype type = t == BENCH_X || t == BENCH_Y ? spec->x_type : spec->parameter_type;
+    for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
+        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, 1);
+        double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD ? 1 : 0;
 
-        if (t == BENCH_X || t == BENCH_WEIGHT)
-            random_fill(type, tile, TILE, t == BENCH_X ? 0 : 1);
+        if (!tensor.present)
+            continue;
+        random_fill(tensor.type, tile, TILE, middle);
         status = anynorm_buffer_create(memory->device, memory->slots * memory->strides[t],
                                        &memory->buffers[t]);
         if (status == ANYNORM_OK)
-            status =
-                fill(memory->device, &memory->buffers[t], tile, TILE * anynorm_dtype_size(type));
+            status = fill(memory->device, &memory->buffers[t], tile,
+                          TILE * anynorm_dtype_size(tensor.type));
     }
     free(tile);
     return status;
@@ -129,20 +116,21 @@ bool bench_memory_make(struct bench_memory *memory, anynorm_device *device,
 
 void bench_memory_free(struct bench_memory *memory)
 {
-    for (int t = 0; t < BENCH_TENSORS; t++)
+    for (int t = 0; t < TENSORS; t++)
         anynorm_buffer_destroy(memory->device, &memory->buffers[t]);
 }
 
 static anynorm_tensors tensors_at(const struct bench_memory *memory, uint64_t slot)
 {
-    anynorm_buffer at[BENCH_TENSORS];
+    anynorm_tensors tensors = {0};
 
-    for (int t = 0; t < BENCH_TENSORS; t++) {
-        at[t] = memory->buffers[t];
-        at[t].offset = slot * memory->strides[t];
+    for (int t = 0; t < TENSORS; t++) {
+        anynorm_buffer *at = tensor_slot(&tensors, (enum cli_tensor)t);
+
+        *at = memory->buffers[t];
+        at->offset = slot * memory->strides[t];
     }
-    return (anynorm_tensors){
-        .x = at[BENCH_X], .y = at[BENCH_Y], .weight = at[BENCH_WEIGHT], .bias = at[BENCH_BIAS]};
+    return tensors;
 }
 
 anynorm_tensors bench_memory_first(const struct bench_memory *memory)

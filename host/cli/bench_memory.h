@@ -3,26 +3,16 @@
 #define ANYNORM_CLI_BENCH_MEMORY_H
 
 #include "error.h"
-
-#include <anynorm/anynorm.h>
-
-#include <stdbool.h>
-#include <stdint.h>
-
-enum { BENCH_X, BENCH_Y, BENCH_WEIGHT, BENCH_BIAS, BENCH_TENSORS };
+#include "spec_tensors.h"
 
 struct bench_memory {
     anynorm_device *device;
-    anynorm_buffer buffers[BENCH_TENSORS]; /* each has all slots of its tensor */
-    uint64_t strides[BENCH_TENSORS];       /* bytes from slot to slot */
-    uint64_t slots;                        /* a power of two */
+    anynorm_buffer buffers[TENSORS]; /* each has all slots of its tensor; none where it is not */
+    uint64_t strides[TENSORS];       /* bytes from slot to slot */
+    uint64_t slots;                  /* a power of two */
     uint64_t next;
     bool cold; /* whether a round through the slots leaves nothing in the caches */
 };
-
-/* Bytes of x and y, or of the parameters, of `rows` rows. */
-uint64_t bench_tensor_bytes(const anynorm_spec *spec, uint64_t rows);
-uint64_t bench_parameter_bytes(const anynorm_spec *spec);
 
 /* Room for `rows` rows, random data in it, every page touched. False with *error; where the device
  * or the host has not the memory, *skipped is set and the error's text says why. */

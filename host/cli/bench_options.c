@@ -1,19 +1,26 @@
 #include "bench_options.h"
 
 #include "bench_samples.h"
+#include "library.h"
 #include "options.h"
+#include "spec_tensors.h"
+
+#include <stdio.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char notes[] =
-    "For each shape and type, cold (buffers rotated past the last-level cache) and warm (the same\n"
-    "buffers again): the time from enqueue to the end of the wait and the device's own, GB/s of "
-    "x,\n"
-    "y, weight and bias counted once, the share of the best copy of as many bytes, what an empty\n"
-    "kernel takes, and the host's time for the enqueue alone. All take turns within one run. GB/s\n"
-    "and share are by the device's time on a GPU and by wall time elsewhere. Shapes of up to 4 "
-    "MiB\n"
-    "are timed in batches of 100 enqueues, too. Shapes that do not fit the memory are skipped.\n";
+    "For each op, shape and type, cold (buffers rotated past the last-level cache) and warm (the\n"
+    "same buffers again): the time from enqueue to the end of the wait and the device's own, GB/s\n"
+    "of all tensors counted once, the share of the best copy of as many bytes, read and written\n"
+    "alike, what an empty kernel takes, and the host's time for the enqueue alone. Ops that add x\n"
+    "and residual are timed unfused, too: a kernel that adds, and the norm of the sum; gain is "
+    "how\n"
+    "many times as long that takes. All take turns within one run. GB/s, share and gain are by "
+    "the\n"
+    "device's time on a GPU and by wall time elsewhere. Shapes of up to 4 MiB are timed in "
+    "batches\n"
+    "of 100 enqueues, too. Shapes that do not fit the memory, or the op, are skipped.\n\nops:\n%s";
 
 /* Heads, hidden sizes of language and image models, vocabularies; from one token to a large batch.
  */
@@ -22,9 +29,15 @@ static const uint64_t default_columns[] = {64,   128,  384,  768,   1024,  2048,
 static const uint64_t default_rows[] = {1, 8, 32, 128, 512, 2048, 16384};
 static const struct shape default_others[] = {{257, 768}, {1151, 8192}, {300000, 64}, {4, 1048576}};
 
-static void default_shapes(struct shape_list *list)
+void bench_default_shapes(const struct op *op, struct shape_list *list)
 {
+    struct cli_error unused;
+
     list->count = 0;
+    if (op->shapes) {
+        shapes_parse(op->name, op->shapes, list, &unused);
+        return;
+    }
     for (size_t c = 0; c < COUNT(default_columns); c++) {
         for (size_t r = 0; r < COUNT(default_rows); r++)
             list->shapes[list->count++] = (struct shape){default_rows[r], default_columns[c]};
@@ -33,36 +46,58 @@ static void default_shapes(struct shape_list *list)
         list->shapes[list->count++] = default_others[i];
 }
 
-static bool check(const char *shapes, const char *types, bool seconds_given, bool repetitions_given,
-                  struct bench_options *o, struct cli_error *error)
+/* --spec says all that the others would say. */
+static bool check_spec(const struct bench_options *o, const char *ops, const char *shapes,
+                       const char *types, struct cli_error *error)
+{
+    const char *other = ops ? "--op" : shapes ? "--shapes" : types ? "--dtype" : NULL;
+    anynorm_spec spec;
+    uint64_t rows;
+
+    if (other)
+        return cli_fail(error, CLI_USAGE, "--spec", "%s is there, too; give one", other);
+    if (anynorm_spec_parse(o->spec, &spec, &rows) != ANYNORM_OK)
+        return cli_fail_library(error, "--spec", ANYNORM_INVALID_ARGUMENT);
+    if (rows == 0 || rows > SHAPE_ELEMENTS_MOST / spec.columns || !spec_is_dense(&spec))
+        return cli_fail(
+            error, CLI_USAGE, "--spec",
+            "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
+            "dense rows can be measured",
+            o->spec);
+    return true;
+}
+
+static bool check(const char *ops, const char *shapes, const char *types, bool seconds_given,
+                  bool repetitions_given, struct bench_options *o, struct cli_error *error)
 {
     if (seconds_given && repetitions_given)
         return cli_fail(error, CLI_USAGE, "--seconds", "--repetitions is there, too; give one");
     if (!(o->seconds > 0) || o->seconds > 3600)
         return cli_fail(error, CLI_USAGE, "--seconds",
                         "%g is out of range; give more than 0, up to 3600", o->seconds);
-    if (!shapes)
-        default_shapes(&o->shapes);
-    else if (!shapes_parse("--shapes", shapes, &o->shapes, error))
+    if (o->spec)
+        return check_spec(o, ops, shapes, types, error);
+    if (shapes && !shapes_parse("--shapes", shapes, &o->shapes, error))
         return false;
-    return dtypes_parse("--dtype", types, &o->types, error);
+    return ops_parse("--op", ops ? ops : "layer-norm", &o->ops, error) &&
+           dtypes_parse("--dtype", types ? types : "f32", &o->types, error);
 }
 
 bool bench_options_parse(int argc, char **argv, struct bench_options *o, int *exit_status)
 {
-    static const char *const ops[] = {"layer-norm", NULL};
-    const char *shapes = NULL, *types = "f32";
-    size_t op = 0;
+    const char *ops = NULL, *shapes = NULL, *types = NULL;
     int64_t repetitions = 0;
     bool cold = false, warm = false, seconds_given = false, repetitions_given = false;
+    char text[sizeof notes + 1024];
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to measure (default: the best found)",
          .text = &o->device},
-        {"shapes", 0, CLI_TEXT, "RxC,...", "rows x columns (default: 95 shapes of real models)",
-         .text = &shapes},
+        {"shapes", 0, CLI_TEXT, "RxC,...",
+         "rows x columns (default: 95 shapes of real models, or the op's own)", .text = &shapes},
         {"dtype", 0, CLI_TEXT, "T,...", "f32, f16, bf16, f64 (default f32)", .text = &types},
-        {"op", 0, CLI_CHOICE, "OP", "layer-norm, with weight and bias (default)", .choice = &op,
-         .choices = ops},
+        {"op", 0, CLI_TEXT, "OP,...", "the norms below (default layer-norm)", .text = &ops},
+        {"spec", 0, CLI_TEXT, "TEXT", "any norm, such as \"rms-norm 512x768 f16 l2\", instead",
+         .text = &o->spec},
         {"schedule", 0, CLI_TEXT, "TEXT",
          "force a schedule, such as \"row_per_group group=128\" (default: the best)",
          .text = &o->schedule},
@@ -79,20 +114,20 @@ bool bench_options_parse(int argc, char **argv, struct bench_options *o, int *ex
     const struct cli_command command = {
         .name = "bench",
         .summary = "Measures a device, next to copies of the same size.",
-        .notes = notes,
+        .notes = text,
         .options = options,
         .option_count = COUNT(options),
     };
     struct cli_error error;
 
     *o = (struct bench_options){.seconds = 0.3};
+    snprintf(text, sizeof text, notes, ops_help());
     if (!cli_parse(&command, argc, argv, exit_status))
         return false;
-    if (!check(shapes, types, seconds_given, repetitions_given, o, &error)) {
+    if (!check(ops, shapes, types, seconds_given, repetitions_given, o, &error)) {
         *exit_status = cli_error_print(&error);
         return false;
     }
-    o->op = ops[op];
     o->repetitions = (uint64_t)repetitions;
     o->cold = cold || !warm;
     o->warm = warm || !cold;

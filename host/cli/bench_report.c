@@ -20,9 +20,9 @@ void bench_report_heading(const anynorm_device_info *info)
     printf("Times in microseconds (host: nanoseconds). GB/s and share by %s.\n",
            info->device_class == ANYNORM_CLASS_GPU ? "the device's own time, if it measures"
                                                    : "wall time");
-    printf("%-16s %-5s %-6s %-16s %10s %10s %10s %10s %10s %10s %7s %7s %6s %8s %8s %9s\n",
+    printf("%-16s %-5s %-6s %-16s %10s %10s %10s %10s %10s %10s %7s %7s %6s %8s %8s %9s %9s %5s\n",
            "ROWSxCOLUMNS", "TYPE", "REGIME", "SCHEDULE", "WALL p50", "p10", "p90", "EVENT p50",
-           "p10", "p90", "GB/s", "COPY", "SHARE", "LAUNCH", "HOST", "BATCHED");
+           "p10", "p90", "GB/s", "COPY", "SHARE", "LAUNCH", "HOST", "BATCHED", "UNFUSED", "GAIN");
 }
 
 static void print_cell(int width, int digits, double value)
@@ -38,6 +38,11 @@ static void print_spread(const struct bench_spread *spread)
     print_cell(10, 1, spread->p50);
     print_cell(10, 1, spread->p10);
     print_cell(10, 1, spread->p90);
+}
+
+void bench_report_op(const char *op)
+{
+    printf("%s:\n", op);
 }
 
 void bench_report_line(const struct bench_line *line)
@@ -60,6 +65,8 @@ void bench_report_line(const struct bench_line *line)
     print_cell(8, 1, result->launch_us);
     print_cell(8, 0, result->host_ns);
     print_cell(9, 2, result->batched_us);
+    print_cell(9, 1, result->unfused_us);
+    print_cell(5, 2, result->fused_gain);
     putchar('\n');
 }
 
@@ -109,6 +116,8 @@ static void print_result(const struct bench_line *line)
     print_number("batched_us", result->batched_us);
     print_number("batched_launch_us", result->batched_launch_us);
     print_number("copy_us", result->copy_us);
+    print_number("unfused_us_p50", result->unfused_us);
+    print_number("fused_gain", result->fused_gain);
     printf(", \"best_copy\": \"%s\", \"clock\": \"%s\", \"choice\": \"%s\", \"bytes\": %" PRIu64
            ", \"repetitions\": %" PRIu64 "}",
            result->best_copy == BENCH_COPY ? "copy" : "copy_streaming",

@@ -6,7 +6,7 @@
 
 /* A measured case, or, where `skipped` is not "", why there is none. */
 struct bench_line {
-    const char *op;
+    const char *op; /* its name, or the text of its spec */
     anynorm_dtype type;
     uint64_t rows;
     uint64_t columns;
@@ -18,6 +18,8 @@ struct bench_line {
 };
 
 void bench_report_heading(const anynorm_device_info *info);
+/* Before the lines of one op. */
+void bench_report_op(const char *op);
 void bench_report_line(const struct bench_line *line);
 void bench_report_json(const anynorm_device_info *info, const struct bench_line *lines,
                        size_t count);

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A tensor of the widest type, of x and y together, has fewer than 2^63 bytes. */
-static const uint64_t most_elements = UINT64_C(1) << 58;
-
 /* A number of digits alone, from 1, at *at, which then stands behind it; 0 where there is none. */
 static uint64_t parse_count(const char **at, uint64_t most)
 {
@@ -46,7 +43,7 @@ bool shapes_parse(const char *subject, const char *text, struct shape_list *list
                             "'%.*s' is no ROWSxCOLUMNS; give two counts from 1, columns up to "
                             "2147483647, such as 512x4096,8x768",
                             length, word);
-        if (shape.rows > most_elements / shape.columns)
+        if (shape.rows > SHAPE_ELEMENTS_MOST / shape.columns)
             return cli_fail(error, CLI_USAGE, subject,
                             "'%.*s' has more than 2^58 elements; give a smaller one", length, word);
         while (twice < list->count && !same_shape(&list->shapes[twice], &shape))

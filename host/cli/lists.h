@@ -12,6 +12,9 @@
 
 enum { SHAPES_MOST = 256, DTYPES = 4 };
 
+/* A tensor of the widest type, of x and y together, has fewer than 2^63 bytes. */
+#define SHAPE_ELEMENTS_MOST (UINT64_C(1) << 58)
+
 struct shape {
     uint64_t rows;
     uint64_t columns;

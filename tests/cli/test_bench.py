@@ -9,13 +9,22 @@ import time
 import pytest
 from support import assert_error, heed_signals
 
-TEXTS = {"op": {"layer-norm"}, "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
+# Bytes of the tensors of each op: those of rows, how many; numbers of f32 beside them, by its shape.
+OPS = {"layer-norm": (2, lambda rows, columns: 2 * columns),
+       "rms-norm": (2, lambda rows, columns: columns),
+       "residual-layer-norm": (4, lambda rows, columns: 2 * columns),
+       "residual-rms-norm": (4, lambda rows, columns: columns),
+       "adaptive": (2, lambda rows, columns: 2 * columns * -(-rows // 256)),
+       "group-norm": (2, lambda rows, columns: 2 * 32 * columns // 4096),
+       "per-head": (2, lambda rows, columns: columns)}
+TEXTS = {"op": set(OPS), "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
          "best_copy": {"copy", "copy_streaming"}, "clock": {"wall", "event"}}
 COUNTS = ["rows", "columns", "bytes", "repetitions"]
 NUMBERS = ["wall_us_p50", "wall_us_p10", "wall_us_p90", "gbps", "copy_gbps", "copy_share",
            "launch_us", "host_ns", "copy_us"]
-# null where the device does not measure, or the shape is too large to be batched.
-OPTIONAL = ["event_us_p50", "event_us_p10", "event_us_p90", "batched_us", "batched_launch_us"]
+# null where the device does not measure, the shape is too large to be batched, or nothing is added.
+OPTIONAL = ["event_us_p50", "event_us_p10", "event_us_p90", "batched_us", "batched_launch_us",
+            "unfused_us_p50", "fused_gain"]
 QUICK = ["--repetitions", "3"]
 
 
@@ -49,10 +58,15 @@ def check(entry):
             assert entry[what + "_p10"] <= entry[what + "_p50"] <= entry[what + "_p90"]
     assert set(entry) == set(TEXTS) | set(COUNTS) | set(NUMBERS) | set(OPTIONAL) | {"schedule",
                                                                                     "choice"}
-    # x, y, weight and bias once; the figures hang together.
-    assert entry["bytes"] == (2 * entry["rows"] * entry["columns"] * size(entry["dtype"])
-                              + 2 * entry["columns"] * 4)
+    # Each tensor once; the figures hang together.
+    tensors, others = OPS[entry["op"]]
+    assert entry["bytes"] == (tensors * entry["rows"] * entry["columns"] * size(entry["dtype"])
+                              + 4 * others(entry["rows"], entry["columns"]))
     used = entry["event_us_p50" if entry["clock"] == "event" else "wall_us_p50"]
+    adds = entry["op"].startswith("residual-")
+    assert (entry["unfused_us_p50"] is not None, entry["fused_gain"] is not None) == (adds, adds)
+    if adds:
+        assert math.isclose(entry["fused_gain"], entry["unfused_us_p50"] / used, rel_tol=1e-5)
     assert math.isclose(entry["gbps"], entry["bytes"] / used / 1e3, rel_tol=1e-5)
     assert math.isclose(entry["copy_share"], entry["gbps"] / entry["copy_gbps"], rel_tol=1e-5)
 
@@ -71,6 +85,45 @@ def test_json(bench, device):
         if device["class"] == "reference":
             assert entry["event_us_p50"] is None
             assert entry["schedule"] == "reference"
+
+
+def test_ops(bench):
+    """Each op, at shapes that all of them have; where they are not given, at its own."""
+    document = bench("--op", ",".join(OPS), "--shapes", "3x8192", "--dtype", "f32,bf16", "--warm")
+    assert document["skipped"] == []
+    assert [(e["op"], e["dtype"]) for e in document["results"]] == [
+        (op, dtype) for op in OPS for dtype in ("f32", "bf16")]
+    for entry in document["results"]:
+        check(entry)
+        assert (entry["rows"], entry["columns"]) == (3, 8192)
+    (entry,) = bench("--op", "per-head,per-head", "--warm")["results"]
+    assert (entry["rows"], entry["columns"]) == (65536, 128)
+
+
+def test_a_shape_that_an_op_cannot_have_is_skipped(bench):
+    document = bench("--op", "group-norm,rms-norm", "--shapes", "3x100,3x8192", "--warm")
+    assert [(e["op"], e["columns"]) for e in document["results"]] == [
+        ("group-norm", 8192), ("rms-norm", 100), ("rms-norm", 8192)]
+    (skipped,) = document["skipped"]
+    assert (skipped["op"], skipped["columns"]) == ("group-norm", 100)
+    assert "parameter_run" in skipped["reason"]
+
+
+def test_spec(bench, run):
+    text = "layer-norm 6x100 f16 y=f32 bias residual gate sum sample-rows=3 silu"
+    (entry,) = bench("--spec", text, "--cold")["results"]
+    assert (entry["op"], entry["dtype"], entry["rows"], entry["columns"]) == (text, "f16", 6, 100)
+    assert entry["bytes"] == 6 * 100 * (2 + 4 + 2 + 2) + 4 * (100 + 2 * 100)
+    assert entry["unfused_us_p50"] is None  # an addition would have to gate
+    (entry,) = bench("--spec", "rms-norm 6x100 residual sum stored-sum", "--warm")["results"]
+    assert entry["fused_gain"] > 0
+    for bad, words in (("rms-norm 6x0", ["columns"]), ("rms-norm 6", ["'6'"]),
+                       ("rms-norm 0x6", ["no rows"]), ("rms-norm 6x6 x-stride=7", ["dense"]),
+                       ("rms-norm 6x6 any-alignment", ["any-alignment"]),
+                       ("rms-norm 9999999999x2000000000", ["2^58"])):
+        assert_error(run("bench", "--spec", bad), 2, "--spec: ", *(w.strip("'") for w in words))
+    for other in (["--op", "rms-norm"], ["--shapes", "2x3"], ["--dtype", "f16"]):
+        assert_error(run("bench", "--spec", "rms-norm 6x6", *other), 2, "--spec", other[0])
 
 
 @pytest.mark.parametrize("option", ["cold", "warm"])
@@ -103,19 +156,24 @@ def test_schedule(run, bench, device):
 
 
 def test_table(run, device):
-    result = run("bench", *QUICK, "--shapes", "3x64,2000x300")
+    result = run("bench", *QUICK, "--op", "layer-norm,residual-rms-norm", "--shapes",
+                 "3x64,2000x300")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0].startswith(device["id"] + ": ")
     heading = lines[2].split()
     assert heading[:4] == ["ROWSxCOLUMNS", "TYPE", "REGIME", "SCHEDULE"]
-    assert [line.split()[:3] for line in lines[3:]] == [
-        [shape, "f32", regime] for shape in ("3x64", "2000x300") for regime in ("cold", "warm")]
-    for line in lines[3:]:
-        cells = line.split()[4:]
-        assert len(cells) == 12
-        assert all(re.fullmatch(r"\d+(\.\d+)?|-", cell) for cell in cells)
-        assert cells[-1] == "-" if "2000x300" in line else cells[-1] != "-"
+    assert lines[3] == "layer-norm:" and lines[8] == "residual-rms-norm:"
+    for first in (4, 9):
+        assert [line.split()[:3] for line in lines[first:first + 4]] == [
+            [shape, "f32", regime] for shape in ("3x64", "2000x300") for regime in ("cold", "warm")]
+        for line in lines[first:first + 4]:
+            cells = line.split()[4:]
+            assert len(cells) == 14
+            assert all(re.fullmatch(r"\d+(\.\d+)?|-", cell) for cell in cells)
+            batched, unfused, gain = cells[-3:]
+            assert batched == "-" if "2000x300" in line else batched != "-"
+            assert (unfused == "-", gain == "-") == ((True, True) if first == 4 else (False, False))
 
 
 def test_what_does_not_fit_is_skipped(run, bench):
@@ -153,7 +211,9 @@ def test_bad_types(run, types):
 @pytest.mark.parametrize("arguments,words", [
     (["--shapes", ""], ["--shapes", "empty"]),
     (["--dtype="], ["--dtype", "empty"]),
-    (["--op", "softmax"], ["--op", "softmax", "layer-norm"]),
+    (["--op", "softmax"], ["--op", "'softmax'", *OPS]), (["--op", "rms"], ["'rms'", *OPS]),
+    (["--op", ""], ["--op", "empty"]), (["--op", "rms-norm,"], ["--op", "there is no ''"]),
+    (["--spec", ""], ["--spec", "empty"]),
     (["--seconds", "0"], ["--seconds"]), (["--seconds", "-1"], ["--seconds"]),
     (["--seconds", "1e9"], ["--seconds"]), (["--seconds", "nan"], ["--seconds"]),
     (["--repetitions", "0"], ["--repetitions"]), (["--repetitions", "x"], ["--repetitions"]),

@@ -1,0 +1,33 @@
+/* The norms that are measured, by name: each a spec but for its shape and type. */
+#ifndef ANYNORM_CLI_OPS_H
+#define ANYNORM_CLI_OPS_H
+
+#include "lists.h"
+
+struct op {
+    const char *name;
+    const char *spec; /* the text of a spec; ROWSxCOLUMNS and the type come after the first word */
+    const char *shapes; /* those that it is for; NULL: any */
+    const char *tuning; /* the word of a tuning database for it; NULL: none is needed */
+    const char *help;
+};
+
+enum { OPS_MOST = 16 };
+
+struct op_list {
+    const struct op *ops[OPS_MOST]; /* none twice */
+    size_t count;
+};
+
+/* "rms-norm,adaptive". CLI_USAGE names the part that is wrong, and all names there are. */
+bool ops_parse(const char *subject, const char *text, struct op_list *list,
+               struct cli_error *error);
+
+/* False, with the library's message, where the op cannot have that shape. */
+bool op_spec(const struct op *op, anynorm_dtype type, const struct shape *shape,
+             anynorm_spec *spec);
+
+/* The names and what they are, a line for each, for --help; static. */
+const char *ops_help(void);
+
+#endif
