@@ -8,20 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/bounds.h"
 #include "row.h"
-
-/* The oracle's row, and what it may differ by where sums were formed in less than double. */
-struct oracle {
-    double *y;       /* in double and unrounded */
-    double *n;       /* normalized values, before they are rounded first or become y */
-    double *h;       /* what is normalized, before it is rounded to sum_type */
-    double *h_error; /* of h as added up in the kernels' arithmetic */
-    double *n_error; /* of h as normalized: rounded where STORED_SUM says so */
-    double mean;
-    double rstd;
-    double mean_error;
-    double rstd_error; /* as a share of rstd */
-};
 
 static void fail_at(const struct problem *problem, const char *label, const char *what,
                     uint64_t row, uint64_t column, double got, double expected)
@@ -30,40 +18,6 @@ static void fail_at(const struct problem *problem, const char *label, const char
             "%s: %s: %s at row %" PRIu64 ", column %" PRIu64 " is %.9g, the oracle has %.9g\n",
             label, problem_text(problem), what, row, column, got, expected);
     fail();
-}
-
-/* The distance between neighbouring numbers of a type near `value`. */
-static double unit_of(anynorm_dtype type, double value)
-{
-    static const int fraction_bits[] = {
-        [ANYNORM_F32] = 23, [ANYNORM_F16] = 10, [ANYNORM_BF16] = 7, [ANYNORM_F64] = 52};
-    static const int least_exponent[] = {
-        [ANYNORM_F32] = -126, [ANYNORM_F16] = -14, [ANYNORM_BF16] = -126, [ANYNORM_F64] = -1022};
-    int exponent = value == 0 ? least_exponent[type] : ilogb(value);
-    if (exponent < least_exponent[type])
-        exponent = least_exponent[type];
-    return ldexp(1.0, exponent - fraction_bits[type]);
-}
-
-static double round_to(anynorm_dtype type, double value)
-{
-    double storage;
-    anynorm_dtype_store(type, &storage, 0, value);
-    return anynorm_dtype_load(type, &storage, 0);
-}
-
-/* How far rounding may take what is within `error` of a value from where it takes the value. */
-static double rounded_error(anynorm_dtype type, double value, double error)
-{
-    double middle = round_to(type, value);
-    double below = middle - round_to(type, value - error);
-    double above = round_to(type, value + error) - middle;
-    return isfinite(below) && isfinite(above) ? fmax(below, above) : (double)INFINITY;
-}
-
-static double arithmetic_error(const anynorm_spec *spec)
-{
-    return an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
 }
 
 static void raise(double *worst, double error)
@@ -112,26 +66,8 @@ static double magnitude(const anynorm_spec *spec, const struct an_row *row, uint
     return result;
 }
 
-/* What errors of h make of the statistics: the mean's is at most their mean, and the deviation's,
- * which is a norm of h, at most their own norm. */
-static void spread_errors(const anynorm_spec *spec, struct oracle *oracle)
-{
-    double sum = 0, squares = 0, columns = (double)spec->columns;
-    oracle->mean_error = oracle->rstd_error = 0;
-    if (spec->flags & ANYNORM_RSTD_INPUT)
-        return;
-    for (uint64_t c = 0; c < spec->columns; c++) {
-        sum += oracle->n_error[c];
-        squares += oracle->n_error[c] * oracle->n_error[c];
-    }
-    double divisor = spec->flags & ANYNORM_L2         ? 1
-                     : spec->flags & ANYNORM_UNBIASED ? columns - 1
-                                                      : columns;
-    oracle->mean_error = spec->flags & ANYNORM_RMS ? 0 : sum / columns;
-    oracle->rstd_error = oracle->rstd * sqrt(squares / divisor);
-}
-
-static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs, struct oracle *oracle)
+static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs,
+                     struct bounds_row *oracle)
 {
     if (!(spec->flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | AN_SUMS))) {
         memset(oracle->n_error, 0, (size_t)spec->columns * sizeof(double));
@@ -151,16 +87,12 @@ static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs, stru
                                               .pre_bias = inputs->pre_bias,
                                               .gate = inputs->gate});
     bool adds = spec->flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS);
-    for (uint64_t c = 0; c < spec->columns; c++) {
-        double error = adds ? magnitude(spec, inputs, c) * arithmetic_error(spec) : 0;
-        oracle->h_error[c] = error;
-        oracle->n_error[c] = spec->flags & ANYNORM_STORED_SUM
-                                 ? rounded_error(spec->sum_type, oracle->h[c], error)
-                                 : error;
-    }
+    for (uint64_t c = 0; c < spec->columns; c++)
+        bounds_find_sum(spec, oracle, c, adds ? magnitude(spec, inputs, c) : 0);
 }
 
-static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs, struct oracle *oracle)
+static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
+                       struct bounds_row *oracle)
 {
     const uint32_t statistics = ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
     const uint32_t finish = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_ROUND_FIRST | ANYNORM_SCALE |
@@ -189,48 +121,24 @@ static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs, st
     oracle->mean = (double)mean;
     oracle->rstd = (double)rstd;
     ask_sums(spec, inputs, oracle);
-    spread_errors(spec, oracle);
+    bounds_find_statistics(spec, oracle);
 }
 
 /* ---- Comparing ---- */
 
-/* What y may differ by, where its row is one of numbers. */
-static double bound_of_y(const anynorm_spec *spec, const struct an_row *inputs,
-                         const struct oracle *oracle, uint64_t c)
+static struct bounds_factors factors_at(const anynorm_spec *spec, const struct an_row *inputs,
+                                        uint64_t c)
 {
-    double epsilon = arithmetic_error(spec), n = oracle->n[c], y = oracle->y[c];
     uint64_t k = c / spec->parameter_run;
-    double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
-    double bound = 8 * epsilon * fmax(usual, fabs(n)) +
-                   oracle->rstd * (oracle->n_error[c] + oracle->mean_error) +
-                   2 * fabs(n) * oracle->rstd_error;
-    if (spec->flags & ANYNORM_ROUND_FIRST) {
-        bound = rounded_error(spec->x_type, n, bound);
-        n = round_to(spec->x_type, n);
-    }
-    double weight =
-        inputs->weight ? anynorm_dtype_load(spec->parameter_type, inputs->weight, k) : 1;
-    double bias = inputs->bias ? anynorm_dtype_load(spec->parameter_type, inputs->bias, k) : 0;
-    double scale = inputs->scale ? anynorm_dtype_load(spec->sample_type, inputs->scale, c) : 0;
-    double shift = inputs->shift ? anynorm_dtype_load(spec->sample_type, inputs->shift, c) : 0;
-    double factor = weight + spec->weight_offset, z = n * factor + bias;
-    bound = bound * fabs(factor) + epsilon * fabs(z);
-    if (spec->flags & ANYNORM_ROUND_FIRST) /* which often takes all of the bound away */
-        bound += epsilon * fabs(n * factor);
-    if (spec->weight_offset != 0)
-        bound += epsilon * fabs(n) * (fabs(weight) + fabs(spec->weight_offset));
-    if (inputs->scale)
-        bound = bound * fabs(1 + scale) + epsilon * fabs(z) * (2 + 2 * fabs(scale));
-    z = z * (1 + scale) + shift;
-    if (inputs->shift)
-        bound += epsilon * fabs(z);
-    if (spec->flags & ANYNORM_SILU) /* whose slope is 1.1 at most; what is denormal may be 0 */
-        bound = 1.1 * bound + 8 * epsilon * fabs(y) + 0x1p-100;
-    return spec->y_type == ANYNORM_F64 ? bound : bound + 0.5 * unit_of(spec->y_type, y);
+    return (struct bounds_factors){
+        .weight = inputs->weight ? anynorm_dtype_load(spec->parameter_type, inputs->weight, k) : 1,
+        .bias = inputs->bias ? anynorm_dtype_load(spec->parameter_type, inputs->bias, k) : 0,
+        .scale = inputs->scale ? anynorm_dtype_load(spec->sample_type, inputs->scale, c) : 0,
+        .shift = inputs->shift ? anynorm_dtype_load(spec->sample_type, inputs->shift, c) : 0};
 }
 
 static void check_y(const struct problem *problem, const anynorm_spec *spec, uint64_t row,
-                    const struct an_row *inputs, const struct oracle *oracle, const void *y,
+                    const struct an_row *inputs, const struct bounds_row *oracle, const void *y,
                     const char *label, struct errors *worst)
 {
     for (uint64_t c = 0; c < spec->columns; c++) {
@@ -244,32 +152,27 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
             continue;
         }
+        struct bounds_factors factors = factors_at(spec, inputs, c);
         double error = fabs(got - expected);
-        error = error == 0 ? 0 : error / bound_of_y(spec, inputs, oracle, c);
+        error = error == 0 ? 0 : error / bounds_of_y(spec, oracle, c, &factors);
         raise(&worst->y, error);
         if (!(error <= 1))
             fail_at(problem, label, "y", row, c, got, expected);
     }
 }
 
-/* Of sums that are formed within h_error of the oracle's, rounding makes one of few numbers. */
 static void check_sum(const struct problem *problem, const anynorm_spec *spec, uint64_t row,
-                      const struct oracle *oracle, const void *sum, const char *label)
+                      const struct bounds_row *oracle, const void *sum, const char *label)
 {
     for (uint64_t c = 0; sum && c < spec->columns; c++) {
         double got = anynorm_dtype_load(spec->sum_type, sum, c * spec->sum_column_stride);
-        double h = oracle->h[c], error = oracle->h_error[c];
-        bool right = isnan(h)   ? isnan(got)
-                     : isinf(h) ? got == h
-                                : got >= round_to(spec->sum_type, h - error) &&
-                                      got <= round_to(spec->sum_type, h + error);
-        if (!right)
-            fail_at(problem, label, "sum", row, c, got, h);
+        if (!bounds_hold_sum(spec, oracle, c, got))
+            fail_at(problem, label, "sum", row, c, got, oracle->h[c]);
     }
 }
 
 static void check_statistic(const struct problem *problem, enum an_tensor tensor, const void *at,
-                            uint64_t row, const struct oracle *oracle, const char *label,
+                            uint64_t row, const struct bounds_row *oracle, const char *label,
                             struct errors *worst)
 {
     double got = anynorm_dtype_load(ANYNORM_F32, at, 0);
@@ -280,10 +183,7 @@ static void check_statistic(const struct problem *problem, enum an_tensor tensor
             fail_at(problem, label, name, row, 0, got, expected);
         return;
     }
-    double spread = oracle->rstd > 0 ? 1 / oracle->rstd : 0;
-    double bound = tensor == AN_MEAN
-                       ? 0x1p-23 * fabs(expected) + 8 * 0x1p-23 * spread + oracle->mean_error
-                       : (8 * 0x1p-23 + 2 * oracle->rstd_error) * fabs(expected);
+    double bound = tensor == AN_MEAN ? bounds_of_mean(oracle) : bounds_of_rstd(oracle);
     double error = fabs(got - expected);
     error = error == 0 ? 0 : error / bound;
     raise(tensor == AN_MEAN ? &worst->mean : &worst->rstd, error);
@@ -333,11 +233,11 @@ void check_against_oracle(const struct problem *problem, const struct images *be
     assert_ok(an_spec_resolve(&problem->spec, &spec));
     double *values = malloc((size_t)spec.columns * 5 * sizeof(double));
     assert_non_null(values);
-    struct oracle oracle = {.y = values,
-                            .n = values + spec.columns,
-                            .h = values + 2 * spec.columns,
-                            .h_error = values + 3 * spec.columns,
-                            .n_error = values + 4 * spec.columns};
+    struct bounds_row oracle = {.y = values,
+                                .n = values + spec.columns,
+                                .h = values + 2 * spec.columns,
+                                .h_error = values + 3 * spec.columns,
+                                .n_error = values + 4 * spec.columns};
     for (uint64_t r = 0; r < problem->rows; r++) {
         struct an_row inputs = inputs_of(problem, &spec, before, r);
         ask_oracle(&spec, &inputs, &oracle);

@@ -1,0 +1,132 @@
+#include "bounds.h"
+
+#include <math.h>
+
+double bounds_unit(anynorm_dtype type, double value)
+{
+    static const int fraction_bits[] = {
+        [ANYNORM_F32] = 23, [ANYNORM_F16] = 10, [ANYNORM_BF16] = 7, [ANYNORM_F64] = 52};
+    static const int least_exponent[] = {
+        [ANYNORM_F32] = -126, [ANYNORM_F16] = -14, [ANYNORM_BF16] = -126, [ANYNORM_F64] = -1022};
+    int exponent = value == 0 ? least_exponent[type] : ilogb(value);
+
+    if (exponent < least_exponent[type])
+        exponent = least_exponent[type];
+    return ldexp(1.0, exponent - fraction_bits[type]);
+}
+
+double bounds_rounded(anynorm_dtype type, double value)
+{
+    double storage;
+
+    anynorm_dtype_store(type, &storage, 0, value);
+    return anynorm_dtype_load(type, &storage, 0);
+}
+
+/* How far rounding may take what is within `error` of a value from where it takes the value. */
+static double rounded_error(anynorm_dtype type, double value, double error)
+{
+    double middle = bounds_rounded(type, value);
+    double below = middle - bounds_rounded(type, value - error);
+    double above = bounds_rounded(type, value + error) - middle;
+
+    return isfinite(below) && isfinite(above) ? fmax(below, above) : (double)INFINITY;
+}
+
+/* Of the kernels' arithmetic, which is double where a tensor is. */
+static double arithmetic_error(const anynorm_spec *spec)
+{
+    const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
+    bool wide = spec->x_type == ANYNORM_F64 || spec->y_type == ANYNORM_F64 ||
+                spec->residual_type == ANYNORM_F64 || spec->sum_type == ANYNORM_F64 ||
+                spec->sample_type == ANYNORM_F64 ||
+                ((spec->flags & parameters) && spec->parameter_type == ANYNORM_F64);
+
+    return wide ? 0x1p-52 : 0x1p-23;
+}
+
+void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t column,
+                     double magnitude)
+{
+    double error = magnitude * arithmetic_error(spec);
+
+    row->h_error[column] = error;
+    row->n_error[column] = spec->flags & ANYNORM_STORED_SUM
+                               ? rounded_error(spec->sum_type, row->h[column], error)
+                               : error;
+}
+
+/* The mean's is at most the mean of the errors of h, and the deviation's, which is a norm of h, at
+ * most their own norm. */
+void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
+{
+    double sum = 0, squares = 0, columns = (double)spec->columns;
+    double divisor = spec->flags & ANYNORM_L2         ? 1
+                     : spec->flags & ANYNORM_UNBIASED ? columns - 1
+                                                      : columns;
+
+    row->mean_error = row->rstd_error = 0;
+    if (spec->flags & ANYNORM_RSTD_INPUT)
+        return;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        sum += row->n_error[c];
+        squares += row->n_error[c] * row->n_error[c];
+    }
+    row->mean_error = spec->flags & ANYNORM_RMS ? 0 : sum / columns;
+    row->rstd_error = row->rstd * sqrt(squares / divisor);
+}
+
+double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
+                   const struct bounds_factors *factors)
+{
+    double epsilon = arithmetic_error(spec), n = row->n[column], y = row->y[column];
+    double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
+    double bound = 8 * epsilon * fmax(usual, fabs(n)) +
+                   row->rstd * (row->n_error[column] + row->mean_error) +
+                   2 * fabs(n) * row->rstd_error;
+    double weight = factors->weight, scale = factors->scale;
+    double factor = weight + spec->weight_offset, z;
+
+    if (spec->flags & ANYNORM_ROUND_FIRST) {
+        bound = rounded_error(spec->x_type, n, bound);
+        n = bounds_rounded(spec->x_type, n);
+    }
+    z = n * factor + factors->bias;
+    bound = bound * fabs(factor) + epsilon * fabs(z);
+    if (spec->flags & ANYNORM_ROUND_FIRST) /* which often takes all of the bound away */
+        bound += epsilon * fabs(n * factor);
+    if (spec->weight_offset != 0)
+        bound += epsilon * fabs(n) * (fabs(weight) + fabs(spec->weight_offset));
+    if (spec->flags & ANYNORM_SCALE)
+        bound = bound * fabs(1 + scale) + epsilon * fabs(z) * (2 + 2 * fabs(scale));
+    z = z * (1 + scale) + factors->shift;
+    if (spec->flags & ANYNORM_SHIFT)
+        bound += epsilon * fabs(z);
+    if (spec->flags & ANYNORM_SILU) /* whose slope is 1.1 at most; what is denormal may be 0 */
+        bound = 1.1 * bound + 8 * epsilon * fabs(y) + 0x1p-100;
+    return spec->y_type == ANYNORM_F64 ? bound : bound + 0.5 * bounds_unit(spec->y_type, y);
+}
+
+double bounds_of_mean(const struct bounds_row *row)
+{
+    double spread = row->rstd > 0 ? 1 / row->rstd : 0;
+
+    return 0x1p-23 * fabs(row->mean) + 8 * 0x1p-23 * spread + row->mean_error;
+}
+
+double bounds_of_rstd(const struct bounds_row *row)
+{
+    return (8 * 0x1p-23 + 2 * row->rstd_error) * fabs(row->rstd);
+}
+
+bool bounds_hold_sum(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
+                     double got)
+{
+    double h = row->h[column], error = row->h_error[column];
+
+    if (isnan(h))
+        return isnan(got);
+    return isinf(h) ? got == h
+                    : got >= bounds_rounded(spec->sum_type, h - error) &&
+                          got <= bounds_rounded(spec->sum_type, h + error);
+}
