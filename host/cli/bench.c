@@ -82,7 +82,7 @@ static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype ty
         .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
     anynorm_spec spec;
 
-    if (op_spec(op, type, shape, &spec))
+    if (spec_of_words(op->spec, type, shape, &spec))
         return run_case(bench, op->name, &spec, shape->rows, error);
     skip(bench, &line, anynorm_message());
     return true;

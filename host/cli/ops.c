@@ -61,14 +61,15 @@ bool ops_parse(const char *subject, const char *text, struct op_list *list, stru
     }
 }
 
-bool op_spec(const struct op *op, anynorm_dtype type, const struct shape *shape, anynorm_spec *spec)
+bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
+                   anynorm_spec *spec)
 {
     char text[256];
     uint64_t rows;
-    int kind = (int)strcspn(op->spec, " ");
+    int kind = (int)strcspn(words, " ");
 
-    snprintf(text, sizeof text, "%.*s %" PRIu64 "x%" PRIu64 " %s%s", kind, op->spec, shape->rows,
-             shape->columns, anynorm_dtype_name(type), op->spec + kind);
+    snprintf(text, sizeof text, "%.*s %" PRIu64 "x%" PRIu64 " %s%s", kind, words, shape->rows,
+             shape->columns, anynorm_dtype_name(type), words + kind);
     return anynorm_spec_parse(text, spec, &rows) == ANYNORM_OK;
 }
 

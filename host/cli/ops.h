@@ -23,9 +23,10 @@ struct op_list {
 bool ops_parse(const char *subject, const char *text, struct op_list *list,
                struct cli_error *error);
 
-/* False, with the library's message, where the op cannot have that shape. */
-bool op_spec(const struct op *op, anynorm_dtype type, const struct shape *shape,
-             anynorm_spec *spec);
+/* The spec of such words (the op's `spec`) in a shape and type; false, with the library's message,
+ * where they cannot have that shape. */
+bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
+                   anynorm_spec *spec);
 
 /* The names and what they are, a line for each, for --help; static. */
 const char *ops_help(void);

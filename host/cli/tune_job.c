@@ -73,26 +73,19 @@ static bool verify_variant(struct tune *tune, struct job *job, struct tune_varia
     for (int values = 0; values < VERIFY_VALUES && !*variant->wrong; values++) {
         const struct verify_case c = {
             .spec = job->measure.spec, .rows = VERIFY_ROWS, .values = (enum verify_values)values};
-        double worst = 0;
-        bool stray = false;
+        struct verify_result result;
 
         if (!verify_case_has_meaning(&c))
             continue;
-        status =
-            verify_case_run(tune->device, tune->reference, variant->choice, &c, &worst, &stray);
+        status = verify_case_run(tune->device, tune->reference, variant->choice, &c, &result);
         if (status == ANYNORM_UNSUPPORTED)
             return true; /* the compiled kernel's own limits */
         if (status == ANYNORM_BUILD_FAILED)
             snprintf(variant->wrong, sizeof variant->wrong, "%.190s", anynorm_message());
         else if (status != ANYNORM_OK)
             return cli_fail_library(error, "tune", status);
-        else if (stray)
-            snprintf(variant->wrong, sizeof variant->wrong,
-                     "memory outside the outputs was written");
-        else if (worst > verify_bound(c.spec.y_type))
-            snprintf(variant->wrong, sizeof variant->wrong,
-                     "error %.3g, the bound is %g (values %d)", worst, verify_bound(c.spec.y_type),
-                     values);
+        else if (*result.wrong)
+            snprintf(variant->wrong, sizeof variant->wrong, "%s (values %d)", result.wrong, values);
     }
     if (*variant->wrong) {
         tell_wrong(tune, job, variant->choice, variant->wrong);

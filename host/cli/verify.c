@@ -5,7 +5,8 @@
 #include "library.h"
 #include "options.h"
 #include "progress.h"
-#include "verify_case.h"
+#include "spec_tensors.h"
+#include "verify_list.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,25 +24,16 @@ struct verify {
     uint64_t done;
 };
 
-/* One line of the table. */
+/* One line of the table: plain LayerNorm of a type, or the family's other norms of any. */
 struct tally {
     const char *schedule;
-    anynorm_dtype type;
+    const char *name;
+    double bound;
+    bool family;
     int cases;
     int wrong;
     double worst;
 };
-
-static const uint32_t every_tensor =
-    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
-
-/* The widest first, so that a mistake of scale shows at once; awkward to every width of vector,
- * sub-group and work-group. */
-static const uint64_t columns_full[] = {16384, 7168, 5120, 4097, 4095, 1025, 1023, 769, 513, 511,
-                                        300,   257,  255,  129,  127,  100,  65,   63,  33,  31,
-                                        17,    16,   15,   8,    7,    5,    3,    2,   1};
-static const uint64_t columns_quick[] = {4097, 768, 65, 3};
-static const uint64_t rows_of[] = {5, 17, 8};
 
 static void note_failure(struct verify *verify, const struct tally *tally,
                          const struct verify_case *c, const char *what)
@@ -60,11 +52,9 @@ static void note_failure(struct verify *verify, const struct tally *tally,
 static bool run_case(struct verify *verify, struct tally *tally, const struct verify_case *c,
                      struct cli_error *error)
 {
-    double worst = 0;
-    bool stray = false;
-    char what[96];
+    struct verify_result result;
     anynorm_status status =
-        verify_case_run(verify->device, verify->reference, tally->schedule, c, &worst, &stray);
+        verify_case_run(verify->device, verify->reference, tally->schedule, c, &result);
 
     progress_update(&verify->progress, ++verify->done);
     if (status == ANYNORM_UNSUPPORTED)
@@ -73,73 +63,92 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
         /* The device's own failure is a result here, not the end of the run. */
         tally->wrong++;
         tally->cases++;
-        snprintf(what, sizeof what, "%.90s", anynorm_message());
-        note_failure(verify, tally, c, what);
+        snprintf(result.wrong, sizeof result.wrong, "%.150s", anynorm_message());
+        note_failure(verify, tally, c, result.wrong);
         return true;
     }
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "verify", status);
 
     tally->cases++;
-    tally->worst = fmax(tally->worst, worst);
-    if (stray || worst > verify_bound(c->spec.y_type)) {
+    tally->worst = fmax(tally->worst, tally->family ? result.share : result.error);
+    if (*result.wrong) {
         tally->wrong++;
-        if (stray)
-            snprintf(what, sizeof what, "memory outside the outputs was written");
-        else
-            snprintf(what, sizeof what, "error %.3g", worst);
-        note_failure(verify, tally, c, what);
+        note_failure(verify, tally, c, result.wrong);
     }
     return true;
 }
 
 static void print_heading(void)
 {
-    printf("%-16s  %-5s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
+    printf("%-16s  %-6s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
            "BOUND", "RESULT");
 }
 
 static void print_tally(const struct tally *tally)
 {
     if (tally->cases == 0) {
-        printf("%-16s  %-5s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule,
-               anynorm_dtype_name(tally->type), 0, "-", "-");
+        printf("%-16s  %-6s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule,
+               tally->name, 0, "-", "-");
         return;
     }
-    printf("%-16s  %-5s  %6d  %13.4f  %5.1f  %s\n", tally->schedule,
-           anynorm_dtype_name(tally->type), tally->cases, tally->worst, verify_bound(tally->type),
-           tally->wrong ? "FAIL" : "pass");
+    printf("%-16s  %-6s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, tally->name, tally->cases,
+           tally->worst, tally->bound, tally->wrong ? "FAIL" : "pass");
 }
 
-static bool run_tally(struct verify *verify, struct tally *tally, struct cli_error *error)
+static struct tally plain_tally(const char *schedule, anynorm_dtype type)
 {
-    const uint64_t *columns = verify->quick ? columns_quick : columns_full;
-    size_t count = verify->quick ? COUNT(columns_quick) : COUNT(columns_full);
+    return (struct tally){
+        .schedule = schedule, .name = anynorm_dtype_name(type), .bound = verify_bound(type)};
+}
 
-    for (size_t i = 0; i < count; i++) {
-        for (int values = 0; values < VERIFY_VALUES; values++) {
-            struct verify_case c = {.spec = {.columns = columns[i],
-                                             .x_type = tally->type,
-                                             .y_type = tally->type,
-                                             .flags = every_tensor,
-                                             .eps = ANYNORM_EPS_DEFAULT},
-                                    .rows = rows_of[(i + (size_t)values) % COUNT(rows_of)],
-                                    .values = (enum verify_values)values};
+static struct tally family_tally(const char *schedule)
+{
+    return (struct tally){.schedule = schedule, .name = "family", .bound = 1, .family = true};
+}
 
-            if (verify_case_has_meaning(&c) && !run_case(verify, tally, &c, error))
-                return false;
-        }
+/* The cases of a line: plain ones of the type, or the family's. */
+static bool run_tally(struct verify *verify, struct tally *tally, anynorm_dtype type,
+                      struct cli_error *error)
+{
+    struct verify_case c;
+
+    for (size_t i = 0; tally->family ? verify_family_case(verify->quick, i, &c)
+                                     : verify_plain_case(verify->quick, type, i, &c);
+         i++) {
+        if (verify_case_has_meaning(&c) && !run_case(verify, tally, &c, error))
+            return false;
     }
+    progress_end(&verify->progress);
+    print_tally(tally);
+    fflush(stdout);
     return true;
+}
+
+static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
+
+static size_t type_count(const struct verify *verify)
+{
+    return verify->quick ? 3 : COUNT(types);
+}
+
+static uint64_t count_cases(const struct verify *verify)
+{
+    struct verify_case c;
+    uint64_t plain = 0, family = 0;
+
+    while (verify_plain_case(verify->quick, ANYNORM_F32, plain, &c))
+        plain++;
+    while (verify_family_case(verify->quick, family, &c))
+        family++;
+    return plain * type_count(verify) + family;
 }
 
 static bool verify_all(struct verify *verify, struct cli_error *error)
 {
-    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
     anynorm_spec probe = {.columns = 1};
     anynorm_candidate candidate;
     size_t schedules = 1;
-    size_t type_count = verify->quick ? 3 : COUNT(types);
     struct tally tally;
 
     print_heading();
@@ -150,29 +159,17 @@ static bool verify_all(struct verify *verify, struct cli_error *error)
         if (status != ANYNORM_OK)
             return cli_fail_library(error, "verify", status);
         if (s == 0)
-            progress_start(&verify->progress,
-                           schedules * type_count * VERIFY_VALUES *
-                               (verify->quick ? COUNT(columns_quick) : COUNT(columns_full)));
-        for (size_t t = 0; t < type_count; t++) {
-            tally = (struct tally){.schedule = candidate.schedule, .type = types[t]};
-            if (!run_tally(verify, &tally, error))
+            progress_start(&verify->progress, schedules * count_cases(verify));
+        for (size_t t = 0; t < type_count(verify); t++) {
+            tally = plain_tally(candidate.schedule, types[t]);
+            if (!run_tally(verify, &tally, types[t], error))
                 return false;
-            progress_end(&verify->progress);
-            print_tally(&tally);
-            fflush(stdout);
         }
+        tally = family_tally(candidate.schedule);
+        if (!run_tally(verify, &tally, ANYNORM_F32, error))
+            return false;
     }
     return true;
-}
-
-static bool is_verifiable(const struct verify_case *c)
-{
-    const anynorm_spec *spec = &c->spec;
-    bool dense = !(spec->inner_rows || spec->x_row_stride || spec->y_row_stride ||
-                   spec->x_column_stride || spec->y_column_stride);
-
-    return c->rows > 0 && dense && !(spec->flags & ~every_tensor) && spec->weight_offset == 0.0 &&
-           spec->parameter_rows <= 1 && spec->parameter_run <= 1;
 }
 
 /* The one case of --case, with every kind of values. */
@@ -185,20 +182,20 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
 
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "--case", status);
-    if (!is_verifiable(&c))
-        return cli_fail(
-            error, CLI_USAGE, "--case",
-            "\"%.200s\" has strides, any-alignment, no rows or words of another norm; a "
-            "dense layer-norm of 1 row or more can be verified",
-            text);
+    if (c.rows == 0 || !spec_is_dense(&c.spec))
+        return cli_fail(error, CLI_USAGE, "--case",
+                        "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
+                        "can be verified",
+                        text);
     print_heading();
     for (size_t s = 0; s < schedules; s++) {
-        struct tally tally = {.type = c.spec.y_type};
+        struct tally tally;
 
         status = anynorm_plan_candidate(verify->device, &c.spec, s, &candidate, &schedules);
         if (status != ANYNORM_OK)
             return cli_fail_library(error, "--case", status);
-        tally.schedule = candidate.schedule;
+        tally = verify_is_plain(&c.spec) ? plain_tally(candidate.schedule, c.spec.y_type)
+                                         : family_tally(candidate.schedule);
         for (int values = 0; values < VERIFY_VALUES; values++) {
             c.values = (enum verify_values)values;
             if (!run_case(verify, &tally, &c, error))
@@ -217,7 +214,7 @@ int cli_verify(int argc, char **argv)
         {"device", 0, CLI_TEXT, "NAME", "the device to verify (default: the best found)",
          .text = &device},
         {"quick", 0, CLI_FLAG, NULL, "a few cases of each type, in seconds", .flag = &verify.quick},
-        {"case", 0, CLI_TEXT, "TEXT", "one case, such as \"layer-norm 5x300 f16 weight\"",
+        {"case", 0, CLI_TEXT, "TEXT", "one norm, such as \"rms-norm 5x300 f16 residual sum\"",
          .text = &text},
     };
     const struct cli_command command = {
@@ -225,7 +222,11 @@ int cli_verify(int argc, char **argv)
         .summary = "Checks every schedule that fits the device against a double-precision oracle.",
         .notes =
             "Errors of f32 and f64 are in units of 2^-23 and 2^-52 of max(1, |n|), n the value\n"
-            "before the weight; those of f16 and bf16 in places of the result.\n"
+            "before the weight; those of f16 and bf16 in places of the result. Those of the "
+            "family\n"
+            "(all that a spec names beyond LayerNorm with weight and bias) are shares of what "
+            "each\n"
+            "may be. Statistics and sums must be right, too.\n"
             "Exit status: 0 all passed, 1 a schedule failed, 2 bad usage.\n",
         .options = options,
         .option_count = COUNT(options),

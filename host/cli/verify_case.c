@@ -1,21 +1,22 @@
 #include "verify_case.h"
 
 #include "random_values.h"
+#include "verify_oracle.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD = 64, X = 0, Y, WEIGHT, BIAS, MEAN, RSTD, TENSORS };
+enum { GUARD = 64 };
 
 /* A case with its memory: images are whole device buffers, `GUARD` bytes longer than the tensor. */
 struct work {
     const struct verify_case *c;
-    unsigned char *image[TENSORS];
-    unsigned char *result[TENSORS];
+    struct verify_images before;
+    struct verify_images after;
     uint64_t size[TENSORS];
-    double *y; /* the reference's, before it is rounded to y's type */
-    double *n; /* and before weight and bias */
+    struct verify_oracle oracle;
 };
 
 static double normal(uint64_t *state)
@@ -49,130 +50,82 @@ static double make_x(enum verify_values values, uint64_t row, uint64_t column, u
     }
 }
 
-/* Rows are dense: the strided layouts are the test suite's. */
-static bool make_images(struct work *work)
+/* Inputs other than x: what is added to x is of its size, for x to show beside it. */
+static double make_input(const anynorm_spec *spec, enum cli_tensor tensor, uint64_t *state)
+{
+    switch (tensor) {
+    case TENSOR_WEIGHT:
+        return 0.5 + 1.5 * random_uniform(state) - spec->weight_offset;
+    case TENSOR_BIAS:
+        return 4 * random_uniform(state) - 2;
+    case TENSOR_MEAN:
+        return 0.25 * normal(state);
+    case TENSOR_RSTD:
+        return 0.25 + random_uniform(state);
+    case TENSOR_RESIDUAL:
+        return normal(state);
+    case TENSOR_PRE_BIAS:
+        return random_uniform(state) - 0.5;
+    case TENSOR_GATE:
+        return 2 * random_uniform(state) - 0.75;
+    case TENSOR_SCALE:
+        return 1.5 * random_uniform(state) - 0.75;
+    default:
+        return 3 * random_uniform(state) - 1;
+    }
+}
+
+static void fill_inputs(struct work *work)
 {
     const anynorm_spec *spec = &work->c->spec;
-    uint64_t rows = work->c->rows;
+    uint64_t rows = work->c->rows, most = 0;
     uint64_t state = RANDOM_SEED + spec->columns * 31 + rows;
-    const struct {
-        bool present;
-        uint64_t count;
-        anynorm_dtype type;
-    } tensors[TENSORS] = {
-        [X] = {true, rows * spec->columns, spec->x_type},
-        [Y] = {true, rows * spec->columns, spec->y_type},
-        [WEIGHT] = {spec->flags & ANYNORM_WEIGHT, spec->columns, spec->parameter_type},
-        [BIAS] = {spec->flags & ANYNORM_BIAS, spec->columns, spec->parameter_type},
-        [MEAN] = {spec->flags & ANYNORM_MEAN_OUTPUT, rows, ANYNORM_F32},
-        [RSTD] = {spec->flags & ANYNORM_RSTD_OUTPUT, rows, ANYNORM_F32},
-    };
+    struct cli_tensor_info infos[TENSORS];
 
     for (int t = 0; t < TENSORS; t++) {
-        if (!tensors[t].present)
+        infos[t] = tensor_info(spec, (enum cli_tensor)t, rows);
+        if (infos[t].count > most)
+            most = infos[t].count;
+    }
+    for (uint64_t i = 0; i < rows * spec->columns; i++)
+        anynorm_dtype_store(spec->x_type, work->before.bytes[TENSOR_X], i,
+                            make_x(work->c->values, i / spec->columns, i % spec->columns, &state));
+    for (uint64_t i = 0; i < most; i++) {
+        for (int t = TENSOR_X + 1; t < TENSORS; t++) {
+            if (!infos[t].output && i < infos[t].count)
+                anynorm_dtype_store(infos[t].type, work->before.bytes[t], i,
+                                    make_input(spec, (enum cli_tensor)t, &state));
+        }
+    }
+}
+
+static bool make_images(struct work *work)
+{
+    for (int t = 0; t < TENSORS; t++) {
+        struct cli_tensor_info info =
+            tensor_info(&work->c->spec, (enum cli_tensor)t, work->c->rows);
+
+        if (!info.present)
             continue;
-        work->size[t] = tensors[t].count * anynorm_dtype_size(tensors[t].type) + GUARD;
-        work->image[t] = malloc((size_t)work->size[t]);
-        work->result[t] = malloc((size_t)work->size[t]);
-        if (!work->image[t] || !work->result[t])
+        work->size[t] = tensor_bytes(&info) + GUARD;
+        work->before.bytes[t] = malloc((size_t)work->size[t]);
+        work->after.bytes[t] = malloc((size_t)work->size[t]);
+        if (!work->before.bytes[t] || !work->after.bytes[t])
             return false;
         /* A NaN in every type: what is read past the end poisons, what is not written shows. */
-        memset(work->image[t], 0xff, (size_t)work->size[t]);
+        memset(work->before.bytes[t], 0xff, (size_t)work->size[t]);
     }
-    work->y = malloc((size_t)(rows * spec->columns) * sizeof(double));
-    work->n = malloc((size_t)(rows * spec->columns) * sizeof(double));
-    if (!work->y || !work->n)
-        return false;
-
-    for (uint64_t r = 0; r < rows; r++) {
-        for (uint64_t c = 0; c < spec->columns; c++)
-            anynorm_dtype_store(spec->x_type, work->image[X], r * spec->columns + c,
-                                make_x(work->c->values, r, c, &state));
-    }
-    for (uint64_t c = 0; c < spec->columns; c++) {
-        if (work->image[WEIGHT])
-            anynorm_dtype_store(spec->parameter_type, work->image[WEIGHT], c,
-                                0.5 + 1.5 * random_uniform(&state));
-        if (work->image[BIAS])
-            anynorm_dtype_store(spec->parameter_type, work->image[BIAS], c,
-                                4 * random_uniform(&state) - 2);
-    }
+    fill_inputs(work);
     return true;
 }
 
 static void free_images(struct work *work)
 {
     for (int t = 0; t < TENSORS; t++) {
-        free(work->image[t]);
-        free(work->result[t]);
+        free(work->before.bytes[t]);
+        free(work->after.bytes[t]);
     }
-    free(work->y);
-    free(work->n);
-}
-
-static anynorm_status run_once(anynorm_device *device, const anynorm_spec *spec,
-                               const anynorm_host_tensors *tensors, uint64_t rows)
-{
-    anynorm_plan *plan = NULL;
-    anynorm_status status = anynorm_plan_create(device, spec, NULL, &plan);
-
-    if (status == ANYNORM_OK)
-        status = anynorm_run(plan, tensors, rows);
-    anynorm_plan_destroy(plan);
-    return status;
-}
-
-static anynorm_status run_reference(anynorm_device *reference, struct work *work)
-{
-    const anynorm_host_tensors affine = {.x = work->image[X],
-                                         .y = work->y,
-                                         .weight = work->image[WEIGHT],
-                                         .bias = work->image[BIAS]};
-    const anynorm_host_tensors plain = {.x = work->image[X], .y = work->n};
-    anynorm_spec spec = work->c->spec;
-    anynorm_status status;
-
-    spec.y_type = ANYNORM_F64;
-    spec.flags &= (uint32_t)(ANYNORM_WEIGHT | ANYNORM_BIAS);
-    status = run_once(reference, &spec, &affine, work->c->rows);
-    if (status != ANYNORM_OK)
-        return status;
-    spec.flags = 0;
-    return run_once(reference, &spec, &plain, work->c->rows);
-}
-
-static anynorm_status run_device(anynorm_device *device, anynorm_plan *plan, struct work *work)
-{
-    anynorm_buffer buffers[TENSORS] = {{0}};
-    anynorm_event event = {0};
-    anynorm_status status = ANYNORM_OK;
-
-    for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
-        if (!work->image[t])
-            continue;
-        status = anynorm_buffer_create(device, work->size[t], &buffers[t]);
-        if (status == ANYNORM_OK)
-            status = anynorm_buffer_write(device, &buffers[t], work->image[t], work->size[t]);
-    }
-    if (status == ANYNORM_OK) {
-        const anynorm_tensors tensors = {.x = buffers[X],
-                                         .y = buffers[Y],
-                                         .weight = buffers[WEIGHT],
-                                         .bias = buffers[BIAS],
-                                         .mean = buffers[MEAN],
-                                         .rstd = buffers[RSTD]};
-        status = anynorm_enqueue(plan, &tensors, work->c->rows, 0, NULL, &event);
-    }
-    if (status == ANYNORM_OK)
-        status = anynorm_event_wait(&event);
-    for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
-        if (work->image[t])
-            status = anynorm_buffer_read(device, &buffers[t], work->result[t], work->size[t]);
-    }
-    anynorm_event_release(&event);
-    for (int t = 0; t < TENSORS; t++)
-        anynorm_buffer_destroy(device, &buffers[t]);
-    return status;
+    verify_oracle_free(&work->oracle);
 }
 
 bool verify_case_has_meaning(const struct verify_case *verify_case)
@@ -185,70 +138,50 @@ double verify_bound(anynorm_dtype y_type)
     return y_type == ANYNORM_F16 || y_type == ANYNORM_BF16 ? 0.6 : 8;
 }
 
-/* The distance of two neighbours of a 16-bit type near `value`. */
-static double place(anynorm_dtype type, double value)
+bool verify_is_plain(const anynorm_spec *spec)
 {
-    int least = type == ANYNORM_F16 ? -14 : -126;
-    int exponent = value == 0 ? least : ilogb(value);
+    const uint32_t plain =
+        ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
 
-    return ldexp(1, (exponent < least ? least : exponent) - (type == ANYNORM_F16 ? 10 : 7));
+    return !(spec->flags & ~plain) && spec->weight_offset == 0 && spec->parameter_rows <= 1 &&
+           spec->parameter_run <= 1;
 }
 
-static double error_at(const struct work *work, uint64_t index, uint64_t column)
+static void check_tails(const struct work *work, struct verify_result *result)
 {
-    const anynorm_spec *spec = &work->c->spec;
-    double got = anynorm_dtype_load(spec->y_type, work->result[Y], index);
-    double scale = 1, difference, unit;
+    for (int t = 0; t < TENSORS; t++) {
+        struct cli_tensor_info info = tensor_info(&work->c->spec, (enum cli_tensor)t, 1);
+        uint64_t begin = info.output ? work->size[t] - GUARD : 0;
 
-    if (!isfinite(work->n[index]))
-        return isnan(got) ? 0 : (double)INFINITY;
-    if (work->image[WEIGHT])
-        scale = fabs(anynorm_dtype_load(spec->parameter_type, work->image[WEIGHT], column));
-    scale = fmax(scale * fmax(1, fabs(work->n[index])), fabs(work->y[index]));
-    difference = fabs(got - work->y[index]);
-    if (!isfinite(difference))
-        return (double)INFINITY;
-    if (spec->y_type == ANYNORM_F32 || spec->y_type == ANYNORM_F64) {
-        bool wide = spec->x_type == ANYNORM_F64 && spec->y_type == ANYNORM_F64;
-        return difference / (scale * (wide ? 0x1p-52 : 0x1p-23));
+        if (info.present && !result->wrong[0] &&
+            memcmp(work->before.bytes[t] + begin, work->after.bytes[t] + begin,
+                   (size_t)(work->size[t] - begin)) != 0)
+            snprintf(result->wrong, sizeof result->wrong,
+                     "memory outside the outputs was written, in the buffer of %s", info.name);
     }
-    /* Where weight and bias cancel, the places of y are finer than the arithmetic was. */
-    unit = place(spec->y_type, work->y[index]);
-    difference -= 8 * 0x1p-23 * scale;
-    return difference > 0 ? difference / unit : 0;
-}
-
-static bool tail_changed(const struct work *work, int tensor)
-{
-    uint64_t begin =
-        tensor == Y || tensor == MEAN || tensor == RSTD ? work->size[tensor] - GUARD : 0;
-
-    return memcmp(work->image[tensor] + begin, work->result[tensor] + begin,
-                  (size_t)(work->size[tensor] - begin)) != 0;
 }
 
 anynorm_status verify_case_run(anynorm_device *device, anynorm_device *reference,
                                const char *schedule, const struct verify_case *verify_case,
-                               double *error, bool *stray)
+                               struct verify_result *result)
 {
     struct work work = {.c = verify_case};
     const anynorm_plan_options options = {.schedule = schedule};
-    const anynorm_spec *spec = &verify_case->spec;
     anynorm_plan *plan = NULL;
-    anynorm_status status = anynorm_plan_create(device, spec, &options, &plan);
+    anynorm_status status = anynorm_plan_create(device, &verify_case->spec, &options, &plan);
 
+    *result = (struct verify_result){.error = 0};
     if (status != ANYNORM_OK)
         return status;
-    status = make_images(&work) ? run_reference(reference, &work) : ANYNORM_OUT_OF_MEMORY;
+    status = make_images(&work)
+                 ? verify_oracle_ask(reference, verify_case, &work.before, &work.oracle)
+                 : ANYNORM_OUT_OF_MEMORY;
     if (status == ANYNORM_OK)
-        status = run_device(device, plan, &work);
+        status = verify_run(device, plan, &verify_case->spec, verify_case->rows, GUARD,
+                            &work.before, &work.after);
     if (status == ANYNORM_OK) {
-        *error = 0;
-        *stray = false;
-        for (uint64_t i = 0; i < verify_case->rows * spec->columns; i++)
-            *error = fmax(*error, error_at(&work, i, i % spec->columns));
-        for (int t = 0; t < TENSORS; t++)
-            *stray = *stray || (work.image[t] && tail_changed(&work, t));
+        verify_oracle_compare(&work.oracle, verify_case, &work.before, &work.after, result);
+        check_tails(&work, result);
     }
     free_images(&work);
     anynorm_plan_destroy(plan);

@@ -19,6 +19,7 @@ enum verify_values {
     VERIFY_VALUES         /* how many there are */
 };
 
+/* Rows are dense: the strided layouts are the test suite's. */
 struct verify_case {
     anynorm_spec spec;
     uint64_t rows;
@@ -28,16 +29,24 @@ struct verify_case {
 /* False where the values are none of the type's: in half, numbers of 1e7 are infinities. */
 bool verify_case_has_meaning(const struct verify_case *verify_case);
 
-/* The error allowed, in the unit that the case's y is measured in: f32 and f64 in 2^-23 and 2^-52
- * of max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
+/* Whether the spec is LayerNorm with weight, bias and statistics at most, of which y's error is
+ * told in a unit; of others, as a share of what it may be. */
+bool verify_is_plain(const anynorm_spec *spec);
+
+/* The error allowed, in the unit that a plain case's y is measured in: f32 and f64 in 2^-23 and
+ * 2^-52 of max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
 double verify_bound(anynorm_dtype y_type);
 
-/* Runs the case on `device` with `schedule`. ANYNORM_OK: it ran; then *error is the largest error
- * in that unit (infinite: a NaN where there must be none, or none where there must), and *stray
- * tells whether memory outside the outputs was written. UNSUPPORTED: the schedule does not serve
- * it. */
+struct verify_result {
+    double error;    /* the largest of a plain case's y, in that unit */
+    double share;    /* the largest of any output, as a share of what it may be */
+    char wrong[160]; /* the first thing that is wrong; "": all is right */
+};
+
+/* Runs the case on `device` with `schedule`. ANYNORM_OK: it ran, and *result says how well.
+ * UNSUPPORTED: the schedule does not serve it. */
 anynorm_status verify_case_run(anynorm_device *device, anynorm_device *reference,
                                const char *schedule, const struct verify_case *verify_case,
-                               double *error, bool *stray);
+                               struct verify_result *result);
 
 #endif

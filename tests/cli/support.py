@@ -139,7 +139,7 @@ SHIM = r"""
 void *clCreateProgramWithSource(void *context, unsigned count, const char **texts,
                                 const size_t *lengths, int *code)
 {
-    static const char right[] = "* rstd - shift_rstd", wrong[] = "* rstd * ERROR - shift_rstd";
+    const char *right = getenv("RIGHT_TEXT"), *wrong = getenv("WRONG_TEXT");
     void *(*next)(void *, unsigned, const char **, const size_t *, int *);
     *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateProgramWithSource");
     char *text = calloc(1, lengths[0] * 2 + 1000);
@@ -148,10 +148,10 @@ void *clCreateProgramWithSource(void *context, unsigned count, const char **text
     const char *from = texts[0], *end = from + lengths[0];
     (void)count;
     while (from < end) {
-        if (!strncmp(from, right, sizeof right - 1)) {
-            memcpy(to, wrong, sizeof wrong - 1);
-            to += sizeof wrong - 1;
-            from += sizeof right - 1;
+        if (!strncmp(from, right, strlen(right))) {
+            memcpy(to, wrong, strlen(wrong));
+            to += strlen(wrong);
+            from += strlen(right);
         } else {
             *to++ = *from++;
         }
@@ -171,8 +171,10 @@ def real_opencl():
     return None
 
 
-def wrong_opencl(device, folder, condition):
-    """The environment in which kernels whose options meet the preprocessor's condition are wrong."""
+def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
+                 wrong="* rstd * ERROR - shift_rstd"):
+    """The environment in which kernels whose options meet the preprocessor's condition are wrong,
+    where they have one text in place of another; in it, ERROR is a little more than 1 for these."""
     real = real_opencl()
     if device["class"] == "reference" or not real or not shutil.which("gcc"):
         pytest.skip("needs an OpenCL device, its loader and a compiler")
@@ -190,7 +192,8 @@ def wrong_opencl(device, folder, condition):
                     "-Wl,--no-as-needed", stand_in, "-ldl"], check=True)
     stand_in.unlink()
     stand_in.symlink_to(real)
-    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in), "WRONG_IF": condition}
+    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in), "WRONG_IF": condition,
+            "RIGHT_TEXT": right, "WRONG_TEXT": wrong}
 
 
 def heed_signals():

@@ -5,7 +5,7 @@ import pytest
 
 from support import assert_error, wrong_opencl
 
-LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64) +(\d+) +(\S+) +(\S+)  (.*)$")
+LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family) +(\d+) +(\S+) +(\S+)  (.*)$")
 
 
 def table(result):
@@ -33,8 +33,18 @@ def test_quick_passes(run, device):
             assert verdict.startswith("skipped")
             continue
         assert verdict == "pass"
-        assert int(cases) > 0
-        assert float(error) <= float(bound) == (0.6 if kind in ("f16", "bf16") else 8)
+        assert int(cases) == {"f16": 24, "family": 8}.get(kind, 28)
+        assert float(error) <= float(bound) == {"f16": 0.6, "bf16": 0.6, "family": 1}.get(kind, 8)
+        assert float(error) > 0 or schedule == "reference"
+
+
+def test_everything_passes_on_the_reference(run, device):
+    if device["class"] != "reference":
+        pytest.skip("a compiler takes its time for each case")
+    result = run("verify")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {row[1]: int(row[2]) for row in table(result)} == {
+        "f32": 203, "f16": 174, "bf16": 203, "f64": 203, "family": 246}
 
 
 def test_one_case(run):
@@ -43,13 +53,25 @@ def test_one_case(run):
     assert {row[1] for row in table(result)} == {"f16"}
 
 
+@pytest.mark.parametrize("text", [
+    "rms-norm 5x300", "layer-norm 5x300 weight weight-offset=1 sum",
+    "layer-norm 6x300 bf16 y=f32 residual gate sum scale shift sample-rows=2 silu mean rstd",
+    "layer-norm 8x300 weight bias parameter-rows=4 parameter-run=30"])
+def test_one_case_of_the_family(run, text):
+    result = run("verify", "--case", text)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = table(result)
+    assert {row[1] for row in rows} == {"family"}
+    assert {row[5] for row in rows if int(row[2])} == {"pass"}
+
+
 @pytest.mark.parametrize("text, words", [
     ("layer-norm 5x0", ["columns"]),
     ("layer-norm 5x300 f8", ["f8"]),
-    ("rms-norm 5x300", ["rms-norm"]),
     ("layer-norm 5x300 x-stride=301", ["dense"]),
-    ("layer-norm 5x300 weight weight-offset=1", ["another norm"]),
-    ("layer-norm 5x300 weight parameter-rows=5", ["another norm"]),
+    ("layer-norm 5x300 sum sum-stride=301", ["dense"]),
+    ("rms-norm 5x300 any-alignment", ["any-alignment"]),
+    ("rms-norm 5x300 mean", ["ANYNORM_RMS has no mean"]),
     ("layer-norm 0x300", ["rows"]),
     ("", ["empty"]),
 ])
@@ -79,3 +101,29 @@ def test_wrong_kernel_is_found(run, device, tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith(f"anynorm: {device['id']}: wrong results; first in ")
     assert "layer-norm" in lines[0] and "f32" in lines[0]
+
+
+def test_wrong_kernel_of_the_family_is_found(run, device, tmp_path):
+    shim = wrong_opencl(device, tmp_path, "HAS_RESIDUAL")
+    for words, verdict in (("weight", "pass"), ("residual", "FAIL")):
+        result = run("verify", "--case", f"layer-norm 5x300 {words}", "--device", device["id"],
+                     env=shim)
+        assert result.returncode == (verdict == "FAIL"), result
+        assert {row[5] for row in table(result) if int(row[2])} == {verdict}
+    assert re.search(r'first in \w+, "layer-norm 5x300 .*residual .*\(values \d\): y of row',
+                     result.stderr)
+
+
+@pytest.mark.parametrize("right, wrong, text, what", [
+    ("store(F32, rstd, row, s->rstd)", "store(F32, rstd, row, s->rstd * ERROR)",
+     "layer-norm 5x300 weight rstd", "rstd of row 0 is "),
+    ("store(F32, mean, row, s->pivot + s->shift)", "store(F32, mean, row, s->pivot + ERROR)",
+     "layer-norm 5x300 mean", "mean of row 0 is "),
+    ("row[r].sum, column", "row[r].y, column",
+     "rms-norm 5x300 residual sum", "sum of row 0, column 0 is nan")])
+def test_wrong_outputs_beside_y_are_found(run, device, tmp_path, right, wrong, text, what):
+    shim = wrong_opencl(device, tmp_path, "1", right, wrong)
+    result = run("verify", "--case", text, "--device", device["id"], env=shim)
+    assert result.returncode == 1, result
+    assert [row[5] for row in table(result) if row[0] == "row_per_item"] == ["FAIL"]
+    assert what in result.stderr
