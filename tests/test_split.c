@@ -7,6 +7,7 @@
 
 #include "opencl/library.h"
 #include "opencl_support.h"
+#include "spec_flags.h"
 
 /* Segments of the least size, so that small rows have many; by cores and by lanes. */
 static const char *const choices[] = {"row_split segment=64", "row_split segment=64 group=32",
@@ -18,6 +19,7 @@ static const char *const choices[] = {"row_split segment=64", "row_split segment
 static struct an_cl *table;
 static struct an_cl real;
 static unsigned long launches;
+static size_t launched_groups; /* by the last of them */
 
 static cl_int CL_API_CALL counting_EnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel,
                                                         cl_uint dimensions, const size_t *offset,
@@ -26,6 +28,7 @@ static cl_int CL_API_CALL counting_EnqueueNDRangeKernel(cl_command_queue queue, 
                                                         const cl_event *wait_list, cl_event *event)
 {
     __atomic_add_fetch(&launches, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&launched_groups, *global / *local, __ATOMIC_RELAXED);
     return real.EnqueueNDRangeKernel(queue, kernel, dimensions, offset, global, local, wait_count,
                                      wait_list, event);
 }
@@ -274,6 +277,45 @@ static void test_limits(void **state)
                 }
             }
             anynorm_device_close(device);
+        }
+    }
+}
+
+/* Statistics that are given leave nothing to the first launch. */
+static void test_statistics_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        unsigned long launches;
+    } cases[] = {
+        {{.flags = MEAN_IN | RSTD_IN | WEIGHT}, 1},
+        {{.flags = RMS | RSTD_IN | RESIDUAL | SUM}, 1},
+    };
+    FOR_EACH_CALLER (caller) {
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            for (size_t c = 0; c < COUNT(choices); c++) {
+                bool cut_small = strncmp(choices[c], "row_split segment", 17) == 0;
+                struct problem problem = {.spec = cases[i].spec, .seed = 77 + i};
+                problem.spec.columns = 1000;
+                anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, choices[c]);
+                /* In few rows, then in more than are split. */
+                for (int few = 1; plan && few >= 0; few--) {
+                    struct work work;
+                    problem.rows = few ? 1 : caller->info.compute_units * 4 + 1;
+                    work_make(caller, &problem, &work);
+                    unsigned long kernels = run(caller, plan, &work, problem.rows);
+                    work_check(&work, caller->queue, choices[c]);
+                    work_free(&work);
+                    /* One core leaves no other idle, so that it splits nothing. */
+                    if (caller->info.compute_units == 1)
+                        continue;
+                    assert_int_equal(kernels, few && cut_small ? cases[i].launches : 1);
+                    if (few && cut_small)
+                        assert_true(launched_groups > 1);
+                }
+                anynorm_plan_destroy(plan);
+            }
         }
     }
 }
@@ -552,12 +594,13 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_drifting_means), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_layouts),        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_one_queue),      cmocka_unit_test(test_many_queues),
-        cmocka_unit_test(test_failed_wait),    cmocka_unit_test(test_long_wait_lists),
-        cmocka_unit_test(test_elapsed),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_drifting_means),   cmocka_unit_test(test_not_numbers),
+        cmocka_unit_test(test_layouts),          cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_one_queue),        cmocka_unit_test(test_many_queues),
+        cmocka_unit_test(test_failed_wait),      cmocka_unit_test(test_long_wait_lists),
+        cmocka_unit_test(test_elapsed),          cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_statistics_apart),
     };
     return cmocka_run_group_tests_name("split", tests, count_launches, stop_counting);
 }

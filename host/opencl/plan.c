@@ -23,6 +23,7 @@ struct opencl_plan {
     cl_uint numbers[AN_ARG_COUNT];
     uint64_t segments;   /* of a row; 0: the kernel knows none */
     uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */
+    bool has_statistics; /* they are given: of rows that are split, only FINISH is launched */
     struct an_scratch scratch;
     /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
      */
@@ -125,13 +126,18 @@ static anynorm_status check_group(const struct an_opencl_device *d, cl_kernel ke
                    choice->group);
 }
 
-/* How many rows may be split, and the scratch for these. */
+/* How many rows may be split, and the scratch for these where one is needed. */
 static anynorm_status prepare_split(struct opencl_plan *plan, struct an_opencl_device *d,
                                     const anynorm_spec *spec)
 {
     const anynorm_device_info *info = &d->head.info;
     uint64_t row_bytes = plan->segments * 4 * (an_spec_double(spec) ? 8 : 4);
     uint64_t rows = (uint64_t)info->compute_units * SPLIT_ROWS_PER_UNIT;
+    plan->has_statistics = spec->flags & ANYNORM_RSTD_INPUT;
+    if (plan->has_statistics) {
+        plan->split_rows = rows;
+        return ANYNORM_OK;
+    }
     if (rows > info->max_alloc_bytes / row_bytes)
         rows = info->max_alloc_bytes / row_bytes;
     if (rows == 0)
@@ -364,16 +370,17 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
     pthread_mutex_lock(&p->lock);
     struct an_scratch_slot *slot = NULL;
     anynorm_status status = set_tensors(p, d->cl, tensors, rows);
-    if (status == ANYNORM_OK && is_worth_splitting(p, rows) && wait_count <= ANYNORM_MAX_WAIT)
+    bool split = is_worth_splitting(p, rows), finish = split && p->has_statistics;
+    if (status == ANYNORM_OK && split && !finish && wait_count <= ANYNORM_MAX_WAIT)
         status = an_opencl_scratch_take(d, &p->scratch, queue, &slot);
     if (status == ANYNORM_OK && slot) {
         status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK) {
+        uint64_t groups = group_count(plan, finish ? rows * p->segments : rows);
         if (p->segments > 0)
-            status = set_stage(p, WHOLE, NULL);
+            status = set_stage(p, finish ? FINISH : WHOLE, NULL);
         if (status == ANYNORM_OK)
-            status = launch_kernel(p, d->cl, queue, group_count(plan, rows), wait_count, wait_list,
-                                   event);
+            status = launch_kernel(p, d->cl, queue, groups, wait_count, wait_list, event);
     }
     pthread_mutex_unlock(&p->lock);
     return status;

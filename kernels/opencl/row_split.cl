@@ -6,7 +6,7 @@
  * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
  * work-group walks segments of any rows, and the moments pass from one launch to the other through
  * `moments`. Being the same code on the same segments, both give the same bits. With RSTD_INPUT,
- * PARTIALS does nothing and need not be launched.
+ * FINISH is launched alone.
  *
  * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
  * multiple of 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
@@ -199,8 +199,6 @@ __kernel void anynorm(
 
         statistic_t s;
 #if RSTD_INPUT
-        if (stage == PARTIALS)
-            continue;
         load_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 #else
         __global acc_t *of_row = moments + row * segments * 4;
