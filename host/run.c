@@ -10,6 +10,7 @@ enum { PARAMETERS = 3 };
 struct run {
     anynorm_plan *plan;
     char *host[AN_TENSOR_COUNT];
+    uint64_t rows; /* of the call */
     struct an_piece parameters[PARAMETERS];
     anynorm_tensors tensors; /* the parameters set, for every block */
 };
@@ -33,6 +34,7 @@ static void list_pointers(const anynorm_host_tensors *tensors, char *pointers[AN
     pointers[AN_GATE] = (char *)tensors->gate;
     pointers[AN_SCALE] = (char *)tensors->scale;
     pointers[AN_SHIFT] = (char *)tensors->shift;
+    pointers[AN_PARTIALS] = (char *)tensors->partials;
 }
 
 static bool fits(const struct run *run, uint64_t rows)
@@ -40,7 +42,7 @@ static bool fits(const struct run *run, uint64_t rows)
     struct an_block block;
     const anynorm_spec *spec = &run->plan->spec;
     uint64_t limit = run->plan->device->info.max_alloc_bytes, bytes;
-    an_block_lay_out(spec, run->host, 0, rows, &block);
+    an_block_lay_out(spec, run->host, run->rows, 0, rows, &block);
     for (int i = 0; i < block.count; i++) {
         if (block.pieces[i].bytes > limit)
             return false;
@@ -99,7 +101,7 @@ static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
     anynorm_device *device = run->plan->device;
     anynorm_tensors tensors = run->tensors;
     struct an_block block;
-    an_block_lay_out(&run->plan->spec, run->host, first, rows, &block);
+    an_block_lay_out(&run->plan->spec, run->host, run->rows, first, rows, &block);
     anynorm_status status = an_block_open(device, &block, &tensors);
     anynorm_event event;
     if (status == ANYNORM_OK)
@@ -136,7 +138,7 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or tensors is NULL");
     if (rows == 0)
         return ANYNORM_OK;
-    struct run run = {.plan = plan};
+    struct run run = {.plan = plan, .rows = rows};
     list_pointers(host, run.host);
     anynorm_status status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)

@@ -42,6 +42,18 @@ struct an_piece an_piece_of_parameters(const anynorm_spec *spec, enum an_tensor 
     return piece_of(spec, tensor, host, 0, 1);
 }
 
+/* Partials that are an input: each shard has those of all rows of the call, `of_rows`. No output
+ * lies between them, as the check of overlaps lets none. */
+static void part_shards(const anynorm_spec *spec, uint64_t of_rows, uint64_t rows,
+                        struct an_piece *piece)
+{
+    if (piece->read || spec->shards == 1 || rows == of_rows)
+        return;
+    piece->copied = true;
+    piece->parts = spec->shards;
+    piece->apart = an_tensor_start(spec, AN_PARTIALS, of_rows);
+}
+
 /* Where the tensor begins in its block. */
 static char *start(const struct an_block *block, int tensor)
 {
@@ -119,8 +131,8 @@ static bool join_some(struct an_block *block)
     return false;
 }
 
-void an_block_lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT], uint64_t first,
-                      uint64_t rows, struct an_block *block)
+void an_block_lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT], uint64_t of_rows,
+                      uint64_t first, uint64_t rows, struct an_block *block)
 {
     *block = (struct an_block){.spec = spec, .host = host, .first = first, .rows = rows};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
@@ -129,12 +141,27 @@ void an_block_lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT
             continue;
         block->piece_of[t] = block->count;
         block->pieces[block->count++] = piece_of(spec, (enum an_tensor)t, host[t], first, rows);
+        if (t == AN_PARTIALS)
+            part_shards(spec, of_rows, rows, &block->pieces[block->count - 1]);
     }
     while (join_some(block))
         ;
 }
 
 /* ---- To the device and back ---- */
+
+static anynorm_status fill_piece(anynorm_device *device, const struct an_piece *piece)
+{
+    uint64_t parts = piece->parts ? piece->parts : 1, bytes = piece->bytes / parts;
+    anynorm_status status = ANYNORM_OK;
+    for (uint64_t k = 0; k < parts && status == ANYNORM_OK; k++) {
+        anynorm_buffer part = piece->buffer;
+        part.offset += k * bytes;
+        status =
+            device->backend->memory_write(device, &part, piece->host + k * piece->apart, bytes);
+    }
+    return status;
+}
 
 anynorm_status an_piece_open(anynorm_device *device, struct an_piece *piece)
 {
@@ -147,7 +174,7 @@ anynorm_status an_piece_open(anynorm_device *device, struct an_piece *piece)
     }
     anynorm_status status = backend->memory_create(device, piece->bytes, &piece->buffer);
     if (status == ANYNORM_OK && piece->fill)
-        status = backend->memory_write(device, &piece->buffer, piece->host, piece->bytes);
+        status = fill_piece(device, piece);
     return status;
 }
 

@@ -14,6 +14,10 @@ struct an_piece {
     bool copied;
     bool scattered; /* only the elements of outputs may be written back */
     bool wrapped;
+    /* Where the host has it in `parts` equal parts (0: it is whole) so many bytes apart; only an
+     * input is. */
+    uint64_t parts;
+    uint64_t apart;
     anynorm_buffer buffer;
 };
 
@@ -28,9 +32,9 @@ struct an_block {
     int piece_of[AN_TENSOR_COUNT]; /* index into pieces */
 };
 
-/* Its pieces; no buffers yet. */
-void an_block_lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT], uint64_t first,
-                      uint64_t rows, struct an_block *block);
+/* Its pieces, of a call of `of_rows` rows; no buffers yet. */
+void an_block_lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT], uint64_t of_rows,
+                      uint64_t first, uint64_t rows, struct an_block *block);
 
 /* Makes the buffers, and those of the block's tensors in *tensors. On failure some are made. */
 anynorm_status an_block_open(anynorm_device *device, struct an_block *block,

@@ -31,6 +31,10 @@ static bool fit_empty(const struct problem *p, struct an_choice *choice)
 
 static bool fit_copy(const struct problem *p, struct an_choice *choice)
 {
+    if (!an_tensor_expect(p->spec, AN_Y).present) {
+        snprintf(p->reason, p->capacity, "it writes y, which the spec does not have");
+        return false;
+    }
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         struct an_layout layout = an_tensor_layout(p->spec, (enum an_tensor)t);
         if (an_tensor_shape((enum an_tensor)t) != AN_OF_ROWS ||

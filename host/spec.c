@@ -77,10 +77,13 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
     default_to_one(&s.sample_rows);
     default_to_one(&s.parameter_rows);
     default_to_one(&s.parameter_run);
+    default_to_one(&s.shards);
 
-    struct strides tensors[4] = {{"x", &s.x_row_stride, &s.x_outer_stride, &s.x_column_stride},
-                                 {"y", &s.y_row_stride, &s.y_outer_stride, &s.y_column_stride}};
-    int count = 2;
+    struct strides tensors[4] = {{"x", &s.x_row_stride, &s.x_outer_stride, &s.x_column_stride}};
+    int count = 1;
+    if (!(s.flags & ANYNORM_PARTIALS_OUTPUT))
+        tensors[count++] =
+            (struct strides){"y", &s.y_row_stride, &s.y_outer_stride, &s.y_column_stride};
     if (s.flags & ANYNORM_RESIDUAL)
         tensors[count++] = (struct strides){"residual", &s.residual_row_stride,
                                             &s.residual_outer_stride, &s.residual_column_stride};

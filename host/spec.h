@@ -21,9 +21,9 @@ enum {
 };
 
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
- * that it names, and 1 for sample_rows, parameter_rows and parameter_run. Two levels that are
- * really one become one: then inner_rows and the outer strides are 0. A single column has stride 1.
- * INVALID_ARGUMENT. */
+ * that it names, and 1 for sample_rows, parameter_rows, parameter_run and shards. Two levels that
+ * are really one become one: then inner_rows and the outer strides are 0. A single column has
+ * stride 1. INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
 
 /* Of a resolved spec. */

@@ -10,7 +10,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define MAX_COLUMNS UINT64_C(0x7fffffff)
-#define KNOWN_FLAGS ((uint32_t)ANYNORM_SILU * 2 - 1)
+#define KNOWN_FLAGS                                                                                \
+    (((uint32_t)ANYNORM_SILU * 2 - 1) | ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT)
 
 /* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
  */
@@ -36,6 +37,24 @@ static const struct {
     {ANYNORM_GATE, ANYNORM_RESIDUAL, 0, "ANYNORM_GATE needs ANYNORM_RESIDUAL"},
     {ANYNORM_STORED_SUM, ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT, 0,
      "ANYNORM_STORED_SUM needs ANYNORM_RESIDUAL, ANYNORM_PRE_BIAS or ANYNORM_SUM_OUTPUT"},
+    {ANYNORM_PARTIALS_INPUT, 0, ANYNORM_PARTIALS_OUTPUT, "partials is an input and an output"},
+    {ANYNORM_PARTIALS_INPUT, 0, ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+     "ANYNORM_PARTIALS_INPUT finds mean and rstd; ANYNORM_MEAN_INPUT and ANYNORM_RSTD_INPUT have "
+     "them given"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+     "ANYNORM_PARTIALS_OUTPUT is there to find a statistic; ANYNORM_MEAN_INPUT and "
+     "ANYNORM_RSTD_INPUT have it given"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
+     "ANYNORM_PARTIALS_OUTPUT has no whole row's mean and rstd; the plan with "
+     "ANYNORM_PARTIALS_INPUT has"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found, which the plan "
+     "with ANYNORM_PARTIALS_INPUT does, not that with ANYNORM_PARTIALS_OUTPUT"},
+    {ANYNORM_PARTIALS_OUTPUT, 0,
+     ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT |
+         ANYNORM_SILU,
+     "ANYNORM_PARTIALS_OUTPUT has no y, so no weight, bias, scale, shift, ANYNORM_ROUND_FIRST or "
+     "ANYNORM_SILU; the plan with ANYNORM_PARTIALS_INPUT has"},
 };
 
 static anynorm_status check_flags(const anynorm_spec *spec)
@@ -104,6 +123,7 @@ static anynorm_status check_counts(const anynorm_spec *spec)
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
         {"parameter_run", spec->parameter_run, 1, AN_PARAMETERS,
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"shards", spec->shards, 1, ANYNORM_PARTIALS_INPUT, "ANYNORM_PARTIALS_INPUT"},
     };
     for (size_t i = 0; i < COUNT(counts); i++) {
         if (!(spec->flags & counts[i].flags) && counts[i].value > counts[i].most)
@@ -119,6 +139,30 @@ static anynorm_status check_counts(const anynorm_spec *spec)
     return ANYNORM_OK;
 }
 
+/* What is left zero by a spec that has no y. */
+static anynorm_status check_without_y(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value;
+    } fields[] = {
+        {"y_type", (uint64_t)spec->y_type},
+        {"y_row_stride", spec->y_row_stride},
+        {"y_outer_stride", spec->y_outer_stride},
+        {"y_column_stride", spec->y_column_stride},
+    };
+    if (!(spec->flags & ANYNORM_PARTIALS_OUTPUT))
+        return ANYNORM_OK;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        if (fields[i].value != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64
+                           ", must be 0 with ANYNORM_PARTIALS_OUTPUT, which has no y",
+                           fields[i].field, fields[i].value);
+    }
+    return ANYNORM_OK;
+}
+
 static anynorm_status check_numbers(const anynorm_spec *spec)
 {
     if (!isfinite(spec->eps) || spec->eps < 0)
@@ -127,7 +171,13 @@ static anynorm_status check_numbers(const anynorm_spec *spec)
     if ((spec->flags & ANYNORM_RSTD_INPUT) && spec->eps != 0)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: eps is %g, must be 0 with ANYNORM_RSTD_INPUT", spec->eps);
-    if ((spec->flags & ANYNORM_UNBIASED) && spec->columns < 2)
+    if ((spec->flags & ANYNORM_PARTIALS_OUTPUT) && spec->eps != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: eps is %g, must be 0 with ANYNORM_PARTIALS_OUTPUT; the plan with "
+                       "ANYNORM_PARTIALS_INPUT adds it",
+                       spec->eps);
+    bool whole_rows = !(spec->flags & ANYNORM_PARTIALS_INPUT);
+    if ((spec->flags & ANYNORM_UNBIASED) && whole_rows && spec->columns < 2)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: columns is 1, must be 2 or more with ANYNORM_UNBIASED");
     if (!isfinite(spec->weight_offset))
@@ -152,6 +202,8 @@ anynorm_status an_spec_check_fields(const anynorm_spec *spec)
         status = check_types(spec);
     if (status == ANYNORM_OK)
         status = check_counts(spec);
+    if (status == ANYNORM_OK)
+        status = check_without_y(spec);
     if (status == ANYNORM_OK)
         status = check_numbers(spec);
     return status;

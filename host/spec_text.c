@@ -34,20 +34,23 @@ static const struct {
     {"scale", ANYNORM_SCALE},
     {"shift", ANYNORM_SHIFT},
     {"silu", ANYNORM_SILU},
+    {"partials", ANYNORM_PARTIALS_OUTPUT},
+    {"partials-input", ANYNORM_PARTIALS_INPUT},
 };
 
 /* Words of the form KEY=TYPE, beside that of x which has no key. */
 static const struct {
     const char *key;
     size_t field;
-    bool as_x;      /* the default; else f32 */
-    uint32_t flags; /* one of which it takes to have the field; 0: it is always there */
+    bool as_x;         /* the default; else f32 */
+    uint32_t flags;    /* one of which it takes to have the field; 0: it is always there */
+    uint32_t not_with; /* with one of which there is no such field after all */
 } type_words[] = {
-    {"y=", offsetof(anynorm_spec, y_type), true, 0},
-    {"residuals=", offsetof(anynorm_spec, residual_type), true, ANYNORM_RESIDUAL},
-    {"sums=", offsetof(anynorm_spec, sum_type), true, AN_SUMS},
-    {"parameters=", offsetof(anynorm_spec, parameter_type), false, 0},
-    {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES},
+    {"y=", offsetof(anynorm_spec, y_type), true, 0, ANYNORM_PARTIALS_OUTPUT},
+    {"residuals=", offsetof(anynorm_spec, residual_type), true, ANYNORM_RESIDUAL, 0},
+    {"sums=", offsetof(anynorm_spec, sum_type), true, AN_SUMS, 0},
+    {"parameters=", offsetof(anynorm_spec, parameter_type), false, 0, 0},
+    {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES, 0},
 };
 
 /* Words of the form KEY=COUNT and the field each fills. */
@@ -72,6 +75,7 @@ static const struct {
     {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
     {"parameter-rows=", offsetof(anynorm_spec, parameter_rows), 1},
     {"parameter-run=", offsetof(anynorm_spec, parameter_run), 1},
+    {"shards=", offsetof(anynorm_spec, shards), 1},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -100,7 +104,8 @@ static anynorm_dtype *type_field(anynorm_spec *spec, size_t index)
 /* False where the spec has no tensor of the type: then the field stays 0. */
 static bool has_type(const anynorm_spec *spec, size_t index)
 {
-    return !type_words[index].flags || (spec->flags & type_words[index].flags);
+    return (!type_words[index].flags || (spec->flags & type_words[index].flags)) &&
+           !(spec->flags & type_words[index].not_with);
 }
 
 static bool parse_number(const char *text, size_t length, double *value)
@@ -168,7 +173,8 @@ static void fill_in(uint64_t seen, anynorm_spec *spec)
             *type_field(spec, i) = spec->x_type;
     }
     if (!(seen & (UINT64_C(1) << SEEN_EPS)))
-        spec->eps = spec->flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
+        spec->eps =
+            spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT) ? 0 : ANYNORM_EPS_DEFAULT;
 }
 
 anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t *rows)

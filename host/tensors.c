@@ -47,6 +47,8 @@ static const struct {
     TENSOR(gate, AN_OF_SAMPLES, ANYNORM_GATE, 0, TYPE(sample_type)),
     TENSOR(scale, AN_OF_SAMPLES, ANYNORM_SCALE, 0, TYPE(sample_type)),
     TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(sample_type)),
+    TENSOR(partials, AN_OF_SHARDS, ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT,
+           ANYNORM_PARTIALS_OUTPUT, SIZE_MAX),
 #undef TENSOR
 #undef TYPE
 };
@@ -61,6 +63,8 @@ struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor 
     struct an_expectation result = {true, false, ANYNORM_F32};
     if (table[tensor].flags)
         result.present = spec->flags & table[tensor].flags;
+    if (tensor == AN_Y)
+        result.present = !(spec->flags & ANYNORM_PARTIALS_OUTPUT);
     result.output = result.present && (table[tensor].output_flags == UINT32_MAX ||
                                        (spec->flags & table[tensor].output_flags));
     if (table[tensor].type != SIZE_MAX)
@@ -118,6 +122,9 @@ uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64
     case AN_OF_SAMPLES:
         element = row / spec->sample_rows * spec->columns;
         break;
+    case AN_OF_SHARDS:
+        element = row * AN_PARTIAL_NUMBERS;
+        break;
     case AN_OF_STATISTICS:
         break;
     }
@@ -140,6 +147,10 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
         break;
     case AN_OF_SAMPLES:
         fits = an_mul(an_divide_up(rows, spec->sample_rows), spec->columns, &elements);
+        break;
+    case AN_OF_SHARDS:
+        fits = an_mul(rows, spec->shards, &elements) &&
+               an_mul(elements, AN_PARTIAL_NUMBERS, &elements);
         break;
     case AN_OF_STATISTICS:
         break;

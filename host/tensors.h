@@ -20,6 +20,7 @@ enum an_tensor {
     AN_GATE,
     AN_SCALE,
     AN_SHIFT,
+    AN_PARTIALS,
     AN_TENSOR_COUNT
 };
 
@@ -28,9 +29,13 @@ enum an_shape {
     AN_OF_ROWS,       /* a row with the spec's strides */
     AN_OF_PARAMETERS, /* a row of parameters, shared by every parameter_rows-th row */
     AN_OF_STATISTICS, /* one element */
-    AN_OF_SAMPLES     /* a row of columns, shared by sample_rows rows */
+    AN_OF_SAMPLES,    /* a row of columns, shared by sample_rows rows */
+    AN_OF_SHARDS      /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */
 };
 enum an_shape an_tensor_shape(enum an_tensor tensor);
+
+/* Of a row, or of a shard of it: count, mean, sum of squares. */
+#define AN_PARTIAL_NUMBERS 3
 
 /* What a buffer's handle is; an_buffer_kind 0 is "no tensor". */
 enum an_buffer_kind {
@@ -63,8 +68,8 @@ uint64_t an_tensor_narrowest(const anynorm_spec *spec);
 /* Where the rows of a tensor AN_OF_ROWS lie. */
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor);
 
-/* Bytes from the tensor's first element to what it has for `row`. The caller knows that the extent
- * does not overflow. */
+/* Bytes from the tensor's first element to what it has for `row`, in its first shard. The caller
+ * knows that the extent does not overflow. */
 uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64_t row);
 
 /* Bytes from the tensor's first element to the end of its last, for `rows` rows (1 or more). False

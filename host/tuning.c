@@ -284,7 +284,9 @@ static bool applies(const struct an_tuning *tuning, const anynorm_device_info *i
     /* What was measured are dense columns. */
     return an_spec_side_by_side(spec) && holds(tuning->columns, spec->columns) &&
            holds(tuning->rows, rows) &&
-           (tuning->any_type || (spec->x_type == tuning->type && spec->y_type == tuning->type)) &&
+           (tuning->any_type ||
+            (spec->x_type == tuning->type &&
+             (spec->y_type == tuning->type || (spec->flags & ANYNORM_PARTIALS_OUTPUT)))) &&
            matches_device(tuning, info) && an_tuning_match(tuning->platform, info->platform);
 }
 

@@ -8,9 +8,9 @@
  * LEVEL tells what PATTERN is matched with, and how much the entry weighs against others that match
  * too: `device` and `architecture` (the device's name, whole or of a family), `vendor`, `class`
  * (gpu, cpu or accelerator). A pattern matches the whole text in any case; * stands for any
- * characters, ? for one; quotes keep blanks together. A type is that of both x and y. A RANGE is
- * N, N-M, N-* or *; what is left out is *. CHOICE is a schedule with numbers, as choice.h has it.
- * From # on a line is comment. */
+ * characters, ? for one; quotes keep blanks together. A type is that of both x and y, where there
+ * is a y. A RANGE is N, N-M, N-* or *; what is left out is *. CHOICE is a schedule with numbers, as
+ * choice.h has it. From # on a line is comment. */
 #ifndef AN_TUNING_H
 #define AN_TUNING_H
 

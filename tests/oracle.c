@@ -11,6 +11,12 @@
 #include "cli/bounds.h"
 #include "row.h"
 
+/* Partials, where they are the output, and what rounding makes of their sum of squares. */
+struct partials {
+    float numbers[AN_PARTIAL_NUMBERS];
+    double squares_error;
+};
+
 static void fail_at(const struct problem *problem, const char *label, const char *what,
                     uint64_t row, uint64_t column, double got, double expected)
 {
@@ -46,7 +52,9 @@ static struct an_row inputs_of(const struct problem *problem, const anynorm_spec
         at[t] = an_tensor_expect(spec, (enum an_tensor)t).output
                     ? NULL
                     : tensor_at(problem, spec, images, (enum an_tensor)t, row);
-    return an_row_at(at);
+    struct an_row result = an_row_at(at);
+    result.rows = problem->rows;
+    return result;
 }
 
 /* The sizes of what h is added up from, together. */
@@ -89,6 +97,25 @@ static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs,
     bool adds = spec->flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS);
     for (uint64_t c = 0; c < spec->columns; c++)
         bounds_find_sum(spec, oracle, c, adds ? magnitude(spec, inputs, c) : 0);
+}
+
+/* The root of the sum of squares is a norm of h, so that it is off by the norm of the errors of h.
+ */
+static void ask_partials(const anynorm_spec *spec, const struct an_row *inputs,
+                         struct bounds_row *oracle, struct partials *partials)
+{
+    struct an_row row = *inputs;
+    row.partials = partials->numbers;
+    anynorm_spec alone = *spec;
+    alone.flags &= ~(uint32_t)ANYNORM_SUM_OUTPUT;
+    an_reference_row(&alone, &row);
+    oracle->mean = (double)partials->numbers[1];
+    ask_sums(spec, inputs, oracle);
+    bounds_find_statistics(spec, oracle);
+    double squares = 0;
+    for (uint64_t c = 0; c < spec->columns; c++)
+        squares += oracle->n_error[c] * oracle->n_error[c];
+    partials->squares_error = squares + 2 * sqrt(squares * (double)partials->numbers[2]);
 }
 
 static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
@@ -146,8 +173,8 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
         double expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
             /* Statistics that are given make no NaN of an infinity. */
-            bool right =
-                spec->flags & ANYNORM_RSTD_INPUT ? !isfinite(got) || !isnan(expected) : isnan(got);
+            bool given = spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT);
+            bool right = given ? !isfinite(got) || !isnan(expected) : isnan(got);
             if (!right)
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
             continue;
@@ -191,6 +218,34 @@ static void check_statistic(const struct problem *problem, enum an_tensor tensor
         fail_at(problem, label, name, row, 0, got, expected);
 }
 
+/* Of a row without numbers, a mean or a sum of squares that is none. */
+static void check_partials(const struct problem *problem, const anynorm_spec *spec, uint64_t row,
+                           const struct bounds_row *oracle, const struct partials *partials,
+                           const void *at, const char *label, struct errors *worst)
+{
+    double got[AN_PARTIAL_NUMBERS], mean = oracle->mean, squares = (double)partials->numbers[2];
+    for (uint64_t i = 0; i < AN_PARTIAL_NUMBERS; i++)
+        got[i] = anynorm_dtype_load(ANYNORM_F32, at, i);
+    if (got[0] != (double)(float)spec->columns)
+        fail_at(problem, label, "count", row, 0, got[0], (double)spec->columns);
+    if (!isfinite(mean) || !isfinite(squares)) {
+        if (isfinite(got[1]) && isfinite(got[2]))
+            fail_at(problem, label, "partials", row, 0, got[1], mean);
+        return;
+    }
+    double spread = sqrt(squares / (double)spec->columns);
+    double mean_bound = 0x1p-23 * fabs(mean) + 8 * 0x1p-23 * spread + oracle->mean_error;
+    double bounds[] = {mean_bound, 16 * 0x1p-23 * squares + partials->squares_error};
+    double errors[] = {fabs(got[1] - mean), fabs(got[2] - squares)};
+    for (int i = 0; i < 2; i++) {
+        double error = errors[i] == 0 ? 0 : errors[i] / bounds[i];
+        raise(i == 0 ? &worst->mean : &worst->rstd, error);
+        if (!(error <= 1))
+            fail_at(problem, label, i == 0 ? "partial mean" : "sum of squares", row, 0, got[i + 1],
+                    i == 0 ? mean : squares);
+    }
+}
+
 /* Puts the original bytes back into every element that the outputs own, after which nothing may
  * differ: what remains is guards, gaps and inputs. */
 static void check_untouched(const struct problem *problem, const anynorm_spec *spec,
@@ -208,6 +263,8 @@ static void check_untouched(const struct problem *problem, const anynorm_spec *s
         for (uint64_t r = 0; expected.output && r < problem->rows; r++) {
             unsigned char *to = tensor_at(problem, spec, &rest, tensor, r);
             const unsigned char *from = tensor_at(problem, spec, before, tensor, r);
+            if (tensor == AN_PARTIALS)
+                size = AN_PARTIAL_NUMBERS * sizeof(float);
             for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++)
                 memcpy(to + c * step, from + c * step, size);
         }
@@ -240,9 +297,16 @@ void check_against_oracle(const struct problem *problem, const struct images *be
                                 .n_error = values + 4 * spec.columns};
     for (uint64_t r = 0; r < problem->rows; r++) {
         struct an_row inputs = inputs_of(problem, &spec, before, r);
-        ask_oracle(&spec, &inputs, &oracle);
-        check_y(problem, &spec, r, &inputs, &oracle, tensor_at(problem, &spec, after, AN_Y, r),
-                label, worst);
+        if (spec.flags & ANYNORM_PARTIALS_OUTPUT) {
+            struct partials partials;
+            ask_partials(&spec, &inputs, &oracle, &partials);
+            check_partials(problem, &spec, r, &oracle, &partials,
+                           tensor_at(problem, &spec, after, AN_PARTIALS, r), label, worst);
+        } else {
+            ask_oracle(&spec, &inputs, &oracle);
+            check_y(problem, &spec, r, &inputs, &oracle, tensor_at(problem, &spec, after, AN_Y, r),
+                    label, worst);
+        }
         check_sum(problem, &spec, r, &oracle, tensor_at(problem, &spec, after, AN_SUM, r), label);
         for (int t = AN_MEAN; t <= AN_RSTD; t++) {
             enum an_tensor tensor = (enum an_tensor)t;

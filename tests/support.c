@@ -154,7 +154,7 @@ bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
            a->sum_column_stride == b->sum_column_stride &&
            memcmp(&a->weight_offset, &b->weight_offset, sizeof(a->weight_offset)) == 0 &&
            a->sample_rows == b->sample_rows && a->parameter_rows == b->parameter_rows &&
-           a->parameter_run == b->parameter_run;
+           a->parameter_run == b->parameter_run && a->shards == b->shards;
 }
 
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
@@ -200,12 +200,25 @@ static uint32_t some_flags(struct random *random)
     const uint32_t rest = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL | ANYNORM_GATE |
                           ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM |
                           ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT | ANYNORM_SILU;
+    const uint32_t of_sums = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS |
+                             ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM;
     uint32_t bits = (uint32_t)random_bits(random), rms = random_bits(random) & 1;
     uint32_t flags = bits & rest;
-    if (random_bits(random) % 4 == 0)
+    switch (random_bits(random) % 8) {
+    case 0:
+    case 1:
         flags |= given[rms];
-    else
+        break;
+    case 2:
+        flags &= of_sums;
+        flags |= ANYNORM_PARTIALS_OUTPUT | (rms ? ANYNORM_RMS : 0);
+        break;
+    case 3:
+        flags |= ANYNORM_PARTIALS_INPUT; /* and as below */
+        /* fall through */
+    default:
         flags |= (bits & statistics[rms]) | (rms ? ANYNORM_RMS : 0);
+    }
     if (!(flags & ANYNORM_RESIDUAL))
         flags &= ~(uint32_t)ANYNORM_GATE;
     if (!(flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT)))
@@ -218,8 +231,12 @@ void make_family(struct random *random, anynorm_spec *spec)
     spec->flags = some_flags(random);
     if (spec->columns < 2)
         spec->flags &= ~(uint32_t)ANYNORM_UNBIASED;
-    if (spec->flags & ANYNORM_RSTD_INPUT)
+    if (spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT))
         spec->eps = 0;
+    if (spec->flags & ANYNORM_PARTIALS_OUTPUT)
+        spec->y_type = ANYNORM_F32;
+    if (spec->flags & ANYNORM_PARTIALS_INPUT)
+        spec->shards = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
     if (spec->flags & ANYNORM_RESIDUAL)
         spec->residual_type = (anynorm_dtype)(random_bits(random) % 4);
     if (spec->flags & AN_SUMS)
@@ -278,6 +295,22 @@ static double make_input(const struct problem *problem, enum an_tensor tensor,
     }
 }
 
+/* Of shards of all sizes, some of which have no column: there nothing else is a number. */
+static void fill_partials(const struct problem *problem, const anynorm_spec *spec,
+                          struct random *random, unsigned char *base)
+{
+    for (uint64_t i = 0; i < spec->shards * problem->rows; i++) {
+        uint64_t columns = spec->shards > 1 && i < problem->rows ? random_bits(random) % 3
+                                                                 : 2 + random_bits(random) % 5000;
+        double mean = 0.25 * random_normal(random), share = 0.1 + random_uniform(random);
+        bool any = columns > 0;
+        anynorm_dtype_store(ANYNORM_F32, base, 3 * i, (double)columns);
+        anynorm_dtype_store(ANYNORM_F32, base, 3 * i + 1, any ? mean : (double)NAN);
+        anynorm_dtype_store(ANYNORM_F32, base, 3 * i + 2,
+                            any ? share * (double)columns : (double)NAN);
+    }
+}
+
 static void fill_input(const struct problem *problem, const anynorm_spec *spec,
                        enum an_tensor tensor, unsigned char *base)
 {
@@ -285,6 +318,10 @@ static void fill_input(const struct problem *problem, const anynorm_spec *spec,
     for (int i = 0; i < 8; i++)
         random_bits(&random);
     anynorm_dtype type = an_tensor_expect(spec, tensor).type;
+    if (tensor == AN_PARTIALS) {
+        fill_partials(problem, spec, &random, base);
+        return;
+    }
     if (an_tensor_shape(tensor) != AN_OF_ROWS) {
         uint64_t extent;
         assert_true(an_tensor_extent(spec, tensor, problem->rows, &extent));
@@ -382,7 +419,8 @@ anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT])
                                   .pre_bias = at[AN_PRE_BIAS],
                                   .gate = at[AN_GATE],
                                   .scale = at[AN_SCALE],
-                                  .shift = at[AN_SHIFT]};
+                                  .shift = at[AN_SHIFT],
+                                  .partials = at[AN_PARTIALS]};
 }
 
 void place_outputs(const struct problem *problem, anynorm_tensors *tensors)

@@ -49,11 +49,20 @@ static const anynorm_spec purposes[] = {
     {.flags = RESIDUAL | GATE | SUM | SCALE | SHIFT, .eps = 1e-6, .sample_rows = 5},
     {.flags = WEIGHT | BIAS | SILU, .eps = 1e-5},
     {.flags = WEIGHT | BIAS, .eps = 1e-5, .parameter_rows = 3},
+    {.flags = PARTIALS_OUT},
+    {.flags = RMS | PARTIALS_OUT},
+    {.flags = PARTIALS_OUT | RESIDUAL | SUM | STORED_SUM},
+    {.flags = RMS | PARTIALS_OUT | RESIDUAL | GATE | SUM, .sample_rows = 3},
+    {.flags = PARTIALS_IN | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5, .shards = 3},
+    {.flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT, .eps = 1e-3, .shards = 2},
+    {.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .eps = 1e-5, .shards = 7},
+    {.flags = RMS | L2 | PARTIALS_IN | RESIDUAL | SUM, .eps = 1e-5},
 };
 
 static void set_types(anynorm_spec *spec, anynorm_dtype type)
 {
-    spec->x_type = spec->y_type = type;
+    spec->x_type = type;
+    spec->y_type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
     spec->residual_type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
     spec->sum_type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
     spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
@@ -192,8 +201,8 @@ static void random_layout(struct random *random, anynorm_spec *spec)
         {&spec->y_row_stride, &spec->y_outer_stride, &spec->y_column_stride},
         {&spec->residual_row_stride, &spec->residual_outer_stride, &spec->residual_column_stride},
         {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
-    const bool named[4] = {true, true, spec->flags & ANYNORM_RESIDUAL,
-                           spec->flags & ANYNORM_SUM_OUTPUT};
+    const bool named[4] = {true, !(spec->flags & ANYNORM_PARTIALS_OUTPUT),
+                           spec->flags & ANYNORM_RESIDUAL, spec->flags & ANYNORM_SUM_OUTPUT};
     uint64_t way = below(random, 4);
     if (way >= 2)
         spec->inner_rows = 1 + below(random, 6);
@@ -217,7 +226,7 @@ static void random_places(struct random *random, struct problem *problem)
 {
     anynorm_spec *spec = &problem->spec;
     uint64_t way = below(random, 6);
-    if (way == 1 || way == 2) {
+    if ((way == 1 || way == 2) && !(spec->flags & ANYNORM_PARTIALS_OUTPUT)) {
         problem->y_place = OVER_X;
         spec->y_type = spec->x_type;
         spec->y_row_stride = spec->x_row_stride;

@@ -45,6 +45,8 @@ static void test_family_options(void **state)
         {{.columns = 8, .flags = RMS | L2 | EPS_OUTSIDE}, " -DRMS=1 -DL2=1 -DEPS_OUTSIDE=1"},
         {{.columns = 8, .flags = UNBIASED}, " -DUNBIASED=1"},
         {{.columns = 8, .flags = MEAN_IN | RSTD_IN}, " -DMEAN_INPUT=1 -DRSTD_INPUT=1"},
+        {{.columns = 8, .flags = RMS | PARTIALS_OUT}, " -DRMS=1 -DPARTIALS_OUTPUT=1"},
+        {{.columns = 8, .flags = PARTIALS_IN | SILU, .shards = 2}, " -DSILU=1 -DPARTIALS_INPUT=1"},
         {{.columns = 8, .flags = RESIDUAL | STORED_SUM, .sum_type = ANYNORM_BF16},
          " -DHAS_RESIDUAL=1 -DR_TYPE=0 -DS_TYPE=2 -DSTORED_SUM=1"},
         {{.columns = 8,
@@ -111,6 +113,18 @@ static void test_argument_numbers(void **state)
                                               AN_ARG_SCALE, AN_ARG_PARAMETER_ROWS};
     for (size_t i = 0; i < COUNT(absent); i++)
         assert_int_equal(numbers[absent[i]], AN_NO_ARGUMENT);
+
+    spec = resolved(&(anynorm_spec){.columns = 8, .flags = PARTIALS_OUT});
+    an_opencl_number_arguments(&spec, true, numbers);
+    next = AN_ARG_Y_OUTER_STRIDE + 1;
+    assert_int_equal(numbers[AN_ARG_PARTIALS], next++);
+    assert_int_equal(numbers[AN_ARG_PARTIALS_OFFSET], next++);
+    assert_int_equal(numbers[AN_ARG_SHARDS], AN_NO_ARGUMENT);
+    assert_int_equal(numbers[AN_ARG_MOMENTS], next);
+    spec = resolved(&(anynorm_spec){.columns = 8, .flags = PARTIALS_IN});
+    an_opencl_number_arguments(&spec, true, numbers);
+    assert_int_equal(numbers[AN_ARG_SHARDS], next++);
+    assert_int_equal(numbers[AN_ARG_MOMENTS], next);
 }
 
 /* The offset of each tensor is the argument after it. */
@@ -120,7 +134,8 @@ static void test_tensor_arguments(void **state)
     static const enum an_argument offsets[AN_TENSOR_COUNT] = {
         AN_ARG_X_OFFSET,        AN_ARG_Y_OFFSET,    AN_ARG_WEIGHT_OFFSET,   AN_ARG_BIAS_OFFSET,
         AN_ARG_MEAN_OFFSET,     AN_ARG_RSTD_OFFSET, AN_ARG_RESIDUAL_OFFSET, AN_ARG_SUM_OFFSET,
-        AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE_OFFSET, AN_ARG_SCALE_OFFSET,    AN_ARG_SHIFT_OFFSET};
+        AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE_OFFSET, AN_ARG_SCALE_OFFSET,    AN_ARG_SHIFT_OFFSET,
+        AN_ARG_PARTIALS_OFFSET};
     for (int t = 0; t < AN_TENSOR_COUNT; t++)
         assert_int_equal(an_opencl_tensor_argument((enum an_tensor)t) + 1, offsets[t]);
 }

@@ -38,7 +38,30 @@ struct result {
     long double h[MOST];
     long double mean;
     long double rstd;
+    long double squares;
 };
+
+/* Mean and squares of a row's shards, as if each had its own columns' mean so many times. */
+static long double merge(const anynorm_spec *spec, const struct memory *m, long double *mean,
+                         long double *squares)
+{
+    long double count = 0, sum = 0;
+    for (uint64_t k = 0; k < spec->shards; k++) {
+        long double columns = (long double)load(spec, m, AN_PARTIALS, 3 * k);
+        count += columns;
+        sum += columns > 0 ? columns * (long double)load(spec, m, AN_PARTIALS, 3 * k + 1) : 0;
+    }
+    *mean = spec->flags & ANYNORM_RMS ? 0 : sum / count;
+    *squares = 0;
+    for (uint64_t k = 0; k < spec->shards; k++) {
+        long double columns = (long double)load(spec, m, AN_PARTIALS, 3 * k);
+        long double off = (long double)load(spec, m, AN_PARTIALS, 3 * k + 1) - *mean;
+        if (columns > 0)
+            *squares += (long double)load(spec, m, AN_PARTIALS, 3 * k + 2) +
+                        (spec->flags & ANYNORM_RMS ? 0 : columns * off * off);
+    }
+    return count;
+}
 
 static void by_formula(const anynorm_spec *spec, const struct memory *m, struct result *result)
 {
@@ -60,9 +83,12 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
         mean = sum / (long double)columns;
     for (uint64_t c = 0; c < columns; c++)
         squares += (h[c] - mean) * (h[c] - mean);
-    long double variance = squares / (long double)(spec->flags & ANYNORM_UNBIASED ? columns - 1
-                                                   : spec->flags & ANYNORM_L2     ? 1
-                                                                                  : columns);
+    long double count = (long double)columns;
+    if (spec->flags & ANYNORM_PARTIALS_INPUT)
+        count = merge(spec, m, &mean, &squares);
+    long double variance = squares / (spec->flags & ANYNORM_UNBIASED ? count - 1
+                                      : spec->flags & ANYNORM_L2     ? 1
+                                                                     : count);
     long double eps = (long double)spec->eps;
     rstd =
         spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (sqrtl(variance) + eps) : 1 / sqrtl(variance + eps);
@@ -89,6 +115,7 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
     }
     result->mean = mean;
     result->rstd = rstd;
+    result->squares = squares;
 }
 
 static void fill(const anynorm_spec *spec, struct random *random, struct memory *memory)
@@ -101,6 +128,12 @@ static void fill(const anynorm_spec *spec, struct random *random, struct memory 
                                 t == AN_RSTD ? 0.5 + random_uniform(random)
                                              : random_normal(random) + 0.25);
     }
+    for (uint64_t k = 0; k < spec->shards && (spec->flags & ANYNORM_PARTIALS_INPUT); k++) {
+        double columns = (double)(k > 0 ? random_bits(random) % 4 : 3 + random_bits(random) % 9);
+        anynorm_dtype_store(ANYNORM_F32, memory->at[AN_PARTIALS], 3 * k, columns);
+        anynorm_dtype_store(ANYNORM_F32, memory->at[AN_PARTIALS], 3 * k + 2,
+                            columns > 0 ? columns * random_uniform(random) + 0.5 : (double)NAN);
+    }
 }
 
 static void run_row(const anynorm_spec *spec, struct memory *memory, enum an_tensor y,
@@ -111,8 +144,10 @@ static void run_row(const anynorm_spec *spec, struct memory *memory, enum an_ten
         at[t] = named(spec, (enum an_tensor)t) ? memory->at[t] : NULL;
     if (at[AN_SUM])
         at[AN_SUM] = memory->at[sum];
-    at[AN_Y] = memory->at[y];
+    if (at[AN_Y])
+        at[AN_Y] = memory->at[y];
     struct an_row row = an_row_at(at);
+    row.rows = 1;
     an_reference_row(spec, &row);
 }
 
@@ -120,18 +155,20 @@ static anynorm_spec random_row(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + random_bits(random) % MOST,
                          .x_type = (anynorm_dtype)(random_bits(random) % 4),
-                         .y_type = ANYNORM_F64,
+                         .y_type = ANYNORM_F64, /* where there is one */
                          .parameter_type = (anynorm_dtype)(random_bits(random) % 4),
                          .eps = random_bits(random) % 3 ? 1e-3 * random_uniform(random) : 0},
                  resolved;
     make_family(random, &spec);
     spec.x_column_stride = 1 + random_bits(random) % STRIDE;
-    spec.y_column_stride = 1 + random_bits(random) % STRIDE;
+    bool has_y = !(spec.flags & ANYNORM_PARTIALS_OUTPUT);
+    spec.y_column_stride = has_y ? 1 + random_bits(random) % STRIDE : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
         spec.residual_column_stride = 1 + random_bits(random) % STRIDE;
     if (spec.flags & ANYNORM_SUM_OUTPUT)
         spec.sum_column_stride = 1 + random_bits(random) % STRIDE;
-    spec.x_row_stride = spec.y_row_stride = MOST * STRIDE;
+    spec.x_row_stride = MOST * STRIDE;
+    spec.y_row_stride = has_y ? MOST * STRIDE : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
         spec.residual_row_stride = MOST * STRIDE;
     if (spec.flags & ANYNORM_SUM_OUTPUT)
@@ -160,10 +197,12 @@ static void test_the_formula(void **state)
         run_row(&spec, &memory, AN_Y, AN_SUM);
         anynorm_spec_format(&spec, 1, text, sizeof(text));
         /* What rounding leaves of a constant row is no statement about it. */
-        bool constant = spec.columns == 1 && !(spec.flags & (ANYNORM_RMS | ANYNORM_RSTD_INPUT));
+        bool constant = spec.columns == 1 &&
+                        !(spec.flags & (ANYNORM_RMS | ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT));
         for (uint64_t c = 0; c < spec.columns && !constant; c++) {
-            double y = load(&spec, &memory, AN_Y, c * spec.y_column_stride);
-            if (!near(y, result.y[c], 1 + (double)result.rstd))
+            bool has_y = named(&spec, AN_Y);
+            double y = has_y ? load(&spec, &memory, AN_Y, c * spec.y_column_stride) : 0;
+            if (has_y && !near(y, result.y[c], 1 + (double)result.rstd))
                 fail_msg("%s: y of column %u is %.17g, not %.17Lg", text, (unsigned)c, y,
                          result.y[c]);
             if (named(&spec, AN_SUM)) {
@@ -176,6 +215,13 @@ static void test_the_formula(void **state)
         if ((spec.flags & ANYNORM_RSTD_OUTPUT) && !constant)
             assert_true(fabsl((long double)load(&spec, &memory, AN_RSTD, 0) - result.rstd) <=
                         1e-6L * result.rstd);
+        if (spec.flags & ANYNORM_PARTIALS_OUTPUT) {
+            assert_true(load(&spec, &memory, AN_PARTIALS, 0) == (double)spec.columns);
+            assert_true(
+                near(load(&spec, &memory, AN_PARTIALS, 1), rounded(ANYNORM_F32, result.mean), 1e5));
+            assert_true(fabsl((long double)load(&spec, &memory, AN_PARTIALS, 2) - result.squares) <=
+                        1e-6L * result.squares + 1e-30L);
+        }
     }
 }
 
@@ -189,6 +235,7 @@ static void test_over_inputs(void **state)
     struct random random = {1910};
     for (int i = 0; i < 5000; i++) {
         anynorm_spec spec = random_row(&random);
+        spec.flags &= ~(uint32_t)ANYNORM_PARTIALS_OUTPUT; /* which has no y */
         spec.flags |= ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT;
         spec.y_type = spec.sum_type = spec.residual_type = spec.x_type;
         spec.y_column_stride = spec.sum_column_stride = spec.residual_column_stride =
@@ -250,6 +297,63 @@ static void test_edges(void **state)
     }
 }
 
+/* What the header says of partials that are no usual ones, and that the order of shards, and how
+ * rows lie between them, is as it says. */
+static void test_edges_of_partials(void **state)
+{
+    (void)state;
+    const float nan = (float)NAN, inf = (float)INFINITY;
+    const struct {
+        uint32_t flags;
+        double eps;
+        float shards[3][AN_PARTIAL_NUMBERS];
+        double mean;
+        double rstd;
+    } cases[] = {
+        {0, 0, {{2, 1, 2}, {2, 5, 6}, {4, 3, 8}}, 3, 0.5},
+        {0, 0, {{0, nan, nan}, {4, 3, 1}, {0, inf, -1}}, 3, 2},
+        {0, 0, {{0, nan, nan}, {0, 7, 7}, {4, 3, 1}}, 3, 2},
+        {0, 1, {{2, 1, 2}, {2, 5, 6}, {4, 3, 4}}, 3, 1 / sqrt(4.5)},
+        {0, 0, {{1, 3, 0}, {1, 3, 0}, {1, 3, 0}}, 3, 0},
+        {ANYNORM_UNBIASED, 0, {{1, 1, 0}, {1, 5, 0}, {1, 3, 0}}, 3, 0.5},
+        {ANYNORM_UNBIASED, 1, {{1, 1, 0}, {0, 0, 0}, {0, 0, 0}}, 1, (double)NAN},
+        {ANYNORM_EPS_OUTSIDE, 2, {{2, 1, 2}, {2, 5, 6}, {4, 3, 8}}, 3, 0.25},
+        {ANYNORM_RMS, 0, {{2, nan, 2}, {2, 5, 6}, {4, 3, 24}}, 0, 0.5},
+        {ANYNORM_RMS | ANYNORM_L2, 0, {{2, 0, 2}, {2, 0, 6}, {4, 0, 8}}, 0, 0.25},
+        {ANYNORM_RMS | ANYNORM_L2, 4, {{0, 0, 2}, {0, 0, 6}, {0, 0, 8}}, 0, 0.5},
+        {ANYNORM_RMS, 1, {{0, 0, 2}, {0, 0, 6}, {0, 0, 8}}, 0, (double)NAN},
+        {0, 1, {{0, 0, 2}, {0, 0, 6}, {0, 0, 8}}, (double)NAN, (double)NAN},
+        {0, 1, {{2, 1, 2}, {nan, 5, 6}, {4, 3, 4}}, (double)NAN, (double)NAN},
+        {0, 1, {{2, 1, 2}, {2, nan, 6}, {4, 3, 4}}, (double)NAN, (double)NAN},
+        {ANYNORM_RMS, 1, {{2, 1, 2}, {2, 1, inf}, {4, 3, 4}}, 0, (double)NAN},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec spec, written = {.columns = 1,
+                                      .flags = cases[i].flags | ANYNORM_PARTIALS_INPUT,
+                                      .eps = cases[i].eps,
+                                      .shards = 3};
+        assert_ok(an_spec_resolve(&written, &spec));
+        spec.flags |= ANYNORM_RSTD_OUTPUT | ANYNORM_MEAN_OUTPUT; /* also of RMS */
+        float x = 1, y, mean, rstd, partials[3][2][AN_PARTIAL_NUMBERS];
+        memset(partials, 0xff, sizeof(partials));
+        for (int k = 0; k < 3; k++)
+            memcpy(partials[k][1], cases[i].shards[k], sizeof(partials[k][1]));
+        an_reference_row(&spec, &(struct an_row){.x = &x,
+                                                 .y = &y,
+                                                 .mean = &mean,
+                                                 .rstd = &rstd,
+                                                 .partials = partials[0][1],
+                                                 .rows = 2});
+        const double got[] = {(double)mean, (double)rstd};
+        const double expected[] = {cases[i].mean, cases[i].rstd};
+        for (int k = 0; k < 2; k++) {
+            if (isnan(expected[k]) ? !isnan(got[k]) : !(fabs(got[k] - expected[k]) < 1e-6))
+                fail_msg("case %zu: %s is %.9g, not %.9g", i, k ? "rstd" : "mean", got[k],
+                         expected[k]);
+        }
+    }
+}
+
 /* z * sigmoid(z), with no overflow on the way. */
 static void test_silu_is_finite(void **state)
 {
@@ -273,9 +377,8 @@ static void test_silu_is_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_formula),
-        cmocka_unit_test(test_over_inputs),
-        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_the_formula),    cmocka_unit_test(test_over_inputs),
+        cmocka_unit_test(test_edges),          cmocka_unit_test(test_edges_of_partials),
         cmocka_unit_test(test_silu_is_finite),
     };
     return cmocka_run_group_tests_name("row", tests, NULL, NULL);

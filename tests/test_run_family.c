@@ -115,11 +115,15 @@ static void test_statistics_that_are_given(void **state)
     static const anynorm_spec specs[] = {
         {.columns = 24, .flags = MEAN_IN | RSTD_IN | WEIGHT},
         {.columns = 24, .flags = RMS | RSTD_IN | RESIDUAL | SUM},
+        {.columns = 24, .flags = PARTIALS_IN | WEIGHT | MEAN_OUT | RSTD_OUT, EPS, .shards = 2},
+        {.columns = 24, .flags = RMS | PARTIALS_IN, EPS},
+        {.columns = 24, .flags = PARTIALS_OUT},
+        {.columns = 24, .flags = RMS | PARTIALS_OUT | RESIDUAL | SUM},
     };
     for (size_t i = 0; i < COUNT(specs); i++) {
         struct problem problem = problem_of(13, specs[i]);
         (void)run_whole(*state, &problem);
-        problem.offset[AN_RSTD] = 1;
+        problem.offset[AN_RSTD] = problem.offset[AN_PARTIALS] = 1;
         (void)run_whole(*state, &problem);
         for (uint64_t limit = 96; limit < 600; limit += 50) {
             bool fits;
@@ -176,6 +180,21 @@ static void test_blocks(void **state)
             if (reduced())
                 break;
         }
+    }
+}
+
+/* Partials count with all of their shards, of which a block takes its rows: at 96 bytes of x in a
+ * row, those of nine shards are more. */
+static void test_blocks_of_shards(void **state)
+{
+    anynorm_spec spec = {
+        .columns = 24, .flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, EPS, .shards = 9};
+    for (uint64_t limit = 107; limit < 7 * 108; limit += 108 - limit % 108) {
+        struct problem problem = problem_of(11, spec);
+        bool fits;
+        problem.offset[AN_PARTIALS] = limit % 5;
+        if (run_limited(*state, &problem, limit % 2, limit, &fits))
+            assert_int_equal(fits, limit >= 108);
     }
 }
 
@@ -294,6 +313,7 @@ int main(void)
         {"statistics that are given", test_statistics_that_are_given},
         {"over inputs", test_over_inputs},
         {"blocks", test_blocks},
+        {"blocks of shards", test_blocks_of_shards},
         {"blocks below a parameter", test_blocks_below_a_parameter},
         {"slices of one memory", test_slices_of_one_memory},
     };

@@ -112,6 +112,24 @@ static void test_text_examples(void **state)
           .sample_rows = 4,
           .parameter_rows = 3,
           .parameter_run = 16}},
+        {"layer-norm 5x12 bf16 partials residual sum x-stride=16",
+         "layer-norm 5x12 bf16 residual sum partials eps=0 x-stride=16",
+         5,
+         {.columns = 12,
+          .x_type = ANYNORM_BF16,
+          .residual_type = ANYNORM_BF16,
+          .sum_type = ANYNORM_BF16,
+          .flags = PARTIALS_OUT | RESIDUAL | SUM,
+          .x_row_stride = 16}},
+        {"rms-norm 5x12 f16 weight l2 partials-input eps=1e-06 shards=4",
+         NULL,
+         5,
+         {.columns = 12,
+          .x_type = ANYNORM_F16,
+          .y_type = ANYNORM_F16,
+          .flags = RMS | WEIGHT | L2 | PARTIALS_IN,
+          .eps = 1e-6,
+          .shards = 4}},
         {"layer-norm 18446744073709551615x2147483647 f64 eps=0.1 x-stride=18446744073709551615",
          NULL,
          UINT64_MAX,
@@ -161,6 +179,8 @@ static anynorm_spec random_spec(struct random *random)
         spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
     if (below(random, 2))
         spec.y_row_stride = spec.columns + any_magnitude(random) / 2;
+    if (spec.flags & ANYNORM_PARTIALS_INPUT && below(random, 2))
+        spec.shards = 2 + any_magnitude(random) / 2;
     if (below(random, 2)) {
         spec.inner_rows = 1 + below(random, 1000);
         if (below(random, 2))
@@ -174,6 +194,8 @@ static anynorm_spec random_spec(struct random *random)
             spec.sum_outer_stride = spec.columns + any_magnitude(random) / 2;
         }
     }
+    if (spec.flags & ANYNORM_PARTIALS_OUTPUT)
+        spec.y_row_stride = spec.y_outer_stride = spec.y_column_stride = 0;
     return spec;
 }
 

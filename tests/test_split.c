@@ -281,7 +281,8 @@ static void test_limits(void **state)
     }
 }
 
-/* Statistics that are given leave nothing to the first launch. */
+/* Statistics that are given leave nothing to the first launch; those that are all that is asked for
+ * leave the second something to do only where a sum is written, but it is the one that merges. */
 static void test_statistics_apart(void **state)
 {
     (void)state;
@@ -291,6 +292,10 @@ static void test_statistics_apart(void **state)
     } cases[] = {
         {{.flags = MEAN_IN | RSTD_IN | WEIGHT}, 1},
         {{.flags = RMS | RSTD_IN | RESIDUAL | SUM}, 1},
+        {{.flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, .eps = 1e-5, .shards = 3}, 1},
+        {{.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .eps = 1e-5, .shards = 2}, 1},
+        {{.flags = PARTIALS_OUT}, 2},
+        {{.flags = RMS | PARTIALS_OUT | RESIDUAL | SUM}, 2},
     };
     FOR_EACH_CALLER (caller) {
         for (size_t i = 0; i < COUNT(cases); i++) {

@@ -39,8 +39,8 @@ static const anynorm_spec whole = {.columns = 6,
                                    .x_type = ANYNORM_F32,
                                    .y_type = ANYNORM_F16,
                                    .parameter_type = ANYNORM_F64,
-                                   .flags =
-                                       ALL_FLAGS | RESIDUAL | GATE | PRE_BIAS | SUM | SCALE | SHIFT,
+                                   .flags = ALL_FLAGS | RESIDUAL | GATE | PRE_BIAS | SUM | SCALE |
+                                            SHIFT | PARTIALS_IN,
                                    .x_row_stride = 7,
                                    .residual_type = ANYNORM_BF16,
                                    .sum_type = ANYNORM_F32,
@@ -49,7 +49,15 @@ static const anynorm_spec whole = {.columns = 6,
                                    .sum_row_stride = 9,
                                    .sample_rows = 2,
                                    .parameter_rows = 3,
-                                   .parameter_run = 2};
+                                   .parameter_run = 2,
+                                   .shards = 3};
+
+/* One that has no y. */
+static const anynorm_spec half = {.columns = 6,
+                                  .x_type = ANYNORM_F16,
+                                  .flags = PARTIALS_OUT | SUM,
+                                  .sum_type = ANYNORM_F16,
+                                  .sum_row_stride = 8};
 
 /* Every tensor of the spec in a memory of its own, at offset 64 and exactly as long as needed. */
 static anynorm_tensors apart(const anynorm_spec *spec, uint32_t kind)
@@ -131,6 +139,39 @@ static void test_presence_of_each(void **state)
     }
 }
 
+/* Partials that are an output: y is then superfluous, and everything else is checked as ever. */
+static void test_without_y(void **state)
+{
+    (void)state;
+    anynorm_spec complete = resolved(half), with_y = {.columns = 6, .y_type = ANYNORM_F16};
+    anynorm_spec complete_with_y = resolved(with_y);
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        anynorm_tensors good = apart(&complete, kinds[k]), tensors = good;
+        assert_int_equal(good.partials.bytes, 64 + ROWS * 12);
+        assert_int_equal(good.y.kind, AN_BUFFER_NONE);
+        assert_ok(check(&half, &tensors));
+        tensors.y = apart(&complete_with_y, kinds[k]).y;
+        assert_refused_tensors(check(&half, &tensors));
+        assert_non_null(strstr(anynorm_message(), "y is given"));
+        tensors = good;
+        tensors.partials = (anynorm_buffer){0};
+        assert_refused_tensors(check(&half, &tensors));
+        assert_non_null(strstr(anynorm_message(), "partials"));
+        tensors = good;
+        tensors.partials.bytes--;
+        assert_refused_tensors(check(&half, &tensors));
+        tensors = good;
+        tensors.partials.root = good.x.root;
+        tensors.partials.root_offset = good.x.root_offset;
+        assert_refused_tensors(check(&half, &tensors));
+        assert_non_null(strstr(anynorm_message(), "partials"));
+        tensors = good;
+        tensors.sum = good.x; /* of other strides, so not x itself */
+        tensors.sum.bytes += 1000;
+        assert_refused_tensors(check(&half, &tensors));
+    }
+}
+
 static void test_extents(void **state)
 {
     (void)state;
@@ -140,10 +181,10 @@ static void test_extents(void **state)
         uint64_t rows;
         uint64_t bytes;
     } cases[] = {
-        {AN_WEIGHT, 1, 3 * 3 * 8}, {AN_BIAS, 100, 3 * 3 * 8}, {AN_PRE_BIAS, 2, 3 * 3 * 8},
-        {AN_GATE, 1, 6 * 2},       {AN_SCALE, 2, 6 * 2},      {AN_SHIFT, 3, 2 * 6 * 2},
-        {AN_GATE, 5, 3 * 6 * 2},   {AN_MEAN, 5, 5 * 4},       {AN_RESIDUAL, 3, (2 * 8 + 6) * 2},
-        {AN_SUM, 2, (9 + 6) * 4},
+        {AN_WEIGHT, 1, 3 * 3 * 8}, {AN_BIAS, 100, 3 * 3 * 8},    {AN_PRE_BIAS, 2, 3 * 3 * 8},
+        {AN_GATE, 1, 6 * 2},       {AN_SCALE, 2, 6 * 2},         {AN_SHIFT, 3, 2 * 6 * 2},
+        {AN_GATE, 5, 3 * 6 * 2},   {AN_MEAN, 5, 5 * 4},          {AN_RESIDUAL, 3, (2 * 8 + 6) * 2},
+        {AN_SUM, 2, (9 + 6) * 4},  {AN_PARTIALS, 5, 3 * 5 * 12},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         uint64_t bytes;
@@ -153,7 +194,10 @@ static void test_extents(void **state)
     assert_int_equal(an_tensor_start(&spec, AN_WEIGHT, 5), 2 * 3 * 8);
     assert_int_equal(an_tensor_start(&spec, AN_SHIFT, 5), 2 * 6 * 2);
     assert_int_equal(an_tensor_start(&spec, AN_SUM, 5), 5 * 9 * 4);
+    assert_int_equal(an_tensor_start(&spec, AN_PARTIALS, 5), 5 * 12);
     uint64_t bytes;
+    spec.shards = UINT64_MAX / 12;
+    assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
     spec.parameter_rows = UINT64_MAX;
     assert_false(an_tensor_extent(&spec, AN_WEIGHT, 1, &bytes));
     assert_false(an_tensor_extent(&spec, AN_GATE, UINT64_MAX, &bytes));
@@ -669,6 +713,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presence),
         cmocka_unit_test(test_presence_of_each),
+        cmocka_unit_test(test_without_y),
         cmocka_unit_test(test_extents),
         cmocka_unit_test(test_size_and_owner),
         cmocka_unit_test(test_alignment),

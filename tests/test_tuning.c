@@ -284,6 +284,10 @@ static void test_types_columns_rows(void **state)
     assert_int_equal(line_for(text, &gpu, spec, 0), 2);
     spec.columns = 3;
     assert_int_equal(line_for(text, &gpu, spec, 0), 0);
+    spec = half; /* without a y there is one type */
+    spec.y_type = ANYNORM_F32;
+    spec.flags = ANYNORM_PARTIALS_OUTPUT;
+    assert_int_equal(line_for(text, &gpu, spec, 5), 1);
     assert_int_equal(line_for("class gpu rows=1-* -> row_reread", &gpu, spec, 0), 0);
 }
 

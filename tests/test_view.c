@@ -334,7 +334,8 @@ static void check_view_case(const struct view_case *it, uint64_t x_column, uint6
                              .y_column_stride = y_column,
                              .sample_rows = 1,
                              .parameter_rows = 1,
-                             .parameter_run = 1};
+                             .parameter_run = 1,
+                             .shards = 1};
     if (rows != it->rows || !same_spec(&expected, &resolved))
         fail_msg("view \"%s\" gave other rows", it->what);
 }

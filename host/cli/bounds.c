@@ -66,7 +66,7 @@ void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
                                                       : columns;
 
     row->mean_error = row->rstd_error = 0;
-    if (spec->flags & ANYNORM_RSTD_INPUT)
+    if (spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT))
         return;
     for (uint64_t c = 0; c < spec->columns; c++) {
         sum += row->n_error[c];

@@ -187,6 +187,10 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
                         "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
                         "can be verified",
                         text);
+    if (c.spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
+        return cli_fail(error, CLI_USAGE, "--case",
+                        "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
+                        text);
     print_heading();
     for (size_t s = 0; s < schedules; s++) {
         struct tally tally;

@@ -13,6 +13,7 @@ static const enum an_argument of_tensor[AN_TENSOR_COUNT] = {
     [AN_GATE] = AN_ARG_GATE,
     [AN_SCALE] = AN_ARG_SCALE,
     [AN_SHIFT] = AN_ARG_SHIFT,
+    [AN_PARTIALS] = AN_ARG_PARTIALS,
 };
 
 enum an_argument an_opencl_tensor_argument(enum an_tensor tensor)
@@ -56,6 +57,11 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
         return spec->parameter_run > 1;
     case AN_ARG_WEIGHT_PLUS:
         return spec->weight_offset != 0;
+    case AN_ARG_PARTIALS:
+    case AN_ARG_PARTIALS_OFFSET:
+        return spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT);
+    case AN_ARG_SHARDS:
+        return spec->flags & ANYNORM_PARTIALS_INPUT;
     case AN_ARG_MOMENTS:
     case AN_ARG_STAGE:
         return split;

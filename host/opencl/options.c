@@ -87,6 +87,8 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"PARAMETER_ROWS", spec->parameter_rows > 1, 1},
         {"PARAMETER_RUN", spec->parameter_run > 1, 1},
         {"HAS_WEIGHT_PLUS", spec->weight_offset != 0, 1},
+        {"PARTIALS_OUTPUT", spec->flags & ANYNORM_PARTIALS_OUTPUT, 1},
+        {"PARTIALS_INPUT", spec->flags & ANYNORM_PARTIALS_INPUT, 1},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (words[i].defined)

@@ -89,6 +89,7 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
         {AN_ARG_SUM_OUTER_STRIDE, spec->sum_outer_stride},
         {AN_ARG_SAMPLE_ROWS, spec->sample_rows},
         {AN_ARG_PARAMETER_ROWS, spec->parameter_rows},
+        {AN_ARG_SHARDS, spec->shards},
     };
     cl_int code = CL_SUCCESS;
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
@@ -133,7 +134,7 @@ static anynorm_status prepare_split(struct opencl_plan *plan, struct an_opencl_d
     const anynorm_device_info *info = &d->head.info;
     uint64_t row_bytes = plan->segments * 4 * (an_spec_double(spec) ? 8 : 4);
     uint64_t rows = (uint64_t)info->compute_units * SPLIT_ROWS_PER_UNIT;
-    plan->has_statistics = spec->flags & ANYNORM_RSTD_INPUT;
+    plan->has_statistics = spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT);
     if (plan->has_statistics) {
         plan->split_rows = rows;
         return ANYNORM_OK;

@@ -210,6 +210,7 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
         for (int t = 0; t < AN_TENSOR_COUNT; t++)
             at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
         struct an_row row = an_row_at(at);
+        row.rows = rows;
         an_reference_row(spec, &row);
     }
     return ANYNORM_OK;

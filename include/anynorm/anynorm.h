@@ -21,6 +21,10 @@
  *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
  *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
  *
+ * A row whose columns lie in several shards (devices, processes) is normalized by two plans and the
+ * caller's own communication between them: ANYNORM_PARTIALS_OUTPUT stops at the mean and the sum of
+ * squares of a shard's columns, ANYNORM_PARTIALS_INPUT goes on from those of all shards.
+ *
  * k is the parameter of column c in row r, b = r / sample_rows the sample of the row. So LayerNorm
  * (Ba, Kiros, Hinton: arXiv:1607.06450; ONNX LayerNormalization-17, PyTorch's layer_norm), RMSNorm
  * (Zhang, Sennrich: arXiv:1910.07467), the norms fused with a residual of pre-norm and post-norm
@@ -284,7 +288,12 @@ enum {
                                        does), instead of only y to y_type */
     ANYNORM_SCALE = 1u << 17,       /* multiply by 1 + scale[samples][columns] */
     ANYNORM_SHIFT = 1u << 18,       /* add shift[samples][columns] */
-    ANYNORM_SILU = 1u << 19         /* z * sigmoid(z) at the very end */
+    ANYNORM_SILU = 1u << 19,        /* z * sigmoid(z) at the very end */
+
+    /* The statistic of a row that lies in several shards: see anynorm_spec.shards. */
+    ANYNORM_PARTIALS_OUTPUT = 1u << 22, /* write partials[rows][3] and no y at all */
+    ANYNORM_PARTIALS_INPUT = 1u << 23   /* merge partials[shards][rows][3]; then one pass, as with
+                                           RSTD_INPUT */
 };
 
 /* The epsilon of ONNX and PyTorch. A spec's own zero means zero. */
@@ -336,7 +345,29 @@ typedef struct anynorm_spec {
     uint64_t parameter_run;  /* consecutive columns that share a parameter: the pixels of a channel.
                                 Must divide the columns, so that a row of parameters has
                                 columns / parameter_run elements. 0: 1 */
+    uint64_t shards;         /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
 } anynorm_spec;
+
+/* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
+ * steps. The first and the last are a plan on each device, the second is the caller's.
+ *
+ *  1. ANYNORM_PARTIALS_OUTPUT: of the shard's columns of each row three numbers in f32: how many
+ *     they are, the mean of h (0 with RMS) and the sum of (h - mean)^2. x, residual, gate, pre_bias
+ *     and sum are as ever, so that with SUM_OUTPUT the third step need not add up again. There is
+ * no y: y_type, its strides and eps are 0, and whatever says what becomes of h - mean, or how rstd
+ *     is found, is refused, as it belongs to the third step.
+ *  2. An all-gather: each device gets the partials of all shards, one shard after the other, in any
+ *     order but the same everywhere: then the statistic has the same bits on all devices of a kind.
+ *  3. ANYNORM_PARTIALS_INPUT with the number of shards: their numbers are merged by the update of
+ *     Chan, Golub and LeVeque, eps, UNBIASED, L2 and EPS_OUTSIDE see the count of all shards, and
+ *     the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the whole row's.
+ *
+ * Shards may differ in their count. A shard of count 0 adds nothing, whatever its other numbers
+ * are, and none may be below 0. A NaN, an infinity, counts that add up to 0 (but with L2, which
+ * divides by none), and a count of 1 with UNBIASED make the row NaN. As each mean is rounded to
+ * f32, n may be off by 2^-24 * |mean| * rstd * (1 + |n|), |mean| the largest of the shards', beyond
+ * what it is for a row on one device; with RMS by nothing. Sums of squares are f32 also where a
+ * type is f64: beyond 3e38 the row is NaN. */
 
 /* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W,
  * parameter_rows = G, parameter_run = H * W; InstanceNorm is that with G = C. The norm of each head
@@ -374,11 +405,11 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  * any order, each at most once:
  *     f32|f16|bf16|f64 (x)   y=TYPE residuals=TYPE sums=TYPE (default: as x)
  *     parameters=TYPE samples=TYPE (default: f32)
- *     eps=NUMBER (default 1e-05, or 0 with rstd-input)   weight-offset=NUMBER
+ *     eps=NUMBER (default 1e-05, or 0 with rstd-input or partials)   weight-offset=NUMBER
  *     weight bias mean rstd any-alignment l2 unbiased eps-outside mean-input rstd-input residual
- *     gate pre-bias sum stored-sum round-first scale shift silu
+ *     gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
  *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...
- *     sample-rows=N parameter-rows=N parameter-run=N
+ *     sample-rows=N parameter-rows=N parameter-run=N shards=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
  * does. Any thread. */
@@ -531,6 +562,8 @@ typedef struct anynorm_tensors {
                              rounded up */
     anynorm_buffer scale; /* likewise */
     anynorm_buffer shift; /* likewise */
+    anynorm_buffer partials; /* f32 [rows][3], dense, as an output; [shards][rows][3] as an input,
+                                rows being those of the enqueue */
 } anynorm_tensors;
 
 /* Completion of one enqueue. A value that holds one reference: release it once, whether or not it
@@ -550,8 +583,8 @@ typedef struct anynorm_event {
  * what was enqueued on this device before. The buffers must stay valid, and inputs unchanged, until
  * *event is done. 0 rows is allowed: nothing is written and the event is done at once after its
  * wait list. Only the elements of y and sum (not the gaps of their strides) and, as outputs,
- * mean[0..rows) and rstd[0..rows) are written. Overlap of an output with another or with any input
- * is refused, except y or sum being x or residual itself (each another one).
+ * mean[0..rows), rstd[0..rows) and partials[0..rows) are written. Overlap of an output with another
+ * or with any input is refused, except y or sum being x or residual itself (each another one).
  *
  * Numerics: statistics as the head of this file says, by a corrected two-pass sum in f32 (f64 if a
  * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
@@ -595,6 +628,7 @@ typedef struct anynorm_host_tensors {
     const void *gate;
     const void *scale;
     const void *shift;
+    float *partials; /* only read where it is an input */
 } anynorm_host_tensors;
 
 /* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share

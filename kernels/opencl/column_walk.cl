@@ -7,7 +7,7 @@
  * share the columns of a strip and add their sums up. A work-item walks up to HELD strips side by
  * side: from column to column memory is far apart, so it takes more than one line at each place.
  * Each column is read twice, the second time from cache if the strips are few enough; but once with
- * RSTD_INPUT.
+ * STATISTIC_INPUT, or with PARTIALS_OUTPUT where no sum is written.
  *
  * Chosen by -D: GROUP, SLICES (a divisor of it), HELD (1 where GROUP is more). */
 #include "elements.clh"
@@ -168,8 +168,12 @@ PIECE void find_tensors(strip_t *strip, const rows_of_tensors_t *t)
 {
     strip->h_close =
         find_starts(strip, strip->x_at, t->inner_rows, t->x_row_stride, t->x_outer_stride);
+#if HAS_Y
     strip->out_close =
         find_starts(strip, strip->y_at, t->inner_rows, t->y_row_stride, t->y_outer_stride);
+#else
+    strip->out_close = true;
+#endif
 #if HAS_RESIDUAL
     if (!find_starts(strip, strip->residual_at, t->inner_rows, t->residual_row_stride,
                      t->residual_outer_stride))
@@ -208,7 +212,11 @@ PIECE bool may_stream_strip(const image_t *image, const strip_t *strip)
     if (!may_stream_columns(S_TYPE, base->sum, strip->sum_at[0], image->sum_column_stride))
         return false;
 #endif
+#if HAS_Y
     return may_stream_columns(Y_TYPE, base->y, strip->y_at[0], image->y_column_stride);
+#else
+    return true;
+#endif
 }
 
 /* ---- One column of a strip ---- */
@@ -317,21 +325,34 @@ PIECE accv_t load_h_strip(const image_t *image, const strip_t *strip, const plac
 
 /* ---- Statistics ---- */
 
-#if RSTD_INPUT
+#if STATISTIC_INPUT
 /* As load_statistic; lanes past `count` are 0. */
-PIECE void load_statistics(strip_t *strip, const __global uchar *mean, const __global uchar *rstd)
+PIECE void load_statistics(const image_t *image, strip_t *strip, const __global uchar *mean,
+                           const __global uchar *rstd)
 {
     lanes_t pivots, rstds;
     pivots.vector = rstds.vector = 0;
+#if PARTIALS_INPUT
+    lanes_t shifts;
+    shifts.vector = 0;
+#endif
     for (uint i = 0; i < strip->count; i++) {
         statistic_t s;
-        load_statistic(mean, rstd, row_of_lane(strip, i), &s);
+        load_statistic(&image->tensors, mean, rstd, row_of_lane(strip, i), &s);
         pivots.element[i] = s.pivot;
         rstds.element[i] = s.rstd;
+#if PARTIALS_INPUT
+        shifts.element[i] = s.shift;
+#endif
     }
     strip->pivot = pivots.vector;
     strip->rstd = rstds.vector;
+#if PARTIALS_INPUT
+    strip->shift = shifts.vector;
+    strip->shift_rstd = strip->shift * strip->rstd;
+#else
     strip->shift = strip->shift_rstd = 0;
+#endif
 }
 #else
 /* A first guess of each row's mean, as guess_h_mean's. */
@@ -474,8 +495,10 @@ PIECE void find_statistics(strip_t *strip, const uint columns, const acc_t eps, 
     strip->again = first && any(strip->pivot != strip->guess);
 #endif
 }
+#endif
 
-PIECE void store_statistics(const strip_t *strip, __global uchar *mean, __global uchar *rstd)
+PIECE void store_statistics(const image_t *image, const strip_t *strip, __global uchar *mean,
+                            __global uchar *rstd)
 {
     lanes_t means, rstds;
     means.vector = strip->pivot + strip->shift;
@@ -490,9 +513,11 @@ PIECE void store_statistics(const strip_t *strip, __global uchar *mean, __global
 #if HAS_RSTD
         store(F32, rstd, row, rstds.element[i]);
 #endif
+#if PARTIALS_OUTPUT
+        store_partials(&image->tensors, row, means.element[i], rstds.element[i]);
+#endif
     }
 }
-#endif
 
 /* ---- The second pass ---- */
 
@@ -533,9 +558,11 @@ PIECE void normalize_column(const image_t *image, const strip_t *strips, const u
         const strip_t *strip = strips + r;
         if (NEIGHBOURS == 1 && close) {
             fetch(base->x + (strip->x_at[0] + p->x + held * VECTOR) * size_of(X_TYPE));
+#if HAS_Y
             if (!stream)
                 claim(base->y +
                       (strip->y_at[0] + p->y + AHEAD * image->y_column_stride) * size_of(Y_TYPE));
+#endif
 #if HAS_RESIDUAL
             fetch(base->residual +
                   (strip->residual_at[0] + p->residual + held * VECTOR) * size_of(R_TYPE));
@@ -562,8 +589,10 @@ PIECE void normalize_column(const image_t *image, const strip_t *strips, const u
         store_strip(S_TYPE, base->sum, strip->sum_at, strip->count, p->sum,
                     close || strip->out_close, stream, h);
 #endif
+#if HAS_Y
         store_strip(Y_TYPE, base->y, strip->y_at, strip->count, p->y, close || strip->out_close,
                     stream, result);
+#endif
     }
 }
 
@@ -580,7 +609,7 @@ __kernel void anynorm(
 #include "params.def"
 )
 {
-#if SLICES > 1 && !RSTD_INPUT
+#if SLICES > 1 && !STATISTIC_INPUT
     __local accv_t scratch[2 * GROUP];
 #if !RMS
     __local uint flag;
@@ -598,7 +627,7 @@ __kernel void anynorm(
     image.sum_column_stride = sum_column_stride;
 #endif
     const uint slice = get_local_id(0) / NEIGHBOURS;
-    const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
+    const bool large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
 
     /* Neighbouring strips to one work-group, so that it goes on where it was in memory. */
     const ulong strip_count = count_strips(rows, inner_rows);
@@ -619,9 +648,9 @@ __kernel void anynorm(
         }
         /* A work-item past the last row walks no column, but comes to every barrier. */
         const uint walked = strips[0].count > 0 ? columns : 0;
-#if RSTD_INPUT
+#if STATISTIC_INPUT
         for (uint r = 0; r < held; r++)
-            load_statistics(strips + r, mean + mean_offset, rstd + rstd_offset);
+            load_statistics(&image, strips + r, mean + mean_offset, rstd + rstd_offset);
 #else
         for (uint r = 0; r < held; r++)
             guess_means(&image, strips + r, walked);
@@ -643,14 +672,15 @@ __kernel void anynorm(
                 again = again || strips[r].again;
             }
         }
-#if HAS_MEAN || HAS_RSTD
+#endif
+#if HAS_MEAN || HAS_RSTD || PARTIALS_OUTPUT
         for (uint r = 0; r < held; r++) {
             if (slice == 0)
-                store_statistics(strips + r, mean + mean_offset, rstd + rstd_offset);
+                store_statistics(&image, strips + r, mean + mean_offset, rstd + rstd_offset);
         }
 #endif
-#endif
 
+#if WRITES_COLUMNS
 #if NEIGHBOURS == 1
         if (close && stream)
             normalize(&image, strips, held, slice, walked, true, true);
@@ -659,5 +689,6 @@ __kernel void anynorm(
         else
 #endif
             normalize(&image, strips, held, slice, walked, false, false);
+#endif
     }
 }

@@ -147,7 +147,7 @@ PIECE void sum_rows(const uint many, const accv_t *v, rows_t *sums)
     sums->all = (acc4_t)(sum_lanes(v[0]), 0, 0, 0);
 }
 
-#if !RMS && !RSTD_INPUT
+#if !RMS && !STATISTIC_INPUT
 /* A first guess of each row's mean, as guess_h_mean. */
 PIECE void guess_means(const uint many, const row_t *row, const uint columns, rows_t *means)
 {
@@ -165,7 +165,7 @@ PIECE void guess_means(const uint many, const row_t *row, const uint columns, ro
 }
 #endif
 
-#if !RSTD_INPUT
+#if !STATISTIC_INPUT
 /* The statistics as corrected() has them, of all rows at once: divisions and roots are slow. */
 PIECE void find_statistics(const uint many, const row_t *row, const uint columns, const acc_t eps,
                            statistic_t *s)
@@ -233,9 +233,11 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
         load_modulation(parts, &row[r], column, &f);
         transform_line(parts, s[r].pivot, &s[r], &f, &line[r]);
     }
+#if HAS_Y
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++)
         store_line(parts, Y_TYPE, stream, row[r].y, column, &line[r]);
+#endif
 }
 
 /* Writes the whole vectors of the rows. */
@@ -286,7 +288,9 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
 #endif
             const accv_t result = transformv(tails[r] - s[r].pivot, &s[r], f.weight, f.bias, f.scale,
                                              f.shift);
+#if HAS_Y
             store_rowv(Y_TYPE, row[r].y, column, count, result);
+#endif
 #if HAS_SUM
             store_rowv(S_TYPE, row[r].sum, column, count, tails[r]);
 #endif
@@ -301,7 +305,7 @@ typedef struct {
     __global uchar *rstd;
     ulong last; /* one past its last row */
     acc_t eps;
-    bool large; /* y outgrows the cache */
+    bool large; /* what is written outgrows the cache */
 } walk_t;
 
 /* Normalizes `groups`, up to GROUPS, times `many` rows from `row` on, with the same bits as one by one. */
@@ -315,21 +319,23 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
         find_row(&w->tensors, row + r, &at[r]);
         stream = stream && may_stream_row(&at[r]);
     }
-#if RSTD_INPUT
+#if STATISTIC_INPUT
     for (uint r = 0; r < rows; r++)
-        load_statistic(w->mean, w->rstd, row + r, &s[r]);
+        load_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
 #else
     for (uint r = 0; r < rows; r += many)
         find_statistics(many, at + r, columns, w->eps, s + r);
-    for (uint r = 0; r < rows; r++)
-        store_statistic(w->mean, w->rstd, row + r, &s[r]);
 #endif
+    for (uint r = 0; r < rows; r++)
+        store_row_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
 
+#if WRITES_COLUMNS
     const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);
     const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
     const bool more = row + rows - 1 + rows_ahead < w->last;
     for (uint r = 0; r < rows; r += many)
         write_rows(many, at + r, s + r, columns, stream, more ? rows_ahead * row_bytes : 0);
+#endif
 }
 
 CALLED void walk_one(const walk_t *w, const ulong row)
@@ -357,7 +363,7 @@ __kernel void anynorm(
     w.rstd = rstd + rstd_offset;
     w.last = row + share + (item < extra ? 1 : 0);
     w.eps = eps;
-    w.large = outgrows_cache(rows * columns * size_of(Y_TYPE));
+    w.large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
 #if ROWS > 1
     const ulong many_bytes = ROWS * columns * size_of(X_TYPE);
     const uint groups = many_bytes >= WALKED_BYTES ? 1 : (uint)min(WALKED_BYTES / many_bytes, (ulong)GROUPS);

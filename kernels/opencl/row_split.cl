@@ -1,11 +1,12 @@
 /* row_split and row_reread: a row is cut into segments of SEGMENT elements, at most SEGMENTS of them.
  * Each segment's moments come from the corrected formula about a pivot of its own; the row's come
  * from all of its segments' by the same formula again; then the row is read a second time and
- * normalized. With RMS there is but a sum of squares, and with RSTD_INPUT only the last of this.
+ * normalized. With RMS there is but a sum of squares, with STATISTIC_INPUT only the last of this, and
+ * with PARTIALS_OUTPUT the last only for a sum to be written.
  *
  * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
  * work-group walks segments of any rows, and the moments pass from one launch to the other through
- * `moments`. Being the same code on the same segments, both give the same bits. With RSTD_INPUT,
+ * `moments`. Being the same code on the same segments, both give the same bits. With STATISTIC_INPUT,
  * FINISH is launched alone.
  *
  * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
@@ -23,7 +24,7 @@
 #define SHARED __private
 #endif
 
-#if !RSTD_INPUT
+#if !STATISTIC_INPUT
 /* Of one segment: how many elements, their mean as the unevaluated sum of two numbers, and the sum of
  * the squared deviations from it. */
 typedef struct {
@@ -164,7 +165,7 @@ __kernel void anynorm(
 #include "params.def"
     , __global acc_t *moments, const uint stage)
 {
-#if !RSTD_INPUT
+#if !STATISTIC_INPUT
 #if GROUP > 1
     __local acc_t scratch[2 * GROUP];
     __local table_t table;
@@ -176,8 +177,8 @@ __kernel void anynorm(
 #include "gather.clh"
     const uint item = get_local_id(0);
     const uint segments = (columns - 1) / SEGMENT + 1;
-    const bool large = outgrows_cache(rows * columns * size_of(Y_TYPE));
-#if !RSTD_INPUT
+    const bool large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
+#if !STATISTIC_INPUT
     moments_of_segment_t m = {0, 0, 0, 0};
     for (uint k = segments + item; k < SEGMENTS; k += GROUP)
         put(&table, k, &m);
@@ -198,8 +199,8 @@ __kernel void anynorm(
         find_row(&tensors, row, &at);
 
         statistic_t s;
-#if RSTD_INPUT
-        load_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
+#if STATISTIC_INPUT
+        load_statistic(&tensors, mean + mean_offset, rstd + rstd_offset, row, &s);
 #else
         __global acc_t *of_row = moments + row * segments * 4;
         if (stage == FINISH) {
@@ -223,14 +224,16 @@ __kernel void anynorm(
         barrier(CLK_LOCAL_MEM_FENCE);
 #endif
         merge_segments(&table, segments, columns, eps, item, scratch, &s);
-        if (item == 0 && begin == 0)
-            store_statistic(mean + mean_offset, rstd + rstd_offset, row, &s);
 #endif
+        if (item == 0 && begin == 0)
+            store_row_statistic(&tensors, mean + mean_offset, rstd + rstd_offset, row, &s);
+#if WRITES_COLUMNS
         /* Whole rows: the next one is on its way while this one is written. */
         finish_columns(&at, &s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
                        GROUP, large,
                        stage == WHOLE && left > 0 ? x_row_stride * size_of(X_TYPE) : 0);
-#if GROUP > 1 && !RSTD_INPUT
+#endif
+#if GROUP > 1 && !STATISTIC_INPUT
         /* Else PoCL 3.1, whose optimizer may give the end of this loop to work-item 0 and to the others
          * apart, runs it for all of them as for work-item 0. */
         barrier(CLK_LOCAL_MEM_FENCE);

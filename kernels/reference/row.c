@@ -50,8 +50,10 @@ static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_
 
 /* n = (h - pivot - correction) * rstd: the mean is kept in two parts. */
 struct statistic {
+    double count;
     double pivot;
     double correction;
+    double squares; /* of the deviations from the mean, added up */
     double rstd;
 };
 
@@ -64,10 +66,17 @@ static double rstd_of(const anynorm_spec *spec, double variance)
     return root == 0 ? 0 : 1 / root;
 }
 
+/* Rounding may leave less than nothing of nothing. */
+static double not_negative(double squares)
+{
+    return squares < 0 ? 0 : squares;
+}
+
+/* Of the columns that x has; rstd is left open. */
 static struct statistic find_statistic(const anynorm_spec *spec, const struct an_row *row)
 {
     double columns = (double)spec->columns;
-    struct statistic result = {0, 0, 0};
+    struct statistic result = {.count = columns};
     if (!(spec->flags & ANYNORM_RMS)) {
         struct sum shifted = {0, 0};
         double first = load_h(spec, row, 0);
@@ -83,14 +92,57 @@ static struct statistic find_statistic(const anynorm_spec *spec, const struct an
     }
     if (!(spec->flags & ANYNORM_RMS))
         result.correction = total(&deviation) / columns;
-    double variance = total(&squares) / (spec->flags & ANYNORM_L2 ? 1 : columns) -
-                      result.correction * result.correction;
-    if (variance < 0)
-        variance = 0; /* rounding may leave less than nothing of nothing */
-    if (spec->flags & ANYNORM_UNBIASED)
-        variance *= columns / (columns - 1);
-    result.rstd = rstd_of(spec, variance);
+    result.squares =
+        not_negative(total(&squares) - columns * result.correction * result.correction);
     return result;
+}
+
+/* One of the numbers of a shard's partials. */
+static double load_partial(const struct an_row *row, uint64_t shard, uint64_t number)
+{
+    return anynorm_dtype_load(ANYNORM_F32, row->partials,
+                              shard * row->rows * AN_PARTIAL_NUMBERS + number);
+}
+
+/* The same of all columns of all shards, by the formula for a row on their means. */
+static struct statistic merge_shards(const anynorm_spec *spec, const struct an_row *row)
+{
+    struct sum count = {0, 0}, shifted = {0, 0}, deviation = {0, 0}, squares = {0, 0};
+    double first = 0;
+    for (uint64_t k = 0; k < spec->shards; k++) {
+        double columns = load_partial(row, k, 0);
+        if (columns == 0)
+            continue;
+        if (count.value == 0)
+            first = load_partial(row, k, 1);
+        add(&count, columns);
+        add(&shifted, columns * (load_partial(row, k, 1) - first));
+    }
+    struct statistic result = {.count = total(&count)};
+    if (!(spec->flags & ANYNORM_RMS))
+        result.pivot = first + total(&shifted) / result.count;
+    for (uint64_t k = 0; k < spec->shards; k++) {
+        double columns = load_partial(row, k, 0);
+        if (columns == 0)
+            continue;
+        double a = spec->flags & ANYNORM_RMS ? 0 : load_partial(row, k, 1) - result.pivot;
+        add(&deviation, columns * a);
+        add(&squares, load_partial(row, k, 2));
+        add(&squares, columns * a * a);
+    }
+    if (!(spec->flags & ANYNORM_RMS))
+        result.correction = total(&deviation) / result.count;
+    result.squares =
+        not_negative(total(&squares) - result.count * result.correction * result.correction);
+    return result;
+}
+
+static double rstd_from(const anynorm_spec *spec, const struct statistic *s)
+{
+    double variance = s->squares / (spec->flags & ANYNORM_L2 ? 1 : s->count);
+    if (spec->flags & ANYNORM_UNBIASED)
+        variance *= s->count / (s->count - 1);
+    return rstd_of(spec, variance);
 }
 
 static struct statistic load_statistic(const anynorm_spec *spec, const struct an_row *row)
@@ -129,23 +181,34 @@ struct an_row an_row_at(void *const at[AN_TENSOR_COUNT])
                            .pre_bias = at[AN_PRE_BIAS],
                            .gate = at[AN_GATE],
                            .scale = at[AN_SCALE],
-                           .shift = at[AN_SHIFT]};
+                           .shift = at[AN_SHIFT],
+                           .partials = at[AN_PARTIALS]};
 }
 
 void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
 {
-    struct statistic s =
-        spec->flags & ANYNORM_RSTD_INPUT ? load_statistic(spec, row) : find_statistic(spec, row);
+    struct statistic s = spec->flags & ANYNORM_RSTD_INPUT       ? load_statistic(spec, row)
+                         : spec->flags & ANYNORM_PARTIALS_INPUT ? merge_shards(spec, row)
+                                                                : find_statistic(spec, row);
+    if (!(spec->flags & ANYNORM_RSTD_INPUT))
+        s.rstd = rstd_from(spec, &s);
     /* Where y and sum are x and residual, an element of both is read before either is written. */
     for (uint64_t c = 0; c < spec->columns; c++) {
         double h = load_h(spec, row, c);
-        double y = finish(spec, row, c, (h - s.pivot - s.correction) * s.rstd);
+        double y =
+            row->y ? finish(spec, row, c, (h - s.pivot - s.correction) * s.rstd) : (double)NAN;
         if (row->sum)
             anynorm_dtype_store(spec->sum_type, row->sum, c * spec->sum_column_stride, h);
-        anynorm_dtype_store(spec->y_type, row->y, c * spec->y_column_stride, y);
+        if (row->y)
+            anynorm_dtype_store(spec->y_type, row->y, c * spec->y_column_stride, y);
     }
     if (spec->flags & ANYNORM_MEAN_OUTPUT)
         anynorm_dtype_store(ANYNORM_F32, row->mean, 0, s.pivot + s.correction);
     if (spec->flags & ANYNORM_RSTD_OUTPUT)
         anynorm_dtype_store(ANYNORM_F32, row->rstd, 0, s.rstd);
+    if (spec->flags & ANYNORM_PARTIALS_OUTPUT) {
+        anynorm_dtype_store(ANYNORM_F32, row->partials, 0, s.count);
+        anynorm_dtype_store(ANYNORM_F32, row->partials, 1, s.pivot + s.correction);
+        anynorm_dtype_store(ANYNORM_F32, row->partials, 2, s.squares);
+    }
 }

@@ -19,9 +19,11 @@ struct an_row {
     const void *gate;
     const void *scale;
     const void *shift;
+    void *partials; /* only read where it is an input */
+    uint64_t rows;  /* of the whole call: partials of the next shard lie so many rows further on */
 };
 
-/* From the same places by their numbers. */
+/* From the same places by their numbers; `rows` is left 0. */
 struct an_row an_row_at(void *const at[AN_TENSOR_COUNT]);
 
 /* Normalizes a row of the resolved spec. Everything in double, statistics by compensated sums; what
