@@ -13,6 +13,7 @@
 #define COLUMNS 60
 #define COUNT_OF_X (ROWS * COLUMNS)
 #define EPS 1e-3
+#define SHARDS 3
 
 /* Tensors of distinct values, so that a formula that takes the wrong one fails. */
 struct room {
@@ -20,6 +21,7 @@ struct room {
         shift[COUNT_OF_X];
     float weight[COUNT_OF_X], bias[COUNT_OF_X], pre_bias[COLUMNS];
     float y[COUNT_OF_X], sum[COUNT_OF_X], mean[ROWS], rstd[ROWS];
+    float partials[SHARDS][ROWS][3], shard_of_x[COUNT_OF_X];
     double expected[COUNT_OF_X];
 };
 
@@ -67,6 +69,7 @@ static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows
         [AN_GATE] = (void *)host->gate,
         [AN_SCALE] = (void *)host->scale,
         [AN_SHIFT] = (void *)host->shift,
+        [AN_PARTIALS] = host->partials,
     };
     anynorm_spec resolved;
     anynorm_tensors tensors = {0};
@@ -91,7 +94,11 @@ static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows
     assert_ok(anynorm_enqueue(plan, &tensors, rows, 0, NULL, &event));
     assert_ok(anynorm_event_wait(&event));
     anynorm_event_release(&event);
-    assert_ok(anynorm_buffer_read(device, &tensors.y, host->y, bytes[AN_Y]));
+    if (host->y)
+        assert_ok(anynorm_buffer_read(device, &tensors.y, host->y, bytes[AN_Y]));
+    if (resolved.flags & ANYNORM_PARTIALS_OUTPUT)
+        assert_ok(
+            anynorm_buffer_read(device, &tensors.partials, host->partials, bytes[AN_PARTIALS]));
     if (host->sum)
         assert_ok(anynorm_buffer_read(device, &tensors.sum, host->sum, bytes[AN_SUM]));
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
@@ -547,6 +554,67 @@ static void test_silu(void **state)
     free(v);
 }
 
+/* Rows whose columns lie in SHARDS ranks' memory, each of which normalizes its own. */
+static void sharded(void **state, struct room *v, const anynorm_spec *whole)
+{
+    static const uint64_t begin[SHARDS + 1] = {0, 16, 24, COLUMNS};
+    bool ran = true;
+    for (int k = 0; k < SHARDS && ran; k++) {
+        anynorm_spec spec = {.columns = begin[k + 1] - begin[k],
+                             .flags = (whole->flags & ANYNORM_RMS) | ANYNORM_PARTIALS_OUTPUT,
+                             .x_row_stride = COLUMNS};
+        ran = run(*state, &spec, ROWS,
+                  &(anynorm_host_tensors){.x = v->x + begin[k], .partials = v->partials[k][0]});
+    }
+    for (int k = 0; k < SHARDS && ran; k++) {
+        anynorm_spec spec = *whole;
+        uint64_t columns = begin[k + 1] - begin[k];
+        spec.columns = columns;
+        spec.flags |= ANYNORM_PARTIALS_INPUT;
+        spec.shards = SHARDS;
+        spec.x_row_stride = COLUMNS;
+        ran = run(
+            *state, &spec, ROWS,
+            &(anynorm_host_tensors){.x = v->x + begin[k],
+                                    .y = v->shard_of_x,
+                                    .weight = v->weight + begin[k],
+                                    .bias = whole->flags & ANYNORM_BIAS ? v->bias + begin[k] : NULL,
+                                    .partials = v->partials[0][0]});
+        for (uint64_t i = 0; ran && i < ROWS * columns; i++) {
+            double got = (double)v->shard_of_x[i];
+            double expected = v->expected[i / columns * COLUMNS + begin[k] + i % columns];
+            if (!(fabs(got - expected) <= 2e-5 * (1 + fabs(expected))))
+                fail_msg("rank %d: element %u is %.9g, expected %.9g", k, (unsigned)i, got,
+                         expected);
+        }
+    }
+}
+
+static void test_tensor_parallel_rms_norm(void **state)
+{
+    struct room *v = make_room();
+    take(v, v->x);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    sharded(state, v, &(anynorm_spec){.eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT});
+    free(v);
+}
+
+static void test_tensor_parallel_layer_norm(void **state)
+{
+    struct room *v = make_room();
+    take(v, v->x);
+    for (size_t r = 0; r < ROWS; r++) {
+        double *h = v->expected + r * COLUMNS, mean = mean_of(h, COLUMNS, 1);
+        double rstd = 1 / sqrt(variance_of(h, COLUMNS, 1, mean, COLUMNS) + EPS);
+        for (size_t c = 0; c < COLUMNS; c++)
+            h[c] = (h[c] - mean) * rstd;
+    }
+    affine(v, v->weight, 0, v->bias);
+    sharded(state, v, &(anynorm_spec){.eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS});
+    free(v);
+}
+
 int main(void)
 {
     static const struct device_test tests[] = {
@@ -568,6 +636,8 @@ int main(void)
         {"channels first", test_channels},
         {"heads", test_heads},
         {"SiLU", test_silu},
+        {"tensor-parallel RMS norm", test_tensor_parallel_rms_norm},
+        {"tensor-parallel layer norm", test_tensor_parallel_layer_norm},
     };
     return run_on_schedules("conventions", tests, COUNT(tests));
 }
