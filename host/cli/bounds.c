@@ -45,14 +45,22 @@ static double arithmetic_error(const anynorm_spec *spec)
     return wide ? 0x1p-52 : 0x1p-23;
 }
 
+/* bf16 is rounded to from f64 arithmetic through f32. */
+static double earlier_rounding(const anynorm_spec *spec, anynorm_dtype type, double value)
+{
+    bool twice = type == ANYNORM_BF16 && arithmetic_error(spec) < 0x1p-50;
+
+    return twice ? 0.5 * bounds_unit(ANYNORM_F32, value) : 0;
+}
+
 void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t column,
                      double magnitude)
 {
-    double error = magnitude * arithmetic_error(spec);
+    double error = magnitude * arithmetic_error(spec), h = row->h[column];
 
-    row->h_error[column] = error;
+    row->h_error[column] = error + earlier_rounding(spec, spec->sum_type, h);
     row->n_error[column] = spec->flags & ANYNORM_STORED_SUM
-                               ? rounded_error(spec->sum_type, row->h[column], error)
+                               ? rounded_error(spec->sum_type, h, row->h_error[column])
                                : error;
 }
 
@@ -88,6 +96,7 @@ double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint6
     double factor = weight + spec->weight_offset, z;
 
     if (spec->flags & ANYNORM_ROUND_FIRST) {
+        bound += earlier_rounding(spec, spec->x_type, n);
         bound = rounded_error(spec->x_type, n, bound);
         n = bounds_rounded(spec->x_type, n);
     }
@@ -104,6 +113,7 @@ double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint6
         bound += epsilon * fabs(z);
     if (spec->flags & ANYNORM_SILU) /* whose slope is 1.1 at most; what is denormal may be 0 */
         bound = 1.1 * bound + 8 * epsilon * fabs(y) + 0x1p-100;
+    bound += earlier_rounding(spec, spec->y_type, y);
     return spec->y_type == ANYNORM_F64 ? bound : bound + 0.5 * bounds_unit(spec->y_type, y);
 }
 
