@@ -1,24 +1,16 @@
 /* Every schedule on every device against the oracle, on all that a spec names beyond plain
- * LayerNorm.
+ * LayerNorm; test_pairs.c goes through all of it in order.
  *
  *     ANYNORM_TEST_DEVICE=opencl:0   only this device
- *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
+ *     ANYNORM_TEST_REDUCED=1         a fraction of the cases
  */
-#include "schedules.h"
-
-#include <stdlib.h>
-
+#include "spec.h"
 #include "spec_flags.h"
+#include "turns.h"
 
 static uint64_t below(struct random *random, uint64_t limit)
 {
     return random_bits(random) % limit;
-}
-
-/* A compiler takes a third of a second and more for each spec, each type and each schedule. */
-static bool few(const struct subject *subject)
-{
-    return reduced() || !is_reference(&subject->info);
 }
 
 static struct problem problem_of(uint64_t rows, anynorm_spec spec)
@@ -72,7 +64,7 @@ static void test_purposes(void **state)
 {
     struct subject *subject = *state;
     static const uint64_t columns[] = {1, 2, 3, 15, 16, 64, 100, 255, 512, 769, 1024, 2050, 4099};
-    for (size_t p = 0; p < COUNT(purposes); p++) {
+    for (size_t p = 0; p < COUNT(purposes); p += step(subject, 1, 3)) {
         for (size_t c = 0; c < COUNT(columns); c++) {
             for (int type = 0; type < 4; type++) {
                 anynorm_spec spec = purposes[p];
@@ -80,10 +72,11 @@ static void test_purposes(void **state)
                 set_types(&spec, (anynorm_dtype)type);
                 if ((type == ANYNORM_F64 && !subject->info.fp64) ||
                     ((spec.flags & ANYNORM_UNBIASED) && columns[c] == 1) ||
-                    (few(subject) && p % 4 != (size_t)type))
+                    (few(subject) && (p % 4 != (size_t)type || 5 * p % COUNT(columns) != c ||
+                                      !has_turn(subject, &spec, p))))
                     continue;
                 struct problem problem = problem_of(1 + (p + 3 * c) % 11, spec);
-                check(subject, &problem);
+                take(subject, &problem);
             }
         }
     }
@@ -93,13 +86,15 @@ static void test_long_rows(void **state)
 {
     struct subject *subject = *state;
     static const uint64_t columns[] = {20000, 70001};
-    for (size_t p = 0; p < COUNT(purposes); p += few(subject) ? 5 : 1) {
+    for (size_t p = 0; p < COUNT(purposes); p += step(subject, 3, 9)) {
         anynorm_spec spec = purposes[p];
         spec.columns = columns[p % 2];
         set_types(&spec, p % 3 ? ANYNORM_F32 : ANYNORM_BF16);
+        if (few(subject) && !has_turn(subject, &spec, p))
+            continue;
         for (uint64_t rows = 1; rows <= 5; rows += 4) {
             struct problem problem = problem_of(rows, spec);
-            check(subject, &problem);
+            take(subject, &problem);
         }
     }
 }
@@ -107,13 +102,15 @@ static void test_long_rows(void **state)
 static void test_values(void **state)
 {
     struct subject *subject = *state;
-    for (size_t p = 0; p < COUNT(purposes); p += few(subject) ? 4 : 1) {
+    for (size_t p = 0; p < COUNT(purposes); p += step(subject, 4, 9)) {
         for (int values = 0; values < VALUES_COUNT; values++) {
             anynorm_spec spec = purposes[p];
             spec.columns = 130 + 7 * p;
+            if (few(subject) && !has_turn(subject, &spec, p))
+                continue;
             struct problem problem = problem_of(7, spec);
             problem.values = (enum values)values;
-            check(subject, &problem);
+            take(subject, &problem);
         }
     }
 }
@@ -125,8 +122,10 @@ static void test_groups_of_channels(void **state)
     static const struct {
         uint64_t images, channels, pixels, groups;
     } shapes[] = {{2, 8, 9, 2}, {3, 6, 16, 6}, {1, 64, 49, 32}, {2, 32, 196, 8}, {2, 12, 1, 3}};
-    for (size_t i = 0; i < COUNT(shapes) - (few(subject) ? 2 : 0); i++) {
+    for (size_t i = 0; i < COUNT(shapes); i++) {
         for (int type = 0; type < 3; type++) {
+            if (few(subject) && (i + (reduced() ? schedule_of(subject) : 0)) % 3 != (size_t)type)
+                continue;
             struct problem problem = problem_of(
                 shapes[i].images * shapes[i].groups,
                 (anynorm_spec){.columns = shapes[i].channels / shapes[i].groups * shapes[i].pixels,
@@ -136,7 +135,7 @@ static void test_groups_of_channels(void **state)
                                .eps = 1e-5,
                                .parameter_rows = shapes[i].groups,
                                .parameter_run = shapes[i].pixels});
-            check(subject, &problem);
+            take(subject, &problem);
         }
     }
 }
@@ -159,7 +158,7 @@ static void test_found(void **state)
         struct problem problem = {.seed = found[i].seed};
         assert_ok(anynorm_spec_parse(found[i].text, &problem.spec, &problem.rows));
         if (!an_spec_double(&problem.spec) || subject->info.fp64)
-            check(subject, &problem);
+            take(subject, &problem);
     }
 }
 
@@ -175,6 +174,8 @@ static void test_over_inputs(void **state)
     for (size_t i = 0; i < COUNT(places); i++) {
         for (size_t c = 0; c < COUNT(columns); c++) {
             for (int stored = 0; stored < 2; stored++) {
+                if ((few(subject) && c % 2 != (size_t)stored) || (reduced() && c < 3))
+                    continue;
                 anynorm_spec spec = {.columns = columns[c],
                                      .flags = RESIDUAL | SUM | WEIGHT | (stored ? STORED_SUM : RMS),
                                      .eps = 1e-5};
@@ -182,10 +183,10 @@ static void test_over_inputs(void **state)
                 struct problem problem = problem_of(5, spec);
                 problem.y_place = places[i][0];
                 problem.sum_place = places[i][1];
-                check(subject, &problem);
+                take(subject, &problem);
                 problem.spec.x_row_stride = problem.spec.y_row_stride = columns[c] + 3;
                 problem.spec.residual_row_stride = problem.spec.sum_row_stride = columns[c] + 3;
-                check(subject, &problem);
+                take(subject, &problem);
             }
         }
     }
@@ -258,7 +259,7 @@ static void test_random(void **state)
 {
     struct subject *subject = *state;
     struct random random = {1998};
-    for (int i = 0; i < (few(subject) ? 15 : 600); i++) {
+    for (int i = 0; i < (reduced() ? 2 : few(subject) ? 8 : 600); i++) {
         anynorm_spec spec = {.columns = below(&random, 3) ? 1 + below(&random, 300)
                                                           : 12 * (1 + below(&random, 200)),
                              .x_type = (anynorm_dtype)below(&random, 4),
@@ -279,7 +280,7 @@ static void test_random(void **state)
             for (int t = 0; t < AN_TENSOR_COUNT; t++)
                 problem.offset[t] = 8 * below(&random, 3);
         }
-        check(subject, &problem);
+        take(subject, &problem);
     }
 }
 
