@@ -204,9 +204,11 @@ static void scatter(const struct an_block *block, int tensor, const char *copy)
     struct an_layout layout = an_tensor_layout(block->spec, (enum an_tensor)tensor);
     size_t size = anynorm_dtype_size(an_tensor_expect(block->spec, (enum an_tensor)tensor).type);
     for (uint64_t r = 0; r < block->rows; r++) {
-        char *to = start(block, tensor) + an_layout_start(&layout, r) * size;
-        for (uint64_t c = 0; c < layout.columns; c++, to += layout.column_stride * size)
+        char *row = start(block, tensor) + an_layout_start(&layout, r) * size;
+        for (uint64_t c = 0; c < layout.columns; c++) {
+            char *to = row + an_layout_column(&layout, c) * size;
             memcpy(to, copy + (to - piece->host), size);
+        }
     }
 }
 

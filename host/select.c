@@ -86,8 +86,8 @@ static an_fit *const fits[AN_SCHEDULE_COUNT] = {
 
 /* ---- The order ---- */
 
-/* All schedules, the preferred first; column_walk, which alone takes columns that lie apart, last.
- */
+/* All schedules, the preferred first; column_walk, which alone takes columns that lie apart one by
+ * one, last. */
 typedef enum an_schedule order_t[7];
 
 static const order_t of_cpu = {AN_ROW_PER_ITEM, AN_ROW_PER_GROUP,    AN_ROW_REREAD, AN_ROW_SPLIT,
@@ -168,7 +168,15 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
         snprintf(reason, capacity, "the device has no double precision for f64");
         return false;
     }
-    if (!an_spec_side_by_side(spec) && wish->schedule != AN_REFERENCE &&
+    if (spec->column_run > 1 &&
+        (wish->schedule == AN_COLUMN_WALK || an_schedule_is_baseline(wish->schedule))) {
+        snprintf(
+            reason, capacity,
+            "it walks columns that lie side by side or apart one by one, not in runs of %" PRIu64,
+            spec->column_run);
+        return false;
+    }
+    if (spec->column_run <= 1 && !an_spec_side_by_side(spec) && wish->schedule != AN_REFERENCE &&
         wish->schedule != AN_COLUMN_WALK) {
         int t = 0;
         while (column_stride(spec, (enum an_tensor)t) <= 1)

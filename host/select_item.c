@@ -11,8 +11,12 @@
 #define LONG_ROW 4096
 #define LONGEST_OF_FOUR 16384
 
+/* Finding a run outlasts those latencies, too; and four rows of runs take three times as long to
+ * compile. */
 static bool gains_by_four(const anynorm_spec *spec)
 {
+    if (spec->column_run > 1)
+        return false;
     bool middling = spec->columns > SHORT_ROW && spec->columns < LONG_ROW;
     return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x_type) == 2);
 }

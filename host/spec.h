@@ -11,6 +11,7 @@ struct an_layout {
     uint64_t row_stride;
     uint64_t outer_stride; /* 0 with one level */
     uint64_t column_stride;
+    uint64_t column_run; /* 1: each column is a run of its own */
 };
 
 /* Flags of tensors that share a type and a shape. */
@@ -21,9 +22,11 @@ enum {
 };
 
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
- * that it names, and 1 for sample_rows, parameter_rows, parameter_run and shards. Two levels that
- * are really one become one: then inner_rows and the outer strides are 0. A single column has
- * stride 1. INVALID_ARGUMENT. */
+ * that it names, and 1 for sample_rows, parameter_rows, parameter_run, column_run and shards. Two
+ * levels that are really one become one: then inner_rows and the outer strides are 0. A single
+ * column has stride 1; runs that lie side by side in each tensor are none. A parameter_cycle of all
+ * columns is 0, and where one parameter is all of a cycle, it is that of all columns.
+ * INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
 
 /* Of a resolved spec. */
@@ -35,6 +38,21 @@ struct an_layout an_spec_sum_layout(const anynorm_spec *spec);
 /* Elements of a row of weight, bias and pre_bias, of a resolved spec. */
 uint64_t an_spec_parameters_per_row(const anynorm_spec *spec);
 
+/* Which of a row's parameters is that of a column, of a resolved spec. */
+static inline uint64_t an_spec_parameter(const anynorm_spec *spec, uint64_t column)
+{
+    uint64_t within = spec->parameter_cycle ? column % spec->parameter_cycle : column;
+    return within / spec->parameter_run;
+}
+
+/* Elements from the start of a row to a column of it, in a tensor with that column stride, of a
+ * resolved spec. */
+static inline uint64_t an_spec_column(const anynorm_spec *spec, uint64_t column_stride,
+                                      uint64_t column)
+{
+    return column / spec->column_run * column_stride + column % spec->column_run;
+}
+
 /* True if the columns of a row lie side by side, in each tensor that has strides. */
 bool an_spec_side_by_side(const anynorm_spec *spec);
 
@@ -45,19 +63,23 @@ bool an_spec_double(const anynorm_spec *spec);
  * where that needs more than 64 bits. */
 bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *elements);
 
-/* The three strides of a layout, each with how many steps of it `rows` rows (1 or more) take. */
+/* The strides of a layout, each with how many steps of it `rows` rows (1 or more) take. */
+#define AN_AXES 4
 struct an_axis {
     uint64_t stride;
     uint64_t steps; /* one less than the count of elements along it */
 };
-void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[3]);
+void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[AN_AXES]);
 
 /* The element where `row` starts. The caller knows that the extent does not overflow. */
 uint64_t an_layout_start(const struct an_layout *layout, uint64_t row);
 
-/* True if no two of `rows` rows share an element, because columns, inner and outer rows nest: what
- * the closer spaced of them span together fits into the stride of the next. (Other disjoint
- * patterns exist; no tensor library makes them.) */
+/* Elements from there to a column. */
+uint64_t an_layout_column(const struct an_layout *layout, uint64_t column);
+
+/* True if no two of `rows` rows share an element, because columns, their runs, inner and outer rows
+ * nest: what the closer spaced of them span together fits into the stride of the next. (Other
+ * disjoint patterns exist; no tensor library makes them.) */
 bool an_layout_disjoint(const struct an_layout *layout, uint64_t rows);
 
 #endif

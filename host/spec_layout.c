@@ -4,37 +4,42 @@
 
 struct an_layout an_spec_x_layout(const anynorm_spec *spec)
 {
-    return (struct an_layout){spec->columns, spec->inner_rows, spec->x_row_stride,
-                              spec->x_outer_stride, spec->x_column_stride};
+    return (struct an_layout){spec->columns,        spec->inner_rows,      spec->x_row_stride,
+                              spec->x_outer_stride, spec->x_column_stride, spec->column_run};
 }
 
 struct an_layout an_spec_y_layout(const anynorm_spec *spec)
 {
-    return (struct an_layout){spec->columns, spec->inner_rows, spec->y_row_stride,
-                              spec->y_outer_stride, spec->y_column_stride};
+    return (struct an_layout){spec->columns,        spec->inner_rows,      spec->y_row_stride,
+                              spec->y_outer_stride, spec->y_column_stride, spec->column_run};
 }
 
 struct an_layout an_spec_residual_layout(const anynorm_spec *spec)
 {
-    return (struct an_layout){spec->columns, spec->inner_rows, spec->residual_row_stride,
-                              spec->residual_outer_stride, spec->residual_column_stride};
+    return (struct an_layout){spec->columns,
+                              spec->inner_rows,
+                              spec->residual_row_stride,
+                              spec->residual_outer_stride,
+                              spec->residual_column_stride,
+                              spec->column_run};
 }
 
 struct an_layout an_spec_sum_layout(const anynorm_spec *spec)
 {
-    return (struct an_layout){spec->columns, spec->inner_rows, spec->sum_row_stride,
-                              spec->sum_outer_stride, spec->sum_column_stride};
+    return (struct an_layout){spec->columns,          spec->inner_rows,        spec->sum_row_stride,
+                              spec->sum_outer_stride, spec->sum_column_stride, spec->column_run};
 }
 
-void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[3])
+void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[AN_AXES])
 {
     uint64_t last = rows - 1, inner_rows = layout->inner_rows;
-    axes[0] = (struct an_axis){layout->column_stride, layout->columns - 1};
-    axes[1] = (struct an_axis){layout->row_stride, last};
-    axes[2] = (struct an_axis){layout->outer_stride, 0};
+    axes[0] = (struct an_axis){1, layout->column_run - 1};
+    axes[1] = (struct an_axis){layout->column_stride, layout->columns / layout->column_run - 1};
+    axes[2] = (struct an_axis){layout->row_stride, last};
+    axes[3] = (struct an_axis){layout->outer_stride, 0};
     if (inner_rows > 0) {
-        axes[1].steps = last < inner_rows ? last : inner_rows - 1;
-        axes[2].steps = last / inner_rows;
+        axes[2].steps = last < inner_rows ? last : inner_rows - 1;
+        axes[3].steps = last / inner_rows;
     }
 }
 
@@ -50,19 +55,20 @@ bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *e
     *elements = 0;
     if (rows == 0)
         return true;
-    struct an_axis axes[3];
+    struct an_axis axes[AN_AXES];
     an_layout_axes(layout, rows, axes);
     uint64_t span = 1;
-    if (!advance(axes[0].stride, axes[0].steps, &span))
+    if (!advance(axes[0].stride, axes[0].steps, &span) ||
+        !advance(axes[1].stride, axes[1].steps, &span))
         return false;
     /* The last full group of inner rows may reach further than a short one after it. */
-    uint64_t last = span, full = span, inner = axes[1].steps;
+    uint64_t last = span, full = span, inner = axes[2].steps;
     if (layout->inner_rows > 0)
         inner = (rows - 1) % layout->inner_rows;
-    if (!advance(axes[1].stride, inner, &last) || !advance(axes[2].stride, axes[2].steps, &last))
+    if (!advance(axes[2].stride, inner, &last) || !advance(axes[3].stride, axes[3].steps, &last))
         return false;
-    if (axes[2].steps > 0 && (!advance(axes[1].stride, axes[1].steps, &full) ||
-                              !advance(axes[2].stride, axes[2].steps - 1, &full)))
+    if (axes[3].steps > 0 && (!advance(axes[2].stride, axes[2].steps, &full) ||
+                              !advance(axes[3].stride, axes[3].steps - 1, &full)))
         return false;
     *elements = full > last ? full : last;
     return true;
@@ -76,16 +82,21 @@ uint64_t an_layout_start(const struct an_layout *layout, uint64_t row)
            row % layout->inner_rows * layout->row_stride;
 }
 
+uint64_t an_layout_column(const struct an_layout *layout, uint64_t column)
+{
+    return column / layout->column_run * layout->column_stride + column % layout->column_run;
+}
+
 bool an_layout_disjoint(const struct an_layout *layout, uint64_t rows)
 {
     if (rows < 2)
         return true;
-    struct an_axis axes[3];
+    struct an_axis axes[AN_AXES];
     an_layout_axes(layout, rows, axes);
     uint64_t span = 1;
-    for (int placed = 0; placed < 3; placed++) {
+    for (int placed = 0; placed < AN_AXES; placed++) {
         int next = placed;
-        for (int i = placed + 1; i < 3; i++) {
+        for (int i = placed + 1; i < AN_AXES; i++) {
             if (axes[i].stride < axes[next].stride)
                 next = i;
         }

@@ -123,6 +123,8 @@ static anynorm_status check_counts(const anynorm_spec *spec)
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
         {"parameter_run", spec->parameter_run, 1, AN_PARAMETERS,
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"parameter_cycle", spec->parameter_cycle, 0, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
         {"shards", spec->shards, 1, ANYNORM_PARTIALS_INPUT, "ANYNORM_PARTIALS_INPUT"},
     };
     for (size_t i = 0; i < COUNT(counts); i++) {
@@ -131,11 +133,30 @@ static anynorm_status check_counts(const anynorm_spec *spec)
                            "spec: %s is %" PRIu64 ", must be 0 without %s in flags",
                            counts[i].field, counts[i].value, counts[i].tensors);
     }
-    if (spec->parameter_run > 1 && spec->columns % spec->parameter_run != 0)
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: parameter_run is %" PRIu64 ", which does not divide the %" PRIu64
-                       " columns",
-                       spec->parameter_run, spec->columns);
+    return ANYNORM_OK;
+}
+
+/* What cuts a row into equal parts. */
+static anynorm_status check_divisors(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value; /* 0: 1 */
+        uint64_t of;
+        const char *parts;
+    } divisors[] = {
+        {"column_run", spec->column_run, spec->columns, "columns"},
+        {"parameter_run", spec->parameter_run, spec->columns, "columns"},
+        {"parameter_cycle", spec->parameter_cycle, spec->columns, "columns"},
+        {"parameter_run", spec->parameter_run, spec->parameter_cycle,
+         "columns of the parameter_cycle"},
+    };
+    for (size_t i = 0; i < COUNT(divisors); i++) {
+        if (divisors[i].value > 1 && divisors[i].of % divisors[i].value != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64 ", which does not divide the %" PRIu64 " %s",
+                           divisors[i].field, divisors[i].value, divisors[i].of, divisors[i].parts);
+    }
     return ANYNORM_OK;
 }
 
@@ -202,6 +223,8 @@ anynorm_status an_spec_check_fields(const anynorm_spec *spec)
         status = check_types(spec);
     if (status == ANYNORM_OK)
         status = check_counts(spec);
+    if (status == ANYNORM_OK)
+        status = check_divisors(spec);
     if (status == ANYNORM_OK)
         status = check_without_y(spec);
     if (status == ANYNORM_OK)

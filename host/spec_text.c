@@ -72,10 +72,12 @@ static const struct {
     {"sum-stride=", offsetof(anynorm_spec, sum_row_stride), 0},
     {"sum-outer=", offsetof(anynorm_spec, sum_outer_stride), 0},
     {"sum-column=", offsetof(anynorm_spec, sum_column_stride), 0},
+    {"run=", offsetof(anynorm_spec, column_run), 1},
     {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
     {"parameter-rows=", offsetof(anynorm_spec, parameter_rows), 1},
     {"parameter-run=", offsetof(anynorm_spec, parameter_run), 1},
     {"shards=", offsetof(anynorm_spec, shards), 1},
+    {"parameter-cycle=", offsetof(anynorm_spec, parameter_cycle), 0},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

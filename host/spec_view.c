@@ -67,6 +67,27 @@ static int collapse(const struct axis *axes, uint32_t begin, uint32_t end, struc
     return count;
 }
 
+/* Whether the columns of a row can have the levels that the normalized axes collapsed into. */
+static anynorm_status check_normalized(const struct axis inner[2], int levels)
+{
+    if (levels < 0)
+        return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a negative stride");
+    if (levels > 2 || (levels == 2 && (inner[0].x_stride != 1 || inner[0].y_stride != 1)))
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "the normalized axes need %d strides; one can be had, or one beside a "
+                       "stride of 1 for the last of them",
+                       levels);
+    for (int i = 0; i < 2; i++) {
+        if (inner[i].x_stride == 0 || inner[i].y_stride == 0)
+            return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a stride of 0");
+    }
+    if (levels == 2 && ((uint64_t)inner[1].x_stride < inner[0].size ||
+                        (uint64_t)inner[1].y_stride < inner[0].size))
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "normalized elements that lie in the same place cannot be had");
+    return ANYNORM_OK;
+}
+
 anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                                       const anynorm_view *y, int axis, uint64_t *rows)
 {
@@ -111,15 +132,12 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                        " elements to normalize over, must be 1 to 2147483647",
                        first, rank - 1, columns);
 
-    struct axis inner = {1, 1, 1};
-    int levels = collapse(axes, first, x->rank, &inner, 1);
-    if (levels < 0)
-        return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a negative stride");
-    if (levels > 1)
-        return an_fail(ANYNORM_UNSUPPORTED, "the normalized axes need %d strides; one can be had",
-                       levels);
-    if (inner.x_stride == 0 || inner.y_stride == 0)
-        return an_fail(ANYNORM_UNSUPPORTED, "a normalized axis has a stride of 0");
+    struct axis inner[2] = {{1, 1, 1}, {1, 1, 1}};
+    int levels = collapse(axes, first, x->rank, inner, 2);
+    status = check_normalized(inner, levels);
+    if (status != ANYNORM_OK)
+        return status;
+    bool runs = levels == 2;
 
     struct axis outer[2] = {{1, 0, 0}, {1, 0, 0}};
     levels = row_count == 0 ? 0 : collapse(axes, 0, first, outer, 2);
@@ -136,15 +154,16 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
     result.y_row_stride = levels >= 1 ? (uint64_t)outer[0].y_stride : 0;
     result.x_outer_stride = levels == 2 ? (uint64_t)outer[1].x_stride : 0;
     result.y_outer_stride = levels == 2 ? (uint64_t)outer[1].y_stride : 0;
-    result.x_column_stride = (uint64_t)inner.x_stride;
-    result.y_column_stride = (uint64_t)inner.y_stride;
+    result.x_column_stride = (uint64_t)inner[runs].x_stride;
+    result.y_column_stride = (uint64_t)inner[runs].y_stride;
+    result.column_run = runs ? inner[0].size : 0;
     bool broadcast = (levels >= 1 && (!outer[0].x_stride || !outer[0].y_stride)) ||
                      (levels == 2 && (!outer[1].x_stride || !outer[1].y_stride));
     anynorm_spec resolved;
     if (broadcast || (status = an_spec_resolve(&result, &resolved)) == ANYNORM_INVALID_ARGUMENT) {
         anynorm_spec own = result;
         own.x_row_stride = own.x_outer_stride = own.x_column_stride = 0;
-        own.y_row_stride = own.y_outer_stride = own.y_column_stride = 0;
+        own.y_row_stride = own.y_outer_stride = own.y_column_stride = own.column_run = 0;
         if (an_spec_resolve(&own, &resolved) != ANYNORM_OK)
             return ANYNORM_INVALID_ARGUMENT; /* the spec's own fields are at fault, and say so */
         return an_fail(ANYNORM_UNSUPPORTED,

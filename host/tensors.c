@@ -217,11 +217,11 @@ static bool interleave(uint64_t begin, uint64_t other, uint64_t stride, uint64_t
 
 /* Bytes that a tensor's elements span when only their place within a period of `stride` bytes
  * counts: steps of whole periods lead nowhere. False where that is more than 64 bits. */
-static bool span_within(const struct an_axis axes[3], uint64_t size, uint64_t stride,
+static bool span_within(const struct an_axis axes[AN_AXES], uint64_t size, uint64_t stride,
                         uint64_t *bytes)
 {
     *bytes = size;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < AN_AXES; i++) {
         uint64_t step, distance;
         if (!an_mul(axes[i].stride, size, &step))
             return false;
@@ -235,7 +235,7 @@ static bool span_within(const struct an_axis axes[3], uint64_t size, uint64_t st
 /* The elements of a tensor AN_OF_ROWS: their size and the steps between them. */
 struct elements {
     uint64_t size;
-    struct an_axis axes[3];
+    struct an_axis axes[AN_AXES];
 };
 
 static struct elements elements_of(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows)
@@ -251,7 +251,7 @@ static struct elements elements_of(const anynorm_spec *spec, enum an_tensor tens
 static bool slices_are_apart(const struct elements *a, const struct region *at,
                              const struct elements *b, const struct region *other_at)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < AN_AXES; i++) {
         uint64_t period, span, other_span;
         if (a->axes[i].stride > 0 && an_mul(a->axes[i].stride, a->size, &period) &&
             span_within(a->axes, a->size, period, &span) &&

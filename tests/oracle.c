@@ -60,13 +60,14 @@ static struct an_row inputs_of(const struct problem *problem, const anynorm_spec
 /* The sizes of what h is added up from, together. */
 static double magnitude(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
-    double result = fabs(anynorm_dtype_load(spec->x_type, row->x, c * spec->x_column_stride));
+    double result = fabs(
+        anynorm_dtype_load(spec->x_type, row->x, an_spec_column(spec, spec->x_column_stride, c)));
     if (row->pre_bias)
-        result +=
-            fabs(anynorm_dtype_load(spec->parameter_type, row->pre_bias, c / spec->parameter_run));
+        result += fabs(
+            anynorm_dtype_load(spec->parameter_type, row->pre_bias, an_spec_parameter(spec, c)));
     if (row->residual) {
         double residual = anynorm_dtype_load(spec->residual_type, row->residual,
-                                             c * spec->residual_column_stride);
+                                             an_spec_column(spec, spec->residual_column_stride, c));
         if (row->gate)
             residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
         result += fabs(residual);
@@ -87,7 +88,7 @@ static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs,
     plain.flags = (spec->flags & (ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS)) |
                   ANYNORM_RMS | ANYNORM_RSTD_INPUT;
     plain.y_type = ANYNORM_F64;
-    plain.y_column_stride = 1;
+    plain.y_column_stride = plain.column_run;
     an_reference_row(&plain, &(struct an_row){.x = inputs->x,
                                               .y = oracle->h,
                                               .rstd = &one,
@@ -127,7 +128,7 @@ static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
     anynorm_spec wide = *spec;
     float mean = 0, rstd = 0;
     wide.y_type = ANYNORM_F64;
-    wide.y_column_stride = 1;
+    wide.y_column_stride = wide.column_run;
     wide.flags &= ~(statistics | ANYNORM_SUM_OUTPUT);
     struct an_row row = *inputs;
     row.y = oracle->y;
@@ -156,7 +157,7 @@ static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
 static struct bounds_factors factors_at(const anynorm_spec *spec, const struct an_row *inputs,
                                         uint64_t c)
 {
-    uint64_t k = c / spec->parameter_run;
+    uint64_t k = an_spec_parameter(spec, c);
     return (struct bounds_factors){
         .weight = inputs->weight ? anynorm_dtype_load(spec->parameter_type, inputs->weight, k) : 1,
         .bias = inputs->bias ? anynorm_dtype_load(spec->parameter_type, inputs->bias, k) : 0,
@@ -169,7 +170,8 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
                     const char *label, struct errors *worst)
 {
     for (uint64_t c = 0; c < spec->columns; c++) {
-        double got = anynorm_dtype_load(spec->y_type, y, c * spec->y_column_stride);
+        double got =
+            anynorm_dtype_load(spec->y_type, y, an_spec_column(spec, spec->y_column_stride, c));
         double expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
             /* Statistics that are given make no NaN of an infinity. */
@@ -192,7 +194,8 @@ static void check_sum(const struct problem *problem, const anynorm_spec *spec, u
                       const struct bounds_row *oracle, const void *sum, const char *label)
 {
     for (uint64_t c = 0; sum && c < spec->columns; c++) {
-        double got = anynorm_dtype_load(spec->sum_type, sum, c * spec->sum_column_stride);
+        double got = anynorm_dtype_load(spec->sum_type, sum,
+                                        an_spec_column(spec, spec->sum_column_stride, c));
         if (!bounds_hold_sum(spec, oracle, c, got))
             fail_at(problem, label, "sum", row, c, got, oracle->h[c]);
     }
@@ -257,16 +260,17 @@ static void check_untouched(const struct problem *problem, const anynorm_spec *s
         enum an_tensor tensor = (enum an_tensor)t;
         struct an_expectation expected = an_tensor_expect(spec, tensor);
         bool in_rows = an_tensor_shape(tensor) == AN_OF_ROWS;
-        size_t size = anynorm_dtype_size(expected.type), step = 0;
-        if (in_rows)
-            step = an_tensor_layout(spec, tensor).column_stride * size;
+        size_t size = anynorm_dtype_size(expected.type);
+        struct an_layout layout = an_tensor_layout(spec, tensor);
         for (uint64_t r = 0; expected.output && r < problem->rows; r++) {
             unsigned char *to = tensor_at(problem, spec, &rest, tensor, r);
             const unsigned char *from = tensor_at(problem, spec, before, tensor, r);
             if (tensor == AN_PARTIALS)
                 size = AN_PARTIAL_NUMBERS * sizeof(float);
-            for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++)
-                memcpy(to + c * step, from + c * step, size);
+            for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++) {
+                size_t at = (size_t)an_layout_column(&layout, c) * size;
+                memcpy(to + at, from + at, size);
+            }
         }
     }
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {

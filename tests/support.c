@@ -154,7 +154,8 @@ bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
            a->sum_column_stride == b->sum_column_stride &&
            memcmp(&a->weight_offset, &b->weight_offset, sizeof(a->weight_offset)) == 0 &&
            a->sample_rows == b->sample_rows && a->parameter_rows == b->parameter_rows &&
-           a->parameter_run == b->parameter_run && a->shards == b->shards;
+           a->parameter_run == b->parameter_run && a->parameter_cycle == b->parameter_cycle &&
+           a->column_run == b->column_run && a->shards == b->shards;
 }
 
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
@@ -251,6 +252,9 @@ void make_family(struct random *random, anynorm_spec *spec)
         uint64_t run = 2 + random_bits(random) % 8;
         spec->parameter_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
         spec->parameter_run = spec->columns % run == 0 ? run : 0;
+        uint64_t cycle = (spec->parameter_run ? run : 1) * (1 + random_bits(random) % 40);
+        if (random_bits(random) % 2 && spec->columns % cycle == 0)
+            spec->parameter_cycle = cycle;
     }
 }
 
@@ -332,7 +336,8 @@ static void fill_input(const struct problem *problem, const anynorm_spec *spec,
     struct an_layout layout = an_tensor_layout(spec, tensor);
     for (uint64_t r = 0; r < problem->rows; r++) {
         for (uint64_t c = 0; c < spec->columns; c++)
-            anynorm_dtype_store(type, base, an_layout_start(&layout, r) + c * layout.column_stride,
+            anynorm_dtype_store(type, base,
+                                an_layout_start(&layout, r) + an_layout_column(&layout, c),
                                 tensor == AN_X ? make_value(problem->values, &random, r, c)
                                                : make_input(problem, tensor, &random));
     }

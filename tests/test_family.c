@@ -194,7 +194,7 @@ static void test_over_inputs(void **state)
 
 /* ---- All of it at random ---- */
 
-/* One of: dense, gaps, two levels, columns apart. */
+/* One of: dense, gaps, two levels, columns apart, columns in runs. */
 static void random_layout(struct random *random, anynorm_spec *spec)
 {
     uint64_t *const strides[4][3] = {
@@ -204,9 +204,17 @@ static void random_layout(struct random *random, anynorm_spec *spec)
         {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
     const bool named[4] = {true, !(spec->flags & ANYNORM_PARTIALS_OUTPUT),
                            spec->flags & ANYNORM_RESIDUAL, spec->flags & ANYNORM_SUM_OUTPUT};
-    uint64_t way = below(random, 4);
+    uint64_t way = below(random, 5), run = 1;
     if (way >= 2)
         spec->inner_rows = 1 + below(random, 6);
+    if (way == 4) {
+        run = 2 + below(random, 20);
+        spec->columns = run * (1 + spec->columns / run);
+        spec->column_run = run;
+        spec->parameter_run = 0;
+        if (spec->flags & AN_PARAMETERS)
+            spec->parameter_cycle = below(random, 2) ? run : 0;
+    }
     for (int t = 0; t < 4; t++) {
         uint64_t gap = below(random, 3);
         if (!named[t] || way == 0)
@@ -215,9 +223,10 @@ static void random_layout(struct random *random, anynorm_spec *spec)
             *strides[t][0] = spec->columns + gap;
             *strides[t][1] = way == 2 ? spec->inner_rows * (spec->columns + gap) + 5 : 0;
         } else {
-            *strides[t][0] = 1;
-            *strides[t][2] = spec->inner_rows + gap;
-            *strides[t][1] = spec->columns * (spec->inner_rows + gap);
+            uint64_t column = run * spec->inner_rows + gap;
+            *strides[t][0] = run;
+            *strides[t][2] = column;
+            *strides[t][1] = spec->columns / run * column;
         }
     }
 }

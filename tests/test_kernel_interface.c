@@ -56,10 +56,14 @@ static void test_family_options(void **state)
           .sample_type = ANYNORM_BF16,
           .weight_offset = 1,
           .parameter_rows = 2,
-          .parameter_run = 4},
+          .parameter_run = 2,
+          .parameter_cycle = 4,
+          .column_run = 2,
+          .x_column_stride = 4},
          " -DHAS_RESIDUAL=1 -DR_TYPE=1 -DHAS_GATE=1 -DHAS_PRE_BIAS=1 -DHAS_SUM=1 -DS_TYPE=3 "
          "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DM_TYPE=2 -DSILU=1 "
-         "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DHAS_WEIGHT_PLUS=1"},
+         "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DPARAMETER_CYCLE=1 -DHAS_WEIGHT_PLUS=1 "
+         "-DCOLUMN_RUN=1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char options[AN_OPTIONS_BYTES];
@@ -91,8 +95,13 @@ static void test_argument_numbers(void **state)
     assert_int_equal(numbers[AN_ARG_MOMENTS], AN_ARG_Y_OUTER_STRIDE + 1);
     assert_int_equal(numbers[AN_ARG_STAGE], AN_ARG_Y_OUTER_STRIDE + 2);
 
-    spec = resolved(&(anynorm_spec){
-        .columns = 8, .flags = WEIGHT | SUM | SHIFT, .parameter_run = 2, .weight_offset = 1});
+    spec = resolved(&(anynorm_spec){.columns = 8,
+                                    .flags = WEIGHT | SUM | SHIFT,
+                                    .parameter_run = 2,
+                                    .parameter_cycle = 4,
+                                    .column_run = 4,
+                                    .y_column_stride = 8,
+                                    .weight_offset = 1});
     an_opencl_number_arguments(&spec, true, numbers);
     static const enum an_argument present[] = {AN_ARG_SUM,
                                                AN_ARG_SUM_OFFSET,
@@ -103,7 +112,9 @@ static void test_argument_numbers(void **state)
                                                AN_ARG_SHIFT_OFFSET,
                                                AN_ARG_SAMPLE_ROWS,
                                                AN_ARG_PARAMETER_RUN,
+                                               AN_ARG_PARAMETER_CYCLE,
                                                AN_ARG_WEIGHT_PLUS,
+                                               AN_ARG_COLUMN_RUN,
                                                AN_ARG_MOMENTS,
                                                AN_ARG_STAGE};
     cl_uint next = AN_ARG_Y_OUTER_STRIDE + 1;

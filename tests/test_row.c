@@ -63,17 +63,33 @@ static long double merge(const anynorm_spec *spec, const struct memory *m, long 
     return count;
 }
 
+/* Where column c of a row lies, and which parameter it has. */
+static uint64_t place(const anynorm_spec *spec, uint64_t column_stride, uint64_t c)
+{
+    uint64_t run = 0;
+    for (; c >= spec->column_run; c -= spec->column_run)
+        run++;
+    return run * column_stride + c;
+}
+
+static uint64_t parameter(const anynorm_spec *spec, uint64_t c)
+{
+    while (spec->parameter_cycle > 0 && c >= spec->parameter_cycle)
+        c -= spec->parameter_cycle;
+    return c / spec->parameter_run;
+}
+
 static void by_formula(const anynorm_spec *spec, const struct memory *m, struct result *result)
 {
     uint64_t columns = spec->columns;
     long double *h = result->h, sum = 0, squares = 0, mean = 0, rstd;
     for (uint64_t c = 0; c < columns; c++) {
-        double added = load(spec, m, AN_X, c * spec->x_column_stride);
+        double added = load(spec, m, AN_X, place(spec, spec->x_column_stride, c));
         if (named(spec, AN_PRE_BIAS))
-            added += load(spec, m, AN_PRE_BIAS, c / spec->parameter_run);
+            added += load(spec, m, AN_PRE_BIAS, parameter(spec, c));
         if (named(spec, AN_RESIDUAL))
             added += (named(spec, AN_GATE) ? load(spec, m, AN_GATE, c) : 1) *
-                     load(spec, m, AN_RESIDUAL, c * spec->residual_column_stride);
+                     load(spec, m, AN_RESIDUAL, place(spec, spec->residual_column_stride, c));
         h[c] = (long double)added;
         if (spec->flags & ANYNORM_STORED_SUM)
             h[c] = rounded(spec->sum_type, h[c]);
@@ -99,7 +115,7 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
     if (named(spec, AN_RSTD) && (spec->flags & ANYNORM_RSTD_INPUT))
         rstd = (long double)load(spec, m, AN_RSTD, 0);
     for (uint64_t c = 0; c < columns; c++) {
-        uint64_t k = c / spec->parameter_run;
+        uint64_t k = parameter(spec, c);
         long double z = (h[c] - mean) * rstd;
         if (spec->flags & ANYNORM_ROUND_FIRST)
             z = rounded(spec->x_type, z);
@@ -160,13 +176,15 @@ static anynorm_spec random_row(struct random *random)
                          .eps = random_bits(random) % 3 ? 1e-3 * random_uniform(random) : 0},
                  resolved;
     make_family(random, &spec);
-    spec.x_column_stride = 1 + random_bits(random) % STRIDE;
+    uint64_t run = 1 + random_bits(random) % 6;
     bool has_y = !(spec.flags & ANYNORM_PARTIALS_OUTPUT);
-    spec.y_column_stride = has_y ? 1 + random_bits(random) % STRIDE : 0;
+    spec.column_run = run = spec.columns % run == 0 ? run : 1;
+    spec.x_column_stride = run * (1 + random_bits(random) % STRIDE);
+    spec.y_column_stride = has_y ? run * (1 + random_bits(random) % STRIDE) : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
-        spec.residual_column_stride = 1 + random_bits(random) % STRIDE;
+        spec.residual_column_stride = run * (1 + random_bits(random) % STRIDE);
     if (spec.flags & ANYNORM_SUM_OUTPUT)
-        spec.sum_column_stride = 1 + random_bits(random) % STRIDE;
+        spec.sum_column_stride = run * (1 + random_bits(random) % STRIDE);
     spec.x_row_stride = MOST * STRIDE;
     spec.y_row_stride = has_y ? MOST * STRIDE : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
@@ -201,12 +219,13 @@ static void test_the_formula(void **state)
                         !(spec.flags & (ANYNORM_RMS | ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT));
         for (uint64_t c = 0; c < spec.columns && !constant; c++) {
             bool has_y = named(&spec, AN_Y);
-            double y = has_y ? load(&spec, &memory, AN_Y, c * spec.y_column_stride) : 0;
+            double y =
+                has_y ? load(&spec, &memory, AN_Y, place(&spec, spec.y_column_stride, c)) : 0;
             if (has_y && !near(y, result.y[c], 1 + (double)result.rstd))
                 fail_msg("%s: y of column %u is %.17g, not %.17Lg", text, (unsigned)c, y,
                          result.y[c]);
             if (named(&spec, AN_SUM)) {
-                double sum = load(&spec, &memory, AN_SUM, c * spec.sum_column_stride);
+                double sum = load(&spec, &memory, AN_SUM, place(&spec, spec.sum_column_stride, c));
                 assert_true((long double)sum == rounded(spec.sum_type, result.h[c]));
             }
         }
@@ -250,7 +269,7 @@ static void test_over_inputs(void **state)
             run_row(&spec, &shared, y, sum);
             size_t size = anynorm_dtype_size(spec.x_type);
             for (uint64_t c = 0; c < spec.columns; c++) {
-                size_t at = (size_t)(c * spec.x_column_stride) * size;
+                size_t at = (size_t)place(&spec, spec.x_column_stride, c) * size;
                 assert_memory_equal((char *)shared.at[y] + at, (char *)apart.at[AN_Y] + at, size);
                 assert_memory_equal((char *)shared.at[sum] + at, (char *)apart.at[AN_SUM] + at,
                                     size);

@@ -63,6 +63,26 @@ static const anynorm_spec channels_apart = {.columns = 50,
                                             .y_outer_stride = 307,
                                             .y_column_stride = 6};
 
+/* [images][10][30], normalized in six groups of five channels; and to groups each by itself. */
+static const anynorm_spec channels_last = {.columns = 50,
+                                           .flags = ALL_FLAGS,
+                                           EPS,
+                                           .inner_rows = 6,
+                                           .x_column_stride = 30,
+                                           .y_column_stride = 30,
+                                           .column_run = 5,
+                                           .parameter_rows = 6,
+                                           .parameter_cycle = 5};
+static const anynorm_spec channels_to_rows = {.columns = 50,
+                                              .flags = ALL_FLAGS,
+                                              EPS,
+                                              .inner_rows = 6,
+                                              .x_column_stride = 30,
+                                              .y_row_stride = 53,
+                                              .column_run = 5,
+                                              .parameter_rows = 6,
+                                              .parameter_cycle = 5};
+
 /* ---- Running on images ---- */
 
 static anynorm_host_tensors host_tensors(const struct problem *problem, const struct images *images)
@@ -172,7 +192,8 @@ static void test_two_levels(void **state)
 static void test_columns_apart(void **state)
 {
     struct subject *subject = *state;
-    static const anynorm_spec *const specs[] = {&channels_first, &channels_apart};
+    static const anynorm_spec *const specs[] = {&channels_first, &channels_apart, &channels_last,
+                                                &channels_to_rows};
     for (size_t i = 0; i < COUNT(specs); i++) {
         anynorm_plan *plan = make_plan(subject->device, specs[i], NULL);
         for (uint64_t rows = 1; rows <= 19; rows += reduced() ? 6 : 1) {
@@ -194,7 +215,7 @@ static void test_columns_apart(void **state)
 static void test_in_place(void **state)
 {
     struct subject *subject = *state;
-    anynorm_spec specs[4] = {usual, usual, two_level, channels_first};
+    anynorm_spec specs[5] = {usual, usual, two_level, channels_first, channels_last};
     specs[1].x_row_stride = specs[1].y_row_stride = 57;
     specs[2].y_row_stride = specs[2].x_row_stride;
     specs[2].y_outer_stride = specs[2].x_outer_stride;
@@ -257,7 +278,7 @@ static void move_rows(const struct problem *problem, enum an_tensor tensor, unsi
     size_t size = anynorm_dtype_size(an_tensor_expect(&spec, tensor).type);
     for (uint64_t r = 0; r < problem->rows; r++) {
         for (uint64_t c = 0; c < spec.columns; c++) {
-            uint64_t at = (an_layout_start(&layout, r) + c * layout.column_stride) * size;
+            uint64_t at = (an_layout_start(&layout, r) + an_layout_column(&layout, c)) * size;
             memcpy(to + at, from + at, size);
         }
     }
@@ -333,6 +354,32 @@ static const anynorm_spec within_channels = {.columns = 6,
                                              .x_column_stride = 7,
                                              .y_column_stride = 7};
 
+/* Channels of [n][5][16], eight of them in two groups to the other eight. */
+static const anynorm_spec within_groups = {.columns = 20,
+                                           .flags = ALL_FLAGS,
+                                           EPS,
+                                           .inner_rows = 2,
+                                           .x_row_stride = 4,
+                                           .y_row_stride = 4,
+                                           .x_outer_stride = 80,
+                                           .y_outer_stride = 80,
+                                           .x_column_stride = 16,
+                                           .y_column_stride = 16,
+                                           .column_run = 4};
+/* Every 32 bytes a group of x and one of y. */
+static const anynorm_spec half_to_float_groups = {.columns = 20,
+                                                  .x_type = ANYNORM_F16,
+                                                  .flags = ALL_FLAGS,
+                                                  EPS,
+                                                  .inner_rows = 2,
+                                                  .x_row_stride = 16,
+                                                  .y_row_stride = 8,
+                                                  .x_outer_stride = 160,
+                                                  .y_outer_stride = 80,
+                                                  .x_column_stride = 32,
+                                                  .y_column_stride = 16,
+                                                  .column_run = 4};
+
 static const struct slices all_slices[] = {
     {&side_by_side, 9, 0, 208},
     {&side_by_side, 9, 208, 0},
@@ -341,6 +388,9 @@ static const struct slices all_slices[] = {
     {&outer_strides_differ, 10, 0, 80},
     {&within_channels, 28, 0, 168},
     {&within_channels, 26, 168, 0},
+    {&within_groups, 6, 0, 32},
+    {&within_groups, 5, 32, 0},
+    {&half_to_float_groups, 6, 2, 12},
     /* At distances that no copy of the shared memory can keep: 4 for f16, and 1 more. */
     {&half_to_float, 9, 2, 12},
     {&half_to_float, 9, 30, 4},

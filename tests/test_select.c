@@ -265,6 +265,30 @@ static void test_select_columns_apart(void **state)
     assert_int_equal(choice.slices, 10);
 }
 
+/* Columns in runs are for every schedule that walks rows, chosen before any that could not. */
+static void test_select_column_runs(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        anynorm_device_info info = whole_gpu;
+        info.device_class = i ? ANYNORM_CLASS_CPU : ANYNORM_CLASS_GPU;
+        info.vector_width = i == 1 ? 16 : 1;
+        for (uint64_t pixels = 2; pixels < 4096; pixels = pixels * 3 + 1) {
+            anynorm_spec spec = {.columns = 10 * pixels,
+                                 .inner_rows = 32,
+                                 .column_run = 10,
+                                 .x_column_stride = i % 2 ? 320 : 0,
+                                 .y_column_stride = 320};
+            anynorm_spec dense = {.columns = 10 * pixels};
+            for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
+                assert_int_equal(check_choice(&info, &spec, s, 0),
+                                 check_choice(&info, &dense, s, 0));
+            for (enum an_schedule s = AN_COLUMN_WALK; s < AN_SCHEDULE_COUNT; s++)
+                assert_false(check_choice(&info, &spec, s, 0));
+        }
+    }
+}
+
 static void test_select_needs_doubles(void **state)
 {
     (void)state;
@@ -427,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_columns_apart),
+        cmocka_unit_test(test_select_column_runs),
         cmocka_unit_test(test_select_needs_doubles),
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_variants_of_every_schedule),

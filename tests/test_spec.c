@@ -72,6 +72,17 @@ static void test_spec_check_takes(void **state)
         {.columns = 4, .flags = RMS | PARTIALS_IN | L2 | WEIGHT | SILU, .shards = UINT64_MAX},
         {.columns = 4, .flags = RMS | PARTIALS_OUT | PRE_BIAS | SUM, .parameter_run = 2},
         {.columns = 4, .x_type = ANYNORM_F16, .flags = PARTIALS_OUT | RESIDUAL | GATE | STORED_SUM},
+        {.columns = 4, .column_run = 1},
+        {.columns = 4, .column_run = 2, .x_column_stride = 2, .y_column_stride = UINT64_MAX},
+        {.columns = 4, .column_run = 4, .x_column_stride = 3},
+        {.columns = 6, .column_run = 3, .x_column_stride = 5, .y_column_stride = 4},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .x_column_stride = 5},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 6},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 12},
+        {.columns = 4, .flags = SUM, .column_run = 2, .inner_rows = 3, .sum_column_stride = 6},
+        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 2},
+        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 12},
+        {.columns = 12, .flags = BIAS, .parameter_cycle = 1, .parameter_rows = 2},
     };
     for (size_t i = 0; i < COUNT(good); i++)
         assert_ok(anynorm_spec_check(&good[i]));
@@ -115,6 +126,19 @@ static void test_spec_check_refuses(void **state)
         {.columns = 4, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 9},
         {.columns = 4, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 62},
         {.columns = 4, .inner_rows = 1, .x_row_stride = 9, .x_outer_stride = 3},
+        {.columns = 4, .column_run = 3},
+        {.columns = 4, .column_run = 8},
+        {.columns = 4, .column_run = UINT64_MAX},
+        {.columns = 4, .column_run = 2, .x_column_stride = 1},
+        {.columns = 4, .column_run = 2, .y_column_stride = 1},
+        {.columns = 4, .column_run = 2, .x_row_stride = 3},
+        {.columns = 4, .column_run = 2, .y_column_stride = 8, .x_row_stride = 3},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 2},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 7},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 9},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 11},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .y_column_stride = 9, .y_outer_stride = 8},
+        {.columns = 4, .column_run = 2, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 63},
     };
     anynorm_spec resolved, before;
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -203,6 +227,21 @@ static void test_spec_names_what_is_wrong(void **state)
         {{.columns = 4, .flags = PARTIALS_OUT, .weight_offset = 1}, "weight_offset"},
         {{.columns = 4, .shards = 2}, "shards"},
         {{.columns = 4, .flags = PARTIALS_OUT, .shards = 2}, "shards"},
+        {{.columns = 4, .flags = SCALE, .parameter_cycle = 2}, "parameter_cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 3}, "parameter_cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 8}, "parameter_cycle"},
+        {{.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 4},
+         "parameter_run is 4, which does not divide the 6 columns of the parameter_cycle"},
+        {{.columns = 4, .column_run = 3}, "column_run"},
+        {{.columns = 4, .column_run = 2, .x_column_stride = 1}, "x_column_stride"},
+        {{.columns = 4, .column_run = 2, .y_column_stride = 1}, "y_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .column_run = 2, .residual_column_stride = 1},
+         "residual_column_stride"},
+        {{.columns = 4, .flags = SUM, .column_run = 2, .sum_column_stride = 1},
+         "sum_column_stride"},
+        {{.columns = 4, .column_run = 2, .x_column_stride = 4, .x_row_stride = 3}, "x_row_stride"},
+        {{.columns = 4, .column_run = 2, .inner_rows = 2, .y_column_stride = UINT64_C(1) << 63},
+         "columns / column_run times y_column_stride"},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_refused(anynorm_spec_check(&bad[i].spec), ANYNORM_INVALID_ARGUMENT);
@@ -217,13 +256,21 @@ static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t ro
     uint64_t row_stride = of_y ? spec->y_row_stride : spec->x_row_stride;
     uint64_t outer_stride = of_y ? spec->y_outer_stride : spec->x_outer_stride;
     uint64_t column_stride = of_y ? spec->y_column_stride : spec->x_column_stride;
-    bool apart = column_stride > 1;
+    uint64_t run = spec->column_run ? spec->column_run : 1;
+    if (column_stride == 0)
+        column_stride = run;
+    uint64_t span = spec->columns / run * column_stride;
+    bool between = column_stride >= 2 * run;
+    if (run == spec->columns) {
+        span = spec->columns;
+        between = false;
+    }
     if (row_stride == 0)
-        row_stride = apart ? 1 : spec->columns;
+        row_stride = between ? run : span;
     if (spec->inner_rows == 0)
         return row * row_stride;
     if (outer_stride == 0)
-        outer_stride = apart ? spec->columns * column_stride : spec->inner_rows * row_stride;
+        outer_stride = between ? span : spec->inner_rows * row_stride;
     return (row / spec->inner_rows) * outer_stride + (row % spec->inner_rows) * row_stride;
 }
 
@@ -244,6 +291,13 @@ static uint64_t some_row_stride(struct random *random, uint64_t columns, uint64_
 static anynorm_spec random_small_spec(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + below(random, 4), .inner_rows = below(random, 5)};
+    if (below(random, 3) == 0) { /* in runs, with defaults, or rows that lie between */
+        spec.column_run = 1 + below(random, 3);
+        spec.columns *= spec.column_run;
+        spec.x_column_stride = below(random, 3) ? spec.column_run + below(random, 9) : 0;
+        spec.y_column_stride = below(random, 3) ? spec.column_run + below(random, 9) : 0;
+        return spec;
+    }
     if (spec.columns > 1 && below(random, 2)) {
         spec.x_column_stride = below(random, 4);
         spec.y_column_stride = below(random, 4);
@@ -266,24 +320,33 @@ static void test_resolve_keeps_every_row(void **state)
 {
     (void)state;
     struct random random = {1};
-    int merged = 0, kept = 0;
+    int merged = 0, kept = 0, runs = 0;
     for (int i = 0; i < 20000; i++) {
         anynorm_spec spec = random_small_spec(&random), resolved, again;
         assert_ok(an_spec_resolve(&spec, &resolved));
-        assert_int_equal(resolved.x_column_stride, spec.x_column_stride ? spec.x_column_stride : 1);
-        assert_int_equal(resolved.y_column_stride, spec.y_column_stride ? spec.y_column_stride : 1);
+        uint64_t run = spec.column_run ? spec.column_run : 1;
+        assert_true(resolved.column_run == run || resolved.column_run == 1);
         struct an_layout x = an_spec_x_layout(&resolved), y = an_spec_y_layout(&resolved);
         for (uint64_t r = 0; r < 12; r++) {
             assert_int_equal(an_layout_start(&x, r), start_by_header(&spec, false, r));
             assert_int_equal(an_layout_start(&y, r), start_by_header(&spec, true, r));
         }
+        for (uint64_t c = 0; c < spec.columns; c++) {
+            assert_int_equal(an_layout_column(&x, c),
+                             c / run * (spec.x_column_stride ? spec.x_column_stride : run) +
+                                 c % run);
+            assert_int_equal(an_layout_column(&y, c),
+                             c / run * (spec.y_column_stride ? spec.y_column_stride : run) +
+                                 c % run);
+        }
+        runs += resolved.column_run > 1;
         assert_true(resolved.inner_rows == 0 || resolved.inner_rows == spec.inner_rows);
         merged += spec.inner_rows > 1 && resolved.inner_rows == 0;
         kept += spec.inner_rows > 1 && resolved.inner_rows > 0;
         assert_ok(an_spec_resolve(&resolved, &again));
         assert_true(same_spec(&again, &resolved));
     }
-    assert_true(merged > 100 && kept > 100);
+    assert_true(merged > 100 && kept > 100 && runs > 100);
 }
 
 static void test_two_dense_levels_become_one(void **state)
@@ -355,6 +418,71 @@ static void test_double_if_any_tensor_is(void **state)
     }
 }
 
+/* Groups of 4 of the 32 channels of 49 pixels, and the defaults; then those of which nothing is
+ * left. */
+static void test_channels_last(void **state)
+{
+    (void)state;
+    const anynorm_spec image = {.columns = 4 * 49,
+                                .flags = WEIGHT,
+                                .inner_rows = 8,
+                                .column_run = 4,
+                                .x_column_stride = 32,
+                                .y_column_stride = 32,
+                                .parameter_rows = 8,
+                                .parameter_cycle = 4};
+    anynorm_spec resolved, again, spec = image;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 4);
+    assert_int_equal(resolved.inner_rows, 8);
+    assert_int_equal(resolved.x_row_stride, 4);
+    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_int_equal(an_spec_parameters_per_row(&resolved), 4);
+    assert_int_equal(an_spec_parameter(&resolved, 4 * 17 + 3), 3);
+    assert_false(an_spec_side_by_side(&resolved));
+    assert_ok(an_spec_resolve(&resolved, &again));
+    assert_true(same_spec(&again, &resolved));
+
+    spec.y_column_stride = 0; /* each group by itself */
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 4);
+    assert_int_equal(resolved.y_column_stride, 4);
+    assert_int_equal(resolved.y_row_stride, 4 * 49);
+    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_false(an_spec_side_by_side(&resolved));
+
+    spec.x_column_stride = 4;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 1);
+    assert_int_equal(resolved.y_column_stride, 1);
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 4 * 49);
+    assert_int_equal(resolved.parameter_cycle, 4);
+    assert_true(an_spec_side_by_side(&resolved));
+
+    spec = image; /* one pixel: the run is the row, and its parameters come once */
+    spec.columns = 4;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 1);
+    assert_int_equal(resolved.x_row_stride, 4);
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.parameter_cycle, 0);
+
+    spec = image; /* a channel for each group: columns one by one, of one parameter */
+    spec.columns = 49;
+    spec.inner_rows = spec.parameter_rows = 32;
+    spec.column_run = spec.parameter_cycle = 1;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 32);
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_int_equal(resolved.parameter_run, 49);
+    assert_int_equal(resolved.parameter_cycle, 0);
+    assert_int_equal(an_spec_parameters_per_row(&resolved), 1);
+}
+
 /* [N][C][H][W] over the channels, and its defaults; then into the channels-last order. */
 static void test_channels_first(void **state)
 {
@@ -400,7 +528,8 @@ static bool shares_elements(const struct an_layout *layout, uint64_t rows, uint6
     *end = 0;
     for (uint64_t r = 0; r < rows; r++) {
         for (uint64_t c = 0; c < layout->columns; c++) {
-            uint64_t at = an_layout_start(layout, r) + c * layout->column_stride;
+            uint64_t at = an_layout_start(layout, r) +
+                          c / layout->column_run * layout->column_stride + c % layout->column_run;
             assert_true(at < sizeof(taken));
             shared = shared || taken[at];
             taken[at] = 1;
@@ -414,10 +543,12 @@ static void test_layout_extent_and_disjoint(void **state)
 {
     (void)state;
     struct random random = {2};
-    int overlapping = 0, apart = 0, between = 0;
-    for (int i = 0; i < 100000; i++) {
-        struct an_layout layout = {
-            .columns = 1 + below(&random, 3), .inner_rows = below(&random, 5), .column_stride = 1};
+    int overlapping = 0, apart = 0, between = 0, runs = 0;
+    for (int i = 0; i < 150000; i++) {
+        struct an_layout layout = {.columns = 1 + below(&random, 3),
+                                   .inner_rows = below(&random, 5),
+                                   .column_stride = 1,
+                                   .column_run = 1};
         uint64_t rows = below(&random, 13), extent, end;
         if (i % 2)
             layout.column_stride = 1 + below(&random, 14);
@@ -426,6 +557,13 @@ static void test_layout_extent_and_disjoint(void **state)
             layout.row_stride = 1;
         if (layout.inner_rows)
             layout.outer_stride = layout.columns + below(&random, 24);
+        if (i % 3 == 0) { /* groups of channels, in any disorder */
+            uint64_t run = 1 + below(&random, 3);
+            layout.column_run = run;
+            layout.columns *= run;
+            layout.column_stride = run + below(&random, 9);
+            layout.row_stride = below(&random, 2) ? run : layout.row_stride;
+        }
         bool shared = shares_elements(&layout, rows, &end);
         assert_true(an_layout_extent(&layout, rows, &extent));
         assert_int_equal(extent, end);
@@ -433,21 +571,24 @@ static void test_layout_extent_and_disjoint(void **state)
         assert_false(disjoint && shared);
         /* Nested patterns, which tensors have, must be taken. */
         uint64_t inner = layout.inner_rows < rows ? layout.inner_rows : rows;
-        uint64_t span = (layout.columns - 1) * layout.column_stride + 1;
+        uint64_t count = layout.columns / layout.column_run;
+        uint64_t span = (count - 1) * layout.column_stride + layout.column_run;
         if (layout.row_stride >= span &&
             (layout.inner_rows == 0 ||
              (inner > 0 && (inner - 1) * layout.row_stride + span <= layout.outer_stride)))
             assert_true(disjoint);
-        /* And so must rows that lie between the columns. */
-        if (layout.inner_rows > 0 && layout.row_stride == 1 && inner <= layout.column_stride &&
-            layout.columns * layout.column_stride <= layout.outer_stride) {
+        /* And so must rows that lie between the columns, or their runs. */
+        if (layout.inner_rows > 0 && layout.row_stride == layout.column_run &&
+            inner * layout.row_stride <= layout.column_stride &&
+            count * layout.column_stride <= layout.outer_stride) {
             assert_true(disjoint);
-            between += rows > layout.inner_rows && layout.columns > 1;
+            between += rows > layout.inner_rows && count > 1;
+            runs += rows > layout.inner_rows && count > 1 && layout.column_run > 1;
         }
         overlapping += shared;
         apart += disjoint;
     }
-    assert_true(overlapping > 1000 && apart > 1000 && between > 500);
+    assert_true(overlapping > 1000 && apart > 1000 && between > 500 && runs > 100);
 }
 
 static uint64_t any_magnitude(struct random *random)
@@ -461,15 +602,22 @@ static void test_layout_extent_overflow(void **state)
     struct random random = {3};
     int too_far = 0, fine = 0;
     for (int i = 0; i < 100000; i++) {
-        struct an_layout layout = {.columns = 1 + below(&random, 1000)};
+        struct an_layout layout = {.columns = 1 + below(&random, 1000), .column_run = 1};
         layout.column_stride = i % 2 ? 1 : 1 + any_magnitude(&random) / 2;
         layout.row_stride = any_magnitude(&random) | layout.columns;
+        if (i % 3 == 0) {
+            layout.column_run = 1 + below(&random, 9);
+            layout.columns *= layout.column_run;
+            layout.column_stride |= 16;
+        }
         if (below(&random, 2)) {
             layout.inner_rows = 1 + any_magnitude(&random) / 2;
             layout.outer_stride = any_magnitude(&random) | layout.columns;
         }
         uint64_t rows = 1 + any_magnitude(&random) / 2, extent;
-        wide last = rows - 1, span = (wide)(layout.columns - 1) * layout.column_stride + 1, end;
+        wide last = rows - 1, span, end;
+        span = (wide)(layout.columns / layout.column_run - 1) * layout.column_stride +
+               layout.column_run;
         if (layout.inner_rows == 0) {
             end = last * layout.row_stride + span;
         } else {
@@ -501,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_two_dense_levels_become_one),
         cmocka_unit_test(test_every_tensor_keeps_two_levels),
         cmocka_unit_test(test_double_if_any_tensor_is),
+        cmocka_unit_test(test_channels_last),
         cmocka_unit_test(test_channels_first),
         cmocka_unit_test(test_layout_extent_and_disjoint),
         cmocka_unit_test(test_layout_extent_overflow),

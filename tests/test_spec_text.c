@@ -130,6 +130,19 @@ static void test_text_examples(void **state)
           .flags = RMS | WEIGHT | L2 | PARTIALS_IN,
           .eps = 1e-6,
           .shards = 4}},
+        {"layer-norm 64x1960 f32 weight bias eps=1e-05 inner=32 x-column=320 y-column=320 run=10 "
+         "parameter-rows=32 parameter-cycle=10",
+         NULL,
+         64,
+         {.columns = 1960,
+          .flags = WEIGHT | BIAS,
+          .eps = 1e-5,
+          .inner_rows = 32,
+          .x_column_stride = 320,
+          .y_column_stride = 320,
+          .column_run = 10,
+          .parameter_rows = 32,
+          .parameter_cycle = 10}},
         {"layer-norm 18446744073709551615x2147483647 f64 eps=0.1 x-stride=18446744073709551615",
          NULL,
          UINT64_MAX,
@@ -175,6 +188,8 @@ static anynorm_spec random_spec(struct random *random)
         spec.x_column_stride = any_magnitude(random);
     if (below(random, 3) == 0)
         spec.y_column_stride = any_magnitude(random);
+    if (below(random, 3) == 0)
+        spec.column_run = 2 + below(random, 4);
     if (below(random, 2))
         spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
     if (below(random, 2))

@@ -433,6 +433,18 @@ static void test_unlike_outputs_over_inputs(void **state)
          AN_SUM,
          AN_X,
          false},
+        {{.columns = 6, .column_run = 3, .flags = SUM, .sum_column_stride = 30},
+         AN_SUM,
+         AN_X,
+         false},
+        {{.columns = 6,
+          .column_run = 3,
+          .flags = SUM,
+          .sum_column_stride = 30,
+          .x_column_stride = 30},
+         AN_SUM,
+         AN_X,
+         true},
         {{.columns = 6,
           .inner_rows = 2,
           .flags = RESIDUAL | SUM,
@@ -521,7 +533,7 @@ static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_
     bool again = false;
     for (uint64_t r = 0; r < rows; r++) {
         for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++) {
-            uint64_t at = in_rows ? an_layout_start(&layout, r) + c * layout.column_stride : r;
+            uint64_t at = in_rows ? an_layout_start(&layout, r) + an_layout_column(&layout, c) : r;
             for (uint64_t i = buffer->offset + at * size; i < buffer->offset + (at + 1) * size;
                  i++) {
                 assert_true(i < ARENA);
@@ -569,6 +581,26 @@ static anynorm_spec random_columns_apart(struct random *random)
         spec.x_outer_stride = spec.columns * spec.x_column_stride + below(random, 9);
         spec.y_outer_stride =
             alike ? spec.x_outer_stride : spec.columns * spec.y_column_stride + below(random, 9);
+    }
+    return spec;
+}
+
+/* Rows between the runs of columns: groups of an image's channels. */
+static anynorm_spec random_column_runs(struct random *random)
+{
+    anynorm_spec spec = random_columns_apart(random);
+    bool alike = spec.y_column_stride == spec.x_column_stride && spec.y_type == spec.x_type;
+    uint64_t run = 2 + below(random, 2), runs = 1 + below(random, 3);
+    spec.columns = run * runs;
+    spec.column_run = run;
+    spec.x_row_stride = run + below(random, 2);
+    spec.x_column_stride = 2 * run + below(random, 3 * run);
+    spec.y_row_stride = alike ? spec.x_row_stride : run;
+    spec.y_column_stride = alike ? spec.x_column_stride : run * (1 + below(random, 3));
+    if (spec.inner_rows) {
+        spec.x_outer_stride = runs * spec.x_column_stride + below(random, 9);
+        spec.y_outer_stride =
+            alike ? spec.x_outer_stride : runs * spec.y_column_stride + below(random, 9);
     }
     return spec;
 }
@@ -638,6 +670,12 @@ static void test_random_overlaps_of_columns_apart(void **state)
     check_random_overlaps(random_columns_apart);
 }
 
+static void test_random_overlaps_of_column_runs(void **state)
+{
+    (void)state;
+    check_random_overlaps(random_column_runs);
+}
+
 /* The slices that programs make: all taken. */
 static void test_slices_of_one_tensor(void **state)
 {
@@ -687,6 +725,18 @@ static void test_slices_of_one_tensor(void **state)
          21,
          0,
          28}, /* channels 0 to 3 of [n][8][7] to 4 to 7 */
+        {{.columns = 20,
+          .inner_rows = 2,
+          .x_row_stride = 4,
+          .y_row_stride = 4,
+          .x_outer_stride = 80,
+          .y_outer_stride = 80,
+          .x_column_stride = 16,
+          .y_column_stride = 16,
+          .column_run = 4},
+         6,
+         0,
+         8}, /* channels 0 to 7 of [n][5][16], in two groups, to 8 to 15 */
         {{.columns = 4, .x_column_stride = 10, .y_column_stride = 10},
          5,
          0,
@@ -727,6 +777,7 @@ int main(void)
         cmocka_unit_test(test_four_slices_of_one_tensor),
         cmocka_unit_test(test_random_overlaps),
         cmocka_unit_test(test_random_overlaps_of_columns_apart),
+        cmocka_unit_test(test_random_overlaps_of_column_runs),
         cmocka_unit_test(test_slices_of_one_tensor),
     };
     return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);

@@ -174,8 +174,21 @@ static const struct view_case view_cases[] = {
      0,
      2147483647,
      0},
-    {"normalized axes apart", {3, {2, 3, 4}, {15, 5, 1}, false}, {0}, 1, CANNOT},
-    {"normalized axes apart in y", {2, {3, 4}, {0}, true}, {2, {3, 4}, {5, 1}, false}, 0, CANNOT},
+    {"three normalized axes apart", {4, {2, 3, 4, 5}, {300, 90, 7, 1}, false}, {0}, 1, CANNOT},
+    {"no two normalized elements side by side", {3, {2, 3, 4}, {40, 10, 2}, false}, {0}, 1, CANNOT},
+    {"elements side by side in y alone",
+     {3, {2, 3, 4}, {40, 10, 2}, false},
+     {3, {2, 3, 4}, {40, 10, 1}, false},
+     1,
+     CANNOT},
+    {"normalized windows that slide", {3, {2, 3, 4}, {15, 2, 1}, false}, {0}, 1, CANNOT},
+    {"normalized windows that slide in y",
+     {3, {2, 3, 4}, {0}, true},
+     {3, {2, 3, 4}, {15, 3, 1}, false},
+     1,
+     CANNOT},
+    {"a broadcast of runs", {3, {2, 3, 4}, {4, 0, 1}, false}, {0}, 1, CANNOT},
+    {"rows that meet in their runs", {3, {2, 3, 4}, {11, 5, 1}, false}, {0}, 1, CANNOT},
     {"normalized broadcast", {2, {5, 4}, {4, 0}, false}, {0}, -1, CANNOT},
     {"normalized broadcast in y", {2, {5, 4}, {0}, true}, {2, {5, 4}, {4, 0}, false}, -1, CANNOT},
     {"the channels of a padded image",
@@ -234,10 +247,10 @@ static const struct view_case view_cases[] = {
 /* The columns of a row apart in x, in y, or in both. */
 static const struct {
     struct view_case view;
-    uint64_t x_column, y_column;
+    uint64_t x_column, y_column, run;
 } apart_cases[] = {
-    {{"transposed", {2, {5, 4}, {1, 5}, false}, {0}, -1, 0, 5, 4, 0, 1, 0, 4, 0}, 5, 1},
-    {{"every second column", {2, {5, 4}, {8, 2}, false}, {0}, -1, 0, 5, 4, 0, 8, 0, 4, 0}, 2, 1},
+    {{"transposed", {2, {5, 4}, {1, 5}, false}, {0}, -1, 0, 5, 4, 0, 1, 0, 4, 0}, 5, 1, 1},
+    {{"every second column", {2, {5, 4}, {8, 2}, false}, {0}, -1, 0, 5, 4, 0, 8, 0, 4, 0}, 2, 1, 1},
     {{"y's every second column",
       {2, {5, 4}, {0}, true},
       {2, {5, 4}, {8, 2}, false},
@@ -251,7 +264,8 @@ static const struct {
       8,
       0},
      1,
-     2},
+     2,
+     1},
     {{"the channels of an image",
       {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
       {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
@@ -265,7 +279,8 @@ static const struct {
       1,
       3360},
      35,
-     35},
+     35,
+     1},
     {{"the channels, to channels last",
       {4, {2, 5, 7, 96}, {3360, 7, 1, 35}, false},
       {0},
@@ -279,6 +294,7 @@ static const struct {
       96,
       3360},
      35,
+     1,
      1},
     {{"the channels of one pixel",
       {4, {2, 1, 1, 96}, {96, 1, 1, 1}, false},
@@ -293,16 +309,99 @@ static const struct {
       96,
       0},
      1,
+     1,
      1},
     {{"one channel", {4, {2, 5, 7, 1}, {35, 7, 1, 35}, false}, {0}, -1, 0, 70, 1, 0, 1, 0, 1, 0},
+     1,
      1,
      1},
     {{"two axes of one stride", {3, {5, 2, 3}, {1, 15, 5}, false}, {0}, 1, 0, 5, 6, 0, 1, 0, 6, 0},
      5,
+     1,
+     1},
+    {{"columns in runs", {3, {2, 3, 4}, {15, 5, 1}, false}, {0}, 1, 0, 2, 12, 0, 15, 0, 12, 0},
+     5,
+     4,
+     4},
+    {{"columns in runs in y",
+      {2, {3, 4}, {0}, true},
+      {2, {3, 4}, {5, 1}, false},
+      0,
+      0,
+      1,
+      12,
+      0,
+      12,
+      0,
+      15,
+      0},
+     4,
+     5,
+     4},
+    {{"groups of channels, channels last",
+      {5, {2, 8, 7, 7, 4}, {1568, 4, 224, 32, 1}, false},
+      {5, {2, 8, 7, 7, 4}, {1568, 4, 224, 32, 1}, false},
+      2,
+      0,
+      16,
+      196,
+      8,
+      4,
+      1568,
+      4,
+      1568},
+     32,
+     32,
+     4},
+    {{"groups of channels, to channels first",
+      {5, {2, 8, 7, 7, 4}, {1568, 4, 224, 32, 1}, false},
+      {0},
+      2,
+      0,
+      16,
+      196,
+      8,
+      4,
+      1568,
+      196,
+      1568},
+     32,
+     4,
+     4},
+    {{"groups of one channel",
+      {5, {2, 32, 7, 7, 1}, {1568, 1, 224, 32, 1}, false},
+      {5, {2, 32, 7, 7, 1}, {1568, 1, 224, 32, 1}, false},
+      2,
+      0,
+      64,
+      49,
+      32,
+      1,
+      1568,
+      1,
+      1568},
+     32,
+     32,
+     1},
+    {{"groups of channels of one pixel",
+      {5, {2, 8, 1, 1, 4}, {32, 4, 32, 32, 1}, false},
+      {0},
+      2,
+      0,
+      16,
+      4,
+      0,
+      4,
+      0,
+      4,
+      0},
+     1,
+     1,
      1},
 };
 
-static void check_view_case(const struct view_case *it, uint64_t x_column, uint64_t y_column)
+static void check_view_case(const struct view_case *it, uint64_t x_column, uint64_t y_column,
+                            uint64_t run)
 {
     anynorm_view x = view_of(&it->x), y = view_of(&it->y);
     anynorm_spec spec = {.y_type = ANYNORM_BF16, .flags = 5, .eps = 0.25}, resolved;
@@ -335,6 +434,7 @@ static void check_view_case(const struct view_case *it, uint64_t x_column, uint6
                              .sample_rows = 1,
                              .parameter_rows = 1,
                              .parameter_run = 1,
+                             .column_run = run,
                              .shards = 1};
     if (rows != it->rows || !same_spec(&expected, &resolved))
         fail_msg("view \"%s\" gave other rows", it->what);
@@ -344,9 +444,10 @@ static void test_view_cases(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(view_cases); i++)
-        check_view_case(&view_cases[i], 1, 1);
+        check_view_case(&view_cases[i], 1, 1, 1);
     for (size_t i = 0; i < COUNT(apart_cases); i++)
-        check_view_case(&apart_cases[i].view, apart_cases[i].x_column, apart_cases[i].y_column);
+        check_view_case(&apart_cases[i].view, apart_cases[i].x_column, apart_cases[i].y_column,
+                        apart_cases[i].run);
 }
 
 static void test_view_bad_arguments(void **state)
@@ -389,19 +490,27 @@ static int64_t element_at(const struct tensor *tensor, uint32_t first, uint64_t 
     return at;
 }
 
-/* Whether a step from row to row ends on no column of the row it comes from. */
-static bool is_row_step(int64_t stride, int64_t columns, int64_t column_stride)
+/* Whether a step from row to row leads from none of the row's columns to another. */
+static bool is_row_step(int64_t stride, const int64_t *columns, uint64_t count)
 {
-    return stride > 0 && (stride % column_stride != 0 || stride / column_stride >= columns);
+    for (uint64_t a = 0; a < count; a++) {
+        for (uint64_t b = 0; b < count; b++) {
+            if (columns[a] + stride == columns[b])
+                return false;
+        }
+    }
+    return stride > 0;
 }
 
+#define MOST_ELEMENTS 81
+
 /* True if some inner_rows and strides of the spec's formula give each row's start. */
-static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, int64_t columns,
-                          int64_t column_stride)
+static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner,
+                          const int64_t *columns, uint64_t count)
 {
-    int64_t span = columns * column_stride;
-    int64_t row_stride = rows > 1 ? starts[1] : span;
-    int64_t outer_stride = inner > 0 && rows > inner ? starts[inner] : span;
+    int64_t far = INT32_MAX; /* where there is no such step */
+    int64_t row_stride = rows > 1 ? starts[1] : far;
+    int64_t outer_stride = inner > 0 && rows > inner ? starts[inner] : far;
     for (uint64_t r = 0; r < rows; r++) {
         int64_t by_formula =
             inner == 0 ? (int64_t)r * row_stride
@@ -409,36 +518,43 @@ static bool two_levels_do(const int64_t *starts, uint64_t rows, uint64_t inner, 
         if (by_formula != starts[r])
             return false;
     }
-    return is_row_step(row_stride, columns, column_stride) &&
-           is_row_step(outer_stride, columns, column_stride);
+    return is_row_step(row_stride, columns, count) && is_row_step(outer_stride, columns, count);
 }
 
-#define MOST_ROWS 64
+/* True if the columns lie as the formula has them with that run. */
+static bool run_does(const int64_t *columns, uint64_t count, uint64_t run)
+{
+    int64_t stride = run < count ? columns[run] : (int64_t)run;
+    for (uint64_t c = 0; c < count; c++) {
+        if (columns[c] != (int64_t)(c / run) * stride + (int64_t)(c % run))
+            return false;
+    }
+    return count % run == 0 && stride >= (int64_t)run;
+}
 
 static bool representable(const struct tensor *x, const struct tensor *y, uint32_t first,
                           uint64_t rows, uint64_t columns)
 {
-    int64_t x_starts[MOST_ROWS] = {0}, y_starts[MOST_ROWS] = {0};
-    assert_true(rows <= MOST_ROWS);
-    int64_t x_step = columns > 1 ? element_at(x, first, 0, 1) : 1;
-    int64_t y_step = columns > 1 ? element_at(y, first, 0, 1) : 1;
-    if (x_step < 1 || y_step < 1)
-        return false;
+    int64_t x_starts[MOST_ELEMENTS] = {0}, y_starts[MOST_ELEMENTS] = {0};
+    int64_t x_columns[MOST_ELEMENTS] = {0}, y_columns[MOST_ELEMENTS] = {0};
+    assert_true(rows <= MOST_ELEMENTS && columns <= MOST_ELEMENTS);
     for (uint64_t c = 0; c < columns; c++) {
-        if (element_at(x, first, 0, c) != (int64_t)c * x_step ||
-            element_at(y, first, 0, c) != (int64_t)c * y_step)
-            return false;
+        x_columns[c] = element_at(x, first, 0, c);
+        y_columns[c] = element_at(y, first, 0, c);
     }
     for (uint64_t r = 0; r < rows; r++) {
         x_starts[r] = element_at(x, first, r, 0);
         y_starts[r] = element_at(y, first, r, 0);
     }
-    for (uint64_t inner = 0; inner == 0 || inner < rows; inner++) {
-        if (inner != 1 && two_levels_do(x_starts, rows, inner, (int64_t)columns, x_step) &&
-            two_levels_do(y_starts, rows, inner, (int64_t)columns, y_step))
-            return true;
-    }
-    return false;
+    bool columns_do = false, rows_do = false;
+    for (uint64_t run = 1; run <= columns; run++)
+        columns_do =
+            columns_do || (run_does(x_columns, columns, run) && run_does(y_columns, columns, run));
+    for (uint64_t inner = 0; inner == 0 || inner < rows; inner++)
+        rows_do =
+            rows_do || (inner != 1 && two_levels_do(x_starts, rows, inner, x_columns, columns) &&
+                        two_levels_do(y_starts, rows, inner, y_columns, columns));
+    return columns_do && rows_do;
 }
 
 /* Strides as slicing, padding and permuting make them, and some that nothing sensible makes. */
@@ -469,7 +585,7 @@ static void test_random_views(void **state)
 {
     (void)state;
     struct random random = {11};
-    int taken = 0, two_level = 0, apart = 0, refused = 0;
+    int taken = 0, two_level = 0, apart = 0, runs = 0, refused = 0;
     for (int i = 0; i < (reduced() ? 20000 : 200000); i++) {
         struct tensor x = {.rank = 1 + (uint32_t)below(&random, 4)}, y;
         uint32_t first = (uint32_t)below(&random, x.rank);
@@ -512,18 +628,20 @@ static void test_random_views(void **state)
             assert_int_equal(an_layout_start(&y_layout, r), element_at(&y, first, r, 0));
         }
         for (uint64_t c = 0; c < columns; c++) {
-            assert_int_equal(c * resolved.x_column_stride, element_at(&x, first, 0, c));
-            assert_int_equal(c * resolved.y_column_stride, element_at(&y, first, 0, c));
+            assert_int_equal(an_layout_column(&x_layout, c), element_at(&x, first, 0, c));
+            assert_int_equal(an_layout_column(&y_layout, c), element_at(&y, first, 0, c));
         }
         taken++;
         two_level += resolved.inner_rows > 0;
         apart += !an_spec_side_by_side(&resolved);
+        runs += resolved.column_run > 1;
     }
     fprintf(
         stderr,
-        "# random views: %d taken, %d of them in two levels, %d with columns apart, %d refused\n",
-        taken, two_level, apart, refused);
-    assert_true(taken > 1000 && two_level > 100 && apart > 100 && refused > 1000);
+        "# random views: %d taken, %d of them in two levels, %d with columns apart, %d of these "
+        "in runs, %d refused\n",
+        taken, two_level, apart, runs, refused);
+    assert_true(taken > 1000 && two_level > 100 && apart > 100 && runs > 100 && refused > 1000);
 }
 
 int main(void)

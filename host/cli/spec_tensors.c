@@ -61,7 +61,8 @@ struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor ten
     } else if (info.shape == OF_SAMPLES) {
         periods = rows / sample_rows + (rows % sample_rows > 0);
     } else if (info.shape == OF_PARAMETERS) {
-        info.period = spec->columns / or_one(spec->parameter_run);
+        info.period = (spec->parameter_cycle ? spec->parameter_cycle : spec->columns) /
+                      or_one(spec->parameter_run);
         periods = or_one(spec->parameter_rows);
     }
     info.count = info.present ? periods * info.period : 0;
@@ -102,6 +103,6 @@ bool spec_is_dense(const anynorm_spec *spec)
     return !(spec->flags & ANYNORM_ANY_ALIGNMENT) &&
            !(spec->inner_rows || spec->x_row_stride || spec->y_row_stride ||
              spec->residual_row_stride || spec->sum_row_stride) &&
-           spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
+           spec->column_run <= 1 && spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
            spec->residual_column_stride <= 1 && spec->sum_column_stride <= 1;
 }

@@ -144,7 +144,7 @@ bool verify_is_plain(const anynorm_spec *spec)
         ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
 
     return !(spec->flags & ~plain) && spec->weight_offset == 0 && spec->parameter_rows <= 1 &&
-           spec->parameter_run <= 1;
+           spec->parameter_run <= 1 && spec->parameter_cycle == 0;
 }
 
 static void check_tails(const struct work *work, struct verify_result *result)

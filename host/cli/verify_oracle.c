@@ -56,7 +56,7 @@ static anynorm_spec only(const anynorm_spec *spec, uint32_t flags)
     if (!(flags & ANYNORM_WEIGHT))
         part.weight_offset = 0;
     if (!(flags & parameters))
-        part.parameter_rows = part.parameter_run = 0;
+        part.parameter_rows = part.parameter_run = part.parameter_cycle = 0;
     if (!(flags & ANYNORM_RESIDUAL))
         part.residual_type = (anynorm_dtype)0;
     if (!(flags & (ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM)))
@@ -172,7 +172,8 @@ static double input_at(const struct frame *f, enum cli_tensor tensor, uint64_t c
         return missing;
     if (info.shape == OF_PARAMETERS)
         index = f->row % or_one(spec->parameter_rows) * info.period +
-                column / or_one(spec->parameter_run);
+                (spec->parameter_cycle ? column % spec->parameter_cycle : column) /
+                    or_one(spec->parameter_run);
     else if (info.shape == OF_SAMPLES)
         index = f->row / or_one(spec->sample_rows) * spec->columns + column;
     return anynorm_dtype_load(info.type, f->inputs->bytes[tensor], index);

@@ -55,6 +55,8 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
         return spec->parameter_rows > 1;
     case AN_ARG_PARAMETER_RUN:
         return spec->parameter_run > 1;
+    case AN_ARG_PARAMETER_CYCLE:
+        return spec->parameter_cycle != 0;
     case AN_ARG_WEIGHT_PLUS:
         return spec->weight_offset != 0;
     case AN_ARG_PARTIALS:
@@ -62,6 +64,8 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
         return spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT);
     case AN_ARG_SHARDS:
         return spec->flags & ANYNORM_PARTIALS_INPUT;
+    case AN_ARG_COLUMN_RUN:
+        return spec->column_run > 1;
     case AN_ARG_MOMENTS:
     case AN_ARG_STAGE:
         return split;

@@ -16,9 +16,11 @@ enum an_argument {
 #define HAS_SAMPLES 1
 #define PARAMETER_ROWS 1
 #define PARAMETER_RUN 1
+#define PARAMETER_CYCLE 1
 #define HAS_WEIGHT_PLUS 1
 #define PARTIALS_OUTPUT 1
 #define PARTIALS_INPUT 1
+#define COLUMN_RUN 1
 #define AN_INPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_OUTPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_SCALAR(id, type, name) id,

@@ -46,7 +46,7 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
 {
     /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
      */
-    if (spec->parameter_rows > 1 || spec->parameter_run > 1 ||
+    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || spec->parameter_cycle ||
         (spec->flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
         return false;
     uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
@@ -86,9 +86,11 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"SILU", spec->flags & ANYNORM_SILU, 1},
         {"PARAMETER_ROWS", spec->parameter_rows > 1, 1},
         {"PARAMETER_RUN", spec->parameter_run > 1, 1},
+        {"PARAMETER_CYCLE", spec->parameter_cycle, 1},
         {"HAS_WEIGHT_PLUS", spec->weight_offset != 0, 1},
         {"PARTIALS_OUTPUT", spec->flags & ANYNORM_PARTIALS_OUTPUT, 1},
         {"PARTIALS_INPUT", spec->flags & ANYNORM_PARTIALS_INPUT, 1},
+        {"COLUMN_RUN", spec->column_run > 1, 1},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (words[i].defined)

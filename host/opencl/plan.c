@@ -100,9 +100,17 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
     }
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         set_ulong(plan, counts[i].argument, counts[i].value, &code);
-    cl_uint columns = (cl_uint)spec->columns, run = (cl_uint)spec->parameter_run;
-    set(plan, AN_ARG_COLUMNS, sizeof(columns), &columns, &code);
-    set(plan, AN_ARG_PARAMETER_RUN, sizeof(run), &run, &code);
+    const struct {
+        enum an_argument argument;
+        cl_uint value;
+    } narrow_counts[] = {
+        {AN_ARG_COLUMNS, (cl_uint)spec->columns},
+        {AN_ARG_PARAMETER_RUN, (cl_uint)spec->parameter_run},
+        {AN_ARG_PARAMETER_CYCLE, (cl_uint)spec->parameter_cycle},
+        {AN_ARG_COLUMN_RUN, (cl_uint)spec->column_run},
+    };
+    for (size_t i = 0; i < sizeof(narrow_counts) / sizeof(narrow_counts[0]); i++)
+        set(plan, narrow_counts[i].argument, sizeof(cl_uint), &narrow_counts[i].value, &code);
     set_real(plan, spec, AN_ARG_EPS, spec->eps, &code);
     set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->weight_offset, &code);
     set(plan, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);

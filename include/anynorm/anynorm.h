@@ -308,7 +308,10 @@ enum {
  * row_stride = 64, outer_stride = 3 * heads * 64. The elements of a row usually lie side by side.
  * Where they do not, rows usually lie between the columns: a channels-first image [N][C][H][W]
  * normalized over its channels is columns = C, column_stride = inner_rows = H * W, with the default
- * row_stride of 1 and outer_stride of C * H * W. */
+ * row_stride of 1 and outer_stride of C * H * W. And columns may lie in runs of column_run side by
+ * side, column_stride from one run to the next: then c * column_stride above is
+ *     c / column_run * column_stride + c % column_run
+ * as in a group of the channels of a channels-last image. */
 typedef struct anynorm_spec {
     uint64_t columns;     /* elements of a row, 1 .. 2^31 - 1 */
     anynorm_dtype x_type; /* storage types; statistics are f32, or f64 if any of these is */
@@ -317,15 +320,20 @@ typedef struct anynorm_spec {
     uint32_t flags;               /* ANYNORM_WEIGHT | ... */
     double eps;                   /* finite, >= 0; added to the variance inside the root */
     uint64_t inner_rows;          /* 0: one level of rows */
-    uint64_t x_row_stride;        /* 0: columns, or 1 where x_column_stride is above 1. Neither row
-                                     nor outer stride may lead from a column of a row to another:
-                                     with columns side by side, it is columns or more */
-    uint64_t x_outer_stride; /* 0: inner_rows * x_row_stride, or columns * x_column_stride where
-                                that is above 1 */
-    uint64_t y_row_stride;   /* likewise for y; rows of y must not overlap */
+    uint64_t x_row_stride;        /* 0: what a row spans, columns / column_run * x_column_stride,
+                                     which is columns where they lie side by side; or column_run
+                                     where another row fits between runs, so that x_column_stride
+                                     is twice that or more. Neither row nor outer stride may lead
+                                     from a column of a row to another: with columns side by side,
+                                     it is columns or more */
+    uint64_t x_outer_stride;      /* 0: inner_rows * x_row_stride, or what a row spans where rows
+                                     fit between */
+    uint64_t y_row_stride;        /* likewise for y; rows of y must not overlap */
     uint64_t y_outer_stride;
-    uint64_t x_column_stride; /* 0: 1, the columns of a row side by side */
+    uint64_t x_column_stride; /* 0: column_run, the columns of a row side by side; no less */
     uint64_t y_column_stride;
+    uint64_t column_run; /* columns of a row that lie side by side in each tensor of rows, where its
+                            column stride leads from run to run. Must divide the columns. 0: 1 */
 
     anynorm_dtype residual_type;
     anynorm_dtype sum_type;
@@ -345,7 +353,12 @@ typedef struct anynorm_spec {
     uint64_t parameter_run;  /* consecutive columns that share a parameter: the pixels of a channel.
                                 Must divide the columns, so that a row of parameters has
                                 columns / parameter_run elements. 0: 1 */
-    uint64_t shards;         /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
+    uint64_t parameter_cycle; /* columns after which a row's parameters come again: the channels of
+                                 a group, pixel by pixel. Column c has the parameter of number
+                                 c % parameter_cycle / parameter_run, and a row of parameters
+                                 parameter_cycle / parameter_run elements. Must divide the columns,
+                                 and parameter_run must divide it. 0: columns */
+    uint64_t shards;          /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
 } anynorm_spec;
 
 /* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
@@ -370,8 +383,12 @@ typedef struct anynorm_spec {
  * type is f64: beyond 3e38 the row is NaN. */
 
 /* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W,
- * parameter_rows = G, parameter_run = H * W; InstanceNorm is that with G = C. The norm of each head
- * in a tensor [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
+ * parameter_rows = G, parameter_run = H * W; InstanceNorm is that with G = C. Of [N][H][W][C] it
+ * has the same rows and columns, but inner_rows = parameter_rows = G, column_run = parameter_cycle
+ * = C / G (without weight and bias, the fields of parameters are 0), column strides C, and so, by
+ * default, row strides C / G and outer strides H * W * C; InstanceNorm again is that with G = C,
+ * or with parameter_run = H * W and neither run nor cycle. The norm of each head in a tensor
+ * [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
 
 /* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
  * and the reason. Any thread. */
@@ -392,10 +409,12 @@ typedef struct anynorm_view {
  * other fields stay. y may be NULL: dense. Any thread.
  * INVALID_ARGUMENT: bad rank or axis, shapes that differ, a normalized size of 0 or above 2^31 - 1,
  * a row count that overflows. UNSUPPORTED, with the reason: normalized axes that need more than one
- * stride, leading axes that need more than two, a stride of 0 or below, or rows that share an
- * element.
- * Normalizing other axes than the last is a view whose axes are permuted so that they come last:
- * over the channels of [N][C][H][W] the shape {N, H, W, C} with the strides {C*H*W, W, 1, H*W}. */
+ * stride, beside one of 1 for those that vary fastest (column_run), leading axes that need more
+ * than two, a stride of 0 or below, or rows that share an element. Normalizing other axes than the
+ * last is a view whose axes are permuted so that they come last: over the channels of [N][C][H][W]
+ * the shape {N, H, W, C} with the strides {C*H*W, W, 1, H*W}; over G groups of the channels of
+ * [N][H][W][C] the shape {N, G, H, W, C / G}, axis 2, with the strides {H*W*C, C / G, W*C, C, 1},
+ * for y as well. */
 ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
                                                   const anynorm_view *y, int axis, uint64_t *rows);
 
@@ -408,8 +427,8 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  *     eps=NUMBER (default 1e-05, or 0 with rstd-input or partials)   weight-offset=NUMBER
  *     weight bias mean rstd any-alignment l2 unbiased eps-outside mean-input rstd-input residual
  *     gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
- *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...
- *     sample-rows=N parameter-rows=N parameter-run=N shards=N
+ *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...; run=N
+ *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
  * does. Any thread. */
@@ -551,7 +570,8 @@ typedef struct anynorm_tensors {
     anynorm_buffer x; /* x_type [rows][columns] with the spec's strides */
     anynorm_buffer y; /* y_type, likewise. May be x or residual itself: same memory, offset, type,
                          strides */
-    anynorm_buffer weight;   /* parameter_type [parameter_rows][columns / parameter_run], dense */
+    anynorm_buffer weight;   /* parameter_type [parameter_rows][columns / parameter_run], dense; of
+                                parameter_cycle / parameter_run, where there is a cycle */
     anynorm_buffer bias;     /* likewise */
     anynorm_buffer mean;     /* f32 [rows], dense; an output or an input */
     anynorm_buffer rstd;     /* f32 [rows], dense; an output or an input */

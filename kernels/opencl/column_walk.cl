@@ -279,10 +279,12 @@ PIECE void store_strip(const int type, __global uchar *base, const ulong *at, co
 PIECE accv_t load_parameter(const image_t *image, const strip_t *strip, const __global uchar *base,
                             const uint column)
 {
+    uint index = column;
+#if PARAMETER_CYCLE
+    index %= image->tensors.first.parameter_cycle;
+#endif
 #if PARAMETER_RUN
-    const uint index = column / image->tensors.first.parameter_run;
-#else
-    const uint index = column;
+    index /= image->tensors.first.parameter_run;
 #endif
 #if PARAMETER_ROWS
     return load_strip(P_TYPE, base, strip->parameter_at, strip->count, index, false);

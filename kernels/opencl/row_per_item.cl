@@ -225,7 +225,8 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
             fetch_row(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
 #if HAS_SUM
         /* With what is not yet read of x or residual, which sum may be, further on. */
-        store_line(parts, S_TYPE, stream, row[r].sum, column, &line[r]);
+        store_column_line(parts, S_TYPE, stream, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column,
+                          &line[r]);
 #endif
 #if PARAMETER_ROWS
         load_weights(parts, &row[r], column, &f);
@@ -236,7 +237,8 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
 #if HAS_Y
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++)
-        store_line(parts, Y_TYPE, stream, row[r].y, column, &line[r]);
+        store_column_line(parts, Y_TYPE, stream, &row[r], row[r].y, Y_STRIDE(&row[r]), column,
+                          &line[r]);
 #endif
 }
 
@@ -289,10 +291,10 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
             const accv_t result = transformv(tails[r] - s[r].pivot, &s[r], f.weight, f.bias, f.scale,
                                              f.shift);
 #if HAS_Y
-            store_rowv(Y_TYPE, row[r].y, column, count, result);
+            store_columnsv(Y_TYPE, &row[r], row[r].y, Y_STRIDE(&row[r]), column, count, result);
 #endif
 #if HAS_SUM
-            store_rowv(S_TYPE, row[r].sum, column, count, tails[r]);
+            store_columnsv(S_TYPE, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column, count, tails[r]);
 #endif
         }
     }

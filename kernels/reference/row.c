@@ -35,12 +35,13 @@ static double round_to(anynorm_dtype type, double value)
 /* What is normalized of column c. */
 static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
-    double h = anynorm_dtype_load(spec->x_type, row->x, c * spec->x_column_stride);
+    double h =
+        anynorm_dtype_load(spec->x_type, row->x, an_spec_column(spec, spec->x_column_stride, c));
     if (row->pre_bias)
-        h += anynorm_dtype_load(spec->parameter_type, row->pre_bias, c / spec->parameter_run);
+        h += anynorm_dtype_load(spec->parameter_type, row->pre_bias, an_spec_parameter(spec, c));
     if (row->residual) {
         double residual = anynorm_dtype_load(spec->residual_type, row->residual,
-                                             c * spec->residual_column_stride);
+                                             an_spec_column(spec, spec->residual_column_stride, c));
         if (row->gate)
             residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
         h += residual;
@@ -155,7 +156,7 @@ static struct statistic load_statistic(const anynorm_spec *spec, const struct an
 /* What becomes of the normalized value of column c. */
 static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_t c, double n)
 {
-    uint64_t k = c / spec->parameter_run;
+    uint64_t k = an_spec_parameter(spec, c);
     double z = spec->flags & ANYNORM_ROUND_FIRST ? round_to(spec->x_type, n) : n;
     if (row->weight)
         z *= anynorm_dtype_load(spec->parameter_type, row->weight, k) + spec->weight_offset;
@@ -198,9 +199,11 @@ void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
         double y =
             row->y ? finish(spec, row, c, (h - s.pivot - s.correction) * s.rstd) : (double)NAN;
         if (row->sum)
-            anynorm_dtype_store(spec->sum_type, row->sum, c * spec->sum_column_stride, h);
+            anynorm_dtype_store(spec->sum_type, row->sum,
+                                an_spec_column(spec, spec->sum_column_stride, c), h);
         if (row->y)
-            anynorm_dtype_store(spec->y_type, row->y, c * spec->y_column_stride, y);
+            anynorm_dtype_store(spec->y_type, row->y,
+                                an_spec_column(spec, spec->y_column_stride, c), y);
     }
     if (spec->flags & ANYNORM_MEAN_OUTPUT)
         anynorm_dtype_store(ANYNORM_F32, row->mean, 0, s.pivot + s.correction);

@@ -56,7 +56,8 @@ def test_one_case(run):
 @pytest.mark.parametrize("text", [
     "rms-norm 5x300", "layer-norm 5x300 weight weight-offset=1 sum",
     "layer-norm 6x300 bf16 y=f32 residual gate sum scale shift sample-rows=2 silu mean rstd",
-    "layer-norm 8x300 weight bias parameter-rows=4 parameter-run=30"])
+    "layer-norm 8x300 weight bias parameter-rows=4 parameter-run=30",
+    "layer-norm 8x300 weight bias pre-bias parameter-rows=4 parameter-run=5 parameter-cycle=60"])
 def test_one_case_of_the_family(run, text):
     result = run("verify", "--case", text)
     assert (result.returncode, result.stderr) == (0, "")
