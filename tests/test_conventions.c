@@ -485,6 +485,60 @@ static void test_instance_norm(void **state)
     check_groups(state, CHANNELS, false);
 }
 
+/* The same of [IMAGES][PIXELS][CHANNELS]. */
+static void check_groups_last(void **state, size_t groups, const anynorm_spec *spec)
+{
+    struct room *v = make_room();
+    size_t channels = CHANNELS / groups;
+    take(v, v->x);
+    for (size_t g = 0; g < IMAGES * groups; g++) {
+        double *h = v->expected + g / groups * PIXELS * CHANNELS + g % groups * channels;
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < PIXELS * channels; i++)
+            mean += h[i / channels * CHANNELS + i % channels] / (double)(PIXELS * channels);
+        for (size_t i = 0; i < PIXELS * channels; i++) {
+            double off = h[i / channels * CHANNELS + i % channels] - mean;
+            squares += off * off;
+        }
+        double deviation = sqrt(squares / (double)(PIXELS * channels) + EPS);
+        for (size_t i = 0; i < PIXELS * channels; i++) {
+            double *at = &h[i / channels * CHANNELS + i % channels];
+            size_t k = g % groups * channels + i % channels;
+            *at = (*at - mean) / deviation * (double)v->weight[k] + (double)v->bias[k];
+        }
+    }
+    expect(state, spec, v, IMAGES * groups,
+           &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
+    free(v);
+}
+
+static void test_group_norm_last(void **state)
+{
+    check_groups_last(state, GROUPS,
+                      &(anynorm_spec){.columns = CHANNELS / GROUPS * PIXELS,
+                                      .eps = EPS,
+                                      .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                                      .inner_rows = GROUPS,
+                                      .x_column_stride = CHANNELS,
+                                      .y_column_stride = CHANNELS,
+                                      .column_run = CHANNELS / GROUPS,
+                                      .parameter_rows = GROUPS,
+                                      .parameter_cycle = CHANNELS / GROUPS});
+}
+
+static void test_instance_norm_last(void **state)
+{
+    check_groups_last(state, CHANNELS,
+                      &(anynorm_spec){.columns = PIXELS,
+                                      .eps = EPS,
+                                      .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                                      .inner_rows = CHANNELS,
+                                      .x_column_stride = CHANNELS,
+                                      .y_column_stride = CHANNELS,
+                                      .parameter_rows = CHANNELS,
+                                      .parameter_run = PIXELS});
+}
+
 static void test_channels(void **state)
 {
     struct room *v = make_room();
@@ -633,6 +687,8 @@ int main(void)
         {"group norm", test_group_norm},
         {"group norm 18", test_group_norm_18},
         {"instance norm", test_instance_norm},
+        {"group norm, channels last", test_group_norm_last},
+        {"instance norm, channels last", test_instance_norm_last},
         {"channels first", test_channels},
         {"heads", test_heads},
         {"SiLU", test_silu},
