@@ -28,7 +28,8 @@ static bool prepare_prints(struct norm *work, struct cli_error *error)
 
     return (!work->want_stats || row_table_init(&work->table, work->shape.rows, centred, error)) &&
            (!work->want_preview ||
-            preview_init(&work->preview, work->shape.rows, work->shape.columns, error));
+            preview_init(&work->preview, work->shape.rows * work->shape.columns / work->shape.line,
+                         work->shape.line, error));
 }
 
 static bool make_plan(struct norm *work, const struct norm_options *options,

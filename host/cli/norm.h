@@ -20,7 +20,7 @@ struct norm {
     struct tensor_file x;
     struct norm_shape shape;
     struct norm_inputs inputs;
-    anynorm_spec spec; /* dense rows */
+    anynorm_spec spec; /* of dense tensors */
     struct norm_outputs outputs;
     anynorm_device *device;
     anynorm_plan *plan;

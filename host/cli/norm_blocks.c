@@ -158,6 +158,12 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
     return status == ANYNORM_OK || cli_fail_library(error, work->x.path, status);
 }
 
+/* What rows are as lines of print: the rows of a block are whole images. */
+static uint64_t lines(const struct norm *work, uint64_t rows)
+{
+    return rows * work->shape.columns / work->shape.line;
+}
+
 static bool deliver(struct norm *work, const anynorm_host_tensors *tensors, uint64_t first,
                     uint64_t count, struct cli_error *error)
 {
@@ -166,7 +172,8 @@ static bool deliver(struct norm *work, const anynorm_host_tensors *tensors, uint
     if (work->want_stats)
         row_table_take(&work->table, &work->spec, tensors, first, count);
     if (work->want_preview)
-        preview_take(&work->preview, work->spec.y_type, tensors->y, first, count);
+        preview_take(&work->preview, work->spec.y_type, tensors->y, lines(work, first),
+                     lines(work, count));
     return true;
 }
 

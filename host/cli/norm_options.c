@@ -46,8 +46,6 @@ static bool check_together(const struct norm_options *o, const struct words *wor
     bool given = o->rstd;
     const struct fault faults[] = {
         {o->eps < 0.0, "--eps", "is negative; give 0 or more"},
-        {words->layout != 0, "--layout",
-         "nhwc is not served yet by the library; give nchw, with the channels on axis 1"},
         {o->kind == NORM_GROUP && !words->groups_given, "--groups",
          "missing; give how many groups the channels make, such as 32"},
         {o->gate && !o->residual, "--gate",
@@ -99,7 +97,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          {"groups", 0, CLI_INTEGER, "N", "of the channels; must divide their number",
           .integer = &o->groups, .least = 1, .most = INT64_MAX, .given = &words.groups_given}},
         {CHANNELS,
-         {"layout", 0, CLI_CHOICE, "ORDER", "nchw: the channels are axis 1 (default)",
+         {"layout", 0, CLI_CHOICE, "ORDER",
+          "nchw: the channels are axis 1 (default); nhwc: they are the last axis",
           .choice = &words.layout, .choices = layouts}},
         {ALL,
          {"weight", 0, CLI_TEXT, "FILE", "multiply by it after normalizing (gamma)",
@@ -204,6 +203,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     o->output_dtype = dtype_values[words.output_dtype];
     o->eps_outside = words.eps_mode == 1;
     o->silu = words.activation == 1;
+    o->channels_last = words.layout == 1;
     if (!check_together(o, &words, &error)) {
         *exit_status = cli_error_print(&error);
         return false;

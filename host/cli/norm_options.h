@@ -39,6 +39,7 @@ struct norm_options {
     bool output_dtype_given; /* likewise */
     bool eps_outside;
     bool silu;
+    bool channels_last; /* of group-norm and instance-norm */
     bool round_first;
     bool stats;
     bool timing;

@@ -46,39 +46,60 @@ static bool find_rows(const struct norm_options *options, const struct tensor_fi
         .columns = product(layout->shape + first, layout->rank - first),
         .parameter_rows = 1,
         .parameter_run = 1,
+        .line = product(layout->shape + first, layout->rank - first),
         .statistics = take_shape(layout->shape, first),
         .parameters = take_shape(layout->shape + first, layout->rank - first),
     };
     return true;
 }
 
+/* A group is some channels of each pixel. */
+static void lay_out_last(struct norm_shape *shape, uint64_t channels, uint64_t groups,
+                         uint64_t pixels)
+{
+    shape->parameter_run = 1;
+    shape->parameter_cycle = channels / groups;
+    shape->inner_rows = groups;
+    shape->row_stride = channels / groups;
+    shape->outer_stride = channels * pixels;
+    shape->column_stride = channels;
+    shape->column_run = channels / groups;
+    shape->line = channels;
+}
+
 static bool find_channels(const struct norm_options *options, const struct tensor_file *x,
                           struct norm_shape *shape, struct cli_error *error)
 {
     const struct tensor_layout *layout = &x->layout;
+    bool last = options->channels_last;
     char text[SHAPE_TEXT];
     uint64_t channels;
     uint64_t groups;
+    uint64_t pixels;
 
-    if (layout->rank < 2 || layout->shape[1] == 0)
-        return cli_fail(error, CLI_USAGE, x->path,
-                        "its shape %s has no channels; give (batch, channels, ...)",
-                        shape_text(layout->rank, layout->shape, text));
-    channels = layout->shape[1];
+    if (layout->rank < 2 || layout->shape[last ? layout->rank - 1 : 1] == 0)
+        return cli_fail(error, CLI_USAGE, x->path, "its shape %s has no channels; give %s",
+                        shape_text(layout->rank, layout->shape, text),
+                        last ? "(batch, ..., channels)" : "(batch, channels, ...)");
+    channels = layout->shape[last ? layout->rank - 1 : 1];
     groups = options->kind == NORM_GROUP ? (uint64_t)options->groups : channels;
     if (channels % groups != 0)
         return cli_fail(error, CLI_USAGE, "--groups",
                         "%" PRIu64 " does not divide the %" PRIu64 " channels of %.200s; give a "
                         "divisor of them",
                         groups, channels, x->path);
+    pixels = product(layout->shape + (last ? 1 : 2), layout->rank - 2);
     *shape = (struct norm_shape){
         .rows = layout->shape[0] * groups,
+        .columns = channels / groups * pixels,
         .parameter_rows = groups,
-        .parameter_run = product(layout->shape + 2, layout->rank - 2),
+        .parameter_run = pixels,
+        .line = channels / groups * pixels,
         .statistics = {2, {layout->shape[0], groups}},
         .parameters = {1, {channels}},
     };
-    shape->columns = channels / groups * shape->parameter_run;
+    if (last)
+        lay_out_last(shape, channels, groups, pixels);
     return true;
 }
 

@@ -19,6 +19,13 @@ struct norm_shape {
     uint64_t columns;
     uint64_t parameter_rows; /* as in anynorm_spec */
     uint64_t parameter_run;
+    uint64_t parameter_cycle;
+    uint64_t inner_rows; /* 0: rows are dense, and so what follows; of channels-last images: */
+    uint64_t row_stride;
+    uint64_t outer_stride;
+    uint64_t column_stride;
+    uint64_t column_run;
+    uint64_t line;              /* elements of a line of print, as they lie in memory */
     struct shape_of statistics; /* `rows` elements */
     struct shape_of parameters;
 };

@@ -17,6 +17,14 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         .y_type = o->output_dtype_given ? o->output_dtype : work->x.type,
         .eps = inputs->rstd ? 0.0 : o->eps,
         .weight_offset = o->weight_offset,
+        .inner_rows = work->shape.inner_rows,
+        .x_row_stride = work->shape.row_stride,
+        .x_outer_stride = work->shape.outer_stride,
+        .y_row_stride = work->shape.row_stride,
+        .y_outer_stride = work->shape.outer_stride,
+        .x_column_stride = work->shape.column_stride,
+        .y_column_stride = work->shape.column_stride,
+        .column_run = work->shape.column_run,
     };
 
     spec.flags = flag(rms, ANYNORM_RMS) | flag(o->correction, ANYNORM_UNBIASED) |
@@ -34,14 +42,23 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         spec.parameter_type = inputs->parameter_type;
         spec.parameter_rows = work->shape.parameter_rows;
         spec.parameter_run = work->shape.parameter_run;
+        spec.parameter_cycle = work->shape.parameter_cycle;
     }
     if (samples) {
         spec.sample_type = inputs->sample_type;
         spec.sample_rows = inputs->sample_rows;
     }
-    if (inputs->residual.path)
+    if (inputs->residual.path) {
         spec.residual_type = inputs->residual.type;
-    if (o->sum_output)
+        spec.residual_row_stride = work->shape.row_stride;
+        spec.residual_outer_stride = work->shape.outer_stride;
+        spec.residual_column_stride = work->shape.column_stride;
+    }
+    if (o->sum_output) {
         spec.sum_type = work->x.type;
+        spec.sum_row_stride = work->shape.row_stride;
+        spec.sum_outer_stride = work->shape.outer_stride;
+        spec.sum_column_stride = work->shape.column_stride;
+    }
     return spec;
 }

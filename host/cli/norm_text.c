@@ -22,9 +22,10 @@
     "have the shape of x, statistics (mean and rstd) that of the axes before N.\n"
 
 #define CHANNELS                                                                                   \
-    "x is (batch, channels, ...); a row is a group of channels with all its pixels. FILE of\n"     \
-    "--weight, --bias and --pre-bias is (channels,). Residual and sum have the shape of x,\n"      \
-    "statistics (mean and rstd) the shape (batch, groups).\n"
+    "x is (batch, channels, ...), or (batch, ..., channels) with --layout nhwc; a row is a\n"      \
+    "group of channels with all its pixels. With nhwc a pixel is printed as a line, not a row.\n"  \
+    "FILE of --weight, --bias and --pre-bias is (channels,). Residual and sum have the shape\n"    \
+    "of x, statistics (mean and rstd) the shape (batch, groups).\n"
 
 #define OUTPUT                                                                                     \
     "Without -o the result is printed, shortened; without shortening numpy.loadtxt can read it.\n" \

@@ -112,10 +112,30 @@ def test_channels(refused, command, options):
     refused(command, (2, 0, 4), options, "x.npy: ", "(2, 0, 4)", "channels")
     refused(command, (2, 6, 0), options, "x.npy: ", "0 elements")
     refused(command, (), options, "x.npy: ", "single number")
-    refused(command, (2, 6, 2), {**options, "layout": "nhwc"}, "--layout: ", "not served yet",
-            "nchw")
-    refused(command, (2, 6, 2), {**options, "layout": "chw"}, "--layout: ", "nchw, nhwc")
+    for layout in ("chw", "NHWC", ""):
+        refused(command, (2, 6, 2), {**options, "layout": layout}, "--layout: ", "nchw, nhwc")
     refused(command, (2, 6, 2), {**options, "mean": (12,), "rstd": (6,)}, ".npy: ", "(2, ")
+
+
+@pytest.mark.parametrize("command,options", [("group-norm", {"groups": 2}), ("instance-norm", {})])
+def test_channels_last(refused, command, options):
+    options = {**options, "layout": "nhwc"}
+    refused(command, (6,), options, "x.npy: ", "(6,)", "channels", "(batch, ..., channels)")
+    refused(command, (2, 4, 0), options, "x.npy: ", "(2, 4, 0)", "channels")
+    refused(command, (2, 0, 6), options, "x.npy: ", "0 elements")
+    refused(command, (2, 3, 6), {**options, "weight": (3,)}, "weight.npy: ", "(6,)")
+    refused(command, (2, 3, 6), {**options, "mean": (6,), "rstd": (6,)}, ".npy: ", "(2, ")
+
+
+def test_groups_of_channels_last(refused):
+    refused("group-norm", (2, 6, 4), {"groups": 3, "layout": "nhwc"}, "--groups: ",
+            "3 does not divide the 4 channels")
+
+
+@pytest.mark.parametrize("command", ["layer-norm", "rms-norm"])
+def test_layout_of_rows(run, save, command):
+    result = run(command, save("x", np.ones((2, 4), "f4")), "--layout", "nhwc")
+    assert result.returncode == 2 and "layout" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["weight", "bias", "pre-bias", "residual", "gate", "scale",

@@ -177,31 +177,39 @@ def by_channel(x, groups, values):
 CHANNELS = [("group-norm", groups) for groups in (1, 2, 3, 6)] + [("instance-norm", 6)]
 
 
+LAYOUTS = {"nchw": (lambda array: array, []),
+           "nhwc": (lambda array: np.moveaxis(array, 1, -1), ["--layout", "nhwc"])}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("command,groups", CHANNELS)
 @pytest.mark.parametrize("shape", [(4, 6, 5), (2, 6, 3, 4), (1, 6, 2, 3, 2), (3, 6, 1, 1, 4, 1)])
-def test_channels(norm, save, files, random, tmp_path, command, groups, shape):
+def test_channels(norm, save, random, files, tmp_path, command, groups, shape, layout):
+    lay, more = LAYOUTS[layout]
     x = random.normal(2.0, 3.0, shape).astype("f4")
     arrays, options = files(weight=6, bias=6, pre_bias=6)
     spread = {name: by_channel(x, groups, values) for name, values in arrays.items()}
-    residuals, more = files(residual=shape)
+    residuals = {"residual": random.normal(size=shape).astype("f4")}
+    options += ["--residual", save("residual", lay(residuals["residual"]))]
     options += more + ["--activation", "silu", "--weight-offset", 1, "--correction", 1]
     if command == "group-norm":
         options += ["--groups", groups]
-    y = norm(command, save("x", x), *options, "--sum-output", tmp_path / "sum.npy",
+    y = norm(command, save("x", lay(x)), *options, "--sum-output", tmp_path / "sum.npy",
              "--mean-output", tmp_path / "mean.npy", "--rstd-output", tmp_path / "rstd.npy")
     want = family(x.reshape(shape[0] * groups, -1), silu=True, offset=1, correction=1, **spread,
                   **residuals)
-    assert_close(y, want[0].reshape(shape), "f4", scale=20)
-    assert_close(np.load(tmp_path / "sum.npy"), want[1].reshape(shape), "f4", scale=5)
+    assert_close(y, lay(want[0].reshape(shape)), "f4", scale=20)
+    assert_close(np.load(tmp_path / "sum.npy"), lay(want[1].reshape(shape)), "f4", scale=5)
     for name, index in (("mean", 2), ("rstd", 3)):
         assert_close(np.load(tmp_path / f"{name}.npy"), want[index].reshape(shape[0], groups), "f4",
                      scale=5)
 
 
-def test_channels_without_pixels(norm, save, files, random):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_channels_without_pixels(norm, save, files, random, layout):
     x = random.normal(size=(5, 8)).astype("f4")
     arrays, options = files(weight=8)
-    y = norm("group-norm", save("x", x), "--groups", 2, "--layout", "nchw", *options)
+    y = norm("group-norm", save("x", x), "--groups", 2, "--layout", layout, *options)
     want = family(x.reshape(10, 4), weight=by_channel(x, 2, arrays["weight"]))[0]
     assert_close(y, want.reshape(5, 8), "f4", scale=5)
 
@@ -212,6 +220,23 @@ def test_given_statistics_of_channels(norm, save, files, random):
     arrays, options = files(mean=(2, 3), rstd=(2, 3))
     y = norm("instance-norm", save("x", x), *options)
     assert_close(y, family(x.reshape(6, 20), **arrays)[0].reshape(x.shape), "f4", scale=5)
+
+
+def test_given_statistics_of_channels_last(norm, save, files, random):
+    x = random.normal(size=(2, 6, 20)).astype("f4")
+    arrays, options = files(mean=(2, 3), rstd=(2, 3))
+    y = norm("group-norm", save("x", np.moveaxis(x, 1, 2)), "--groups", 3, "--layout=nhwc",
+             *options)
+    want = family(x.reshape(6, 40), **arrays)[0].reshape(x.shape)
+    assert_close(y, np.moveaxis(want, 1, 2), "f4", scale=5)
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_channels_last_without_parameters(norm, save, random, groups):
+    x = random.normal(size=(2, 6, 20)).astype("f2")
+    y = norm("group-norm", save("x", np.moveaxis(x, 1, 2)), "--groups", groups, "--layout=nhwc")
+    want = family(x.astype("f4").reshape(2 * groups, -1))[0].reshape(x.shape)
+    assert_close(y, np.moveaxis(want, 1, 2), "f2")
 
 
 @pytest.mark.parametrize("form", ["direct", "swapped"])
@@ -233,10 +258,13 @@ def test_blocks_of_samples_give_the_same_bits(norm, files, save, random, tmp_pat
     np.testing.assert_array_equal(np.load(tmp_path / "sum.npy"), summed)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("block_bytes", [1, 100, 500, 1000])
-def test_blocks_of_channels_give_the_same_bits(norm, files, save, random, block_bytes):
-    x = save("x", random.normal(size=(9, 6, 5)).astype("f4"))
+def test_blocks_of_channels_give_the_same_bits(norm, files, save, random, block_bytes, layout):
+    lay, more = LAYOUTS[layout]
+    x = save("x", lay(random.normal(size=(9, 6, 5)).astype("f4")))
     _, options = files(weight=6, bias=6, pre_bias=6)
+    options += more
     whole = norm("group-norm", x, "--groups", 3, *options)
     y = norm("group-norm", x, "--groups", 3, *options, "--block-bytes", block_bytes)
     np.testing.assert_array_equal(y.view("u4"), whole.view("u4"))
@@ -244,9 +272,12 @@ def test_blocks_of_channels_give_the_same_bits(norm, files, save, random, block_
 
 @pytest.mark.parametrize("command,shape,options", [
     ("layer-norm", (0, 6), ["scale", "shift"]), ("rms-norm", (3, 0, 6), ["scale"]),
-    ("group-norm", (0, 6, 2), []), ("instance-norm", (0, 6, 2), [])])
+    ("group-norm", (0, 6, 2), []), ("instance-norm", (0, 6, 2), []),
+    ("group-norm", (0, 2, 6), []), ("instance-norm", (0, 2, 6), [])])
 def test_no_rows(norm, save, command, shape, options, tmp_path):
     arguments = ["--groups", 3] if command == "group-norm" else []
+    if shape == (0, 2, 6):
+        arguments += ["--layout", "nhwc"]
     for option in options:
         arguments += [f"--{option}", save(option, np.ones((0, 6), "f4"))]
     y = norm(command, save("x", np.zeros(shape, "f4")), *arguments, "--weight",
@@ -281,14 +312,29 @@ def test_stats(run, save, files, x):
     np.testing.assert_allclose(have[:, 2], arrays["rstd"], rtol=1e-5)
 
 
-def test_stats_of_channels(run, save, files, random):
-    x = random.normal(size=(2, 6, 5)).astype("f4")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_stats_of_channels(run, save, files, random, layout):
+    lay, more = LAYOUTS[layout]
+    x, residual = random.normal(size=(2, 2, 6, 5)).astype("f4")
     arrays, options = files(pre_bias=6)
-    have = table(run("group-norm", save("x", x), "--groups", 3, *options, "-o", "y.npy", "--stats"),
-                 ["mean", "variance", "rstd"])
-    h = family(x.reshape(6, 10), pre_bias=by_channel(x, 3, arrays["pre_bias"]))[1]
+    options += [*more, "--residual", save("residual", lay(residual))]
+    have = table(run("group-norm", save("x", lay(x)), "--groups", 3, *options, "-o", "y.npy",
+                     "--stats"), ["mean", "variance", "rstd"])
+    h = family(x.reshape(6, 10), residual=residual.reshape(6, 10),
+               pre_bias=by_channel(x, 3, arrays["pre_bias"]))[1]
     np.testing.assert_allclose(have[:, 0], h.mean(axis=1), rtol=2e-5, atol=1e-6)
     np.testing.assert_allclose(have[:, 1], h.var(axis=1), rtol=1e-5)
+
+
+def test_printed_by_pixel(run, norm, save, random):
+    """Channels last, of which 20 pixels of 3 images are shortened to the outer ones."""
+    x = save("x", random.normal(size=(3, 20, 6)).astype("f4"))
+    options = ["group-norm", x, "--groups", 2, "--layout", "nhwc"]
+    lines = run(*options).stdout.splitlines()
+    pixels = norm(*options).reshape(60, 6)
+    assert lines[4] == "..." and len(lines) == 9
+    np.testing.assert_allclose(np.loadtxt(lines[:4] + lines[5:]),
+                               np.concatenate([pixels[:4], pixels[-4:]]), rtol=1e-4, atol=1e-6)
 
 
 def test_printed_in_the_type_of_the_result(run, save):
