@@ -31,6 +31,19 @@ static const struct {
     {"accelerator", ANYNORM_CLASS_ACCELERATOR},
 };
 
+static const struct {
+    const char *name;
+    uint32_t ops;
+} op_words[] = {
+    {"layer-norm", AN_TUNING_LAYER_NORM},
+    {"rms-norm", AN_TUNING_RMS_NORM},
+    {"residual-layer-norm", AN_TUNING_RESIDUAL_LAYER_NORM},
+    {"residual-rms-norm", AN_TUNING_RESIDUAL_RMS_NORM},
+    {"adaptive", AN_TUNING_ADAPTIVE},
+    {"group-norm", AN_TUNING_GROUP_NORM},
+    {"*", AN_TUNING_ANY_OP},
+};
+
 static const struct an_tuning_range any = {0, UINT64_MAX};
 
 /* ---- Patterns ---- */
@@ -146,9 +159,23 @@ static anynorm_status parse_pattern(const char *word, struct an_tuning *tuning)
                    word);
 }
 
-enum { PLATFORM, TYPE, COLUMNS, ROWS, KEYS };
+static anynorm_status parse_op(const char *value, uint32_t *ops)
+{
+    for (size_t i = 0; i < COUNT(op_words); i++) {
+        if (strcmp(op_words[i].name, value) == 0) {
+            *ops = op_words[i].ops;
+            return ANYNORM_OK;
+        }
+    }
+    return an_fail(ANYNORM_INVALID_ARGUMENT,
+                   "\"%.*s\" is no op; there are layer-norm, rms-norm, residual-layer-norm, "
+                   "residual-rms-norm, adaptive, group-norm and *",
+                   SHOWN, value);
+}
 
-static const char *const keys[KEYS] = {"platform=", "type=", "columns=", "rows="};
+enum { PLATFORM, TYPE, OP, COLUMNS, ROWS, KEYS };
+
+static const char *const keys[KEYS] = {"platform=", "type=", "op=", "columns=", "rows="};
 
 static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tuning *tuning)
 {
@@ -156,9 +183,11 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
     while (key < KEYS && strncmp(word, keys[key], strlen(keys[key])) != 0)
         key++;
     if (key == KEYS || seen[key])
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "\"%.*s\" is none of platform=, type=, columns= and rows=, each once, or ->",
-                       SHOWN, word);
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "\"%.*s\" is none of platform=, type=, op=, columns= and rows=, each once, or "
+            "->",
+            SHOWN, word);
     seen[key] = true;
     const char *value = word + strlen(keys[key]);
     switch (key) {
@@ -175,6 +204,8 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "\"%.*s\" is no type; there are f32, f16, bf16 and f64", SHOWN, value);
         return ANYNORM_OK;
+    case OP:
+        return parse_op(value, &tuning->ops);
     case COLUMNS:
         return parse_range(value, &tuning->columns) ? ANYNORM_OK : bad_range(word);
     default:
@@ -187,7 +218,11 @@ anynorm_status an_tuning_parse(const char *line, size_t length, struct an_tuning
 {
     char copy[MOST_LINE + 1], word[MOST_LINE + 1];
     bool seen[KEYS] = {false};
-    struct an_tuning result = {.platform = "*", .any_type = true, .columns = any, .rows = any};
+    struct an_tuning result = {.platform = "*",
+                               .any_type = true,
+                               .ops = AN_TUNING_LAYER_NORM | AN_TUNING_RMS_NORM,
+                               .columns = any,
+                               .rows = any};
     *blank = false;
     if (length > MOST_LINE)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "it is longer than %d characters", MOST_LINE);
@@ -273,6 +308,18 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
     }
 }
 
+enum an_tuning_op an_tuning_op(const anynorm_spec *spec)
+{
+    bool rms = spec->flags & ANYNORM_RMS;
+    if (spec->parameter_run > 1)
+        return AN_TUNING_GROUP_NORM;
+    if (spec->flags & AN_SAMPLES)
+        return AN_TUNING_ADAPTIVE;
+    if (spec->flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT))
+        return rms ? AN_TUNING_RESIDUAL_RMS_NORM : AN_TUNING_RESIDUAL_LAYER_NORM;
+    return rms ? AN_TUNING_RMS_NORM : AN_TUNING_LAYER_NORM;
+}
+
 static bool holds(struct an_tuning_range range, uint64_t value)
 {
     return range.from <= value && value <= range.to;
@@ -282,8 +329,8 @@ static bool applies(const struct an_tuning *tuning, const anynorm_device_info *i
                     const anynorm_spec *spec, uint64_t rows)
 {
     /* What was measured are dense columns. */
-    return an_spec_side_by_side(spec) && holds(tuning->columns, spec->columns) &&
-           holds(tuning->rows, rows) &&
+    return an_spec_side_by_side(spec) && (tuning->ops & an_tuning_op(spec)) &&
+           holds(tuning->columns, spec->columns) && holds(tuning->rows, rows) &&
            (tuning->any_type ||
             (spec->x_type == tuning->type &&
              (spec->y_type == tuning->type || (spec->flags & ANYNORM_PARTIALS_OUTPUT)))) &&
@@ -300,6 +347,8 @@ static bool takes_over(const struct an_tuning *later, const struct an_tuning *ea
 {
     if (later->level != earlier->level)
         return later->level > earlier->level;
+    if (later->ops != earlier->ops) /* of two that hold the spec's, one holds the other, too */
+        return later->ops < earlier->ops;
     if (width(later->rows) != width(earlier->rows))
         return width(later->rows) < width(earlier->rows);
     return width(later->columns) <= width(earlier->columns);

@@ -3,14 +3,15 @@
  *
  *     device "gfx1100" platform="AMD *" type=f16 columns=4096 rows=* -> row_per_group group=128
  *
- * LEVEL PATTERN [platform=PATTERN] [type=TYPE] [columns=RANGE] [rows=RANGE] -> CHOICE
+ * LEVEL PATTERN [platform=PATTERN] [type=TYPE] [op=OP] [columns=RANGE] [rows=RANGE] -> CHOICE
  *
  * LEVEL tells what PATTERN is matched with, and how much the entry weighs against others that match
  * too: `device` and `architecture` (the device's name, whole or of a family), `vendor`, `class`
  * (gpu, cpu or accelerator). A pattern matches the whole text in any case; * stands for any
  * characters, ? for one; quotes keep blanks together. A type is that of both x and y, where there
- * is a y. A RANGE is N, N-M, N-* or *; what is left out is *. CHOICE is a schedule with numbers, as
- * choice.h has it. From # on a line is comment. */
+ * is a y. An OP is one of what an_tuning_op tells apart, or *; left out it is layer-norm and
+ * rms-norm, which move and hold the same. A RANGE is N, N-M, N-* or *; what else is left out is *.
+ * CHOICE is a schedule with numbers, as choice.h has it. From # on a line is comment. */
 #ifndef AN_TUNING_H
 #define AN_TUNING_H
 
@@ -31,12 +32,24 @@ struct an_tuning_range {
     uint64_t to;
 };
 
+/* What choices are told apart by: the tensors of rows, what else each row reads, the statistic. */
+enum an_tuning_op {
+    AN_TUNING_LAYER_NORM = 1u << 0,
+    AN_TUNING_RMS_NORM = 1u << 1,
+    AN_TUNING_RESIDUAL_LAYER_NORM = 1u << 2, /* with residual, pre-bias or sum */
+    AN_TUNING_RESIDUAL_RMS_NORM = 1u << 3,
+    AN_TUNING_ADAPTIVE = 1u << 4,   /* with gate, scale or shift; whatever else there is */
+    AN_TUNING_GROUP_NORM = 1u << 5, /* columns share parameters; likewise */
+    AN_TUNING_ANY_OP = (1u << 6) - 1
+};
+
 struct an_tuning {
     enum an_tuning_level level;
     char pattern[128];
     char platform[128];
     bool any_type;
     anynorm_dtype type;
+    uint32_t ops; /* enum an_tuning_op */
     struct an_tuning_range columns;
     struct an_tuning_range rows;
     struct an_choice choice;
@@ -47,6 +60,9 @@ struct an_tunings {
     struct an_tuning *entries;
     size_t count;
 };
+
+/* Of a resolved spec. */
+enum an_tuning_op an_tuning_op(const anynorm_spec *spec);
 
 /* Whether all of `text` matches the pattern. */
 bool an_tuning_match(const char *pattern, const char *text);
@@ -65,7 +81,8 @@ anynorm_status an_tuning_parse_all(const char *text, size_t length, an_tuning_co
                                    void *user, struct an_tunings *tunings);
 
 /* The entry for the device, resolved spec and number of rows (0: unknown), or NULL. Of several, in
- * this order: the most specific level, the narrowest range of rows, that of columns, the last. */
+ * this order: the most specific level, the fewest ops, the narrowest range of rows, that of
+ * columns, the last. */
 const struct an_tuning *an_tuning_find(const struct an_tunings *tunings,
                                        const anynorm_device_info *info, const anynorm_spec *spec,
                                        uint64_t rows);

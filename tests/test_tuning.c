@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "select.h"
+#include "spec_flags.h"
 #include "tuning_store.h"
 
 /* As far as lines ask for it. */
@@ -40,6 +41,7 @@ static void test_a_full_line(void **state)
     assert_int_equal(t.type, ANYNORM_BF16);
     assert_true(t.columns.from == 4096 && t.columns.to == 4096);
     assert_true(t.rows.from == 513 && t.rows.to == 4096);
+    assert_int_equal(t.ops, AN_TUNING_LAYER_NORM | AN_TUNING_RMS_NORM);
     assert_int_equal(t.choice.schedule, AN_ROW_PER_GROUP);
     assert_true(t.choice.group == 128 && t.choice.held == 8 && t.choice.vector == 0);
 }
@@ -57,6 +59,8 @@ static void test_a_short_line(void **state)
     assert_true(t.rows.from == 7 && t.rows.to == UINT64_MAX && t.columns.from == 0);
     assert_true(t.choice.stream == AN_NEVER);
     assert_int_equal(parse_good("architecture gfx* -> row_reread").level, AN_TUNING_ARCHITECTURE);
+    assert_int_equal(parse_good("class gpu op=adaptive -> row_reread").ops, AN_TUNING_ADAPTIVE);
+    assert_int_equal(parse_good("class gpu op=* -> row_reread").ops, AN_TUNING_ANY_OP);
 }
 
 static void test_blank_lines(void **state)
@@ -85,6 +89,9 @@ static const struct {
     {"class * -> row_reread", "no class"},
     {"class gpu type=f8 -> row_reread", "\"f8\" is no type; there are f32"},
     {"class gpu type= -> row_reread", "no type"},
+    {"class gpu op=softmax -> row_reread", "\"softmax\" is no op; there are layer-norm, rms-norm"},
+    {"class gpu op= -> row_reread", "\"\" is no op"},
+    {"class gpu op=rms-norm op=rms-norm -> row_reread", "none of"},
     {"class gpu columns=0 -> row_reread", "\"columns=0\" has no range"},
     {"class gpu columns= -> row_reread", "no range"},
     {"class gpu columns=9-8 -> row_reread", "no range"},
@@ -307,6 +314,47 @@ static void test_the_narrower_line(void **state)
         1);
     assert_int_equal(
         line_for("class gpu -> row_reread\nclass gpu -> row_per_item\n", &gpu, spec, 3), 2);
+}
+
+/* Which op each norm of the family is, and which lines are for it. */
+static void test_ops(void **state)
+{
+    (void)state;
+    static const char text[] = "class gpu -> row_reread\n"
+                               "class gpu op=residual-rms-norm -> row_reread group=64\n"
+                               "class gpu op=rms-norm -> row_reread group=128\n"
+                               "class gpu op=adaptive columns=8 -> row_reread\n"
+                               "class gpu op=group-norm -> row_reread\n"
+                               "class gpu op=residual-layer-norm -> row_reread\n";
+    static const struct {
+        uint32_t flags;
+        uint64_t run;
+        size_t line;
+    } cases[] = {
+        {WEIGHT | BIAS | MEAN_OUT | UNBIASED | SILU, 0, 1},
+        {RMS | WEIGHT | ROUND_FIRST | L2, 0, 3},
+        {RMS | RESIDUAL | SUM, 0, 2},
+        {RMS | PRE_BIAS, 0, 2},
+        {RESIDUAL | STORED_SUM, 0, 6},
+        {SUM | WEIGHT, 0, 6},
+        {SCALE | SHIFT, 0, 4},
+        {RESIDUAL | GATE | RMS, 0, 4},
+        {WEIGHT | BIAS, 4, 5},
+        {WEIGHT | SCALE | RESIDUAL, 4, 5},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec spec = {.columns = 8, .flags = cases[i].flags, .parameter_run = cases[i].run};
+        assert_int_equal(line_for(text, &gpu, spec, 0), cases[i].line);
+    }
+    /* What is for fewer ops goes before what is for fewer rows; what is for any comes last. */
+    const anynorm_spec rms = {.columns = 8, .flags = RMS}, sum = {.columns = 8, .flags = SUM};
+    static const char nested[] = "class gpu rows=3 op=* -> row_reread\n"
+                                 "class gpu op=rms-norm -> row_reread\n"
+                                 "class gpu rows=3 -> row_reread\n";
+    assert_int_equal(line_for(nested, &gpu, rms, 3), 2);
+    assert_int_equal(line_for(nested, &gpu, (anynorm_spec){.columns = 8}, 3), 3);
+    assert_int_equal(line_for(nested, &gpu, sum, 3), 1);
+    assert_int_equal(line_for("class gpu -> row_reread", &gpu, sum, 3), 0);
 }
 
 static void test_platforms(void **state)
@@ -550,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_types_columns_rows),
         cmocka_unit_test(test_the_narrower_line),
+        cmocka_unit_test(test_ops),
         cmocka_unit_test(test_platforms),
         cmocka_unit_test(test_the_users_file),
         cmocka_unit_test(test_unusable_files),

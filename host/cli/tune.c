@@ -28,30 +28,93 @@ static int by_columns(const void *a, const void *b)
     return left->rows < right->rows ? -1 : left->rows > right->rows;
 }
 
-static bool run_all(struct tune *tune, struct shape_list *list, const struct dtype_list *dtypes,
-                    struct cli_error *error)
-{
-    struct shape *shapes = list->shapes;
-    uint64_t stages = list->count;
+/* What was asked for. */
+struct wanted {
+    struct op_list ops;
+    struct shape_list shapes; /* sorted; for an op that has its own, only where they are given */
+    bool shapes_given;
+    struct dtype_list types;
+};
 
-    qsort(shapes, list->count, sizeof *shapes, by_columns);
-    for (size_t i = 0; i < list->count; i++)
-        stages += i == 0 || shapes[i].columns != shapes[i - 1].columns;
-    progress_start(&tune->progress, stages * dtypes->count * TUNE_STEPS);
-    tune_print_heading();
-    for (size_t t = 0; t < dtypes->count; t++) {
+/* The shapes of an op, sorted. False where they cannot be its. */
+static bool find_shapes(const struct wanted *wanted, const struct op *op, struct shape_list *shapes,
+                        struct cli_error *error)
+{
+    anynorm_spec spec;
+
+    *shapes = wanted->shapes;
+    if (op->shapes && !wanted->shapes_given && !shapes_parse("--op", op->shapes, shapes, error))
+        return false;
+    qsort(shapes->shapes, shapes->count, sizeof *shapes->shapes, by_columns);
+    for (size_t i = 0; i < shapes->count; i++) {
+        if (!spec_of_words(op->spec, ANYNORM_F32, &shapes->shapes[i], &spec))
+            return cli_fail(error, CLI_USAGE, "--shapes",
+                            "%s cannot be %" PRIu64 "x%" PRIu64 ": %s", op->name,
+                            shapes->shapes[i].rows, shapes->shapes[i].columns, anynorm_message());
+    }
+    return true;
+}
+
+static bool check_shapes(const struct wanted *wanted, struct cli_error *error)
+{
+    struct shape_list shapes;
+    bool fine = true;
+
+    for (size_t i = 0; fine && i < wanted->ops.count; i++)
+        fine = find_shapes(wanted, wanted->ops.ops[i], &shapes, error);
+    return fine;
+}
+
+/* As many as there are jobs, and one for each shape. */
+static uint64_t count_stages(const struct shape_list *shapes)
+{
+    uint64_t stages = shapes->count;
+
+    for (size_t i = 0; i < shapes->count; i++)
+        stages += i == 0 || shapes->shapes[i].columns != shapes->shapes[i - 1].columns;
+    return stages;
+}
+
+static bool run_op(struct tune *tune, const struct wanted *wanted, const struct op *op,
+                   struct cli_error *error)
+{
+    struct shape_list list;
+    const struct shape *shapes = list.shapes;
+
+    if (!find_shapes(wanted, op, &list, error))
+        return false;
+    tune_print_op(op);
+    for (size_t t = 0; t < wanted->types.count; t++) {
         size_t count;
 
-        for (size_t i = 0; i < list->count; i += count) {
+        for (size_t i = 0; i < list.count; i += count) {
             count = 1;
-            while (i + count < list->count && shapes[i + count].columns == shapes[i].columns)
+            while (i + count < list.count && shapes[i + count].columns == shapes[i].columns)
                 count++;
-            if (!tune_job_run(tune, dtypes->types[t], shapes + i, count, error))
+            if (!tune_job_run(tune, op, wanted->types.types[t], shapes + i, count, error))
                 return false;
         }
     }
-    progress_end(&tune->progress);
     return true;
+}
+
+static bool run_all(struct tune *tune, const struct wanted *wanted, struct cli_error *error)
+{
+    struct shape_list shapes;
+    uint64_t stages = 0;
+    bool done = true;
+
+    for (size_t i = 0; i < wanted->ops.count; i++) {
+        if (!find_shapes(wanted, wanted->ops.ops[i], &shapes, error))
+            return false;
+        stages += count_stages(&shapes) * wanted->types.count;
+    }
+    progress_start(&tune->progress, stages * TUNE_STEPS);
+    tune_print_heading();
+    for (size_t i = 0; done && i < wanted->ops.count; i++)
+        done = run_op(tune, wanted, wanted->ops.ops[i], error);
+    progress_end(&tune->progress);
+    return done;
 }
 
 /* What was found, for a person and for who wants to contribute it. */
@@ -70,8 +133,17 @@ static bool tell_result(const struct tune *tune, const char *path, bool kept_asi
     return cli_flush_stdout(error);
 }
 
-static bool tune_device(struct tune *tune, struct shape_list *shapes,
-                        const struct dtype_list *dtypes, const char *given, struct cli_error *error)
+static const char notes_format[] =
+    "Up to 24 choices of each op, type and number of columns are checked against the oracle and\n"
+    "then timed. One that gains 3 %% or more over what the library would choose goes into the\n"
+    "user's tuning database: $ANYNORM_TUNING, else anynorm/tuning in $XDG_CONFIG_HOME or\n"
+    "~/.config. Lines that were not measured anew stay. Takes minutes; nothing is written before\n"
+    "the end.\n"
+    "Exit status: 0 done, 1 failed, or done but some choice gave wrong results, 2 bad usage.\n\n"
+    "ops:\n%s";
+
+static bool tune_device(struct tune *tune, const struct wanted *wanted, const char *given,
+                        struct cli_error *error)
 {
     struct output output = {.path = NULL};
     char path[PATH_MAX];
@@ -83,7 +155,7 @@ static bool tune_device(struct tune *tune, struct shape_list *shapes,
 
     if (done) {
         cli_print_device(&tune->info);
-        done = run_all(tune, shapes, dtypes, error);
+        done = run_all(tune, wanted, error);
         progress_end(&tune->progress);
     }
     done = done && tune_lines_close(&tune->lines, error) &&
@@ -97,15 +169,17 @@ static bool tune_device(struct tune *tune, struct shape_list *shapes,
 
 int cli_tune(int argc, char **argv)
 {
-    const char *device = NULL, *shapes = NULL, *dtypes = NULL, *file = NULL;
+    const char *device = NULL, *ops = "layer-norm", *shapes = NULL, *dtypes = NULL, *file = NULL;
     struct tune tune = {.quick = false};
-    struct shape_list shape_list;
-    struct dtype_list dtype_list;
+    struct wanted wanted;
+    char notes[2048];
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to tune (default: the best found)",
          .text = &device},
-        {"shapes", 0, CLI_TEXT, "RxC,...", "rows x columns to measure (default: 24 usual ones)",
-         .text = &shapes},
+        {"op", 0, CLI_TEXT, "OP,...", "the norms below (default layer-norm)", .text = &ops},
+        {"shapes", 0, CLI_TEXT, "RxC,...",
+         "rows x columns to measure (default: 24 usual ones, or the op's own)", .text = &shapes,
+         .given = &wanted.shapes_given},
         {"dtype", 0, CLI_TEXT, "TYPE,...", "storage types to measure (default: f32,f16,bf16)",
          .text = &dtypes},
         {"output", 'o', CLI_TEXT, "FILE", "the database to write (default: the one that is read)",
@@ -116,15 +190,7 @@ int cli_tune(int argc, char **argv)
     const struct cli_command command = {
         .name = "tune",
         .summary = "Measures which schedules are the fastest on a device, for the library to use.",
-        .notes =
-            "Up to 24 choices of each type and number of columns are checked against the oracle\n"
-            "and then timed. One that gains 3 % or more over what the library would choose goes\n"
-            "into the user's tuning database: $ANYNORM_TUNING, else anynorm/tuning in\n"
-            "$XDG_CONFIG_HOME or ~/.config. Lines that were not measured anew stay. Takes "
-            "minutes;\n"
-            "nothing is written before the end.\n"
-            "Exit status: 0 done, 1 failed, or done but some choice gave wrong results, 2 bad "
-            "usage.\n",
+        .notes = notes,
         .options = options,
         .option_count = COUNT(options),
     };
@@ -132,19 +198,22 @@ int cli_tune(int argc, char **argv)
     int exit_status;
     bool done;
 
+    wanted.shapes_given = false;
+    snprintf(notes, sizeof notes, notes_format, ops_help());
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
-    if (!shapes_parse("--shapes",
+    if (!ops_parse("--op", ops, &wanted.ops, &error) ||
+        !shapes_parse("--shapes",
                       shapes       ? shapes
                       : tune.quick ? shapes_quick
                                    : shapes_full,
-                      &shape_list, &error) ||
+                      &wanted.shapes, &error) ||
         !dtypes_parse("--dtype",
                       dtypes       ? dtypes
                       : tune.quick ? "f32"
                                    : "f32,f16,bf16",
-                      &dtype_list, &error) ||
-        !cli_open_device(device, &tune.device, &error))
+                      &wanted.types, &error) ||
+        !check_shapes(&wanted, &error) || !cli_open_device(device, &tune.device, &error))
         return cli_error_print(&error);
     anynorm_device_describe(tune.device, &tune.info);
     if (tune.info.device_class == ANYNORM_CLASS_REFERENCE)
@@ -152,7 +221,7 @@ int cli_tune(int argc, char **argv)
                         "%s has one schedule, so there is nothing to tune; name another device",
                         tune.info.id);
     else
-        done = tune_device(&tune, &shape_list, &dtype_list, file, &error);
+        done = tune_device(&tune, &wanted, file, &error);
     anynorm_device_close(tune.device);
     if (!done)
         return cli_error_print(&error);

@@ -17,6 +17,7 @@ enum { VERIFY_ROWS = 5, EVERY_SHAPE = SHAPES_MOST };
 
 /* The shapes of one number of columns, and what their measurements gave. */
 struct job {
+    const struct op *op;
     struct tune_measure measure;
     struct tune_variant variants[ANYNORM_MAX_VARIANTS];
     const struct shape *shapes;
@@ -54,6 +55,11 @@ static void tell_wrong(struct tune *tune, const struct job *job, const char *cho
             choice, text, what);
     if (tune->wrong++ == 0)
         snprintf(tune->first_wrong, sizeof tune->first_wrong, "%s for %s", choice, text);
+}
+
+void tune_print_op(const struct op *op)
+{
+    printf("%s:\n", op->name);
 }
 
 void tune_print_heading(void)
@@ -195,8 +201,8 @@ static void add_line(struct tune *tune, const struct job *job, uint64_t rows, si
 
     snprintf(comment, sizeof comment, "%.2f x %.127s, driver %.63s", gain,
              job->variants[over].choice, tune->info.driver);
-    tune_lines_add(&tune->lines, &tune->info, job->measure.spec.x_type, job->measure.spec.columns,
-                   rows, job->variants[winner].choice, comment);
+    tune_lines_add(&tune->lines, &tune->info, job->op->tuning, job->measure.spec.x_type,
+                   job->measure.spec.columns, rows, job->variants[winner].choice, comment);
 }
 
 /* One choice for any number of rows, where one gains clearly over all shapes; and one for each
@@ -217,7 +223,7 @@ static void decide(struct tune *tune, const struct job *job)
     } else {
         gain = INFINITY;
     }
-    tune_lines_measured(&tune->lines, &tune->info, spec->x_type, spec->columns, 0);
+    tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x_type, spec->columns, 0);
     if (general != job->own)
         add_line(tune, job, 0, general, gain, job->own);
     for (size_t s = 0; s < job->shape_count; s++) {
@@ -226,7 +232,7 @@ static void decide(struct tune *tune, const struct job *job)
         if (!job->measured[s])
             continue;
         best = best_at(job, s);
-        tune_lines_measured(&tune->lines, &tune->info, spec->x_type, spec->columns,
+        tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x_type, spec->columns,
                             job->shapes[s].rows);
         gain = job->shares[s][general] / job->shares[s][best];
         if (gain >= gain_wanted)
@@ -284,25 +290,22 @@ static bool measure_shapes(struct tune *tune, struct job *job, struct cli_error 
     return true;
 }
 
-bool tune_job_run(struct tune *tune, anynorm_dtype type, const struct shape *shapes, size_t count,
-                  struct cli_error *error)
+bool tune_job_run(struct tune *tune, const struct op *op, anynorm_dtype type,
+                  const struct shape *shapes, size_t count, struct cli_error *error)
 {
     struct job *job = calloc(1, sizeof *job);
     bool done;
 
     if (!job)
         return cli_fail(error, CLI_FAILED, "tune", "out of memory");
+    job->op = op;
     job->shapes = shapes;
     job->shape_count = count;
-    job->measure = (struct tune_measure){.device = tune->device,
-                                         .spec = {.columns = shapes->columns,
-                                                  .x_type = type,
-                                                  .y_type = type,
-                                                  .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
-                                                  .eps = ANYNORM_EPS_DEFAULT},
-                                         .variants = job->variants,
-                                         .quick = tune->quick};
-    done = prepare(tune, job, error) && measure_shapes(tune, job, error);
+    job->measure = (struct tune_measure){
+        .device = tune->device, .variants = job->variants, .quick = tune->quick};
+    done = spec_of_words(op->spec, type, shapes, &job->measure.spec) ||
+           cli_fail_library(error, op->name, ANYNORM_INVALID_ARGUMENT);
+    done = done && prepare(tune, job, error) && measure_shapes(tune, job, error);
     if (done)
         decide(tune, job);
     for (size_t v = 0; v < job->measure.count; v++)

@@ -1,9 +1,9 @@
-/* Tuning one type and number of columns: the choices there are, which of them are right, how fast
- * they are, and what that says. */
+/* Tuning one op, type and number of columns: the choices there are, which of them are right, how
+ * fast they are, and what that says. */
 #ifndef ANYNORM_CLI_TUNE_JOB_H
 #define ANYNORM_CLI_TUNE_JOB_H
 
-#include "lists.h"
+#include "ops.h"
 #include "progress.h"
 #include "tune_lines.h"
 
@@ -24,12 +24,13 @@ struct tune {
 /* What a stage counts for in `progress`. */
 enum { TUNE_STEPS = 1000 };
 
-/* Of the table that jobs print. */
+/* Of the table that jobs print, and of an op's part of it. */
 void tune_print_heading(void);
+void tune_print_op(const struct op *op);
 
 /* Tunes for `count` shapes of one number of columns and adds to the lines: in one stage, and one
  * for each shape. False, with *error, where the work itself fails; wrong results are counted. */
-bool tune_job_run(struct tune *tune, anynorm_dtype type, const struct shape *shapes, size_t count,
-                  struct cli_error *error);
+bool tune_job_run(struct tune *tune, const struct op *op, anynorm_dtype type,
+                  const struct shape *shapes, size_t count, struct cli_error *error);
 
 #endif

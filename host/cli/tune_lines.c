@@ -71,8 +71,8 @@ static void print_pattern(FILE *stream, const char *text)
     fputc('"', stream);
 }
 
-static void print_head(FILE *stream, const anynorm_device_info *info, anynorm_dtype type,
-                       uint64_t columns, uint64_t rows)
+static void print_head(FILE *stream, const anynorm_device_info *info, const char *op,
+                       anynorm_dtype type, uint64_t columns, uint64_t rows)
 {
     char bucket[BUCKET_SIZE];
 
@@ -83,21 +83,22 @@ static void print_head(FILE *stream, const anynorm_device_info *info, anynorm_dt
         fputs(" platform=", stream);
         print_pattern(stream, info->platform);
     }
-    fprintf(stream, " type=%s columns=%" PRIu64 " rows=%s", anynorm_dtype_name(type), columns,
-            bucket);
+    fprintf(stream, " type=%s%s%s columns=%" PRIu64 " rows=%s", anynorm_dtype_name(type),
+            op ? " op=" : "", op ? op : "", columns, bucket);
 }
 
-void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info,
+void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
                          anynorm_dtype type, uint64_t columns, uint64_t rows)
 {
-    print_head(lines->measured_stream, info, type, columns, rows);
+    print_head(lines->measured_stream, info, op, type, columns, rows);
     fputc('\n', lines->measured_stream);
 }
 
-void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, anynorm_dtype type,
-                    uint64_t columns, uint64_t rows, const char *choice, const char *comment)
+void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
+                    anynorm_dtype type, uint64_t columns, uint64_t rows, const char *choice,
+                    const char *comment)
 {
-    print_head(lines->added_stream, info, type, columns, rows);
+    print_head(lines->added_stream, info, op, type, columns, rows);
     fprintf(lines->added_stream, " -> %s # %s\n", choice, comment);
     lines->count++;
 }

@@ -26,13 +26,15 @@ struct tune_lines {
 bool tune_lines_open(struct tune_lines *lines, struct cli_error *error);
 
 /* Notes that this was measured, so that the old lines for it go. A line is for the bucket that
- * `rows` lies in, or for any number where it is 0. */
-void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info,
+ * `rows` lies in, or for any number where it is 0; and for an op, or where that is NULL for those
+ * that need not be named. */
+void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
                          anynorm_dtype type, uint64_t columns, uint64_t rows);
 
 /* Adds a line; `comment` goes behind it. */
-void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, anynorm_dtype type,
-                    uint64_t columns, uint64_t rows, const char *choice, const char *comment);
+void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
+                    anynorm_dtype type, uint64_t columns, uint64_t rows, const char *choice,
+                    const char *comment);
 
 /* Ends adding: the texts are complete. */
 bool tune_lines_close(struct tune_lines *lines, struct cli_error *error);

@@ -4,6 +4,7 @@
 #include "library.h"
 #include "progress.h"
 #include "random_values.h"
+#include "spec_tensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,69 +26,66 @@ static const double batch_seconds = 3e-3;
 /* One that takes so many times as long as the best is not worth another second. */
 static const double hopeless = 1.4;
 
-struct set {
-    anynorm_buffer x;
-    anynorm_buffer y;
-};
-
+/* The tensors of rows, of which there are several sets, and all others in each of these alike. */
 struct stage {
     struct tune_measure *measure;
     uint64_t rows;
-    uint64_t row_bytes; /* of x, and of y, which has its type */
-    struct set sets[SETS_MOST];
+    struct cli_tensor_info infos[TENSORS]; /* of so many rows */
+    anynorm_tensors sets[SETS_MOST];
     size_t set_count;
-    anynorm_buffer weight;
-    anynorm_buffer bias;
     size_t next;          /* of the sets, in turn */
     uint64_t launches;    /* in a batch */
-    unsigned char *block; /* the rows that x repeats */
+    unsigned char *block; /* the rows that inputs repeat */
     unsigned char *small; /* what a launch of these alone gives */
     unsigned char *read;  /* and what as many rows of a full one give */
 };
 
+/* Bytes of a row of the tensor: what it repeats, or a multiple of that. */
+static uint64_t row_bytes(const struct stage *stage, int tensor)
+{
+    return stage->infos[tensor].period * anynorm_dtype_size(stage->infos[tensor].type);
+}
+
 bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows)
 {
-    uint64_t row = spec->columns * anynorm_dtype_size(spec->x_type);
+    uint64_t widest = 1;
 
-    return rows <= info->max_alloc_bytes / row && rows <= info->global_bytes / 4 / row;
+    for (int t = 0; t < TENSORS; t++) {
+        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, 1);
+        uint64_t bytes = tensor_bytes(&tensor);
+
+        widest = bytes > widest ? bytes : widest;
+    }
+    return rows <= info->max_alloc_bytes / widest &&
+           rows <= info->global_bytes / 2 / tensors_row_bytes(spec, 1);
 }
 
 /* ---- Data ---- */
 
-/* x holds the same block of rows over and over. */
-static anynorm_status write_x(struct stage *stage, anynorm_buffer x)
+/* Fills an input with the same rows over and over: of those of x, with a block; of parameters and
+ * samples, with one, so that where a row stands changes nothing. */
+static anynorm_status write_input(struct stage *stage, int tensor, anynorm_buffer buffer)
 {
+    const struct cli_tensor_info *info = &stage->infos[tensor];
+    uint64_t bytes = tensor_bytes(info), rows = info->shape == OF_ROWS ? BLOCK_ROWS : 1;
+    uint64_t block = rows * row_bytes(stage, tensor);
     anynorm_status status = ANYNORM_OK;
 
-    for (uint64_t row = 0; row < stage->rows && status == ANYNORM_OK; row += BLOCK_ROWS) {
-        uint64_t rows = stage->rows - row < BLOCK_ROWS ? stage->rows - row : BLOCK_ROWS;
-
-        x.offset = row * stage->row_bytes;
-        status =
-            anynorm_buffer_write(stage->measure->device, &x, stage->block, rows * stage->row_bytes);
+    random_fill(info->type, stage->block, rows * info->period, 0);
+    for (uint64_t at = 0; at < bytes && status == ANYNORM_OK; at += block) {
+        buffer.offset = at;
+        status = anynorm_buffer_write(stage->measure->device, &buffer, stage->block,
+                                      bytes - at < block ? bytes - at : block);
     }
     return status;
 }
 
-static anynorm_status write_parameter(struct stage *stage, anynorm_buffer *buffer)
-{
-    const anynorm_spec *spec = &stage->measure->spec;
-    uint64_t bytes = spec->columns * anynorm_dtype_size(spec->parameter_type);
-    anynorm_status status = anynorm_buffer_create(stage->measure->device, bytes, buffer);
-
-    if (status != ANYNORM_OK)
-        return status;
-    /* It has room for many rows of x, and nothing in it yet. */
-    random_fill(spec->parameter_type, stage->small, spec->columns, 0);
-    return anynorm_buffer_write(stage->measure->device, buffer, stage->small, bytes);
-}
-
-/* More than one pair of x and y where a pair could stay in the cache without being meant to: then
- * the pairs take turns, and together outgrow it. */
+/* More than one set of tensors where a set could stay in the cache without being meant to: then the
+ * sets take turns, and together outgrow it. */
 static size_t count_sets(const struct stage *stage)
 {
     anynorm_device_info info;
-    uint64_t bytes = 2 * stage->rows * stage->row_bytes;
+    uint64_t bytes = tensors_row_bytes(&stage->measure->spec, stage->rows);
     uint64_t sets = 1;
 
     if (anynorm_device_describe(stage->measure->device, &info) != ANYNORM_OK ||
@@ -101,47 +99,55 @@ static size_t count_sets(const struct stage *stage)
 
 static bool stage_allocate(struct stage *stage)
 {
-    size_t bytes = (size_t)(BLOCK_ROWS * stage->row_bytes);
+    uint64_t widest = 0;
 
-    stage->block = malloc(bytes);
-    stage->small = malloc(bytes);
-    stage->read = malloc(bytes);
+    for (int t = 0; t < TENSORS; t++) {
+        stage->infos[t] = tensor_info(&stage->measure->spec, (enum cli_tensor)t, stage->rows);
+        widest = row_bytes(stage, t) > widest ? row_bytes(stage, t) : widest;
+    }
+    stage->block = malloc((size_t)(BLOCK_ROWS * widest));
+    stage->small = malloc((size_t)(BLOCK_ROWS * widest));
+    stage->read = malloc((size_t)(BLOCK_ROWS * widest));
     return stage->block && stage->small && stage->read;
+}
+
+static anynorm_status make_tensor(struct stage *stage, int tensor, size_t set)
+{
+    anynorm_buffer *buffer = tensor_slot(&stage->sets[set], (enum cli_tensor)tensor);
+    const struct cli_tensor_info *info = &stage->infos[tensor];
+    anynorm_status status;
+
+    if (!info->present)
+        return ANYNORM_OK;
+    if (set > 0 && info->shape != OF_ROWS) {
+        *buffer = *tensor_slot(&stage->sets[0], (enum cli_tensor)tensor);
+        return ANYNORM_OK;
+    }
+    status = anynorm_buffer_create(stage->measure->device, tensor_bytes(info), buffer);
+    return status == ANYNORM_OK && !info->output ? write_input(stage, tensor, *buffer) : status;
 }
 
 static anynorm_status stage_open(struct stage *stage)
 {
-    anynorm_device *device = stage->measure->device;
-    const anynorm_spec *spec = &stage->measure->spec;
-    uint64_t bytes = stage->rows * stage->row_bytes;
     anynorm_status status = ANYNORM_OK;
 
-    random_fill(spec->x_type, stage->block, BLOCK_ROWS * spec->columns, 0);
     stage->set_count = count_sets(stage);
-    for (size_t i = 0; i < stage->set_count && status == ANYNORM_OK; i++) {
-        status = anynorm_buffer_create(device, bytes, &stage->sets[i].x);
-        if (status == ANYNORM_OK)
-            status = anynorm_buffer_create(device, bytes, &stage->sets[i].y);
-        if (status == ANYNORM_OK)
-            status = write_x(stage, stage->sets[i].x);
+    for (size_t i = 0; i < stage->set_count; i++) {
+        for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++)
+            status = make_tensor(stage, t, i);
     }
-    if (status == ANYNORM_OK)
-        status = write_parameter(stage, &stage->weight);
-    if (status == ANYNORM_OK)
-        status = write_parameter(stage, &stage->bias);
     return status;
 }
 
 static void stage_close(struct stage *stage)
 {
-    anynorm_device *device = stage->measure->device;
-
     for (size_t i = 0; i < SETS_MOST; i++) {
-        anynorm_buffer_destroy(device, &stage->sets[i].x);
-        anynorm_buffer_destroy(device, &stage->sets[i].y);
+        for (int t = 0; t < TENSORS; t++) {
+            if (i == 0 || stage->infos[t].shape == OF_ROWS)
+                anynorm_buffer_destroy(stage->measure->device,
+                                       tensor_slot(&stage->sets[i], (enum cli_tensor)t));
+        }
     }
-    anynorm_buffer_destroy(device, &stage->weight);
-    anynorm_buffer_destroy(device, &stage->bias);
     free(stage->block);
     free(stage->small);
     free(stage->read);
@@ -159,11 +165,9 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     double started = clock_seconds();
 
     for (; begun < launches; begun++) {
-        const struct set *set = &stage->sets[stage->next++ % stage->set_count];
-        const anynorm_tensors tensors = {
-            .x = set->x, .y = set->y, .weight = stage->weight, .bias = stage->bias};
+        const anynorm_tensors *tensors = &stage->sets[stage->next++ % stage->set_count];
 
-        status = anynorm_enqueue(plan, &tensors, rows, 0, NULL, &events[begun]);
+        status = anynorm_enqueue(plan, tensors, rows, 0, NULL, &events[begun]);
         if (status != ANYNORM_OK)
             break;
     }
@@ -179,33 +183,45 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     return status;
 }
 
-/* Whether every row of a full launch has the bits that it has in a small one. What the small one's
- * rows are worth, verification has told before. */
-static anynorm_status check_rows(struct stage *stage, struct tune_variant *variant)
+/* Whether every row of an output has the bits, after a full launch, that it has after a small one.
+ * What the small one's rows are worth, verification has told before. */
+static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune_variant *variant)
 {
     anynorm_device *device = stage->measure->device;
     uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
-    anynorm_buffer y = stage->sets[0].y;
+    uint64_t row = row_bytes(stage, tensor);
+    anynorm_buffer output = *tensor_slot(&stage->sets[0], (enum cli_tensor)tensor);
     anynorm_status status;
     double unused;
 
     stage->next = 0;
     status = launch(stage, variant->plan, block_rows, 1, &unused);
     if (status == ANYNORM_OK)
-        status = anynorm_buffer_read(device, &y, stage->small, block_rows * stage->row_bytes);
+        status = anynorm_buffer_read(device, &output, stage->small, block_rows * row);
     stage->next = 0;
     if (status == ANYNORM_OK)
         status = launch(stage, variant->plan, stage->rows, 1, &unused);
-    for (uint64_t row = 0; row < stage->rows && status == ANYNORM_OK && !*variant->wrong;
-         row += block_rows) {
-        uint64_t rows = stage->rows - row < block_rows ? stage->rows - row : block_rows;
+    for (uint64_t at = 0; at < stage->rows && status == ANYNORM_OK && !*variant->wrong;
+         at += block_rows) {
+        uint64_t bytes = (stage->rows - at < block_rows ? stage->rows - at : block_rows) * row;
 
-        y.offset = row * stage->row_bytes;
-        status = anynorm_buffer_read(device, &y, stage->read, rows * stage->row_bytes);
-        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, rows * stage->row_bytes) != 0)
+        output.offset = at * row;
+        status = anynorm_buffer_read(device, &output, stage->read, bytes);
+        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, bytes) != 0)
             snprintf(variant->wrong, sizeof variant->wrong,
-                     "rows of a launch of %llu differ from the same rows in a small one",
-                     (unsigned long long)stage->rows);
+                     "rows of %s, of a launch of %llu, differ from the same rows in a small one",
+                     stage->infos[tensor].name, (unsigned long long)stage->rows);
+    }
+    return status;
+}
+
+static anynorm_status check_rows(struct stage *stage, struct tune_variant *variant)
+{
+    anynorm_status status = ANYNORM_OK;
+
+    for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
+        if (stage->infos[t].output && stage->infos[t].shape == OF_ROWS)
+            status = check_rows_of(stage, t, variant);
     }
     return status;
 }
@@ -348,11 +364,8 @@ static anynorm_status check_and_warm_up(struct stage *stage, struct race *race,
 bool tune_measure(struct tune_measure *measure, uint64_t rows, void (*step)(void *user), void *user,
                   struct cli_error *error)
 {
-    const anynorm_spec *spec = &measure->spec;
     struct race race = {.runs = {false}};
-    struct stage stage = {.measure = measure,
-                          .rows = rows,
-                          .row_bytes = spec->columns * anynorm_dtype_size(spec->x_type)};
+    struct stage stage = {.measure = measure, .rows = rows};
     bool done = stage_allocate(&stage) || cli_fail(error, CLI_FAILED, "tune", "out of memory");
 
     if (done) {

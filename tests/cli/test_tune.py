@@ -20,11 +20,12 @@ def tunable(device):
     return device
 
 
-def rows_of(result):
-    """The table as (type, columns, rows, tried, gain, choice)."""
+def rows_of(result, ops=("layer-norm",)):
+    """The table as (type, columns, rows, tried, gain, choice), its ops one after the other."""
     lines = result.stdout.split("\n\n")[0].splitlines()
     assert lines[1].split() == ["TYPE", "COLUMNS", "ROWS", "TRIED", "GAIN", "FASTEST"]
-    rows = [ROW.match(line) for line in lines[2:]]
+    assert [line for line in lines[2:] if line.endswith(":")] == [f"{op}:" for op in ops]
+    rows = [ROW.match(line) for line in lines[2:] if not line.endswith(":")]
     assert rows and all(rows), result.stdout
     return [row.groups() for row in rows]
 
@@ -49,8 +50,29 @@ def test_quick(run, tunable, tmp_path):
     assert str(path) in result.stdout
     for line in lines:
         assert line in result.stdout
-        assert re.search(r"type=(f32|f16) columns=6[45] rows=(\*|1|2-8) -> row_\w+ .* # \d+\.\d\d x ",
+        assert re.search(r"type=(f32|f16) columns=6[45] rows=(\*|1|2-8) -> (row|column)_\w+ .* # \d+\.\d\d x ",
                          line)
+
+
+OPS = ["layer-norm", "rms-norm", "residual-layer-norm", "residual-rms-norm", "adaptive", "group-norm",
+       "per-head"]
+
+
+def test_ops(run, tunable, tmp_path):
+    """Each is written under its word, beside the lines of others."""
+    path = tmp_path / "tuning"
+    head = f"device \"{tunable['name']}\" platform=\"{tunable['platform']}\" type=f32"
+    kept = [f"{head} columns=4096 rows=* -> row_reread", f"{head} op=adaptive columns=4096 rows=* -> x"]
+    path.write_text("\n".join(kept + [f"{head} op={op} columns=4096 rows=* -> row_reread # old"
+                                      for op in ("residual-rms-norm", "group-norm")]) + "\n")
+    ops = ["residual-rms-norm", "group-norm"]
+    result = run("tune", "--quick", "--op", ",".join(ops), "--shapes", "67x4096", "-o", path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [row[:3] for row in rows_of(result, ops)] == [("f32", "4096", "67")] * 2
+    lines = path.read_text().splitlines()
+    assert lines[:2] == kept and not any("# old" in line for line in lines)
+    assert all(re.match(re.escape(head) + r" op=(residual-rms-norm|group-norm) columns=4096 rows=", line)
+               for line in lines[2:])
 
 
 def default_choice(run, save, columns):
@@ -147,6 +169,9 @@ def test_bad_line_is_a_warning(run, tunable, save, tmp_path):
     (["--shapes", "4x2147483648"], ["2147483648"]),
     (["--shapes", "99999999999999999999x4"], ["99999999999999999999x4"]),
     (["--shapes", ",".join(f"1x{n}" for n in range(1, 300))], ["more than 256"]),
+    (["--op", "softmax"], ["--op", "'softmax'", *OPS]),
+    (["--op", "rms-norm,"], ["--op", "there is no ''"]),
+    (["--op", "group-norm", "--shapes", "4x64"], ["--shapes", "group-norm cannot be 4x64"]),
     (["--dtype", "f8"], ["--dtype", "'f8' is no type", "f32, f16, bf16 or f64"]),
     (["--dtype", "f32,"], ["'' is no type"]),
     (["--dtype", "f32;f16"], ["'f32;f16'"]),
