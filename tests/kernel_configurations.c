@@ -434,10 +434,14 @@ static const struct {
 #define AFFINE (ANYNORM_WEIGHT | ANYNORM_BIAS)
 #define STATISTICS (ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
 
-/* All but the types and the columns. */
+#define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
+
+/* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
+ * their tensors are, in turn where it is quick; a parameter_run above 1 is a whole row. */
 static const struct {
     anynorm_spec spec;
     bool quick;
+    bool family;
 } shapes[] = {
     {.spec = {.flags = 0}},
     {.spec = {.flags = AFFINE}},
@@ -446,6 +450,20 @@ static const struct {
     {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT}, .quick = true},
     {.spec = {.flags = AFFINE, .inner_rows = 64, .x_column_stride = 64, .y_column_stride = 64},
      .quick = true},
+    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT}, .quick = true, .family = true},
+    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED}, .quick = true, .family = true},
+    {.spec = {.flags = SUMMED | ANYNORM_GATE, .sample_rows = 8}, .quick = true, .family = true},
+    {.spec = {.flags = ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = SUMMED | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameter_rows = 8, .parameter_run = 2},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
+     .quick = true,
+     .family = true},
 };
 
 struct configuration {
@@ -520,6 +538,10 @@ static void add(struct list *list, anynorm_device *device, anynorm_spec spec, ui
     anynorm_candidate candidate;
     size_t count = 1;
     spec.columns = columns;
+    if (spec.parameter_run > 1 && columns == 1)
+        return;
+    if (spec.parameter_run > 1)
+        spec.parameter_run = columns;
     add_plan(list, device, &spec, NULL);
     for (size_t i = 0; i < count; i++) {
         if (anynorm_plan_candidate(device, &spec, i, &candidate, &count) != ANYNORM_OK)
@@ -556,6 +578,8 @@ static void print(const anynorm_spec *spec, const struct list *list)
         anynorm_spec example = *spec;
         char text[256];
         example.columns = entry->from;
+        if (spec->parameter_run > 1)
+            example.parameter_run = entry->from;
         anynorm_spec_format(&example, 1, text, sizeof(text));
         printf("%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\n", current->name,
                entry->first ? "first" : "other", entry->choice, entry->group, entry->from,
@@ -576,18 +600,29 @@ static void list_spec(const anynorm_spec *spec, struct list *list)
     anynorm_device_close(device);
 }
 
+/* The first two types, of which one is `turn`'s. */
+static bool is_for_family(size_t type, size_t turn)
+{
+    return type < 2 && type == turn % 2;
+}
+
 static void list_target(bool quick)
 {
     struct list list = {0};
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t s = 0; s < COUNT(shapes); s++) {
-            if (quick && !(types[t].quick && shapes[s].quick))
+            if ((quick && !(types[t].quick && shapes[s].quick)) ||
+                (shapes[s].family && !is_for_family(t, quick ? s : t)))
                 continue;
             anynorm_spec spec = shapes[s].spec;
+            if (spec.flags & ANYNORM_RESIDUAL)
+                spec.residual_type = spec.sum_type = types[t].x;
+            if (spec.flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))
+                spec.sample_type = types[t].x;
             spec.x_type = types[t].x;
             spec.y_type = types[t].y;
             spec.parameter_type = types[t].parameters;
-            spec.eps = ANYNORM_EPS_DEFAULT;
+            spec.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
             list_spec(&spec, &list);
         }
     }
