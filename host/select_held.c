@@ -201,6 +201,13 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->subgroup = subgroup_of(p, choice);
     if (!has_registers(p))
         return false;
+    if (has_few_registers(p) && (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT))) {
+        /* By ocloc 22.43, Gen9 puts 2 KiB of a thread with a gate into memory, and DG2 64 bytes of
+         * one whose statistics are given, which reads a row once and need not keep it. */
+        snprintf(p->reason, p->capacity,
+                 "a gate, or given statistics, leave too few registers in sub-groups of 16");
+        return false;
+    }
     uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
     if (!fits_local_memory(p, row + meeting_bytes(p, choice)))
         return false;

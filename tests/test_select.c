@@ -204,6 +204,18 @@ static void test_select_on_gpus(void **state)
     assert_true(fits(&info, &spec, &wish, &choice));
     spec.columns = 16384;
     assert_false(fits(&info, &spec, &wish, &choice));
+    /* Where sub-groups are of 16, some specs take the registers that filling it needs. */
+    spec.columns = 8256;
+    info.subgroup_size = 16;
+    assert_true(fits(&info, &spec, &wish, &choice));
+    spec.flags = ANYNORM_RESIDUAL;
+    assert_true(fits(&info, &spec, &wish, &choice));
+    spec.flags = ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT;
+    assert_false(fits(&info, &spec, &wish, &choice));
+    spec.flags = ANYNORM_RESIDUAL | ANYNORM_GATE;
+    assert_false(fits(&info, &spec, &wish, &choice));
+    info.subgroup_size = 32;
+    assert_true(fits(&info, &spec, &wish, &choice));
 }
 
 static void test_select_forced_groups(void **state)
