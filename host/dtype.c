@@ -16,15 +16,18 @@ static const struct {
     const char *name;
     size_t size;
 } types[] = {
-    [ANYNORM_F32] = {"f32", 4},
-    [ANYNORM_F16] = {"f16", 2},
-    [ANYNORM_BF16] = {"bf16", 2},
-    [ANYNORM_F64] = {"f64", 8},
+    [ANYNORM_F32] = {"f32", 4}, [ANYNORM_F16] = {"f16", 2}, [ANYNORM_BF16] = {"bf16", 2},
+    [ANYNORM_F64] = {"f64", 8}, [ANYNORM_I8] = {"i8", 1},   [ANYNORM_F8E4M3] = {"f8e4m3", 1},
 };
 
 bool an_dtype_valid(anynorm_dtype type)
 {
     return (size_t)type < sizeof(types) / sizeof(types[0]);
+}
+
+bool an_dtype_quantized(anynorm_dtype type)
+{
+    return type == ANYNORM_I8 || type == ANYNORM_F8E4M3;
 }
 
 size_t anynorm_dtype_size(anynorm_dtype type)
@@ -86,6 +89,40 @@ static uint16_t encode16(struct format16 format, double value)
     return (uint16_t)(sign | ((biased << format.fraction_bits) + (int)units));
 }
 
+/* The OCP 8-bit Floating Point Specification, E4M3: 4 bits of exponent with a bias of 7, 3 of
+ * fraction; where all are set is a NaN, and no infinity anywhere. */
+#define E4M3_NAN 0x7f
+#define E4M3_LARGEST 448.0
+
+static double decode_e4m3(uint8_t bits)
+{
+    int exponent = bits >> 3 & 15, fraction = bits & 7;
+    double magnitude =
+        exponent == 0 ? ldexp((double)fraction, -9) : ldexp((double)(fraction | 8), exponent - 10);
+    if ((bits & 0x7f) == E4M3_NAN)
+        magnitude = (double)NAN;
+    return bits & 0x80 ? -magnitude : magnitude;
+}
+
+static uint8_t encode_e4m3(double value)
+{
+    uint8_t sign = signbit(value) ? 0x80 : 0;
+    if (isnan(value))
+        return sign | E4M3_NAN;
+    double magnitude = fmin(fabs(value), E4M3_LARGEST);
+    int exponent = magnitude < 0x1p-6 ? -6 : ilogb(magnitude);
+    /* In units of the last place, as encode16. */
+    double units = nearbyint(ldexp(magnitude, 3 - exponent));
+    return (uint8_t)(sign | (((exponent + 6) << 3) + (int)units));
+}
+
+static int8_t round_to_i8(double value)
+{
+    if (isnan(value))
+        return 0;
+    return (int8_t)nearbyint(fmax(-128, fmin(value, 127)));
+}
+
 double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
 {
     const char *at = (const char *)base + index * types[type].size;
@@ -104,6 +141,11 @@ double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
         return decode16(bfloat_format, bits);
     case ANYNORM_F64:
         memcpy(&f64, at, sizeof(f64));
+        break;
+    case ANYNORM_I8:
+        return (double)*(const int8_t *)at;
+    case ANYNORM_F8E4M3:
+        return decode_e4m3(*(const uint8_t *)at);
     }
     return f64;
 }
@@ -128,5 +170,11 @@ void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double 
         break;
     case ANYNORM_F64:
         memcpy(at, &value, sizeof(value));
+        break;
+    case ANYNORM_I8:
+        *(int8_t *)at = round_to_i8(value);
+        break;
+    case ANYNORM_F8E4M3:
+        *(uint8_t *)at = encode_e4m3(value);
     }
 }

@@ -6,7 +6,10 @@
 
 bool an_dtype_valid(anynorm_dtype type);
 
-/* "f32", "f16", "bf16", "f64" of `length` characters; false if it is none of them. */
+/* Whether it is one of the types that only y has: numbers of few bits, with a scale beside them. */
+bool an_dtype_quantized(anynorm_dtype type);
+
+/* A name of anynorm_dtype_name, of `length` characters; false if it is none of them. */
 bool an_dtype_parse(const char *text, size_t length, anynorm_dtype *type);
 
 #endif

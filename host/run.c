@@ -35,6 +35,7 @@ static void list_pointers(const anynorm_host_tensors *tensors, char *pointers[AN
     pointers[AN_SCALE] = (char *)tensors->scale;
     pointers[AN_SHIFT] = (char *)tensors->shift;
     pointers[AN_PARTIALS] = (char *)tensors->partials;
+    pointers[AN_Y_SCALE] = (char *)tensors->y_scale;
 }
 
 static bool fits(const struct run *run, uint64_t rows)

@@ -103,7 +103,8 @@ static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 /* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh. */
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
-    return 4 * (choice->group + choice->rows) * accumulator_size(p->spec) + 8;
+    uint64_t maxima = p->spec->flags & ANYNORM_Y_SCALE_OUTPUT ? sizeof(uint32_t) : 0;
+    return 4 * (choice->group + choice->rows) * (accumulator_size(p->spec) + maxima) + 8;
 }
 
 bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)

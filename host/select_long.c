@@ -56,7 +56,8 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
     uint64_t group = p->wish->group ? p->wish->group : usual_group(p);
     /* Two sums of each work-item, and four numbers of each segment; one alone needs none. */
     uint64_t values = (2 + an_divide_up(4 * AN_MOST_SEGMENTS, group)) * group;
-    if (group > 1 && !fits_local_memory(p, values * accumulator_size(p->spec)))
+    uint64_t maxima = p->spec->flags & ANYNORM_Y_SCALE_OUTPUT ? group * sizeof(uint32_t) : 0;
+    if (group > 1 && !fits_local_memory(p, values * accumulator_size(p->spec) + maxima))
         return false;
     choice->vector = 4;
     choice->group = group;
@@ -77,6 +78,13 @@ bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
         if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM, choice))
             return false;
     } else if (!an_fit_row_reread(p, choice)) {
+        return false;
+    }
+    if ((p->spec->flags & ANYNORM_Y_SCALE_OUTPUT) && choice->segment < p->spec->columns) {
+        snprintf(p->reason, p->capacity,
+                 "the scale of a quantized row needs all of it, and a segment of %" PRIu64
+                 " elements is not all",
+                 choice->segment);
         return false;
     }
     snprintf(p->reason, p->capacity, "segments of %" PRIu64 " elements, read twice",

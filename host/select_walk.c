@@ -33,6 +33,13 @@ static uint64_t usual_slices(uint64_t group, uint64_t columns)
     return slices;
 }
 
+/* Bytes of local memory in which slices meet. */
+static uint64_t local_bytes(const struct problem *p, const struct an_choice *choice)
+{
+    uint64_t maxima = p->spec->flags & ANYNORM_Y_SCALE_OUTPUT ? sizeof(uint32_t) : 0;
+    return choice->vector * choice->group * (2 * accumulator_size(p->spec) + maxima);
+}
+
 bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
@@ -59,8 +66,7 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
                  MOST_STRIPS, choice->held);
         return false;
     }
-    if (choice->slices > 1 &&
-        !fits_local_memory(p, 2 * choice->vector * choice->group * accumulator_size(p->spec))) {
+    if (choice->slices > 1 && !fits_local_memory(p, local_bytes(p, choice))) {
         if (wish->slices)
             return false;
         choice->slices = 1;

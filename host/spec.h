@@ -18,7 +18,8 @@ struct an_layout {
 enum {
     AN_PARAMETERS = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS,
     AN_SAMPLES = ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT,
-    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM /* what sum_type is for */
+    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM, /* what sum_type is for */
+    AN_Y_SCALES = ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT
 };
 
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors

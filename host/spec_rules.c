@@ -10,8 +10,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define MAX_COLUMNS UINT64_C(0x7fffffff)
-#define KNOWN_FLAGS                                                                                \
-    (((uint32_t)ANYNORM_SILU * 2 - 1) | ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT)
+#define KNOWN_FLAGS ((uint32_t)ANYNORM_PARTIALS_INPUT * 2 - 1)
 
 /* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
  */
@@ -55,6 +54,7 @@ static const struct {
          ANYNORM_SILU,
      "ANYNORM_PARTIALS_OUTPUT has no y, so no weight, bias, scale, shift, ANYNORM_ROUND_FIRST or "
      "ANYNORM_SILU; the plan with ANYNORM_PARTIALS_INPUT has"},
+    {ANYNORM_Y_SCALE_INPUT, 0, ANYNORM_Y_SCALE_OUTPUT, "y_scale is an input and an output"},
 };
 
 static anynorm_status check_flags(const anynorm_spec *spec)
@@ -87,6 +87,7 @@ static anynorm_status check_types(const anynorm_spec *spec)
         {"sample_type", spec->sample_type, AN_SAMPLES,
          "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
     };
+    const size_t y = 1;
     for (size_t i = 0; i < COUNT(types); i++) {
         if (!an_dtype_valid(types[i].type))
             return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s is %d, which is no anynorm_dtype",
@@ -95,7 +96,17 @@ static anynorm_status check_types(const anynorm_spec *spec)
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "spec: %s is %s, must be 0 without %s in flags", types[i].field,
                            anynorm_dtype_name(types[i].type), types[i].tensors);
+        if (an_dtype_quantized(types[i].type) && i != y)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %s, which only y_type may be; f32, f16, bf16 or f64",
+                           types[i].field, anynorm_dtype_name(types[i].type));
     }
+    if ((spec->flags & AN_Y_SCALES) && !an_dtype_quantized(spec->y_type))
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "spec: flags: ANYNORM_Y_SCALE_INPUT and ANYNORM_Y_SCALE_OUTPUT need a y_type "
+            "of i8 or f8e4m3, not %s",
+            anynorm_dtype_name(spec->y_type));
     return ANYNORM_OK;
 }
 
@@ -208,6 +219,14 @@ static anynorm_status check_numbers(const anynorm_spec *spec)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: weight_offset is %g, must be 0 without ANYNORM_WEIGHT in flags",
                        spec->weight_offset);
+    if (!isfinite(spec->y_bound) || (spec->y_bound != 0 && spec->y_bound < 0x1p-100))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: y_bound is %g, must be 0, or finite and 2^-100 or more",
+                       spec->y_bound);
+    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT) && spec->y_bound != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: y_bound is %g, must be 0 without ANYNORM_Y_SCALE_OUTPUT in flags",
+                       spec->y_bound);
     return ANYNORM_OK;
 }
 

@@ -36,6 +36,8 @@ static const struct {
     {"silu", ANYNORM_SILU},
     {"partials", ANYNORM_PARTIALS_OUTPUT},
     {"partials-input", ANYNORM_PARTIALS_INPUT},
+    {"y-scale-input", ANYNORM_Y_SCALE_INPUT},
+    {"y-scale", ANYNORM_Y_SCALE_OUTPUT},
 };
 
 /* Words of the form KEY=TYPE, beside that of x which has no key. */
@@ -87,6 +89,7 @@ enum {
     SEEN_X = 0,
     SEEN_EPS,
     SEEN_WEIGHT_OFFSET,
+    SEEN_Y_BOUND,
     SEEN_TYPES,
     SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
     SEEN_COUNTS = SEEN_FLAGS + COUNT(flag_words)
@@ -139,6 +142,8 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec)
     if (starts(word, length, "weight-offset=", &skip))
         return parse_number(word + skip, length - skip, &spec->weight_offset) ? SEEN_WEIGHT_OFFSET
                                                                               : -1;
+    if (starts(word, length, "y-bound=", &skip))
+        return parse_number(word + skip, length - skip, &spec->y_bound) ? SEEN_Y_BOUND : -1;
     for (size_t i = 0; i < COUNT(type_words); i++) {
         if (starts(word, length, type_words[i].key, &skip))
             return an_dtype_parse(word + skip, length - skip, type_field(spec, i))
@@ -265,6 +270,8 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
     put_number(&writer, "eps", spec->eps);
     if (spec->weight_offset != 0)
         put_number(&writer, "weight-offset", spec->weight_offset);
+    if (spec->y_bound != 0)
+        put_number(&writer, "y-bound", spec->y_bound);
     for (size_t i = 0; i < COUNT(count_words); i++) {
         uint64_t value = *count_field(&copy, i);
         if (value > count_words[i].unsaid)

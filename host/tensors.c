@@ -49,6 +49,7 @@ static const struct {
     TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(sample_type)),
     TENSOR(partials, AN_OF_SHARDS, ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT,
            ANYNORM_PARTIALS_OUTPUT, SIZE_MAX),
+    TENSOR(y_scale, AN_OF_STATISTICS, AN_Y_SCALES, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX),
 #undef TENSOR
 #undef TYPE
 };
@@ -107,6 +108,12 @@ struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tenso
                                  : an_spec_x_layout(spec);
 }
 
+/* Of a tensor AN_OF_STATISTICS. */
+static bool is_one_for_all(const anynorm_spec *spec, enum an_tensor tensor)
+{
+    return tensor == AN_Y_SCALE && (spec->flags & ANYNORM_Y_SCALE_INPUT);
+}
+
 uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64_t row)
 {
     struct an_layout layout;
@@ -126,6 +133,7 @@ uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64
         element = row * AN_PARTIAL_NUMBERS;
         break;
     case AN_OF_STATISTICS:
+        element = is_one_for_all(spec, tensor) ? 0 : row;
         break;
     }
     return element * anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
@@ -153,6 +161,7 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
                an_mul(elements, AN_PARTIAL_NUMBERS, &elements);
         break;
     case AN_OF_STATISTICS:
+        elements = is_one_for_all(spec, tensor) ? 1 : rows;
         break;
     }
     return fits && an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);

@@ -21,6 +21,7 @@ enum an_tensor {
     AN_SCALE,
     AN_SHIFT,
     AN_PARTIALS,
+    AN_Y_SCALE,
     AN_TENSOR_COUNT
 };
 
@@ -28,7 +29,7 @@ enum an_tensor {
 enum an_shape {
     AN_OF_ROWS,       /* a row with the spec's strides */
     AN_OF_PARAMETERS, /* a row of parameters, shared by every parameter_rows-th row */
-    AN_OF_STATISTICS, /* one element */
+    AN_OF_STATISTICS, /* one element; y_scale as an input one for all rows */
     AN_OF_SAMPLES,    /* a row of columns, shared by sample_rows rows */
     AN_OF_SHARDS      /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */
 };

@@ -200,7 +200,8 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
         return ANYNORM_OK;
     case TYPE:
         tuning->any_type = false;
-        if (!an_dtype_parse(value, strlen(value), &tuning->type))
+        if (!an_dtype_parse(value, strlen(value), &tuning->type) ||
+            an_dtype_quantized(tuning->type)) /* which x never is */
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "\"%.*s\" is no type; there are f32, f16, bf16 and f64", SHOWN, value);
         return ANYNORM_OK;

@@ -429,6 +429,9 @@ static const struct {
     {ANYNORM_F16, ANYNORM_F32, ANYNORM_F32, false},
     {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, false},
     {ANYNORM_F64, ANYNORM_F64, ANYNORM_F64, true},
+    {ANYNORM_F16, ANYNORM_I8, ANYNORM_F16, true},
+    {ANYNORM_BF16, ANYNORM_F8E4M3, ANYNORM_BF16, false},
+    {ANYNORM_F32, ANYNORM_F8E4M3, ANYNORM_F32, true},
 };
 
 #define AFFINE (ANYNORM_WEIGHT | ANYNORM_BIAS)
@@ -464,7 +467,16 @@ static const struct {
     {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
      .quick = true,
      .family = true},
+    /* Of quantized types, which have these alone. */
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_INPUT}},
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT}, .quick = true},
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT,
+              .inner_rows = 64,
+              .x_column_stride = 64,
+              .y_column_stride = 64}},
 };
+
+#define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
 
 struct configuration {
     char choice[sizeof(((anynorm_plan_info *)0)->choice)];
@@ -611,7 +623,9 @@ static void list_target(bool quick)
     struct list list = {0};
     for (size_t t = 0; t < COUNT(types); t++) {
         for (size_t s = 0; s < COUNT(shapes); s++) {
-            if ((quick && !(types[t].quick && shapes[s].quick)) ||
+            bool scales = shapes[s].spec.flags & SCALES;
+            if (scales != (anynorm_dtype_size(types[t].y) == 1) ||
+                (quick && !(types[t].quick && shapes[s].quick)) ||
                 (shapes[s].family && !is_for_family(t, quick ? s : t)))
                 continue;
             anynorm_spec spec = shapes[s].spec;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/bounds.h"
+#include "dtype.h"
 #include "row.h"
 
 /* Partials, where they are the output, and what rounding makes of their sum of squares. */
@@ -129,7 +130,8 @@ static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
     float mean = 0, rstd = 0;
     wide.y_type = ANYNORM_F64;
     wide.y_column_stride = wide.column_run;
-    wide.flags &= ~(statistics | ANYNORM_SUM_OUTPUT);
+    wide.y_bound = 0;
+    wide.flags &= ~(statistics | ANYNORM_SUM_OUTPUT | AN_Y_SCALES);
     struct an_row row = *inputs;
     row.y = oracle->y;
     an_reference_row(&wide, &row);
@@ -187,6 +189,72 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
         raise(&worst->y, error);
         if (!(error <= 1))
             fail_at(problem, label, "y", row, c, got, expected);
+    }
+}
+
+static double unrounded_bound(const anynorm_spec *spec, const struct an_row *inputs,
+                              const struct bounds_row *oracle, uint64_t c)
+{
+    struct bounds_factors factors = factors_at(spec, inputs, c);
+    return bounds_of_unrounded_y(spec, oracle, c, &factors);
+}
+
+/* The scale of a quantized row: that which was given, or which was found, from the largest
+ * magnitude and within what that may be off by. */
+static double check_y_scale(const struct problem *problem, const anynorm_spec *spec, uint64_t row,
+                            const struct an_row *inputs, const struct bounds_row *oracle,
+                            const void *at, const char *label)
+{
+    if (spec->flags & ANYNORM_Y_SCALE_INPUT)
+        return anynorm_dtype_load(ANYNORM_F32, inputs->y_scale, 0);
+    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT))
+        return 1;
+    double got = anynorm_dtype_load(ANYNORM_F32, at, 0), least = 0, most = 0;
+    bool lacks_numbers = false;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        double y = fabs(oracle->y[c]), error = unrounded_bound(spec, inputs, oracle, c);
+        if (isinf(y))
+            error = 0;
+        lacks_numbers = lacks_numbers || isnan(y);
+        least = fmax(least, y - error);
+        most = fmax(most, y + error);
+    }
+    if (spec->y_bound > 0) {
+        least = fmin(least, spec->y_bound);
+        most = fmin(most, spec->y_bound);
+    }
+    double divisor = spec->y_type == ANYNORM_I8 ? 127 : 448;
+    bool right = got >= least / divisor * (1 - 0x1p-20) && got <= most / divisor * (1 + 0x1p-20);
+    if (lacks_numbers)
+        right = isnan(got);
+    else if (least < 0x1p-100 && (got == 0 || most < 0x1p-100))
+        right = got == 0;
+    if (!right)
+        fail_at(problem, label, "y_scale", row, 0, got, most / divisor);
+    return got;
+}
+
+/* Of quotients by that scale within what y and the division may be off by, rounding makes one of
+ * few numbers. */
+static void check_quantized(const struct problem *problem, const anynorm_spec *spec, uint64_t row,
+                            const struct an_row *inputs, const struct bounds_row *oracle,
+                            double y_scale, const void *y, const char *label)
+{
+    double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
+    if ((spec->flags & ANYNORM_Y_SCALE_OUTPUT) || spec->y_type == ANYNORM_F8E4M3)
+        epsilon = 0x1p-23; /* the scale, and what becomes an e4m3, are a float on the way */
+    bool zero = (spec->flags & ANYNORM_Y_SCALE_OUTPUT) && y_scale == 0;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        double got =
+            anynorm_dtype_load(spec->y_type, y, an_spec_column(spec, spec->y_column_stride, c));
+        double quotient = zero ? 0 : oracle->y[c] / y_scale, error = 0;
+        if (isfinite(quotient) && !zero)
+            error = unrounded_bound(spec, inputs, oracle, c) / fabs(y_scale) +
+                    8 * epsilon * fabs(quotient);
+        double below = bounds_rounded(spec->y_type, quotient - error);
+        double above = bounds_rounded(spec->y_type, quotient + error);
+        if (isnan(below) ? !isnan(got) : !(got >= below && got <= above))
+            fail_at(problem, label, "quantized y", row, c, got, quotient);
     }
 }
 
@@ -308,8 +376,14 @@ void check_against_oracle(const struct problem *problem, const struct images *be
                            tensor_at(problem, &spec, after, AN_PARTIALS, r), label, worst);
         } else {
             ask_oracle(&spec, &inputs, &oracle);
-            check_y(problem, &spec, r, &inputs, &oracle, tensor_at(problem, &spec, after, AN_Y, r),
-                    label, worst);
+            const void *y = tensor_at(problem, &spec, after, AN_Y, r);
+            const void *y_scale = tensor_at(problem, &spec, after, AN_Y_SCALE, r);
+            if (an_dtype_quantized(spec.y_type))
+                check_quantized(problem, &spec, r, &inputs, &oracle,
+                                check_y_scale(problem, &spec, r, &inputs, &oracle, y_scale, label),
+                                y, label);
+            else
+                check_y(problem, &spec, r, &inputs, &oracle, y, label, worst);
         }
         check_sum(problem, &spec, r, &oracle, tensor_at(problem, &spec, after, AN_SUM, r), label);
         for (int t = AN_MEAN; t <= AN_RSTD; t++) {

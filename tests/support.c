@@ -139,7 +139,7 @@ double random_normal(struct random *random)
 
 bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
 {
-    /* eps and weight_offset to the sign of their zero. */
+    /* eps, weight_offset and y_bound to the sign of their zero. */
     return a->columns == b->columns && a->x_type == b->x_type && a->y_type == b->y_type &&
            a->parameter_type == b->parameter_type && a->flags == b->flags &&
            memcmp(&a->eps, &b->eps, sizeof(a->eps)) == 0 && a->inner_rows == b->inner_rows &&
@@ -155,7 +155,8 @@ bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
            memcmp(&a->weight_offset, &b->weight_offset, sizeof(a->weight_offset)) == 0 &&
            a->sample_rows == b->sample_rows && a->parameter_rows == b->parameter_rows &&
            a->parameter_run == b->parameter_run && a->parameter_cycle == b->parameter_cycle &&
-           a->column_run == b->column_run && a->shards == b->shards;
+           a->column_run == b->column_run && a->shards == b->shards &&
+           memcmp(&a->y_bound, &b->y_bound, sizeof(a->y_bound)) == 0;
 }
 
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
@@ -258,6 +259,17 @@ void make_family(struct random *random, anynorm_spec *spec)
     }
 }
 
+void make_quantized(struct random *random, anynorm_spec *spec)
+{
+    static const uint32_t scales[] = {0, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT};
+    if (spec->flags & ANYNORM_PARTIALS_OUTPUT) /* which has no y */
+        return;
+    spec->y_type = random_bits(random) % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
+    spec->flags |= scales[random_bits(random) % 3];
+    if ((spec->flags & ANYNORM_Y_SCALE_OUTPUT) && random_bits(random) % 2)
+        spec->y_bound = 0.5 + 2 * random_uniform(random);
+}
+
 struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
 {
     return (struct problem){.spec = {.columns = columns,
@@ -292,6 +304,8 @@ static double make_input(const struct problem *problem, enum an_tensor tensor,
         return size * (random_uniform(random) - 0.5);
     case AN_GATE:
         return 2 * random_uniform(random) - 0.75;
+    case AN_Y_SCALE:
+        return 0.01 + 0.04 * random_uniform(random);
     case AN_SCALE:
         return 1.5 * random_uniform(random) - 0.75;
     default:
@@ -366,8 +380,8 @@ void images_make(const struct problem *problem, struct images *images)
         images->size[t] = problem->offset[t] + extent + GUARD_BYTES;
         images->bytes[t] = malloc((size_t)images->size[t]);
         assert_non_null(images->bytes[t]);
-        /* 0xff everywhere is a NaN in each type: what is wrongly read poisons, what is not written
-         * stays recognizable. */
+        /* 0xff everywhere is a NaN in each type (-1 in i8): what is wrongly read poisons, what is
+         * not written stays recognizable. */
         memset(images->bytes[t], 0xff, (size_t)images->size[t]);
         if (!expected.output)
             fill_input(problem, &spec, t, images->bytes[t] + problem->offset[t]);
@@ -425,7 +439,8 @@ anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT])
                                   .gate = at[AN_GATE],
                                   .scale = at[AN_SCALE],
                                   .shift = at[AN_SHIFT],
-                                  .partials = at[AN_PARTIALS]};
+                                  .partials = at[AN_PARTIALS],
+                                  .y_scale = at[AN_Y_SCALE]};
 }
 
 void place_outputs(const struct problem *problem, anynorm_tensors *tensors)

@@ -105,6 +105,9 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
  * random, such as may stand together; no strides. With parameter rows and samples of a few rows. */
 void make_family(struct random *random, anynorm_spec *spec);
 
+/* Makes y of such a spec, which may not lie over an input, a quantized one of any kind. */
+void make_quantized(struct random *random, anynorm_spec *spec);
+
 /* The tensor in whose memory a tensor lies, which is itself but for outputs over inputs. */
 enum an_tensor image_of(const struct problem *problem, enum an_tensor tensor);
 

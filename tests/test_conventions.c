@@ -70,6 +70,7 @@ static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows
         [AN_SCALE] = (void *)host->scale,
         [AN_SHIFT] = (void *)host->shift,
         [AN_PARTIALS] = host->partials,
+        [AN_Y_SCALE] = host->y_scale,
     };
     anynorm_spec resolved;
     anynorm_tensors tensors = {0};
@@ -99,6 +100,8 @@ static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows
     if (resolved.flags & ANYNORM_PARTIALS_OUTPUT)
         assert_ok(
             anynorm_buffer_read(device, &tensors.partials, host->partials, bytes[AN_PARTIALS]));
+    if (host->y_scale)
+        assert_ok(anynorm_buffer_read(device, &tensors.y_scale, host->y_scale, bytes[AN_Y_SCALE]));
     if (host->sum)
         assert_ok(anynorm_buffer_read(device, &tensors.sum, host->sum, bytes[AN_SUM]));
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
@@ -669,6 +672,139 @@ static void test_tensor_parallel_layer_norm(void **state)
     free(v);
 }
 
+/* ---- Quantized ---- */
+
+/* Codes of v->expected divided by a scale for each row; few may lie all but halfway between two. */
+static void assert_codes(anynorm_dtype type, const void *codes, const struct room *v,
+                         const double *scales)
+{
+    int differ = 0;
+    for (size_t i = 0; i < COUNT_OF_X; i++) {
+        uint8_t code;
+        double got = anynorm_dtype_load(type, codes, i), wanted;
+        anynorm_dtype_store(type, &code, 0, v->expected[i] / scales[i / COLUMNS]);
+        wanted = anynorm_dtype_load(type, &code, 0);
+        differ += got != wanted;
+        assert_true(fabs(got - wanted) <= fmax(1, fabs(wanted) / 8));
+    }
+    assert_in_range(differ, 0, 3);
+}
+
+static void test_static_scale(void **state)
+{
+    struct room *v = make_room();
+    uint8_t y[COUNT_OF_X];
+    float scale = 0.01f;
+    double scales[ROWS];
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .y_type = ANYNORM_F8E4M3,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_Y_SCALE_INPUT};
+    for (size_t r = 0; r < ROWS; r++)
+        scales[r] = (double)scale;
+    take(v, v->x);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    if (run(*state, &spec, ROWS,
+            &(anynorm_host_tensors){.x = v->x, .y = y, .weight = v->weight, .y_scale = &scale}))
+        assert_codes(ANYNORM_F8E4M3, y, v, scales);
+    free(v);
+}
+
+static void test_fused_add_static_scale(void **state)
+{
+    struct room *v = make_room();
+    uint8_t y[COUNT_OF_X];
+    float scale = 0.25f;
+    double scales[ROWS];
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .y_type = ANYNORM_F8E4M3,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
+                                  ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM | ANYNORM_Y_SCALE_INPUT};
+    for (size_t r = 0; r < ROWS; r++)
+        scales[r] = (double)scale;
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] = (double)(v->x[i] + v->residual[i]);
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    if (run(*state, &spec, ROWS,
+            &(anynorm_host_tensors){.x = v->x,
+                                    .y = y,
+                                    .weight = v->weight,
+                                    .residual = v->residual,
+                                    .sum = v->residual,
+                                    .y_scale = &scale}))
+        assert_codes(ANYNORM_F8E4M3, y, v, scales);
+    free(v);
+}
+
+static void check_dynamic_scale(void **state, anynorm_dtype type, double bound)
+{
+    struct room *v = make_room();
+    uint8_t y[COUNT_OF_X];
+    float found[ROWS];
+    double scales[ROWS];
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .y_type = type,
+                         .eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
+                                  ANYNORM_SUM_OUTPUT | ANYNORM_Y_SCALE_OUTPUT,
+                         .y_bound = bound};
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] = (double)v->x[i] + (double)v->residual[i];
+    rms_norm(v, EPS);
+    affine(v, v->weight, 0, NULL);
+    for (size_t r = 0; r < ROWS; r++) {
+        double largest = 0;
+        for (size_t c = 0; c < COLUMNS; c++)
+            largest = fmax(largest, fabs(v->expected[r * COLUMNS + c]));
+        scales[r] = (bound > 0 ? fmin(largest, bound) : largest) / (type == ANYNORM_I8 ? 127 : 448);
+    }
+    bool ran = run(*state, &spec, ROWS,
+                   &(anynorm_host_tensors){.x = v->x,
+                                           .y = y,
+                                           .weight = v->weight,
+                                           .residual = v->residual,
+                                           .sum = v->residual,
+                                           .y_scale = found});
+    for (size_t r = 0; ran && r < ROWS; r++)
+        assert_true(fabs((double)found[r] - scales[r]) <= 1e-5 * scales[r]);
+    if (ran)
+        assert_codes(type, y, v, scales);
+    free(v);
+}
+
+static void test_dynamic_scales(void **state)
+{
+    check_dynamic_scale(state, ANYNORM_F8E4M3, 0);
+    check_dynamic_scale(state, ANYNORM_F8E4M3, 2.5); /* scale_ub */
+    check_dynamic_scale(state, ANYNORM_I8, 0);
+}
+
+/* QuantizeLinear and quantize_per_tensor: to even, and to -128 and 127. */
+static void test_quantize_linear(void **state)
+{
+    struct room *v = make_room();
+    uint8_t y[COUNT_OF_X];
+    float scale = 0.02f;
+    double scales[ROWS];
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .y_type = ANYNORM_I8,
+                         .eps = EPS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_Y_SCALE_INPUT};
+    for (size_t r = 0; r < ROWS; r++)
+        scales[r] = (double)scale;
+    take(v, v->x);
+    layer_norm(v, EPS);
+    affine(v, v->weight, 0, v->bias);
+    if (run(*state, &spec, ROWS,
+            &(anynorm_host_tensors){
+                .x = v->x, .y = y, .weight = v->weight, .bias = v->bias, .y_scale = &scale}))
+        assert_codes(ANYNORM_I8, y, v, scales);
+    free(v);
+}
+
 int main(void)
 {
     static const struct device_test tests[] = {
@@ -694,6 +830,10 @@ int main(void)
         {"SiLU", test_silu},
         {"tensor-parallel RMS norm", test_tensor_parallel_rms_norm},
         {"tensor-parallel layer norm", test_tensor_parallel_layer_norm},
+        {"static scale", test_static_scale},
+        {"fused add, static scale", test_fused_add_static_scale},
+        {"dynamic scales", test_dynamic_scales},
+        {"quantize linear", test_quantize_linear},
     };
     return run_on_schedules("conventions", tests, COUNT(tests));
 }

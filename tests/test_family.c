@@ -4,6 +4,10 @@
  *     ANYNORM_TEST_DEVICE=opencl:0   only this device
  *     ANYNORM_TEST_REDUCED=1         a fraction of the cases
  */
+#include <math.h>
+#include <string.h>
+
+#include "dtype.h"
 #include "spec.h"
 #include "spec_flags.h"
 #include "turns.h"
@@ -49,12 +53,22 @@ static const anynorm_spec purposes[] = {
     {.flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT, .eps = 1e-3, .shards = 2},
     {.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .eps = 1e-5, .shards = 7},
     {.flags = RMS | L2 | PARTIALS_IN | RESIDUAL | SUM, .eps = 1e-5},
+    {.flags = WEIGHT | BIAS, .eps = 1e-5, .y_type = ANYNORM_I8},
+    {.flags = RMS | WEIGHT | Y_SCALE_IN, .eps = 1e-5, .y_type = ANYNORM_F8E4M3},
+    {.flags = RMS | WEIGHT | RESIDUAL | SUM | Y_SCALE_OUT, .eps = 1e-5, .y_type = ANYNORM_I8},
+    {.flags = RMS | WEIGHT | Y_SCALE_OUT, .eps = 1e-5, .y_type = ANYNORM_F8E4M3, .y_bound = 1.5},
+    {.flags = SCALE | SHIFT | SILU | Y_SCALE_OUT,
+     .eps = 1e-5,
+     .y_type = ANYNORM_F8E4M3,
+     .sample_rows = 4},
+    {.flags = RMS | RSTD_IN | Y_SCALE_OUT, .y_type = ANYNORM_I8},
 };
 
 static void set_types(anynorm_spec *spec, anynorm_dtype type)
 {
     spec->x_type = type;
-    spec->y_type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
+    if (!an_dtype_quantized(spec->y_type))
+        spec->y_type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
     spec->residual_type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
     spec->sum_type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
     spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
@@ -192,6 +206,126 @@ static void test_over_inputs(void **state)
     }
 }
 
+/* Rows whose scale is found are read once more, before sum is written over what they are made of.
+ */
+static void test_quantized_with_sum_over_inputs(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t columns[] = {60, 1030, 20000};
+    for (size_t c = 0; c < COUNT(columns); c++) {
+        for (int place = OVER_X; place <= OVER_RESIDUAL; place++) {
+            struct problem problem =
+                problem_of(5, (anynorm_spec){.columns = columns[c],
+                                             .y_type = ANYNORM_I8,
+                                             .flags = RESIDUAL | SUM | WEIGHT | Y_SCALE_OUT,
+                                             .eps = 1e-5});
+            problem.sum_place = (enum place)place;
+            check(subject, &problem);
+        }
+    }
+}
+
+/* The codes and the scale of a row do not depend on the rows that it is walked together with. */
+static void test_quantized_rows_alone(void **state)
+{
+    struct subject *subject = *state;
+    enum { ROWS = 21 };
+    static const uint64_t columns[] = {88, 77, 1030};
+    for (size_t c = 0; c < COUNT(columns); c++) {
+        struct problem problem =
+            problem_of(ROWS, (anynorm_spec){.columns = columns[c],
+                                            .x_type = c ? ANYNORM_F16 : ANYNORM_F32,
+                                            .y_type = c % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
+                                            .flags = WEIGHT | BIAS | Y_SCALE_OUT,
+                                            .eps = 1e-5});
+        uint64_t x_bytes = columns[c] * anynorm_dtype_size(problem.spec.x_type);
+        if (few(subject) && !has_turn(subject, &problem.spec, c))
+            continue;
+        anynorm_plan *plan = offered_plan(subject, &problem.spec);
+        if (!plan)
+            continue;
+        struct images before, after;
+        images_make(&problem, &before);
+        run_on_device(subject->device, plan, &problem, &before, &after);
+        for (size_t r = 0; r < ROWS; r++) {
+            unsigned char y[1030];
+            float y_scale;
+            anynorm_host_tensors tensors = {.x = before.bytes[AN_X] + r * x_bytes,
+                                            .y = y,
+                                            .weight = before.bytes[AN_WEIGHT],
+                                            .bias = before.bytes[AN_BIAS],
+                                            .y_scale = &y_scale};
+            assert_ok(anynorm_run(plan, &tensors, 1));
+            assert_same_bits(after.bytes[AN_Y] + r * columns[c], y, columns[c], "the batch");
+            assert_same_bits(after.bytes[AN_Y_SCALE] + r * sizeof(y_scale), &y_scale,
+                             sizeof(y_scale), "the batch");
+        }
+        images_free(&before);
+        images_free(&after);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* What a caller may give for a scale, sensible or not: only the codes suffer. */
+static void test_given_scales(void **state)
+{
+    struct subject *subject = *state;
+    static const float scales[] = {0.02f, -0.02f, 0, -0.0f, NAN, INFINITY, 1e-30f, 1e30f};
+    for (int type = ANYNORM_I8; type <= ANYNORM_F8E4M3; type++) {
+        anynorm_spec spec = {.columns = 203,
+                             .y_type = (anynorm_dtype)type,
+                             .flags = WEIGHT | Y_SCALE_IN,
+                             .eps = 1e-5};
+        anynorm_plan *plan = offered_plan(subject, &spec);
+        if (plan) /* a launch of no rows, which has no scale to read either */
+            assert_ok(anynorm_plan_warm_up(plan, 7));
+        for (size_t i = 0; plan && i < COUNT(scales); i++) {
+            struct problem problem = problem_of(7, spec);
+            struct images before, after;
+            images_make(&problem, &before);
+            memcpy(before.bytes[AN_Y_SCALE], &scales[i], sizeof(scales[i]));
+            run_on_device(subject->device, plan, &problem, &before, &after);
+            check_against_oracle(&problem, &before, &after, subject->schedule, &subject->worst);
+            images_free(&before);
+            images_free(&after);
+        }
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* Rows of nothing, of next to nothing, with a NaN or an infinity. */
+static void test_edges_of_scales(void **state)
+{
+    struct subject *subject = *state;
+    static const float odd[] = {0, 1e-38f, 0x1p-101f, 0x1p-99f, NAN, INFINITY, -INFINITY, 3e38f};
+    enum { COLUMNS = 67, ROWS_OF_EACH = 3, ROWS = COUNT(odd) * ROWS_OF_EACH };
+    static const double bounds[] = {0, 3, 0x1p-100};
+    for (size_t i = 0; i < 2 * COUNT(bounds); i++) {
+        anynorm_spec spec = {.columns = COLUMNS,
+                             .y_type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
+                             .flags = RMS | RSTD_IN | Y_SCALE_OUT,
+                             .y_bound = bounds[i / 2]};
+        anynorm_plan *plan = offered_plan(subject, &spec);
+        if (!plan)
+            continue;
+        struct problem problem = problem_of(ROWS, spec);
+        struct images before, after;
+        images_make(&problem, &before);
+        for (size_t r = 0; r < ROWS; r++) {
+            float *x = (float *)(void *)before.bytes[AN_X] + r * COLUMNS, one = 1;
+            for (size_t c = 0; c < COLUMNS && r < 4 * ROWS_OF_EACH; c++)
+                x[c] = 0;
+            x[r * 13 % COLUMNS] = odd[r / ROWS_OF_EACH];
+            memcpy(before.bytes[AN_RSTD] + r * sizeof(one), &one, sizeof(one));
+        }
+        run_on_device(subject->device, plan, &problem, &before, &after);
+        check_against_oracle(&problem, &before, &after, subject->schedule, &subject->worst);
+        images_free(&before);
+        images_free(&after);
+        anynorm_plan_destroy(plan);
+    }
+}
+
 /* ---- All of it at random ---- */
 
 /* One of: dense, gaps, two levels, columns apart, columns in runs. */
@@ -281,6 +415,8 @@ static void test_random(void **state)
         random_layout(&random, &spec);
         struct problem problem = problem_of(1 + below(&random, 30), spec);
         random_places(&random, &problem);
+        if (problem.y_place == APART && below(&random, 3) == 0)
+            make_quantized(&random, &problem.spec);
         if (below(&random, 4) == 0) {
             problem.spec.flags |= ANYNORM_ANY_ALIGNMENT;
             for (int t = 0; t < AN_TENSOR_COUNT; t++)
@@ -296,9 +432,16 @@ static void test_random(void **state)
 int main(void)
 {
     static const struct device_test tests[] = {
-        {"purposes", test_purposes}, {"long rows", test_long_rows},
-        {"values", test_values},     {"groups of channels", test_groups_of_channels},
-        {"found", test_found},       {"over inputs", test_over_inputs},
+        {"purposes", test_purposes},
+        {"long rows", test_long_rows},
+        {"values", test_values},
+        {"groups of channels", test_groups_of_channels},
+        {"found", test_found},
+        {"over inputs", test_over_inputs},
+        {"quantized, sum over inputs", test_quantized_with_sum_over_inputs},
+        {"quantized rows alone", test_quantized_rows_alone},
+        {"given scales", test_given_scales},
+        {"edges of scales", test_edges_of_scales},
         {"random", test_random},
     };
     return run_on_schedules("family", tests, COUNT(tests));

@@ -113,6 +113,107 @@ static void test_halves_round_to_nearest_even(void **state)
     }
 }
 
+/* ---- Of 8 bits ---- */
+
+static uint8_t store8(anynorm_dtype type, double value)
+{
+    uint8_t at[3] = {1, 2, 3};
+    anynorm_dtype_store(type, at, 1, value);
+    assert_true(at[0] == 1 && at[2] == 3);
+    return at[1];
+}
+
+static double load8(anynorm_dtype type, uint8_t bits)
+{
+    const uint8_t at[2] = {0x55, bits};
+    return anynorm_dtype_load(type, at, 1);
+}
+
+/* By the tables of the OCP 8-bit Floating Point Specification. */
+static double e4m3_by_hand(uint8_t bits)
+{
+    double fraction = (bits & 7) / 8.0, sign = bits & 0x80 ? -1 : 1;
+    int exponent = bits >> 3 & 15;
+    if ((bits & 0x7f) == 0x7f)
+        return (double)NAN;
+    return sign * (exponent == 0 ? fraction * 0x1p-6 : (1 + fraction) * pow(2, exponent - 7));
+}
+
+static void test_every_byte_round_trips(void **state)
+{
+    (void)state;
+    for (int bits = 0; bits < 256; bits++) {
+        double value = load8(ANYNORM_F8E4M3, (uint8_t)bits), by_hand = e4m3_by_hand((uint8_t)bits);
+        if ((bits & 0x7f) == 0x7f)
+            assert_true(isnan(value));
+        else
+            assert_memory_equal(&value, &by_hand, sizeof(value));
+        assert_int_equal(store8(ANYNORM_F8E4M3, value), isnan(value) ? bits | 0x7f : bits);
+        value = load8(ANYNORM_I8, (uint8_t)bits);
+        assert_true(value == (bits < 128 ? bits : bits - 256));
+        assert_int_equal(store8(ANYNORM_I8, value), bits);
+    }
+    assert_true(load8(ANYNORM_F8E4M3, 0x7e) == 448 && load8(ANYNORM_F8E4M3, 1) == 0x1p-9);
+}
+
+/* The nearest number of all there are, of two as near that whose bits are even. */
+static double nearest(anynorm_dtype type, double value)
+{
+    double best = (double)NAN;
+    int best_bits = 0;
+    for (int bits = 0; bits < 256; bits++) {
+        double number = type == ANYNORM_I8 ? bits - 128 : e4m3_by_hand((uint8_t)bits);
+        double off = fabs(number - value), best_off = fabs(best - value);
+        if (isnan(best) || off < best_off || (off == best_off && bits % 2 < best_bits % 2)) {
+            best = number;
+            best_bits = bits;
+        }
+    }
+    return best;
+}
+
+static void test_bytes_round_to_nearest_even(void **state)
+{
+    (void)state;
+    static const anynorm_dtype types[] = {ANYNORM_I8, ANYNORM_F8E4M3};
+    struct random random = {8};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        anynorm_dtype type = types[t];
+        for (int bits = 0; bits < 256; bits++) {
+            double value = load8(type, (uint8_t)bits);
+            double next = load8(type, (uint8_t)(bits + 1)), tie = (value + next) / 2;
+            const double tried[] = {value, tie, nextafter(tie, -INFINITY),
+                                    nextafter(tie, INFINITY)};
+            for (size_t i = 0; i < COUNT(tried) && isfinite(tie); i++)
+                assert_true(load8(type, store8(type, tried[i])) == nearest(type, tried[i]));
+        }
+        for (int i = 0; i < 20000; i++) {
+            double value = ldexp(random_normal(&random), (int)(random_bits(&random) % 22) - 12);
+            assert_true(load8(type, store8(type, value)) == nearest(type, value));
+        }
+    }
+}
+
+static void test_bytes_saturate(void **state)
+{
+    (void)state;
+    static const double large[] = {448.1, 464, 465, 1e9, DBL_MAX, (double)INFINITY};
+    for (size_t i = 0; i < COUNT(large); i++) {
+        assert_int_equal(store8(ANYNORM_F8E4M3, large[i]), 0x7e);
+        assert_int_equal(store8(ANYNORM_F8E4M3, -large[i]), 0xfe);
+        assert_int_equal((int8_t)store8(ANYNORM_I8, large[i]), 127);
+        assert_int_equal((int8_t)store8(ANYNORM_I8, -large[i]), -128);
+    }
+    assert_int_equal((int8_t)store8(ANYNORM_I8, -127.5), -128);
+    assert_int_equal((int8_t)store8(ANYNORM_I8, 127.4), 127);
+    assert_int_equal((int8_t)store8(ANYNORM_I8, 0.5), 0);
+    assert_int_equal((int8_t)store8(ANYNORM_I8, -1.5), -2);
+    assert_int_equal(store8(ANYNORM_I8, (double)NAN), 0);
+    assert_int_equal(store8(ANYNORM_F8E4M3, (double)NAN) & 0x7f, 0x7f);
+    assert_int_equal(store8(ANYNORM_F8E4M3, -0.0), 0x80);
+    assert_int_equal(store8(ANYNORM_F8E4M3, 4.9e-324), 0);
+}
+
 static float stored32(double value)
 {
     unsigned char at[5];
@@ -164,11 +265,11 @@ static void test_f64_is_copied(void **state)
 static void test_dtype_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"f32", "f16", "bf16", "f64"};
-    static const size_t sizes[] = {4, 2, 2, 8};
-    static const int none[] = {4, 5, -1, INT32_MAX, INT32_MIN};
+    static const char *const names[] = {"f32", "f16", "bf16", "f64", "i8", "f8e4m3"};
+    static const size_t sizes[] = {4, 2, 2, 8, 1, 1};
+    static const int none[] = {6, 7, -1, INT32_MAX, INT32_MIN};
     anynorm_dtype type;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < (int)COUNT(names); i++) {
         assert_string_equal(anynorm_dtype_name((anynorm_dtype)i), names[i]);
         assert_int_equal(anynorm_dtype_size((anynorm_dtype)i), sizes[i]);
         assert_true(an_dtype_parse(names[i], strlen(names[i]), &type));
@@ -401,6 +502,9 @@ int main(void)
         cmocka_unit_test(test_halves_round_to_nearest_even),
         cmocka_unit_test(test_f32_rounds_to_nearest_even),
         cmocka_unit_test(test_f64_is_copied),
+        cmocka_unit_test(test_every_byte_round_trips),
+        cmocka_unit_test(test_bytes_round_to_nearest_even),
+        cmocka_unit_test(test_bytes_saturate),
         cmocka_unit_test(test_dtype_names),
         cmocka_unit_test(test_caps_words),
         cmocka_unit_test(test_caps_bad_words),

@@ -64,6 +64,17 @@ static void test_family_options(void **state)
          "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DM_TYPE=2 -DSILU=1 "
          "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DPARAMETER_CYCLE=1 -DHAS_WEIGHT_PLUS=1 "
          "-DCOLUMN_RUN=1"},
+        {{.columns = 8, .flags = Y_SCALE_IN, .y_type = ANYNORM_I8}, " -DHAS_Y_SCALE=1"},
+        {{.columns = 8,
+          .flags = WEIGHT | BIAS | MEAN_OUT | RSTD_OUT | UNBIASED | EPS_OUTSIDE | RESIDUAL | GATE |
+                   PRE_BIAS | SUM | STORED_SUM | ROUND_FIRST | SCALE | SHIFT | SILU | Y_SCALE_OUT,
+          .y_type = ANYNORM_F8E4M3,
+          .sum_type = ANYNORM_F64,
+          .weight_offset = 1,
+          .parameter_rows = 2,
+          .parameter_run = 4,
+          .y_bound = 2},
+         " -DHAS_WEIGHT_PLUS=1 -DHAS_Y_SCALE=1 -DY_SCALE_OUTPUT=1 -DHAS_Y_BOUND=1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char options[AN_OPTIONS_BYTES];
@@ -120,8 +131,9 @@ static void test_argument_numbers(void **state)
     cl_uint next = AN_ARG_Y_OUTER_STRIDE + 1;
     for (size_t i = 0; i < COUNT(present); i++)
         assert_int_equal(numbers[present[i]], next++);
-    static const enum an_argument absent[] = {AN_ARG_RESIDUAL, AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE,
-                                              AN_ARG_SCALE, AN_ARG_PARAMETER_ROWS};
+    static const enum an_argument absent[] = {
+        AN_ARG_RESIDUAL,       AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE,   AN_ARG_SCALE,
+        AN_ARG_PARAMETER_ROWS, AN_ARG_Y_SCALE,         AN_ARG_Y_BOUND};
     for (size_t i = 0; i < COUNT(absent); i++)
         assert_int_equal(numbers[absent[i]], AN_NO_ARGUMENT);
 
@@ -136,6 +148,12 @@ static void test_argument_numbers(void **state)
     an_opencl_number_arguments(&spec, true, numbers);
     assert_int_equal(numbers[AN_ARG_SHARDS], next++);
     assert_int_equal(numbers[AN_ARG_MOMENTS], next);
+
+    spec = resolved(
+        &(anynorm_spec){.columns = 8, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 0.5});
+    an_opencl_number_arguments(&spec, false, numbers);
+    assert_int_equal(numbers[AN_ARG_Y_SCALE], AN_ARG_Y_OUTER_STRIDE + 1);
+    assert_int_equal(numbers[AN_ARG_Y_BOUND], AN_ARG_Y_OUTER_STRIDE + 3);
 }
 
 /* The offset of each tensor is the argument after it. */
@@ -143,10 +161,10 @@ static void test_tensor_arguments(void **state)
 {
     (void)state;
     static const enum an_argument offsets[AN_TENSOR_COUNT] = {
-        AN_ARG_X_OFFSET,        AN_ARG_Y_OFFSET,    AN_ARG_WEIGHT_OFFSET,   AN_ARG_BIAS_OFFSET,
-        AN_ARG_MEAN_OFFSET,     AN_ARG_RSTD_OFFSET, AN_ARG_RESIDUAL_OFFSET, AN_ARG_SUM_OFFSET,
-        AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE_OFFSET, AN_ARG_SCALE_OFFSET,    AN_ARG_SHIFT_OFFSET,
-        AN_ARG_PARTIALS_OFFSET};
+        AN_ARG_X_OFFSET,        AN_ARG_Y_OFFSET,      AN_ARG_WEIGHT_OFFSET,   AN_ARG_BIAS_OFFSET,
+        AN_ARG_MEAN_OFFSET,     AN_ARG_RSTD_OFFSET,   AN_ARG_RESIDUAL_OFFSET, AN_ARG_SUM_OFFSET,
+        AN_ARG_PRE_BIAS_OFFSET, AN_ARG_GATE_OFFSET,   AN_ARG_SCALE_OFFSET,    AN_ARG_SHIFT_OFFSET,
+        AN_ARG_PARTIALS_OFFSET, AN_ARG_Y_SCALE_OFFSET};
     for (int t = 0; t < AN_TENSOR_COUNT; t++)
         assert_int_equal(an_opencl_tensor_argument((enum an_tensor)t) + 1, offsets[t]);
 }

@@ -244,6 +244,111 @@ static void test_the_formula(void **state)
     }
 }
 
+/* What is quantized, and by what, as the header says it. */
+static void check_codes(const anynorm_spec *spec, const struct memory *m,
+                        const struct result *result)
+{
+    long double scale = 1, largest = 0;
+    if (spec->flags & ANYNORM_Y_SCALE_INPUT)
+        scale = (long double)load(spec, m, AN_Y_SCALE, 0);
+    for (uint64_t c = 0; c < spec->columns; c++)
+        largest = fmaxl(largest, fabsl(result->y[c]));
+    if (spec->flags & ANYNORM_Y_SCALE_OUTPUT) {
+        double found = load(spec, m, AN_Y_SCALE, 0);
+        if (spec->y_bound > 0)
+            largest = fminl(largest, (long double)spec->y_bound);
+        scale = largest / (spec->y_type == ANYNORM_I8 ? 127 : 448);
+        if (largest < 0x1p-100L)
+            scale = 0;
+        assert_true(fabsl((long double)found - scale) <= 1e-6L * scale);
+        scale = (long double)found;
+    }
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        long double q = scale == 0 ? 0 : result->y[c] / scale;
+        long double off = scale == 0 ? 0 : 1e-11L * (1 + result->rstd) / fabsl(scale);
+        double got = load(spec, m, AN_Y, place(spec, spec->y_column_stride, c));
+        assert_true((long double)got >= rounded(spec->y_type, q - off) &&
+                    (long double)got <= rounded(spec->y_type, q + off));
+    }
+}
+
+static void test_quantized(void **state)
+{
+    (void)state;
+    struct random random = {448};
+    for (int i = 0; i < 10000; i++) {
+        anynorm_spec spec = random_row(&random);
+        struct memory memory;
+        struct result result;
+        make_quantized(&random, &spec);
+        if (spec.columns == 1 || (spec.flags & ANYNORM_PARTIALS_OUTPUT)) /* constant: see above */
+            continue;
+        fill(&spec, &random, &memory);
+        by_formula(&spec, &memory, &result);
+        run_row(&spec, &memory, AN_Y, AN_SUM);
+        check_codes(&spec, &memory, &result);
+    }
+}
+
+/* Two columns of y, found as n * rstd with a given rstd of 1, to their codes and the scale. */
+static void test_edges_of_scales(void **state)
+{
+    (void)state;
+    const float nan = NAN, infinity = INFINITY;
+    const struct {
+        anynorm_dtype type;
+        uint32_t flags;
+        float given; /* scale */
+        double bound;
+        float y[2];
+        double codes[2];
+        float scale;
+    } cases[] = {
+        {ANYNORM_I8, 0, 0, 0, {2.5f, -300}, {2, -128}, 0},
+        {ANYNORM_F8E4M3, 0, 0, 0, {1.0625f, -1e9f}, {1, -448}, 0},
+        {ANYNORM_F8E4M3, 0, 0, 0, {nan, -infinity}, {(double)nan, -448}, 0},
+        {ANYNORM_I8, 0, 0, 0, {nan, infinity}, {0, 127}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, 0.5f, 0, {2.25f, -3}, {4, -6}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, -0.5f, 0, {2.25f, -3}, {-4, 6}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, 0, 0, {1, 0}, {127, 0}, 0},
+        {ANYNORM_F8E4M3, ANYNORM_Y_SCALE_INPUT, 0, 0, {-1, 0}, {-448, (double)nan}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, nan, 0, {-1, 0}, {0, 0}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, infinity, 0, {-1, 3}, {0, 0}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {254, -1}, {127, 0}, 2},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 127, {254, -2}, {127, -2}, 1},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 1e9, {-254, -2}, {-127, -1}, 2},
+        {ANYNORM_F8E4M3, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {1, -896}, {0.5, -448}, 2},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {0, 0}, {0, 0}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {0x1p-101f, 0}, {0, 0}, 0},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 0x1.fcp-94, {infinity, 0}, {127, 0}, 0x1p-100f},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {nan, 5}, {0, 0}, nan},
+        {ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, 0, 2, {5, nan}, {0, 0}, nan},
+        {ANYNORM_F8E4M3, ANYNORM_Y_SCALE_OUTPUT, 0, 2, {5, nan}, {(double)nan, (double)nan}, nan},
+        {ANYNORM_F8E4M3, ANYNORM_Y_SCALE_OUTPUT, 0, 0, {infinity, 5}, {(double)nan, 0}, infinity},
+        {ANYNORM_F8E4M3, ANYNORM_Y_SCALE_OUTPUT, 0, 448, {infinity, 5}, {448, 5}, 1},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec spec, written = {.columns = 2,
+                                      .y_type = cases[i].type,
+                                      .flags = ANYNORM_RMS | ANYNORM_RSTD_INPUT | cases[i].flags,
+                                      .y_bound = cases[i].bound};
+        float one = 1, y_scale = cases[i].given;
+        uint8_t y[2];
+        assert_ok(an_spec_resolve(&written, &spec));
+        an_reference_row(
+            &spec, &(struct an_row){.x = cases[i].y, .y = y, .rstd = &one, .y_scale = &y_scale});
+        for (uint64_t c = 0; c < 2; c++) {
+            double got = anynorm_dtype_load(spec.y_type, y, c), code = cases[i].codes[c];
+            if (isnan(code) ? !isnan(got) : got != code)
+                fail_msg("case %zu: code %u is %g, not %g", i, (unsigned)c, got, code);
+        }
+        float scale = cases[i].scale;
+        if ((cases[i].flags & ANYNORM_Y_SCALE_OUTPUT) &&
+            (isnan(scale) ? !isnan(y_scale) : y_scale != scale))
+            fail_msg("case %zu: the scale is %g, not %g", i, (double)y_scale, (double)scale);
+    }
+}
+
 /* The bits of y and sum are the same over x and residual as in memory of their own. */
 static void test_over_inputs(void **state)
 {
@@ -396,9 +501,10 @@ static void test_silu_is_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_formula),    cmocka_unit_test(test_over_inputs),
-        cmocka_unit_test(test_edges),          cmocka_unit_test(test_edges_of_partials),
-        cmocka_unit_test(test_silu_is_finite),
+        cmocka_unit_test(test_the_formula),     cmocka_unit_test(test_over_inputs),
+        cmocka_unit_test(test_edges),           cmocka_unit_test(test_edges_of_partials),
+        cmocka_unit_test(test_silu_is_finite),  cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_edges_of_scales),
     };
     return cmocka_run_group_tests_name("row", tests, NULL, NULL);
 }

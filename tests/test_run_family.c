@@ -156,6 +156,26 @@ static void test_over_inputs(void **state)
     }
 }
 
+/* A scale that is given goes with every block, one that is found is cut as the rows are. */
+static void test_quantized(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        anynorm_spec spec = everything;
+        spec.y_type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
+        spec.flags |= i < 2 ? Y_SCALE_IN : Y_SCALE_OUT;
+        struct problem problem = problem_of(37, spec);
+        (void)run_whole(*state, &problem);
+        problem.offset[AN_Y] = 3;
+        problem.offset[AN_Y_SCALE] = 1;
+        (void)run_whole(*state, &problem);
+        for (uint64_t limit = 12 * 24 * 4; limit < 4000; limit += 900) {
+            bool fits;
+            if (run_limited(*state, &problem, limit % 1800 == 0, limit, &fits))
+                assert_true(fits);
+        }
+    }
+}
+
 /* Blocks begin where a sample, a row of parameters and a group of inner rows do: at each 12th row,
  * or 24th, unless all rows are in one. */
 static void test_blocks(void **state)
@@ -312,6 +332,7 @@ int main(void)
         {"everything", test_everything},
         {"statistics that are given", test_statistics_that_are_given},
         {"over inputs", test_over_inputs},
+        {"quantized", test_quantized},
         {"blocks", test_blocks},
         {"blocks of shards", test_blocks_of_shards},
         {"blocks below a parameter", test_blocks_below_a_parameter},

@@ -455,6 +455,38 @@ static void test_variants_of_the_reference(void **state)
     anynorm_device_close(device);
 }
 
+/* Pieces of a row know nothing of its largest magnitude: where a row is cut into them, its scale
+ * cannot be found, and another schedule finds it. */
+static void test_scales_need_whole_rows(void **state)
+{
+    (void)state;
+    for (int cpu = 0; cpu < 2; cpu++) {
+        anynorm_device_info info = whole_gpu;
+        if (cpu) {
+            info.device_class = ANYNORM_CLASS_CPU;
+            info.vector_width = 8;
+            info.compute_units = 4;
+        }
+        for (uint64_t columns = 1000; columns <= 3000000; columns += 2999000) {
+            anynorm_spec spec = {.columns = columns, .y_type = ANYNORM_I8}, resolved;
+            struct an_choice split = {.schedule = AN_ROW_SPLIT},
+                             reread = {.schedule = AN_ROW_REREAD};
+            struct an_choice choice;
+            char reason[160];
+            assert_ok(an_spec_resolve(&spec, &resolved));
+            assert_true(fits(&info, &resolved, &split, &choice));
+            resolved.flags |= ANYNORM_Y_SCALE_OUTPUT;
+            bool whole = choice.segment >= columns;
+            assert_int_equal(whole, columns == 1000);
+            assert_int_equal(
+                an_select_fits(&info, &resolved, &split, &choice, reason, sizeof(reason)), whole);
+            assert_true(whole || strstr(reason, "quantized row needs all of it"));
+            assert_true(fits(&info, &resolved, &reread, &choice));
+            assert_true(first_that_fits(&info, &resolved, &choice));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_select_columns_apart),
         cmocka_unit_test(test_select_column_runs),
         cmocka_unit_test(test_select_needs_doubles),
+        cmocka_unit_test(test_scales_need_whole_rows),
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_variants_of_every_schedule),
         cmocka_unit_test(test_the_first_variant),

@@ -76,6 +76,22 @@ static void test_text_examples(void **state)
          "layer-norm 2x3 f32 mean-input rstd-input eps=0",
          2,
          {.columns = 3, .flags = MEAN_IN | RSTD_IN}},
+        {"layer-norm 2x3 f16 y=i8 y-scale-input",
+         "layer-norm 2x3 f16 y=i8 y-scale-input eps=1e-05",
+         2,
+         {.columns = 3,
+          .x_type = ANYNORM_F16,
+          .y_type = ANYNORM_I8,
+          .flags = Y_SCALE_IN,
+          .eps = 1e-5}},
+        {"rms-norm 2x3 f32 y=f8e4m3 y-scale eps=1e-05 y-bound=1.5",
+         NULL,
+         2,
+         {.columns = 3,
+          .y_type = ANYNORM_F8E4M3,
+          .flags = RMS | Y_SCALE_OUT,
+          .eps = 1e-5,
+          .y_bound = 1.5}},
         {"layer-norm 2x3 f16 residual sum",
          "layer-norm 2x3 f16 residual sum eps=1e-05",
          2,
@@ -179,6 +195,8 @@ static anynorm_spec random_spec(struct random *random)
         spec.flags |= alignment;
         if (spec.weight_offset != 0)
             spec.weight_offset = random_normal(random);
+        if (below(random, 3) == 0)
+            make_quantized(random, &spec);
     }
     if ((spec.flags & ANYNORM_RESIDUAL) && below(random, 2))
         spec.residual_row_stride = spec.columns + any_magnitude(random) / 2;

@@ -37,10 +37,10 @@ static const anynorm_spec usual = {.columns = 6,
 /* Every tensor there is. */
 static const anynorm_spec whole = {.columns = 6,
                                    .x_type = ANYNORM_F32,
-                                   .y_type = ANYNORM_F16,
+                                   .y_type = ANYNORM_I8,
                                    .parameter_type = ANYNORM_F64,
                                    .flags = ALL_FLAGS | RESIDUAL | GATE | PRE_BIAS | SUM | SCALE |
-                                            SHIFT | PARTIALS_IN,
+                                            SHIFT | PARTIALS_IN | Y_SCALE_OUT,
                                    .x_row_stride = 7,
                                    .residual_type = ANYNORM_BF16,
                                    .sum_type = ANYNORM_F32,
@@ -123,7 +123,7 @@ static void test_presence_of_each(void **state)
     anynorm_spec complete = resolved(whole);
     anynorm_tensors all = apart(&complete, AN_BUFFER_CL_MEM);
     assert_ok(check(&whole, &all));
-    anynorm_spec plain = {.columns = 6, .y_type = ANYNORM_F16};
+    anynorm_spec plain = {.columns = 6, .y_type = ANYNORM_I8};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         enum an_tensor tensor = (enum an_tensor)t;
         anynorm_tensors tensors = all;
@@ -184,7 +184,8 @@ static void test_extents(void **state)
         {AN_WEIGHT, 1, 3 * 3 * 8}, {AN_BIAS, 100, 3 * 3 * 8},    {AN_PRE_BIAS, 2, 3 * 3 * 8},
         {AN_GATE, 1, 6 * 2},       {AN_SCALE, 2, 6 * 2},         {AN_SHIFT, 3, 2 * 6 * 2},
         {AN_GATE, 5, 3 * 6 * 2},   {AN_MEAN, 5, 5 * 4},          {AN_RESIDUAL, 3, (2 * 8 + 6) * 2},
-        {AN_SUM, 2, (9 + 6) * 4},  {AN_PARTIALS, 5, 3 * 5 * 12},
+        {AN_SUM, 2, (9 + 6) * 4},  {AN_PARTIALS, 5, 3 * 5 * 12}, {AN_Y, 3, 3 * 6},
+        {AN_Y_SCALE, 5, 5 * 4},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         uint64_t bytes;
@@ -198,6 +199,12 @@ static void test_extents(void **state)
     uint64_t bytes;
     spec.shards = UINT64_MAX / 12;
     assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
+    assert_int_equal(an_tensor_start(&spec, AN_Y_SCALE, 5), 5 * 4);
+    spec.flags ^= ANYNORM_Y_SCALE_OUTPUT | ANYNORM_Y_SCALE_INPUT; /* then it is one for all */
+    assert_int_equal(an_tensor_start(&spec, AN_Y_SCALE, 5), 0);
+    assert_true(an_tensor_extent(&spec, AN_Y_SCALE, 5, &bytes));
+    assert_int_equal(bytes, 4);
+    assert_false(an_tensor_expect(&spec, AN_Y_SCALE).output);
     spec.parameter_rows = UINT64_MAX;
     assert_false(an_tensor_extent(&spec, AN_WEIGHT, 1, &bytes));
     assert_false(an_tensor_extent(&spec, AN_GATE, UINT64_MAX, &bytes));
@@ -244,20 +251,23 @@ static void test_size_and_owner(void **state)
 static void test_alignment(void **state)
 {
     (void)state;
-    for (int type = 0; type < 4; type++) {
+    for (int i = 0; i <= ANYNORM_F8E4M3; i++) {
+        const anynorm_dtype type = (anynorm_dtype)(i % 4); /* of all but y */
+        const uint32_t flags = i < 4 ? whole.flags & ~(uint32_t)AN_Y_SCALES : whole.flags;
         anynorm_spec spec = {.columns = 6,
-                             .x_type = (anynorm_dtype)type,
-                             .y_type = (anynorm_dtype)type,
-                             .parameter_type = (anynorm_dtype)type,
-                             .flags = whole.flags,
-                             .residual_type = (anynorm_dtype)type,
-                             .sum_type = (anynorm_dtype)type,
-                             .sample_type = (anynorm_dtype)type};
+                             .x_type = type,
+                             .y_type = (anynorm_dtype)i,
+                             .parameter_type = type,
+                             .flags = flags,
+                             .residual_type = type,
+                             .sum_type = type,
+                             .sample_type = type};
         anynorm_spec complete = resolved(spec);
         for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
             enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
             uint64_t size = anynorm_dtype_size(an_tensor_expect(&complete, tensor).type);
-            for (uint64_t shift = 1; shift <= 8; shift++) {
+            bool present = an_tensor_expect(&complete, tensor).present;
+            for (uint64_t shift = 1; present && shift <= 8; shift++) {
                 anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
                 anynorm_buffer *buffer = an_tensor_slot(&tensors, tensor);
                 buffer->offset += shift;
@@ -268,7 +278,7 @@ static void test_alignment(void **state)
                     assert_refused_tensors(check(&spec, &tensors));
                 spec.flags |= ANYNORM_ANY_ALIGNMENT;
                 assert_ok(check(&spec, &tensors));
-                spec.flags = whole.flags;
+                spec.flags = flags;
                 /* Memory that begins at an odd address counts too, where addresses are known. */
                 *buffer = *an_tensor_buffer(&tensors, tensor);
                 buffer->offset -= shift;
@@ -303,7 +313,7 @@ static void test_rows_that_overflow(void **state)
 static void test_overlap_of_each_pair(void **state)
 {
     (void)state;
-    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD, AN_SUM};
+    static const enum an_tensor outputs[] = {AN_Y, AN_MEAN, AN_RSTD, AN_SUM, AN_Y_SCALE};
     anynorm_spec spec = whole;
     spec.flags |= ANYNORM_ANY_ALIGNMENT;
     anynorm_spec complete = resolved(spec);
@@ -352,6 +362,7 @@ static void test_y_may_be_x(void **state)
         {{.columns = 6, .x_row_stride = 9, .y_row_stride = 9}, true},
         {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20, .y_outer_stride = 20}, true},
         {{.columns = 6, .x_type = ANYNORM_F16, .y_type = ANYNORM_BF16}, false},
+        {{.columns = 6, .y_type = ANYNORM_I8}, false},
         {{.columns = 6, .x_type = ANYNORM_F32, .y_type = ANYNORM_F16}, false},
         {{.columns = 6, .x_row_stride = 9}, false},
         {{.columns = 6, .y_row_stride = 9}, false},

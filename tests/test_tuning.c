@@ -88,6 +88,7 @@ static const struct {
     {"class tpu -> row_reread", "\"tpu\" is no class of devices; there are gpu, cpu"},
     {"class * -> row_reread", "no class"},
     {"class gpu type=f8 -> row_reread", "\"f8\" is no type; there are f32"},
+    {"class gpu type=i8 -> row_reread", "\"i8\" is no type; there are f32"},
     {"class gpu type= -> row_reread", "no type"},
     {"class gpu op=softmax -> row_reread", "\"softmax\" is no op; there are layer-norm, rms-norm"},
     {"class gpu op= -> row_reread", "\"\" is no op"},

@@ -84,8 +84,8 @@ void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
     row->rstd_error = row->rstd * sqrt(squares / divisor);
 }
 
-double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
-                   const struct bounds_factors *factors)
+double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *row,
+                             uint64_t column, const struct bounds_factors *factors)
 {
     double epsilon = arithmetic_error(spec), n = row->n[column], y = row->y[column];
     double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
@@ -113,6 +113,14 @@ double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint6
         bound += epsilon * fabs(z);
     if (spec->flags & ANYNORM_SILU) /* whose slope is 1.1 at most; what is denormal may be 0 */
         bound = 1.1 * bound + 8 * epsilon * fabs(y) + 0x1p-100;
+    return bound;
+}
+
+double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
+                   const struct bounds_factors *factors)
+{
+    double bound = bounds_of_unrounded_y(spec, row, column, factors), y = row->y[column];
+
     bound += earlier_rounding(spec, spec->y_type, y);
     return spec->y_type == ANYNORM_F64 ? bound : bound + 0.5 * bounds_unit(spec->y_type, y);
 }

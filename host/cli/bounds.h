@@ -42,7 +42,10 @@ void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t 
 /* And then, from all columns' n_error, mean_error and rstd_error. */
 void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row);
 
-/* What y of a column may differ by, where the row is one of numbers; likewise mean and rstd. */
+/* What y of a column may differ by, where the row is one of numbers, before it is rounded and
+ * rounded; likewise mean and rstd. */
+double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *row,
+                             uint64_t column, const struct bounds_factors *factors);
 double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
                    const struct bounds_factors *factors);
 double bounds_of_mean(const struct bounds_row *row);

@@ -191,6 +191,10 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
         return cli_fail(error, CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
                         text);
+    if (anynorm_dtype_size(c.spec.y_type) == 1)
+        return cli_fail(error, CLI_USAGE, "--case",
+                        "\"%.200s\" has a quantized y; f32, f16, bf16 and f64 can be verified",
+                        text);
     print_heading();
     for (size_t s = 0; s < schedules; s++) {
         struct tally tally;

@@ -14,6 +14,7 @@ static const enum an_argument of_tensor[AN_TENSOR_COUNT] = {
     [AN_SCALE] = AN_ARG_SCALE,
     [AN_SHIFT] = AN_ARG_SHIFT,
     [AN_PARTIALS] = AN_ARG_PARTIALS,
+    [AN_Y_SCALE] = AN_ARG_Y_SCALE,
 };
 
 enum an_argument an_opencl_tensor_argument(enum an_tensor tensor)
@@ -66,6 +67,11 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
         return spec->flags & ANYNORM_PARTIALS_INPUT;
     case AN_ARG_COLUMN_RUN:
         return spec->column_run > 1;
+    case AN_ARG_Y_SCALE:
+    case AN_ARG_Y_SCALE_OFFSET:
+        return spec->flags & AN_Y_SCALES;
+    case AN_ARG_Y_BOUND:
+        return spec->y_bound != 0;
     case AN_ARG_MOMENTS:
     case AN_ARG_STAGE:
         return split;

@@ -21,6 +21,8 @@ enum an_argument {
 #define PARTIALS_OUTPUT 1
 #define PARTIALS_INPUT 1
 #define COLUMN_RUN 1
+#define HAS_Y_SCALE 1
+#define HAS_Y_BOUND 1
 #define AN_INPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_OUTPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_SCALAR(id, type, name) id,

@@ -91,6 +91,9 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"PARTIALS_OUTPUT", spec->flags & ANYNORM_PARTIALS_OUTPUT, 1},
         {"PARTIALS_INPUT", spec->flags & ANYNORM_PARTIALS_INPUT, 1},
         {"COLUMN_RUN", spec->column_run > 1, 1},
+        {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
+        {"Y_SCALE_OUTPUT", spec->flags & ANYNORM_Y_SCALE_OUTPUT, 1},
+        {"HAS_Y_BOUND", spec->y_bound != 0, 1},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (words[i].defined)

@@ -113,6 +113,7 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
         set(plan, narrow_counts[i].argument, sizeof(cl_uint), &narrow_counts[i].value, &code);
     set_real(plan, spec, AN_ARG_EPS, spec->eps, &code);
     set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->weight_offset, &code);
+    set_real(plan, spec, AN_ARG_Y_BOUND, spec->y_bound, &code);
     set(plan, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
     set(plan, AN_ARG_STAGE, sizeof(plan->stage), &plan->stage, &code);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");

@@ -20,6 +20,8 @@
  *     n_rc   = (h_rc - mean_r) * rstd_r
  *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
  *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
+ *     q_rc   = y_rc / y_scale, rounded to y_type            instead of y, where y_type is i8 or
+ *                                                           f8e4m3: see Quantized outputs
  *
  * A row whose columns lie in several shards (devices, processes) is normalized by two plans and the
  * caller's own communication between them: ANYNORM_PARTIALS_OUTPUT stops at the mean and the sum of
@@ -123,18 +125,24 @@ typedef enum anynorm_dtype {
     ANYNORM_F32 = 0, /* IEEE 754 binary32 */
     ANYNORM_F16,     /* IEEE 754 binary16 */
     ANYNORM_BF16,    /* the upper half of a binary32 */
-    ANYNORM_F64      /* IEEE 754 binary64; the device must have double precision */
+    ANYNORM_F64,     /* IEEE 754 binary64; the device must have double precision */
+    /* Of y only: see Quantized outputs. */
+    ANYNORM_I8,    /* 8-bit integer in two's complement */
+    ANYNORM_F8E4M3 /* E4M3 of the OCP 8-bit Floating Point Specification (E4M3FN elsewhere): up to
+                      448, no infinities, NaN 0x7f and 0xff */
 } anynorm_dtype;
 
 /* Bytes of one element; 0 for a value that is no dtype. Any thread. */
 ANYNORM_API size_t anynorm_dtype_size(anynorm_dtype type);
-/* "f32", "f16", "bf16", "f64"; "?" for a value that is no dtype. Static. Any thread. */
+/* "f32", "f16", "bf16", "f64", "i8", "f8e4m3"; "?" for a value that is no dtype. Static. Any
+ * thread. */
 ANYNORM_API const char *anynorm_dtype_name(anynorm_dtype type);
 
 /* Element `index` of an array of `type` at `base`, which may begin at any byte, as a double: exact.
  * And the way back, which rounds once, to nearest with ties to even; what is too large becomes an
- * infinity, and a NaN stays one. `type` must be a dtype and `base` not NULL: nothing is checked.
- * Any thread. */
+ * infinity, and a NaN stays one. i8 and f8e4m3, which have no infinity, take what is too large to
+ * their largest number (-128 or 127, -448 or 448), and i8 a NaN to 0. `type` must be a dtype and
+ * `base` not NULL: nothing is checked. Any thread. */
 ANYNORM_API double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index);
 ANYNORM_API void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double value);
 
@@ -290,6 +298,10 @@ enum {
     ANYNORM_SHIFT = 1u << 18,       /* add shift[samples][columns] */
     ANYNORM_SILU = 1u << 19,        /* z * sigmoid(z) at the very end */
 
+    /* How it is quantized, where y_type is i8 or f8e4m3; neither: y_scale is 1. */
+    ANYNORM_Y_SCALE_INPUT = 1u << 20,  /* y_scale is given: one f32 for all rows */
+    ANYNORM_Y_SCALE_OUTPUT = 1u << 21, /* y_scale[rows], f32, is found from each row and written */
+
     /* The statistic of a row that lies in several shards: see anynorm_spec.shards. */
     ANYNORM_PARTIALS_OUTPUT = 1u << 22, /* write partials[rows][3] and no y at all */
     ANYNORM_PARTIALS_INPUT = 1u << 23   /* merge partials[shards][rows][3]; then one pass, as with
@@ -311,11 +323,23 @@ enum {
  * row_stride of 1 and outer_stride of C * H * W. And columns may lie in runs of column_run side by
  * side, column_stride from one run to the next: then c * column_stride above is
  *     c / column_run * column_stride + c % column_run
- * as in a group of the channels of a channels-last image. */
+ * as in a group of the channels of a channels-last image.
+ *
+ * Quantized outputs. Where y_type is i8 or f8e4m3, what y would have been unrounded is divided by a
+ * scale and rounded to the nearest number of y_type, ties to even; what is too large becomes the
+ * largest there is (127 or -128; 448 or -448), a NaN 0 in i8 and a NaN in f8e4m3. The scale is
+ *   - 1, without a flag;
+ *   - the one number in y_scale, with ANYNORM_Y_SCALE_INPUT. It is meant to be positive. A negative
+ *     one changes signs; by 0, what is not 0 becomes the largest number and 0 what a NaN becomes;
+ *     by a NaN all does. A magnitude outside 2^-126 to 2^126 may count as 0 or infinity;
+ *   - with ANYNORM_Y_SCALE_OUTPUT that of the row, m / 127 or m / 448, where m is the largest
+ *     magnitude of the row in f32, or y_bound if that is less and not 0. Where m is below 2^-100
+ *     (of a row of zeros, say) scale and row are 0, and where the row holds a NaN the scale is one
+ *     and each element what a NaN becomes. */
 typedef struct anynorm_spec {
-    uint64_t columns;     /* elements of a row, 1 .. 2^31 - 1 */
-    anynorm_dtype x_type; /* storage types; statistics are f32, or f64 if any of these is */
-    anynorm_dtype y_type;
+    uint64_t columns;             /* elements of a row, 1 .. 2^31 - 1 */
+    anynorm_dtype x_type;         /* storage types; statistics are f32, or f64 if any of these is */
+    anynorm_dtype y_type;         /* the only one that may be i8 or f8e4m3 */
     anynorm_dtype parameter_type; /* of weight, bias and pre_bias */
     uint32_t flags;               /* ANYNORM_WEIGHT | ... */
     double eps;                   /* finite, >= 0; added to the variance inside the root */
@@ -359,6 +383,9 @@ typedef struct anynorm_spec {
                                  parameter_cycle / parameter_run elements. Must divide the columns,
                                  and parameter_run must divide it. 0: columns */
     uint64_t shards;          /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
+
+    double y_bound; /* finite, 2^-100 or more; with Y_SCALE_OUTPUT, the most that the magnitudes of
+                       a row can make its scale of: those above it saturate. 0: no bound */
 } anynorm_spec;
 
 /* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
@@ -422,11 +449,13 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  *     layer-norm 512x768 f16 weight bias eps=1e-06
  * It begins with layer-norm, or with rms-norm, which is ANYNORM_RMS. Words after ROWSxCOLUMNS, in
  * any order, each at most once:
- *     f32|f16|bf16|f64 (x)   y=TYPE residuals=TYPE sums=TYPE (default: as x)
+ *     f32|f16|bf16|f64 (x)   y=TYPE (i8 and f8e4m3 too) residuals=TYPE sums=TYPE (default: as x)
  *     parameters=TYPE samples=TYPE (default: f32)
  *     eps=NUMBER (default 1e-05, or 0 with rstd-input or partials)   weight-offset=NUMBER
+ *     y-bound=NUMBER
  *     weight bias mean rstd any-alignment l2 unbiased eps-outside mean-input rstd-input residual
  *     gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
+ *     y-scale-input y-scale
  *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...; run=N
  *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
@@ -584,6 +613,7 @@ typedef struct anynorm_tensors {
     anynorm_buffer shift; /* likewise */
     anynorm_buffer partials; /* f32 [rows][3], dense, as an output; [shards][rows][3] as an input,
                                 rows being those of the enqueue */
+    anynorm_buffer y_scale;  /* f32 [rows], dense, an output; or f32 [1], an input */
 } anynorm_tensors;
 
 /* Completion of one enqueue. A value that holds one reference: release it once, whether or not it
@@ -603,8 +633,9 @@ typedef struct anynorm_event {
  * what was enqueued on this device before. The buffers must stay valid, and inputs unchanged, until
  * *event is done. 0 rows is allowed: nothing is written and the event is done at once after its
  * wait list. Only the elements of y and sum (not the gaps of their strides) and, as outputs,
- * mean[0..rows), rstd[0..rows) and partials[0..rows) are written. Overlap of an output with another
- * or with any input is refused, except y or sum being x or residual itself (each another one).
+ * mean[0..rows), rstd[0..rows), partials[0..rows) and y_scale[0..rows) are written. Overlap of an
+ * output with another or with any input is refused, except y or sum being x or residual itself
+ * (each another one).
  *
  * Numerics: statistics as the head of this file says, by a corrected two-pass sum in f32 (f64 if a
  * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
@@ -649,6 +680,7 @@ typedef struct anynorm_host_tensors {
     const void *scale;
     const void *shift;
     float *partials; /* only read where it is an input */
+    float *y_scale;  /* only read where it is an input */
 } anynorm_host_tensors;
 
 /* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share

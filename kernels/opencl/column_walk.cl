@@ -7,7 +7,7 @@
  * share the columns of a strip and add their sums up. A work-item walks up to HELD strips side by
  * side: from column to column memory is far apart, so it takes more than one line at each place.
  * Each column is read twice, the second time from cache if the strips are few enough; but once with
- * STATISTIC_INPUT, or with PARTIALS_OUTPUT where no sum is written.
+ * STATISTIC_INPUT, or with PARTIALS_OUTPUT where no sum is written; and once more with Y_SCALE_OUTPUT.
  *
  * Chosen by -D: GROUP, SLICES (a divisor of it), HELD (1 where GROUP is more). */
 #include "elements.clh"
@@ -55,6 +55,9 @@ typedef struct {
     accv_t rstd;
     accv_t shift_rstd;
     bool again; /* a row's pivot was poor: its sums are to be taken again */
+#if Y_SCALE_OUTPUT
+    accv_t y_inverse; /* as in row_t */
+#endif
 } strip_t;
 
 /* What all strips have in common. */
@@ -521,7 +524,7 @@ PIECE void store_statistics(const image_t *image, const strip_t *strip, __global
     }
 }
 
-/* ---- The second pass ---- */
+/* ---- The last pass, and that before it which finds the scale of y ---- */
 
 /* Starts fetching, for writing, the line at `pointer`, which need not be valid memory. */
 PIECE void claim(const __global uchar *pointer)
@@ -544,6 +547,84 @@ PIECE void load_weight_and_bias(const image_t *image, const strip_t *strip, cons
 #endif
 #if HAS_BIAS
     f->bias = load_parameter(image, strip, base->bias, column);
+#endif
+}
+
+/* What becomes of a column's h. The factors of weight and bias are there, where rows share them. */
+PIECE accv_t transform_strip(const image_t *image, const strip_t *strip, const place_t *p,
+                             const accv_t h, factors_t *f)
+{
+    const row_t *base = &image->tensors.first;
+#if PARAMETER_ROWS
+    load_weight_and_bias(image, strip, p->column, f);
+#endif
+#if HAS_SCALE
+    f->scale = load_sample(strip, base->scale, p->column);
+#endif
+#if HAS_SHIFT
+    f->shift = load_sample(strip, base->shift, p->column);
+#endif
+    return transform_lanes(h - strip->pivot, strip->rstd, strip->shift_rstd, f->weight, f->bias,
+                           f->scale, f->shift);
+}
+
+#if Y_SCALE_OUTPUT
+/* The largest magnitude of each row of a strip over the columns of a slice. */
+PIECE uintv find_largest(const image_t *image, const strip_t *strip, const uint slice,
+                         const uint columns)
+{
+    uintv largest = 0;
+    place_t p;
+    find_place(image, slice, &p);
+    for (; p.column < columns; go_on(image, &p)) {
+        factors_t f;
+#if !PARAMETER_ROWS
+        load_weight_and_bias(image, strip, p.column, &f);
+#endif
+        const accv_t h = load_h_strip(image, strip, &p, strip->h_close);
+        largest = max(largest, magnitudesv(transform_strip(image, strip, &p, h, &f)));
+    }
+    return largest;
+}
+
+#if SLICES > 1
+/* As add_slices; `scratch` holds GROUP. */
+PIECE uintv largest_of_slices(const uintv largest, __local uintv *scratch)
+{
+    const uint item = get_local_id(0);
+    scratch[item] = largest;
+    barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
+    uintv all = scratch[item % NEIGHBOURS];
+    for (uint i = item % NEIGHBOURS + NEIGHBOURS; i < GROUP; i += NEIGHBOURS)
+        all = max(all, scratch[i]);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return all;
+}
+#endif
+
+/* Sets the scales of a strip's rows; `stores`: into y_scale, too. */
+PIECE void set_y_scales(const rows_of_tensors_t *t, strip_t *strip, const uintv largest,
+                        const bool stores)
+{
+    union {
+        floatv vector;
+        float element[VECTOR];
+    } scales;
+    find_y_scales(t, largest, &scales.vector, &strip->y_inverse);
+    for (uint i = 0; i < VECTOR; i++) {
+        if (stores && i < strip->count)
+            store(F32, t->y_scale, row_of_lane(strip, i), scales.element[i]);
+    }
+}
+#endif
+
+/* y as it is rounded. */
+PIECE accv_t scaled_strip(const image_t *image, const strip_t *strip, const accv_t y)
+{
+#if Y_SCALE_OUTPUT
+    return y * strip->y_inverse;
+#else
+    return scaledv(&image->tensors.first, y);
 #endif
 }
 
@@ -576,17 +657,8 @@ PIECE void normalize_column(const image_t *image, const strip_t *strips, const u
 #endif
         }
         const accv_t h = load_h_strip(image, strip, p, close || strip->h_close);
-#if PARAMETER_ROWS
-        load_weight_and_bias(image, strip, p->column, &f);
-#endif
-#if HAS_SCALE
-        f.scale = load_sample(strip, base->scale, p->column);
-#endif
-#if HAS_SHIFT
-        f.shift = load_sample(strip, base->shift, p->column);
-#endif
-        const accv_t result = transform_lanes(h - strip->pivot, strip->rstd, strip->shift_rstd,
-                                              f.weight, f.bias, f.scale, f.shift);
+        const accv_t result =
+            scaled_strip(image, strip, transform_strip(image, strip, p, h, &f));
 #if HAS_SUM
         store_strip(S_TYPE, base->sum, strip->sum_at, strip->count, p->sum,
                     close || strip->out_close, stream, h);
@@ -616,6 +688,9 @@ __kernel void anynorm(
 #if !RMS
     __local uint flag;
 #endif
+#endif
+#if SLICES > 1 && Y_SCALE_OUTPUT
+    __local uintv maxima[GROUP];
 #endif
 #include "gather.clh"
     image_t image;
@@ -679,6 +754,16 @@ __kernel void anynorm(
         for (uint r = 0; r < held; r++) {
             if (slice == 0)
                 store_statistics(&image, strips + r, mean + mean_offset, rstd + rstd_offset);
+        }
+#endif
+
+#if Y_SCALE_OUTPUT
+        for (uint r = 0; r < held; r++) {
+            uintv largest = find_largest(&image, strips + r, slice, walked);
+#if SLICES > 1
+            largest = largest_of_slices(largest, maxima);
+#endif
+            set_y_scales(&image.tensors, strips + r, largest, slice == 0);
         }
 #endif
 

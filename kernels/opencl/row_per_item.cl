@@ -236,9 +236,11 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
     }
 #if HAS_Y
 #pragma unroll
-    for (uint r = 0; r < ROWS && r < many; r++)
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        scale_line(parts, &row[r], &line[r]);
         store_column_line(parts, Y_TYPE, stream, &row[r], row[r].y, Y_STRIDE(&row[r]), column,
                           &line[r]);
+    }
 #endif
 }
 
@@ -291,7 +293,8 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
             const accv_t result = transformv(tails[r] - s[r].pivot, &s[r], f.weight, f.bias, f.scale,
                                              f.shift);
 #if HAS_Y
-            store_columnsv(Y_TYPE, &row[r], row[r].y, Y_STRIDE(&row[r]), column, count, result);
+            store_columnsv(Y_TYPE, &row[r], row[r].y, Y_STRIDE(&row[r]), column, count,
+                           scaledv(&row[r], result));
 #endif
 #if HAS_SUM
             store_columnsv(S_TYPE, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column, count, tails[r]);
@@ -299,6 +302,22 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
         }
     }
 }
+
+#if Y_SCALE_OUTPUT
+/* The largest magnitude of a row of y. */
+PIECE uint find_largest(const row_t *row, const statistic_t *s, const uint columns)
+{
+    const row_t from = *row;
+    const statistic_t of = *s;
+    const uint whole = columns - columns % VECTOR;
+    uintv largest = 0;
+    for (uint column = 0; column < whole; column += VECTOR)
+        largest = max(largest, find_magnitudes(&from, &of, column, VECTOR));
+    if (whole < columns)
+        largest = max(largest, find_magnitudes(&from, &of, whole, columns - whole));
+    return largest_lane(largest);
+}
+#endif
 
 /* What all rows have in common, as a work-item sees it. */
 typedef struct {
@@ -330,6 +349,10 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
 #endif
     for (uint r = 0; r < rows; r++)
         store_row_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
+#if Y_SCALE_OUTPUT
+    for (uint r = 0; r < rows; r++)
+        set_y_scale(&w->tensors, find_largest(&at[r], &s[r], columns), row + r, true, &at[r]);
+#endif
 
 #if WRITES_COLUMNS
     const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);

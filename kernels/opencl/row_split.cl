@@ -7,7 +7,7 @@
  * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
  * work-group walks segments of any rows, and the moments pass from one launch to the other through
  * `moments`. Being the same code on the same segments, both give the same bits. With STATISTIC_INPUT,
- * FINISH is launched alone.
+ * FINISH is launched alone. With Y_SCALE_OUTPUT, which needs all of a row's y, there is WHOLE alone.
  *
  * Chosen by -D besides those of elements.clh: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
  * multiple of 16). Where GROUP is 1, for CPU devices, there is neither a barrier nor local memory. */
@@ -174,6 +174,9 @@ __kernel void anynorm(
     table_t table;
 #endif
 #endif
+#if Y_SCALE_OUTPUT && GROUP > 1
+    __local uint maxima[GROUP];
+#endif
 #include "gather.clh"
     const uint item = get_local_id(0);
     const uint segments = (columns - 1) / SEGMENT + 1;
@@ -227,13 +230,20 @@ __kernel void anynorm(
 #endif
         if (item == 0 && begin == 0)
             store_row_statistic(&tensors, mean + mean_offset, rstd + rstd_offset, row, &s);
+#if Y_SCALE_OUTPUT
+        uint largest = find_largest(&at, &s, columns, item, GROUP);
+#if GROUP > 1
+        largest = group_max(largest, maxima);
+#endif
+        set_y_scale(&tensors, largest, row, item == 0, &at);
+#endif
 #if WRITES_COLUMNS
         /* Whole rows: the next one is on its way while this one is written. */
         finish_columns(&at, &s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
                        GROUP, large,
                        stage == WHOLE && left > 0 ? x_row_stride * size_of(X_TYPE) : 0);
 #endif
-#if GROUP > 1 && !STATISTIC_INPUT
+#if GROUP > 1 && (!STATISTIC_INPUT || Y_SCALE_OUTPUT)
         /* Else PoCL 3.1, whose optimizer may give the end of this loop to work-item 0 and to the others
          * apart, runs it for all of them as for work-item 0. */
         barrier(CLK_LOCAL_MEM_FENCE);

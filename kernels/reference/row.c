@@ -169,6 +169,39 @@ static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_
     return spec->flags & ANYNORM_SILU ? z / (1 + exp(-z)) : z;
 }
 
+/* What becomes of column c before it is quantized. */
+static double find_z(const anynorm_spec *spec, const struct an_row *row, uint64_t c,
+                     const struct statistic *s)
+{
+    double h = load_h(spec, row, c);
+    return finish(spec, row, c, (h - s->pivot - s->correction) * s->rstd);
+}
+
+/* Rows whose largest magnitude is less have the scale 0: its inverse would leave f32. */
+#define LEAST_MAGNITUDE 0x1p-100f
+
+/* What the row is divided by before it is rounded. */
+static double find_y_scale(const anynorm_spec *spec, const struct an_row *row,
+                           const struct statistic *s)
+{
+    if (spec->flags & ANYNORM_Y_SCALE_INPUT)
+        return anynorm_dtype_load(ANYNORM_F32, row->y_scale, 0);
+    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT))
+        return 1;
+    float largest = 0, bound = (float)spec->y_bound;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        float magnitude = fabsf((float)find_z(spec, row, c, s));
+        if (isnan(magnitude))
+            return (double)NAN;
+        if (magnitude > largest)
+            largest = magnitude;
+    }
+    if (spec->y_bound > 0 && largest > bound)
+        largest = bound;
+    return largest < LEAST_MAGNITUDE ? 0
+                                     : (double)(largest / (spec->y_type == ANYNORM_I8 ? 127 : 448));
+}
+
 struct an_row an_row_at(void *const at[AN_TENSOR_COUNT])
 {
     return (struct an_row){.x = at[AN_X],
@@ -183,7 +216,8 @@ struct an_row an_row_at(void *const at[AN_TENSOR_COUNT])
                            .gate = at[AN_GATE],
                            .scale = at[AN_SCALE],
                            .shift = at[AN_SHIFT],
-                           .partials = at[AN_PARTIALS]};
+                           .partials = at[AN_PARTIALS],
+                           .y_scale = at[AN_Y_SCALE]};
 }
 
 void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
@@ -193,11 +227,12 @@ void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
                                                                 : find_statistic(spec, row);
     if (!(spec->flags & ANYNORM_RSTD_INPUT))
         s.rstd = rstd_from(spec, &s);
+    double y_scale = row->y ? find_y_scale(spec, row, &s) : 1;
+    bool zero = (spec->flags & ANYNORM_Y_SCALE_OUTPUT) && y_scale == 0;
     /* Where y and sum are x and residual, an element of both is read before either is written. */
     for (uint64_t c = 0; c < spec->columns; c++) {
         double h = load_h(spec, row, c);
-        double y =
-            row->y ? finish(spec, row, c, (h - s.pivot - s.correction) * s.rstd) : (double)NAN;
+        double y = zero ? 0 : row->y ? find_z(spec, row, c, &s) / y_scale : (double)NAN;
         if (row->sum)
             anynorm_dtype_store(spec->sum_type, row->sum,
                                 an_spec_column(spec, spec->sum_column_stride, c), h);
@@ -214,4 +249,6 @@ void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
         anynorm_dtype_store(ANYNORM_F32, row->partials, 1, s.pivot + s.correction);
         anynorm_dtype_store(ANYNORM_F32, row->partials, 2, s.squares);
     }
+    if (spec->flags & ANYNORM_Y_SCALE_OUTPUT)
+        anynorm_dtype_store(ANYNORM_F32, row->y_scale, 0, y_scale);
 }

@@ -21,6 +21,7 @@ struct an_row {
     const void *shift;
     void *partials; /* only read where it is an input */
     uint64_t rows;  /* of the whole call: partials of the next shard lie so many rows further on */
+    void *y_scale;  /* only read where it is an input */
 };
 
 /* From the same places by their numbers; `rows` is left 0. */

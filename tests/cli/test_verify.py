@@ -75,6 +75,7 @@ def test_one_case_of_the_family(run, text):
     ("layer-norm 5x300 sum sum-stride=301", ["dense"]),
     ("rms-norm 5x300 any-alignment", ["any-alignment"]),
     ("rms-norm 5x300 mean", ["ANYNORM_RMS has no mean"]),
+    ("layer-norm 5x300 y=i8", ["a quantized y"]),
     ("layer-norm 0x300", ["rows"]),
     ("", ["empty"]),
 ])
