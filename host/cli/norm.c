@@ -104,6 +104,7 @@ static int normalize(const struct norm_options *options)
 
     if (done) {
         work.spec = norm_spec(options, &work);
+        work.y_scale = (float)options->quantize_scale;
         done = norm_outputs_prepare(&work.outputs, options, &error) &&
                prepare_prints(&work, &error) && make_plan(&work, options, &error) &&
                norm_outputs_create(&work.outputs, &work.spec, &work.x, &work.shape, &error) &&

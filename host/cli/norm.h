@@ -21,6 +21,7 @@ struct norm {
     struct norm_shape shape;
     struct norm_inputs inputs;
     anynorm_spec spec; /* of dense tensors */
+    float y_scale;     /* with ANYNORM_Y_SCALE_INPUT */
     struct norm_outputs outputs;
     anynorm_device *device;
     anynorm_plan *plan;

@@ -16,6 +16,7 @@ struct block {
     void *sum;
     float *mean;
     float *rstd;
+    float *y_scale;
 };
 
 /* Sets *out; false: out of memory. Nothing is allocated for what is not `needed`. */
@@ -54,6 +55,7 @@ static bool block_init(struct block *block, const struct norm *work, uint64_t bl
     uint64_t rows = block_rows(work, block_bytes);
     void *mean = NULL;
     void *rstd = NULL;
+    void *y_scale = NULL;
     bool done;
 
     *block = (struct block){.rows = rows};
@@ -64,9 +66,14 @@ static bool block_init(struct block *block, const struct norm *work, uint64_t bl
            allocate(spec->flags & ANYNORM_SUM_OUTPUT, rows,
                     columns * anynorm_dtype_size(spec->sum_type), &block->sum) &&
            allocate(spec->flags & ANYNORM_MEAN_OUTPUT, rows, sizeof *block->mean, &mean) &&
-           allocate(spec->flags & ANYNORM_RSTD_OUTPUT, rows, sizeof *block->rstd, &rstd);
+           allocate(spec->flags & ANYNORM_RSTD_OUTPUT, rows, sizeof *block->rstd, &rstd) &&
+           allocate(spec->flags & (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT), rows,
+                    sizeof *block->y_scale, &y_scale);
     block->mean = mean;
     block->rstd = rstd;
+    block->y_scale = y_scale;
+    if (y_scale)
+        *block->y_scale = work->y_scale; /* which an output overwrites */
     return done || cli_fail(error, CLI_FAILED, work->x.path,
                             "out of memory for %s; a smaller --block-bytes may help",
                             rows == 1 ? "one row" : "a block of rows");
@@ -80,6 +87,7 @@ static void block_free(struct block *block)
     free(block->sum);
     free(block->mean);
     free(block->rstd);
+    free(block->y_scale);
 }
 
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
@@ -134,6 +142,7 @@ static anynorm_host_tensors tensors_of(const struct norm *work, const struct blo
         .gate = row_of(inputs->gate, spec->sample_type, columns, sample),
         .scale = row_of(inputs->scale, spec->sample_type, columns, sample),
         .shift = row_of(inputs->shift, spec->sample_type, columns, sample),
+        .y_scale = block->y_scale,
     };
 
     if (inputs->residual.path)

@@ -25,6 +25,10 @@ struct words {
     size_t eps_mode;
     size_t activation;
     size_t layout;
+    size_t quantize;
+    bool quantize_given;
+    bool quantize_scale_given;
+    bool quantize_bound_given;
     bool eps_given;
     bool eps_mode_given;
     bool correction_given;
@@ -38,6 +42,12 @@ struct fault {
     const char *option;
     const char *text;
 };
+
+/* A float whose inverse is one, too, neither of them denormal. */
+static bool is_scale(double value)
+{
+    return value >= 0x1p-126 && value <= 0x1p126;
+}
 
 static bool check_together(const struct norm_options *o, const struct words *words,
                            struct cli_error *error)
@@ -60,6 +70,20 @@ static bool check_together(const struct norm_options *o, const struct words *wor
         {given && words->correction_given, "--correction", found},
         {given && o->mean_output, "--mean-output", "would write what --mean gives; leave one out"},
         {given && o->rstd_output, "--rstd-output", "would write what --rstd gives; leave one out"},
+        {words->quantize_given && o->output_dtype_given, "--quantize",
+         "and --output-dtype both say what the result is; leave one out"},
+        {words->quantize_scale_given && !words->quantize_given, "--quantize-scale",
+         "is what the result is divided by to be quantized; give --quantize too"},
+        {o->scale_output && !words->quantize_given, "--scale-output",
+         "is for the scales of a quantized result; give --quantize too"},
+        {words->quantize_scale_given && o->scale_output, "--scale-output",
+         "is for scales that are found, and --quantize-scale gives one; leave one out"},
+        {words->quantize_bound_given && !o->scale_output, "--quantize-bound",
+         "limits the scales that are found for --scale-output; give that too"},
+        {words->quantize_scale_given && !is_scale(o->quantize_scale), "--quantize-scale",
+         "must be above 0 and within the normal range of f32; give such as 0.05"},
+        {words->quantize_bound_given && o->quantize_bound < 1e-30, "--quantize-bound",
+         "must be 1e-30 or more; give such as 1200"},
     };
 
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -74,6 +98,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     static const char *const dtypes[] = {"bf16", "f16", "f32", "f64", NULL};
     static const anynorm_dtype dtype_values[] = {ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32,
                                                  ANYNORM_F64};
+    static const char *const codes[] = {"int8", "fp8-e4m3", NULL};
+    static const anynorm_dtype code_values[] = {ANYNORM_I8, ANYNORM_F8E4M3};
     static const char *const eps_modes[] = {"inside", "outside", NULL};
     static const char *const activations[] = {"none", "silu", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
@@ -135,6 +161,21 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {ALL,
          {"activation", 0, CLI_CHOICE, "NAME", "silu: z * sigmoid(z) at the end (default none)",
           .choice = &words.activation, .choices = activations}},
+        {ALL,
+         {"quantize", 0, CLI_CHOICE, "TYPE",
+          "int8 or fp8-e4m3: write the result divided by a scale, which is 1, or that of",
+          .choice = &words.quantize, .choices = codes, .given = &words.quantize_given}},
+        {ALL,
+         {"quantize-scale", 0, CLI_NUMBER, "S", "the scale, one for all rows",
+          .number = &o->quantize_scale, .given = &words.quantize_scale_given}},
+        {ALL,
+         {"scale-output", 0, CLI_TEXT, "FILE",
+          "find a scale for each row, largest magnitude / 127 or 448, and write them, f4",
+          .text = &o->scale_output}},
+        {ALL,
+         {"quantize-bound", 0, CLI_NUMBER, "B",
+          "of a row's largest magnitude for its scale; larger values saturate",
+          .number = &o->quantize_bound, .given = &words.quantize_bound_given}},
         {ALL,
          {"round-first", 0, CLI_FLAG, NULL,
           "round to the type of x before the weight, as the code of LLaMA does",
@@ -207,6 +248,10 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     if (!check_together(o, &words, &error)) {
         *exit_status = cli_error_print(&error);
         return false;
+    }
+    if (words.quantize_given) {
+        o->output_dtype = code_values[words.quantize];
+        o->output_dtype_given = true;
     }
     return true;
 }

@@ -17,6 +17,7 @@ struct norm_options {
     const char *sum_output;
     const char *mean_output;
     const char *rstd_output;
+    const char *scale_output;
     const char *weight;
     const char *bias;
     const char *pre_bias;
@@ -33,10 +34,12 @@ struct norm_options {
     int64_t block_bytes;
     double eps;
     double weight_offset;
+    double quantize_scale; /* 0: none was given */
+    double quantize_bound; /* likewise */
     anynorm_dtype dtype;
-    anynorm_dtype output_dtype;
-    bool dtype_given;        /* else dtype is void */
-    bool output_dtype_given; /* likewise */
+    anynorm_dtype output_dtype; /* --quantize sets it, too */
+    bool dtype_given;           /* else dtype is void */
+    bool output_dtype_given;    /* likewise */
     bool eps_outside;
     bool silu;
     bool channels_last; /* of group-norm and instance-norm */

@@ -5,9 +5,10 @@
 bool norm_outputs_prepare(struct norm_outputs *outputs, const struct norm_options *o,
                           struct cli_error *error)
 {
-    const char *paths[OUTPUTS] = {o->output, o->sum_output, o->mean_output, o->rstd_output};
+    const char *paths[OUTPUTS] = {o->output, o->sum_output, o->mean_output, o->rstd_output,
+                                  o->scale_output};
     static const char *const names[OUTPUTS] = {"-o", "--sum-output", "--mean-output",
-                                               "--rstd-output"};
+                                               "--rstd-output", "--scale-output"};
 
     for (int i = 0; i < OUTPUTS; i++) {
         if (paths[i] && !output_prepare(&outputs->files[i], paths[i], error))
@@ -34,6 +35,7 @@ bool norm_outputs_create(struct norm_outputs *outputs, const anynorm_spec *spec,
         {spec->sum_type, x->layout.rank, x->layout.shape},
         {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
         {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
+        {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
     };
     uint8_t head[NPY_HEAD_MAX];
 
@@ -53,10 +55,12 @@ bool norm_outputs_write(struct norm_outputs *outputs, const anynorm_spec *spec,
                         const anynorm_host_tensors *tensors, uint64_t count,
                         struct cli_error *error)
 {
-    const void *data[OUTPUTS] = {tensors->y, tensors->sum, tensors->mean, tensors->rstd};
+    const void *data[OUTPUTS] = {tensors->y, tensors->sum, tensors->mean, tensors->rstd,
+                                 tensors->y_scale};
     uint64_t row_bytes[OUTPUTS] = {spec->columns * anynorm_dtype_size(spec->y_type),
                                    spec->columns * anynorm_dtype_size(spec->sum_type),
-                                   sizeof *tensors->mean, sizeof *tensors->rstd};
+                                   sizeof *tensors->mean, sizeof *tensors->rstd,
+                                   sizeof *tensors->y_scale};
 
     for (int i = 0; i < OUTPUTS; i++) {
         if (outputs->files[i].path &&

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OUTPUT_Y, OUTPUT_SUM, OUTPUT_MEAN, OUTPUT_RSTD, OUTPUTS };
+enum { OUTPUT_Y, OUTPUT_SUM, OUTPUT_MEAN, OUTPUT_RSTD, OUTPUT_Y_SCALE, OUTPUTS };
 
 struct norm_outputs {
     struct output files[OUTPUTS]; /* path NULL: not wanted */

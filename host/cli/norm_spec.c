@@ -25,6 +25,7 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         .x_column_stride = work->shape.column_stride,
         .y_column_stride = work->shape.column_stride,
         .column_run = work->shape.column_run,
+        .y_bound = o->quantize_bound,
     };
 
     spec.flags = flag(rms, ANYNORM_RMS) | flag(o->correction, ANYNORM_UNBIASED) |
@@ -37,6 +38,8 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
                  flag(inputs->mean, ANYNORM_MEAN_INPUT) | flag(inputs->rstd, ANYNORM_RSTD_INPUT) |
                  flag(o->sum_output, ANYNORM_SUM_OUTPUT) |
                  flag(o->mean_output || (o->stats && !rms && !inputs->mean), ANYNORM_MEAN_OUTPUT) |
+                 flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
+                 flag(o->scale_output, ANYNORM_Y_SCALE_OUTPUT) |
                  flag(o->rstd_output || (o->stats && !inputs->rstd), ANYNORM_RSTD_OUTPUT);
     if (parameters) {
         spec.parameter_type = inputs->parameter_type;

@@ -27,6 +27,12 @@
     "FILE of --weight, --bias and --pre-bias is (channels,). Residual and sum have the shape\n"    \
     "of x, statistics (mean and rstd) the shape (batch, groups).\n"
 
+#define QUANTIZED                                                                                  \
+    "--quantize rounds to nearest even and saturates: int8 is written as i1, -128 to 127, and\n"   \
+    "fp8-e4m3 (of the OCP specification, up to 448), which numpy has not, as u1, its bits. The\n"  \
+    "result is about the numbers written (or printed) times their row's scale. The scale of a\n"   \
+    "row of zeros is 0.\n"
+
 #define OUTPUT                                                                                     \
     "Without -o the result is printed, shortened; without shortening numpy.loadtxt can read it.\n" \
     "--stats: mean and rstd are the device's, the variance is computed on the host in double.\n"   \
@@ -37,24 +43,24 @@ const struct norm_text norm_texts[NORM_KINDS] = {
         {
             "layer-norm",
             "Layer normalization: y = (x - mean) / sqrt(variance + eps) * weight + bias.",
-            ROWS_FORMULA FILES ROWS OUTPUT,
+            ROWS_FORMULA FILES ROWS QUANTIZED OUTPUT,
         },
     [NORM_RMS] =
         {
             "rms-norm",
             "RMS normalization: y = x / sqrt(mean of x^2 + eps) * weight + bias.",
-            ROWS_FORMULA FILES ROWS OUTPUT,
+            ROWS_FORMULA FILES ROWS QUANTIZED OUTPUT,
         },
     [NORM_GROUP] =
         {
             "group-norm",
             "Group normalization: layer normalization of each group of channels.",
-            CHANNELS_FORMULA FILES CHANNELS OUTPUT,
+            CHANNELS_FORMULA FILES CHANNELS QUANTIZED OUTPUT,
         },
     [NORM_INSTANCE] =
         {
             "instance-norm",
             "Instance normalization: layer normalization of each channel.",
-            CHANNELS_FORMULA FILES CHANNELS OUTPUT,
+            CHANNELS_FORMULA FILES CHANNELS QUANTIZED OUTPUT,
         },
 };

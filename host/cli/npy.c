@@ -52,16 +52,17 @@ size_t npy_head(anynorm_dtype type, uint32_t rank, const uint64_t *shape,
                 uint8_t head[NPY_HEAD_MAX])
 {
     static const char *const names[] = {
-        [ANYNORM_F32] = "f4", [ANYNORM_F16] = "f2", [ANYNORM_BF16] = "u2", [ANYNORM_F64] = "f8"};
+        [ANYNORM_F32] = "f4", [ANYNORM_F16] = "f2", [ANYNORM_BF16] = "u2",
+        [ANYNORM_F64] = "f8", [ANYNORM_I8] = "i1",  [ANYNORM_F8E4M3] = "u1"};
+    char order = anynorm_dtype_size(type) == 1 ? '|' : host_is_big_endian() ? '>' : '<';
     char text[SHAPE_TEXT];
     size_t used;
     size_t size;
 
     memcpy(head, "\x93NUMPY\x01\x00", 8);
     used = 10 + (size_t)snprintf((char *)head + 10, NPY_HEAD_MAX - 10,
-                                 "{'descr': '%c%s', 'fortran_order': False, 'shape': %s, }",
-                                 host_is_big_endian() ? '>' : '<', names[type],
-                                 shape_text(rank, shape, text));
+                                 "{'descr': '%c%s', 'fortran_order': False, 'shape': %s, }", order,
+                                 names[type], shape_text(rank, shape, text));
     size = (used + 1 + 63) / 64 * 64;
     memset(head + used, ' ', size - used);
     head[size - 1] = '\n';

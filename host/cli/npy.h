@@ -18,7 +18,8 @@ bool npy_locate(const char *subject, const struct mapped_file *file, bool two_by
                 struct tensor_layout *layout, anynorm_dtype *dtype, struct cli_error *error);
 
 /* The head of a npy file of version 1.0: little-endian on little-endian machines, C order, padded
- * so that the data begin at a multiple of 64 bytes. bf16 is written as u2. Returns its size. */
+ * so that the data begin at a multiple of 64 bytes. bf16 is written as u2, f8e4m3 as u1. Returns
+ * its size. */
 enum { NPY_HEAD_MAX = 512 };
 size_t npy_head(anynorm_dtype type, uint32_t rank, const uint64_t *shape,
                 uint8_t head[NPY_HEAD_MAX]);
