@@ -41,6 +41,7 @@ static const struct {
     {"residual-rms-norm", AN_TUNING_RESIDUAL_RMS_NORM},
     {"adaptive", AN_TUNING_ADAPTIVE},
     {"group-norm", AN_TUNING_GROUP_NORM},
+    {"quantized", AN_TUNING_QUANTIZED},
     {"*", AN_TUNING_ANY_OP},
 };
 
@@ -169,7 +170,7 @@ static anynorm_status parse_op(const char *value, uint32_t *ops)
     }
     return an_fail(ANYNORM_INVALID_ARGUMENT,
                    "\"%.*s\" is no op; there are layer-norm, rms-norm, residual-layer-norm, "
-                   "residual-rms-norm, adaptive, group-norm and *",
+                   "residual-rms-norm, adaptive, group-norm, quantized and *",
                    SHOWN, value);
 }
 
@@ -312,6 +313,8 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
 enum an_tuning_op an_tuning_op(const anynorm_spec *spec)
 {
     bool rms = spec->flags & ANYNORM_RMS;
+    if (an_dtype_quantized(spec->y_type))
+        return AN_TUNING_QUANTIZED;
     if (spec->parameter_run > 1)
         return AN_TUNING_GROUP_NORM;
     if (spec->flags & AN_SAMPLES)

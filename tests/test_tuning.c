@@ -326,25 +326,32 @@ static void test_ops(void **state)
                                "class gpu op=rms-norm -> row_reread group=128\n"
                                "class gpu op=adaptive columns=8 -> row_reread\n"
                                "class gpu op=group-norm -> row_reread\n"
-                               "class gpu op=residual-layer-norm -> row_reread\n";
+                               "class gpu op=residual-layer-norm -> row_reread\n"
+                               "class gpu op=quantized -> row_reread\n";
     static const struct {
         uint32_t flags;
         uint64_t run;
         size_t line;
+        anynorm_dtype y;
     } cases[] = {
-        {WEIGHT | BIAS | MEAN_OUT | UNBIASED | SILU, 0, 1},
-        {RMS | WEIGHT | ROUND_FIRST | L2, 0, 3},
-        {RMS | RESIDUAL | SUM, 0, 2},
-        {RMS | PRE_BIAS, 0, 2},
-        {RESIDUAL | STORED_SUM, 0, 6},
-        {SUM | WEIGHT, 0, 6},
-        {SCALE | SHIFT, 0, 4},
-        {RESIDUAL | GATE | RMS, 0, 4},
-        {WEIGHT | BIAS, 4, 5},
-        {WEIGHT | SCALE | RESIDUAL, 4, 5},
+        {WEIGHT | BIAS | MEAN_OUT | UNBIASED | SILU, 0, 1, ANYNORM_F32},
+        {RMS | WEIGHT | ROUND_FIRST | L2, 0, 3, ANYNORM_F32},
+        {RMS | RESIDUAL | SUM, 0, 2, ANYNORM_F32},
+        {RMS | PRE_BIAS, 0, 2, ANYNORM_F32},
+        {RESIDUAL | STORED_SUM, 0, 6, ANYNORM_F32},
+        {SUM | WEIGHT, 0, 6, ANYNORM_F32},
+        {SCALE | SHIFT, 0, 4, ANYNORM_F32},
+        {RESIDUAL | GATE | RMS, 0, 4, ANYNORM_F32},
+        {WEIGHT | BIAS, 4, 5, ANYNORM_F32},
+        {WEIGHT | SCALE | RESIDUAL, 4, 5, ANYNORM_F32},
+        {RMS | WEIGHT | Y_SCALE_OUT, 0, 7, ANYNORM_I8},
+        {SCALE | RESIDUAL, 0, 7, ANYNORM_F8E4M3},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        anynorm_spec spec = {.columns = 8, .flags = cases[i].flags, .parameter_run = cases[i].run};
+        anynorm_spec spec = {.columns = 8,
+                             .flags = cases[i].flags,
+                             .y_type = cases[i].y,
+                             .parameter_run = cases[i].run};
         assert_int_equal(line_for(text, &gpu, spec, 0), cases[i].line);
     }
     /* What is for fewer ops goes before what is for fewer rows; what is for any comes last. */

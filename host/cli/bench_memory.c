@@ -80,7 +80,7 @@ static anynorm_status make_tensors(struct bench_memory *memory, const anynorm_sp
         return ANYNORM_OUT_OF_MEMORY;
     for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
         struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, 1);
-        double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD ? 1 : 0;
+        double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD || t == TENSOR_Y_SCALE ? 1 : 0;
 
         if (!tensor.present)
             continue;

@@ -18,6 +18,8 @@ static const struct op table[] = {
      "adaptive", "scale and shift for each sample of 256 rows"},
     {"group-norm", "layer-norm weight bias parameter-rows=32 parameter-run=4096", "64x40960",
      "group-norm", "an image 2x320x64x64 in 32 groups"},
+    {"rms-norm-int8", "rms-norm weight y=i8 y-scale", NULL, "quantized",
+     "rms-norm to int8, with a scale for each row"},
     {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads"},
 };
 _Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");

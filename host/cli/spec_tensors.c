@@ -34,6 +34,8 @@ static const struct {
      offsetof(anynorm_tensors, scale)},
     {"shift", OF_SAMPLES, ANYNORM_SHIFT, 0, offsetof(anynorm_spec, sample_type),
      offsetof(anynorm_tensors, shift)},
+    {"y_scale", OF_STATISTICS, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX,
+     offsetof(anynorm_tensors, y_scale)},
 };
 
 static uint64_t or_one(uint64_t count)
@@ -58,6 +60,8 @@ struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor ten
         memcpy(&info.type, (const char *)spec + table[tensor].type, sizeof info.type);
     if (info.shape == OF_STATISTICS) {
         info.period = 1;
+        if (tensor == TENSOR_Y_SCALE && !output)
+            periods = 1; /* of all rows */
     } else if (info.shape == OF_SAMPLES) {
         periods = rows / sample_rows + (rows % sample_rows > 0);
     } else if (info.shape == OF_PARAMETERS) {

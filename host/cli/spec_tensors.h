@@ -20,6 +20,7 @@ enum cli_tensor {
     TENSOR_GATE,
     TENSOR_SCALE,
     TENSOR_SHIFT,
+    TENSOR_Y_SCALE,
     TENSORS
 };
 

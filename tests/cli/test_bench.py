@@ -9,13 +9,14 @@ import time
 import pytest
 from support import assert_error, heed_signals
 
-# Bytes of the tensors of each op: those of rows, how many; numbers of f32 beside them, by its shape.
+# Bytes of the tensors of each op: those of rows, how many of the type (None: x, and y of a byte); numbers of f32 beside them, by its shape.
 OPS = {"layer-norm": (2, lambda rows, columns: 2 * columns),
        "rms-norm": (2, lambda rows, columns: columns),
        "residual-layer-norm": (4, lambda rows, columns: 2 * columns),
        "residual-rms-norm": (4, lambda rows, columns: columns),
        "adaptive": (2, lambda rows, columns: 2 * columns * -(-rows // 256)),
        "group-norm": (2, lambda rows, columns: 2 * 32 * columns // 4096),
+       "rms-norm-int8": (None, lambda rows, columns: columns + rows),
        "per-head": (2, lambda rows, columns: columns)}
 TEXTS = {"op": set(OPS), "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
          "best_copy": {"copy", "copy_streaming"}, "clock": {"wall", "event"}}
@@ -60,7 +61,8 @@ def check(entry):
                                                                                     "choice"}
     # Each tensor once; the figures hang together.
     tensors, others = OPS[entry["op"]]
-    assert entry["bytes"] == (tensors * entry["rows"] * entry["columns"] * size(entry["dtype"])
+    element = tensors * size(entry["dtype"]) if tensors else size(entry["dtype"]) + 1
+    assert entry["bytes"] == (element * entry["rows"] * entry["columns"]
                               + 4 * others(entry["rows"], entry["columns"]))
     used = entry["event_us_p50" if entry["clock"] == "event" else "wall_us_p50"]
     adds = entry["op"].startswith("residual-")

@@ -55,7 +55,7 @@ def test_quick(run, tunable, tmp_path):
 
 
 OPS = ["layer-norm", "rms-norm", "residual-layer-norm", "residual-rms-norm", "adaptive", "group-norm",
-       "per-head"]
+       "rms-norm-int8", "per-head"]
 
 
 def test_ops(run, tunable, tmp_path):
