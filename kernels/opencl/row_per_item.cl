@@ -32,6 +32,15 @@
 #define AHEAD_BYTES 4096
 #define LINE_BYTES 64
 
+/* The residual's lines are fetched during the summing pass where a line is two vectors: there the
+ * conversions of 16-bit elements take so long in both passes that neither alone keeps the memory
+ * busy. */
+#if HAS_RESIDUAL && LINE == 2 && !STATISTIC_INPUT
+#define FETCHES_WHILE_SUMMING 1
+#else
+#define FETCHES_WHILE_SUMMING 0
+#endif
+
 /* h of the last vector of a row whose columns are no multiple of VECTOR: it overlaps the one before, or,
  * in a row shorter than a vector, ends with `fill`. */
 PIECE accv_t load_tail(const row_t *row, const uint columns, const acc_t fill)
@@ -42,9 +51,9 @@ PIECE accv_t load_tail(const row_t *row, const uint columns, const acc_t fill)
 }
 
 /* The sums of (h - pivot) and of their squares over vectors [v, end) of each row, lane by lane. With RMS
- * the pivot is 0, and what is not a square is not needed. */
+ * the pivot is 0, and what is not a square is not needed. `ahead`: as in write_line, 0 for none. */
 PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
-                      const acc_t *pivot, accv_t *sums, accv_t *squares)
+                      const acc_t *pivot, const ulong ahead, accv_t *sums, accv_t *squares)
 {
     accv_t s[CHAINS], q[CHAINS];
 #pragma unroll
@@ -57,6 +66,10 @@ PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
             const uint c = r * ROW_CHAINS + i % ROW_CHAINS;
             line_t line;
             load_h_line(LINE, &row[r], (v + i % STEP) * VECTOR, &line);
+#if FETCHES_WHILE_SUMMING
+            if (ahead)
+                fetch_residual(&row[r], ahead + LINE_BYTES + (v + i % STEP) * VECTOR * size_of(X_TYPE));
+#endif
             add_deviation(line.first - pivot[r], &s[c], &q[c]);
 #if LINE == 2
             const uint d = r * ROW_CHAINS + (i + 1) % ROW_CHAINS;
@@ -87,7 +100,7 @@ PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
 
 /* The same over whole rows. */
 PIECE void row_sums(const uint many, const row_t *row, const uint columns, const acc_t *pivot,
-                     accv_t *sums, accv_t *squares)
+                     const ulong ahead, accv_t *sums, accv_t *squares)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     row_t from[ROWS];
@@ -99,9 +112,9 @@ PIECE void row_sums(const uint many, const row_t *row, const uint columns, const
         about[r] = pivot[r];
         lost[r] = lost_squares[r] = 0;
     }
-    block_sums(many, from, 0, min(vectors, (uint)BLOCK), about, total, total_squares);
+    block_sums(many, from, 0, min(vectors, (uint)BLOCK), about, ahead, total, total_squares);
     for (uint v = BLOCK; v < vectors; v += BLOCK) {
-        block_sums(many, from, v, min(vectors, v + BLOCK), about, s, q);
+        block_sums(many, from, v, min(vectors, v + BLOCK), about, ahead, s, q);
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
             if (v < PLAIN) {
@@ -168,7 +181,7 @@ PIECE void guess_means(const uint many, const row_t *row, const uint columns, ro
 #if !STATISTIC_INPUT
 /* The statistics as corrected() has them, of all rows at once: divisions and roots are slow. */
 PIECE void find_statistics(const uint many, const row_t *row, const uint columns, const acc_t eps,
-                           statistic_t *s)
+                           const ulong ahead, statistic_t *s)
 {
     rows_t pivot, sum, squares, shift, rstd, shift_rstd;
     accv_t sums[ROWS], all_squares[ROWS];
@@ -177,7 +190,7 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
     guess_means(many, row, columns, &pivot);
 #endif
     for (uint attempt = 0; attempt < 2; attempt++) {
-        row_sums(many, row, columns, pivot.of, sums, all_squares);
+        row_sums(many, row, columns, pivot.of, ahead, sums, all_squares);
         sum_rows(many, all_squares, &squares);
 #if RMS
         const acc4_t variance = squares.all;
@@ -222,7 +235,9 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
     for (uint r = 0; r < ROWS && r < many; r++) {
         load_h_line(parts, &row[r], column, &line[r]);
         if (stream)
-            fetch_row(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
+            fetch(row[r].x + ahead + LINE_BYTES + column * size_of(X_TYPE));
+        if (stream && !FETCHES_WHILE_SUMMING)
+            fetch_residual(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
 #if HAS_SUM
         /* With what is not yet read of x or residual, which sum may be, further on. */
         store_column_line(parts, S_TYPE, stream, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column,
@@ -340,12 +355,15 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
         find_row(&w->tensors, row + r, &at[r]);
         stream = stream && may_stream_row(&at[r]);
     }
+    const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);
+    const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
+    const bool more = row + rows - 1 + rows_ahead < w->last;
 #if STATISTIC_INPUT
     for (uint r = 0; r < rows; r++)
         load_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
 #else
     for (uint r = 0; r < rows; r += many)
-        find_statistics(many, at + r, columns, w->eps, s + r);
+        find_statistics(many, at + r, columns, w->eps, stream && more ? rows_ahead * row_bytes : 0, s + r);
 #endif
     for (uint r = 0; r < rows; r++)
         store_row_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
@@ -355,9 +373,6 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
 #endif
 
 #if WRITES_COLUMNS
-    const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);
-    const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
-    const bool more = row + rows - 1 + rows_ahead < w->last;
     for (uint r = 0; r < rows; r += many)
         write_rows(many, at + r, s + r, columns, stream, more ? rows_ahead * row_bytes : 0);
 #endif
