@@ -64,8 +64,6 @@ static bool fit_add(const struct problem *p, struct an_choice *choice)
         snprintf(p->reason, p->capacity, "it writes the sum of x and residual, and adds no more");
         return false;
     }
-    if (is_vector_cpu(p->info))
-        choice->stream = stream_above(p);
     return fit_copy(p, choice);
 }
 

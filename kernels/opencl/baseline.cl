@@ -2,8 +2,8 @@
  * x and residual by a kernel of its own (ADD), and a kernel that does nothing with the same arguments.
  *
  * On a CPU (VECTOR 16) each work-item streams through its own part; elsewhere neighbouring lanes
- * touch neighbouring vectors. STREAM_BYTES: stores go past the caches, in an addition where the sum
- * has more bytes; a compiler that has no such store gets a program without the copy. */
+ * touch neighbouring vectors. STREAM_BYTES: a copy's stores go past the caches; a compiler that has no
+ * such store gets a program without the kernel. */
 #include "row.clh"
 
 /* Vectors that the prefetch of a streaming copy runs ahead: a few percent past the cache. */
@@ -128,23 +128,14 @@ inline void copy(const streams_t *tensors, const ulong bytes)
 /* ---- The addition ---- */
 
 #if ADD
-/* Of dense tensors. */
+/* Of dense tensors, with the plain stores that engines' additions have. */
 inline void add(const __global uchar *x, const __global uchar *residual, __global uchar *sum,
                 const ulong elements)
 {
     const ulong vectors = elements / VECTOR, end = end_of(vectors);
-    const bool stream = outgrows_cache(elements * size_of(S_TYPE)) && may_stream(S_TYPE, sum);
-    for (ulong i = first_of(vectors); i < end; i += step()) {
-        if (stream) {
-            fetch(x + (i + AHEAD) * VECTOR * size_of(X_TYPE));
-            fetch(residual + (i + AHEAD) * VECTOR * size_of(R_TYPE));
-        }
-        const accv_t h = loadv(X_TYPE, x, i * VECTOR) + loadv(R_TYPE, residual, i * VECTOR);
-        if (stream)
-            streamv(S_TYPE, sum, i * VECTOR, h);
-        else
-            storev(S_TYPE, sum, i * VECTOR, h);
-    }
+    for (ulong i = first_of(vectors); i < end; i += step())
+        storev(S_TYPE, sum, i * VECTOR,
+               loadv(X_TYPE, x, i * VECTOR) + loadv(R_TYPE, residual, i * VECTOR));
     for (ulong i = vectors * VECTOR + get_global_id(0); i < elements; i += get_global_size(0))
         store(S_TYPE, sum, i, load(X_TYPE, x, i) + load(R_TYPE, residual, i));
 }
