@@ -1,0 +1,326 @@
+/* What the elements of a row are made of, and what becomes of them:
+ *
+ *     h = x [+ pre_bias] [+ [gate *] residual]    n = (h - mean) * rstd
+ *     z = n [* (weight + weight_plus)] [+ bias]   y = z [* (1 + scale)] [+ shift], then SiLU
+ *
+ * What a spec does not name is not there: its constant is 0 when the driver compiles. */
+#include "row.glsl"
+
+/* Where one row lies in each tensor, in elements from the tensor's first; or where skip_columns
+ * led. */
+struct row_t {
+    uint x;
+    uint y;
+    uint residual;
+    uint sum;
+    uint parameter; /* of weight, bias and pre_bias */
+    uint modulation; /* of gate, scale and shift */
+    uint skipped; /* columns, where these share parameters: which then stay at their first */
+};
+
+bool has_samples()
+{
+    return HAS_GATE != 0 || HAS_SCALE != 0 || HAS_SHIFT != 0;
+}
+
+bool has_parameters()
+{
+    return HAS_WEIGHT != 0 || HAS_BIAS != 0 || HAS_PRE_BIAS != 0;
+}
+
+/* Elements of a row of parameters. */
+uint parameters_of()
+{
+    return columns / parameter_run;
+}
+
+row_t find_row(const uint row)
+{
+    row_t r;
+    r.x = row_offset(row, x_row_stride, x_outer_stride);
+    r.y = row_offset(row, y_row_stride, y_outer_stride);
+    r.residual = r.sum = r.parameter = r.modulation = r.skipped = 0;
+    if (HAS_RESIDUAL != 0)
+        r.residual = row_offset(row, residual_row_stride, residual_outer_stride);
+    if (HAS_SUM != 0)
+        r.sum = row_offset(row, sum_row_stride, sum_outer_stride);
+    if (parameter_rows > 1)
+        r.parameter = (launch.parameter_first + row) % parameter_rows * parameters_of();
+    if (has_samples())
+        r.modulation = (launch.sample_first + row) / sample_rows * columns;
+    return r;
+}
+
+/* Leads on to the column of a row that is `further`. */
+row_t skip_columns(const row_t row, const uint further)
+{
+    row_t r = row;
+    r.x += further;
+    r.y += further;
+    r.residual += further;
+    r.sum += further;
+    r.modulation += further;
+    if (parameter_run > 1)
+        r.skipped += further;
+    else
+        r.parameter += further;
+    return r;
+}
+
+/* The bits of every place at which vectors of a row are loaded or stored, and of every distance
+ * between rows, in bytes: all are multiples of 16 where these are. */
+uint bits_of_places()
+{
+    uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(X_TYPE) |
+                (y_row_stride | (TWO_LEVELS != 0 ? y_outer_stride : 0)) * size_of(Y_TYPE) |
+                launch.offset[SLOT_X] | launch.offset[SLOT_Y];
+    if (HAS_RESIDUAL != 0)
+        bits |= (residual_row_stride | (TWO_LEVELS != 0 ? residual_outer_stride : 0)) *
+                    size_of(R_TYPE) |
+                launch.offset[SLOT_RESIDUAL];
+    if (HAS_SUM != 0)
+        bits |= (sum_row_stride | (TWO_LEVELS != 0 ? sum_outer_stride : 0)) * size_of(S_TYPE) |
+                launch.offset[SLOT_SUM];
+    if (has_samples())
+        bits |= columns * size_of(M_TYPE);
+    if (HAS_GATE != 0)
+        bits |= launch.offset[SLOT_GATE];
+    if (HAS_SCALE != 0)
+        bits |= launch.offset[SLOT_SCALE];
+    if (HAS_SHIFT != 0)
+        bits |= launch.offset[SLOT_SHIFT];
+    if (parameter_run > 1) /* whose parameters are loaded one by one */
+        return bits;
+    if (HAS_WEIGHT != 0)
+        bits |= launch.offset[SLOT_WEIGHT];
+    if (HAS_BIAS != 0)
+        bits |= launch.offset[SLOT_BIAS];
+    if (HAS_PRE_BIAS != 0)
+        bits |= launch.offset[SLOT_PRE_BIAS];
+    if (has_parameters() && parameter_rows > 1)
+        bits |= columns * size_of(P_TYPE);
+    return bits;
+}
+
+/* ---- Loading ---- */
+
+/* Rounded to a storage type. */
+accv_t roundedv(const uint type, const accv_t value)
+{
+    if (type == F32)
+        return accv_t(floats_of(value));
+    if (type == F64)
+        return value;
+    return widev(type, narrowv(type, value));
+}
+
+/* The parameters, of a tensor of the row, for `count` columns from `column` on; the rest 0. */
+accv_t load_parametersv(const row_t r, const uint slot, const uint column, const uint count)
+{
+    if (parameter_run <= 1)
+        return load_rowv(P_TYPE, slot, r.parameter + column, count, 0);
+    /* Each once for the columns that share it. */
+    const uint first = r.skipped + column;
+    uint left = 0, at = r.parameter + first / parameter_run;
+    acc_t value = 0;
+    accv_t result = accv_t(0);
+    for (uint i = 0; i < count; i++) {
+        if (left == 0) {
+            value = load(P_TYPE, slot, at++);
+            left = i == 0 ? parameter_run - first % parameter_run : parameter_run;
+        }
+        left--;
+        result[i] = value;
+    }
+    return result;
+}
+
+accv_t load_parameter_line(const uint part, const row_t r, const uint slot, const uint column)
+{
+    if (parameter_run > 1)
+        return load_parametersv(r, slot, column, VECTOR);
+    return load_line(part, P_TYPE, slot, r.parameter + column);
+}
+
+/* h of `count` columns from `column` on, the rest of the vector `fill`. */
+accv_t load_hv(const row_t r, const uint column, const uint count, const acc_t fill)
+{
+    accv_t h = load_rowv(X_TYPE, SLOT_X, r.x + column, count, fill);
+    if (HAS_PRE_BIAS != 0)
+        h += load_parametersv(r, SLOT_PRE_BIAS, column, count);
+    if (HAS_RESIDUAL != 0) {
+        accv_t residual = load_rowv(R_TYPE, SLOT_RESIDUAL, r.residual + column, count, 0);
+        if (HAS_GATE != 0)
+            residual *= load_rowv(M_TYPE, SLOT_GATE, r.modulation + column, count, 0);
+        h += residual;
+    }
+    if (STORED_SUM != 0)
+        h = roundedv(S_TYPE, h);
+    return h;
+}
+
+acc_t load_h(const row_t r, const uint column)
+{
+    return load_hv(r, column, 1, 0).x;
+}
+
+/* h of a line. */
+accv_t load_h_line(const uint part, const row_t r, const uint column)
+{
+    accv_t h = load_line(part, X_TYPE, SLOT_X, r.x + column);
+    if (HAS_PRE_BIAS != 0)
+        h += load_parameter_line(part, r, SLOT_PRE_BIAS, column);
+    if (HAS_RESIDUAL != 0) {
+        accv_t residual = load_line(part, R_TYPE, SLOT_RESIDUAL, r.residual + column);
+        if (HAS_GATE != 0)
+            residual *= load_line(part, M_TYPE, SLOT_GATE, r.modulation + column);
+        h += residual;
+    }
+    if (STORED_SUM != 0)
+        h = roundedv(S_TYPE, h);
+    return h;
+}
+
+/* A first guess of the mean of `count` columns from `column` on. */
+acc_t guess_h_mean(const row_t r, const uint column, const uint count)
+{
+    return guess_from(load_hv(r, column, min(count, VECTOR), 0), count);
+}
+
+/* The sum is not needed with RMS, whose pivot is 0. */
+void add_deviation(const accv_t deviation, inout accv_t sum, inout accv_t squares)
+{
+    if (RMS == 0)
+        sum += deviation;
+    squares += deviation * deviation;
+}
+
+/* ---- Storing ---- */
+
+void store_rowv(const uint type, const uint slot, const uint index, const uint count,
+                const accv_t value)
+{
+    if (count == VECTOR)
+        storev(type, slot, index, value);
+    else
+        storev_part(type, slot, index, count, value);
+}
+
+/* ---- What becomes of them ---- */
+
+/* The numbers that the columns of a vector are multiplied by and added to. */
+struct factors_t {
+    accv_t weight;
+    accv_t bias;
+    accv_t scale;
+    accv_t shift;
+};
+
+acc_t weight_plus()
+{
+#if ACC_DOUBLE
+    return packDouble2x32(uvec2(weight_plus_low, weight_plus_high));
+#else
+    return uintBitsToFloat(weight_plus_bits);
+#endif
+}
+
+/* Those that rows with the same parameters share. */
+void load_weights(const uint part, const row_t r, const uint column, inout factors_t f)
+{
+    if (HAS_WEIGHT != 0)
+        f.weight = load_parameter_line(part, r, SLOT_WEIGHT, column);
+    if (HAS_WEIGHT != 0 && HAS_WEIGHT_PLUS != 0)
+        f.weight += weight_plus();
+    if (HAS_BIAS != 0)
+        f.bias = load_parameter_line(part, r, SLOT_BIAS, column);
+}
+
+/* Those of the row's sample. */
+void load_modulation(const uint part, const row_t r, const uint column, inout factors_t f)
+{
+    if (HAS_SCALE != 0)
+        f.scale = load_line(part, M_TYPE, SLOT_SCALE, r.modulation + column);
+    if (HAS_SHIFT != 0)
+        f.shift = load_line(part, M_TYPE, SLOT_SHIFT, r.modulation + column);
+}
+
+factors_t no_factors()
+{
+    return factors_t(accv_t(0), accv_t(0), accv_t(0), accv_t(0));
+}
+
+/* All of `count` columns. */
+factors_t load_factors(const row_t r, const uint column, const uint count)
+{
+    factors_t f = no_factors();
+    if (HAS_WEIGHT != 0)
+        f.weight = load_parametersv(r, SLOT_WEIGHT, column, count);
+    if (HAS_WEIGHT != 0 && HAS_WEIGHT_PLUS != 0)
+        f.weight += weight_plus();
+    if (HAS_BIAS != 0)
+        f.bias = load_parametersv(r, SLOT_BIAS, column, count);
+    if (HAS_SCALE != 0)
+        f.scale = load_rowv(M_TYPE, SLOT_SCALE, r.modulation + column, count, 0);
+    if (HAS_SHIFT != 0)
+        f.shift = load_rowv(M_TYPE, SLOT_SHIFT, r.modulation + column, count, 0);
+    return f;
+}
+
+/* The statistic that the caller found; with RSTD_INPUT. */
+statistic_t load_statistic(const uint row)
+{
+    statistic_t s;
+    s.pivot = MEAN_INPUT != 0 ? load(F32, SLOT_MEAN, row) : 0;
+    s.rstd = load(F32, SLOT_RSTD, row);
+    s.shift = s.shift_rstd = 0;
+    return s;
+}
+
+#if ACC_DOUBLE
+/* e^value, within two units of the last place: the language's own is for floats. 2^k e^r, |r| at
+ * most half the logarithm of 2, for which its series needs 14 terms. */
+accv_t expv(const accv_t value)
+{
+    precise const accv_t v = clamp(value, accv_t(-800), accv_t(800)); /* to 0 and infinity */
+    const ivec4 k = ivec4(roundEven(vec4(v) * 1.44269504));
+    precise const accv_t r =
+        (v - accv_t(k) * 6.93147180369123816490e-01lf) - accv_t(k) * 1.90821492927058770002e-10lf;
+    accv_t series = accv_t(1);
+    for (int i = 13; i > 0; i--)
+        series = series * r / acc_t(i) + 1;
+    return ldexp(ldexp(series, k / 2), k - k / 2);
+}
+#else
+accv_t expv(const accv_t value)
+{
+    return exp(value);
+}
+#endif
+
+/* y of h - pivot; the statistic's numbers may differ from lane to lane. */
+accv_t transform_lanes(const accv_t deviation, const accv_t rstd, const accv_t shift_rstd,
+                       const factors_t f)
+{
+    accv_t z = deviation * rstd;
+    if (RMS == 0)
+        z -= shift_rstd;
+    if (ROUND_FIRST != 0)
+        z = roundedv(X_TYPE, z);
+    if (HAS_WEIGHT != 0)
+        z *= f.weight;
+    if (HAS_BIAS != 0)
+        z += f.bias;
+    if (HAS_SCALE != 0)
+        z *= acc_t(1) + f.scale;
+    if (HAS_SHIFT != 0)
+        z += f.shift;
+    if (SILU != 0)
+        z = z / (acc_t(1) + expv(-z));
+    return z;
+}
+
+accv_t transformv(const accv_t deviation, const statistic_t s, const factors_t f)
+{
+    return transform_lanes(deviation, accv_t(s.rstd), accv_t(s.shift_rstd), f);
+}

@@ -1,0 +1,47 @@
+/* What the host gives to every kernel: constants, what changes from launch to launch, and buffers.
+ *
+ * A launch has at most 65535 work-groups and fewer than 2^31 rows; kernels loop over the rows
+ * beyond their groups. Its rows count from 0, and where there are two levels, row 0 begins an outer
+ * row or all rows are of one. No buffer reaches further than 2^32 bytes. */
+#extension GL_EXT_control_flow_attributes : enable
+#if STORAGE16
+#extension GL_EXT_shader_16bit_storage : require
+#endif
+#if SUBGROUPS
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+
+#define AN_CONSTANT(id, name) layout(constant_id = id) const uint name = 1;
+#include "constants.def"
+
+layout(local_size_x_id = 0) in;
+
+/* Room for each tensor of enum an_tensor and row_split's scratch; host/vulkan/interface.h has it,
+ * too. */
+#define MOST_SLOTS 15
+
+layout(push_constant) uniform launch_t {
+    uint rows;
+    uint parameter_first; /* the row of parameters of row 0 */
+    uint sample_first;    /* how many rows of its sample came before row 0 */
+    uint stage;           /* of row_split */
+    uint offset[MOST_SLOTS]; /* bytes from the start of a slot's buffer to the tensor's first */
+} launch;
+
+/* Views of the same buffers. */
+layout(std430, set = 0, binding = 0) buffer words_t {
+    uint w[];
+} words[SLOTS];
+layout(std430, set = 0, binding = 0) buffer pairs_t {
+    uvec2 p[];
+} pairs[SLOTS];
+layout(std430, set = 0, binding = 0) buffer quads_t {
+    uvec4 q[];
+} quads[SLOTS];
+#if STORAGE16
+layout(std430, set = 0, binding = 0) buffer halfwords_t {
+    uint16_t h[];
+} halfwords[SLOTS];
+#endif

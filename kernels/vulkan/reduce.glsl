@@ -1,0 +1,282 @@
+/* Sums that stay exact enough, within a work-item and across a work-group.
+ *
+ * Error bound: no lane adds more than about 16 terms before its partial goes into a compensated
+ * total (Kahan 1965), so a sum of squares is within 8 units of the last place at the very worst
+ * (equal terms whose rounding always falls the same way), whatever the number of columns; a plain
+ * sum of 256 equal terms can already be off by 64 units.
+ *
+ * `precise` where a compiler must not take (a + b) - a for b, nor a NaN for impossible. */
+#include "types.glsl"
+
+/* Two sums side by side: of deviations, which is 0 with RMS, and of squares. */
+#if ACC_DOUBLE
+#define sums_t dvec2
+#else
+#define sums_t vec2
+#endif
+
+/* The elements of a vector, added pairwise. */
+acc_t sum_lanes(const accv_t v)
+{
+    return (v.x + v.z) + (v.y + v.w);
+}
+
+/* What a value is off from one that may have been found from it: for a NaN, NaN, where a compiler
+ * that sees x - x would take 0. */
+accv_t offv(const accv_t value, const accv_t origin)
+{
+    precise const accv_t off = value - origin;
+    return off;
+}
+
+acc_t off(const acc_t value, const acc_t origin)
+{
+    precise const acc_t off = value - origin;
+    return off;
+}
+
+/* Adds `term` to a total whose lost part so far is `lost`. */
+void add_compensated(inout accv_t total, inout accv_t lost, const accv_t term)
+{
+    precise const accv_t corrected = term - lost;
+    precise const accv_t sum = total + corrected;
+    precise const accv_t rounded = (sum - total) - corrected;
+    lost = rounded;
+    total = sum;
+}
+
+acc_t eps()
+{
+#if ACC_DOUBLE
+    return packDouble2x32(uvec2(eps_low, eps_high));
+#else
+    return uintBitsToFloat(eps_bits);
+#endif
+}
+
+/* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
+ * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
+ * overflowed gives NaN (inf * 0), never the silent zero of 1 / inf. */
+accv_t inverse_rootv(const accv_t variance)
+{
+    const accv_t zero = accv_t(0);
+    if (EPS_OUTSIDE != 0) {
+        precise const accv_t r = inversesqrt(variance);
+        precise const accv_t near = variance * r;
+        precise const accv_t error = fma(-near, near, variance);
+        precise const accv_t newton = fma(acc_t(0.5) * r, error, near);
+        precise const accv_t root = mix(newton, zero, equal(variance, zero)) + eps();
+        precise const accv_t result = acc_t(1) / root;
+        return mix(result, zero, equal(root, zero));
+    }
+    precise const accv_t v = variance + eps();
+    precise const accv_t r = inversesqrt(v);
+    precise const accv_t error = fma(-v * r, r, accv_t(1));
+    precise const accv_t result = fma(acc_t(0.5) * r, error, r);
+    return mix(result, zero, equal(v, zero));
+}
+
+acc_t inverse_root(const acc_t variance)
+{
+    return inverse_rootv(accv_t(variance)).x;
+}
+
+/* Rounding may leave less than nothing of a variance of nothing. NaN stays NaN: a compiler could
+ * make a maximum of `variance < 0 ? 0 : variance`, which drops it. */
+accv_t not_below_zero(const accv_t variance)
+{
+#if ACC_DOUBLE
+    const uvec4 bits = uvec4(unpackDouble2x32(variance.x).y, unpackDouble2x32(variance.y).y,
+                             unpackDouble2x32(variance.z).y, unpackDouble2x32(variance.w).y);
+    const uvec4 most = uvec4(0xfff00000);
+#else
+    const uvec4 bits = floatBitsToUint(variance);
+    const uvec4 most = uvec4(0xff800000);
+#endif
+    const bvec4 nans = greaterThan(bits, most);
+    return mix(variance, accv_t(0), greaterThan(mix(bits, uvec4(0), nans), uvec4(0x7fffffff)));
+}
+
+/* What goes under the root: of the mean of squared deviations, or with RMS of their sum. */
+accv_t scaled_variancev(const accv_t variance)
+{
+    if (RMS != 0 && L2 != 0)
+        return variance;
+    if (RMS != 0)
+        return variance / acc_t(columns);
+    if (UNBIASED != 0)
+        return not_below_zero(variance) * (acc_t(columns) / acc_t(columns - 1));
+    return not_below_zero(variance);
+}
+
+acc_t scaled_variance(const acc_t variance)
+{
+    return scaled_variancev(accv_t(variance)).x;
+}
+
+/* Every work-item comes here before any goes on: with all it wrote to local memory, and after all
+ * it read of the buffers (y may be x). */
+void meet()
+{
+    memoryBarrierBuffer();
+    barrier();
+}
+
+#ifdef LANES
+/* ---- Sums over the lanes of a row ----
+ *
+ * A work-group holds ROWS rows side by side, LANES work-items to each. REDUCE is how the lanes of a
+ * row meet, from best to what always works. Each rung stands alone; the first two where SUBGROUPS
+ * is defined:
+ *
+ *   REDUCE_SUBGROUP  the language's own reduction over a sub-group
+ *   REDUCE_SHUFFLE   exchanges between the SUBGROUP lanes of a sub-group
+ *   REDUCE_LOCAL     local memory
+ *   REDUCE_SERIAL    a lane is alone with its row
+ *
+ * SUBGROUP is 1 where sub-groups are of the driver's own size, and 0 where there are none. Where a
+ * row has more lanes than a sub-group, the sub-groups' sums meet in local memory: one barrier.
+ * Where it has not, no work-item waits for one of another sub-group. */
+#define REDUCE_SERIAL 0
+#define REDUCE_LOCAL 1
+#define REDUCE_SHUFFLE 2
+#define REDUCE_SUBGROUP 3
+
+const bool ROW_IN_SUBGROUP = LANES <= SUBGROUP;
+const bool USES_BARRIERS = REDUCE != REDUCE_SERIAL && !ROW_IN_SUBGROUP;
+
+/* A work-item's place in its group, such that each SUBGROUP neighbours are a sub-group. */
+uint group_place()
+{
+#if SUBGROUPS
+    if (SUBGROUP > 1)
+        return gl_SubgroupID * SUBGROUP + gl_SubgroupInvocationID;
+#endif
+    return gl_LocalInvocationID.x;
+}
+
+#if SUBGROUPS
+/* What the work-item at `place` of the group, one of this sub-group, passes here. All work-items of
+ * the sub-group must call it. */
+acc_t value_from(const acc_t value, const uint place)
+{
+    return subgroupShuffle(value, place % SUBGROUP);
+}
+
+sums_t subgroup_sums(const sums_t v)
+{
+    return sums_t(RMS != 0 ? 0 : subgroupAdd(v.x), subgroupAdd(v.y));
+}
+
+sums_t sums_from(const sums_t v, const uint place)
+{
+    return sums_t(RMS != 0 ? 0 : value_from(v.x, place), value_from(v.y, place));
+}
+#endif
+
+/* What the lanes of a row leave in local memory: a partial sum for each, or for each sub-group; for
+ * each lane, too, where the sub-groups' size is not known. */
+const uint PARTIALS =
+    REDUCE == REDUCE_LOCAL || SUBGROUP <= 1 ? LANES : LANES / (SUBGROUP > 1 ? SUBGROUP : 1);
+
+/* More than 16 values are first added in FAN sums of at most FAN each: one barrier more, not one
+ * for each halving. */
+const bool TWO_STEPS = LANES > 16 && REDUCE == REDUCE_LOCAL; /* a constant only in this order */
+const uint FAN = LANES <= 64 ? 8 : LANES <= 256 ? 16 : LANES <= 1024 ? 32 : 128;
+
+/* The odd pitch keeps rows side by side out of each other's banks. The lanes that pass the last
+ * barrier first write the next partials elsewhere than the late ones still read: with two steps the
+ * other step's barrier lies between, with one there are two places that take turns. */
+const uint PITCH = PARTIALS | 1;
+const uint FAN_PITCH = FAN | 1;
+const uint SCRATCH = !USES_BARRIERS || RSTD_INPUT != 0 ? 1
+                     : TWO_STEPS                       ? ROWS * (PITCH + FAN_PITCH)
+                                                       : 2 * ROWS * PITCH;
+shared acc_t shared_sums[RMS != 0 ? 1 : SCRATCH];
+shared acc_t shared_squares[SCRATCH];
+shared uint votes[2];
+uint turn = 0; /* each lane's own */
+
+void put_partial(const uint at, const sums_t v)
+{
+    if (RMS == 0)
+        shared_sums[at] = v.x;
+    shared_squares[at] = v.y;
+}
+
+/* The sum of every step-th of `count` values at `base` from `first` on. Four sums take turns, so
+ * none adds more than 16 of 64. */
+sums_t add_partials(const uint base, const uint first, const uint count, const uint step)
+{
+    sums_t sums[4];
+    [[unroll]] for (uint c = 0; c < 4; c++)
+        sums[c] = sums_t(0);
+    for (uint from = first; from < count; from += 4 * step) {
+        [[unroll]] for (uint c = 0; c < 4; c++) {
+            const uint i = from + c * step;
+            if (i < count)
+                sums[c] += sums_t(RMS != 0 ? 0 : shared_sums[base + i], shared_squares[base + i]);
+        }
+    }
+    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+}
+
+/* Adds up over the lanes of a row; every lane gets the sums, to the same bits. All
+ * work-items must call it. Where it has a barrier, what any of them read of the buffers before
+ * is read before any of them writes there after (y may be x). */
+sums_t lane_sums(const sums_t own, const uint slot, const uint lane)
+{
+    sums_t v = own;
+#if SUBGROUPS
+    if (REDUCE == REDUCE_SUBGROUP)
+        v = subgroup_sums(v);
+    if (REDUCE == REDUCE_SHUFFLE) {
+        const uint place = slot * LANES + lane;
+        for (uint apart = 1; apart < SUBGROUP && apart < LANES; apart *= 2)
+            v += sums_from(v, place ^ apart);
+    }
+#endif
+    if (!USES_BARRIERS)
+        return v;
+    turn ^= 1;
+    const uint partials = TWO_STEPS ? slot * PITCH : (turn * ROWS + slot) * PITCH;
+    uint count = PARTIALS;
+#if SUBGROUPS
+    if (REDUCE != REDUCE_LOCAL && SUBGROUP > 1) {
+        if (lane % SUBGROUP == 0)
+            put_partial(partials + lane / SUBGROUP, v);
+    } else if (REDUCE != REDUCE_LOCAL) {
+        if (subgroupElect())
+            put_partial(partials + gl_SubgroupID, v);
+        count = gl_NumSubgroups;
+    } else
+#endif
+        put_partial(partials + lane, v);
+    if (ROWS > 1 && slot == 0 && lane == 0)
+        votes[turn] = 0;
+    meet();
+    if (!TWO_STEPS)
+        return add_partials(partials, 0, count, 1);
+    const uint sums = ROWS * PITCH + slot * FAN_PITCH;
+    if (lane < FAN)
+        put_partial(sums + lane, add_partials(partials, lane, count, FAN));
+    barrier();
+    return add_partials(sums, 0, FAN, 1);
+}
+
+/* Whether any row that shares a barrier or a sub-group with this one says yes, after lane_sums. All
+ * work-items must call it; the lanes of a row say the same. */
+bool any_row(const bool yes)
+{
+    if (ROWS == 1 || REDUCE == REDUCE_SERIAL || (ROW_IN_SUBGROUP && LANES == SUBGROUP))
+        return yes;
+#if SUBGROUPS
+    if (ROW_IN_SUBGROUP)
+        return subgroupOr(uint(yes)) != 0;
+#endif
+    if (yes)
+        votes[turn] = 1;
+    barrier();
+    return votes[turn] != 0;
+}
+#endif

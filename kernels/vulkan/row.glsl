@@ -1,0 +1,76 @@
+/* A row: where it lies, its statistic, and loads of a part of it. */
+#include "reduce.glsl"
+
+/* Elements from a tensor's first to where a row of it starts. */
+uint row_offset(const uint row, const uint row_stride, const uint outer_stride)
+{
+    if (TWO_LEVELS != 0)
+        return row / inner_rows * outer_stride + row % inner_rows * row_stride;
+    return row * row_stride;
+}
+
+/* What is left to know of a row: n = ((x - pivot) - shift) * rstd, mean = pivot + shift. */
+struct statistic_t {
+    acc_t pivot;
+    acc_t shift;
+    acc_t rstd;
+    acc_t shift_rstd;
+};
+
+statistic_t make_statistic(const acc_t pivot, const acc_t shift, const acc_t variance)
+{
+    statistic_t result;
+    result.pivot = pivot;
+    result.shift = shift;
+    result.rstd = inverse_root(variance);
+    result.shift_rstd = shift * result.rstd;
+    return result;
+}
+
+/* The statistic from the sums of (x - pivot) and of their squares over the whole row. True if it
+ * stands; false if the pivot is so far off the mean that the subtraction below has lost more than
+ * one bit: then the sums are to be taken again, about `pivot`, which has been moved to the mean. */
+bool corrected(inout acc_t pivot, const sums_t sums, out statistic_t result)
+{
+    precise const acc_t shift = sums.x / acc_t(columns);
+    precise const acc_t square = shift * shift;
+    precise const acc_t variance = sums.y / acc_t(columns) - square;
+    result = make_statistic(pivot, shift, scaled_variance(variance));
+    pivot += shift;
+    return !(square > variance);
+}
+
+/* A first guess of the mean: that of the row's first elements, about the first of them, so that it
+ * is exact for a constant row and keeps every digit of a large mean. `head` is the row's first
+ * vector, of which `count` columns may be fewer. */
+acc_t guess_from(const accv_t head, const uint count)
+{
+    precise const accv_t away = keep(head - head.x, count);
+    precise const acc_t sum = sum_lanes(away);
+    precise const acc_t mean =
+        head.x + (count >= VECTOR ? sum * acc_t(0.25) : sum / acc_t(count));
+    return mean;
+}
+
+void store_statistic(const uint row, const statistic_t s)
+{
+    if (HAS_MEAN != 0)
+        store(F32, SLOT_MEAN, row, s.pivot + s.shift);
+    if (HAS_RSTD != 0)
+        store(F32, SLOT_RSTD, row, s.rstd);
+}
+
+/* Elements of a row that VECTOR elements from `column` on really have. */
+uint count_at(const uint column)
+{
+    return column >= columns ? 0 : min(columns - column, VECTOR);
+}
+
+/* Loads the count_at elements of a tensor from `index` on, the rest of the vector `fill`. */
+accv_t load_rowv(const uint type, const uint slot, const uint index, const uint count,
+                 const acc_t fill)
+{
+    if (count == VECTOR)
+        return loadv(type, slot, index);
+    return loadv_part(type, slot, index, count, fill);
+}

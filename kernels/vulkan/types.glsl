@@ -1,0 +1,380 @@
+/* Storage types: loading any of them into the arithmetic type, and storing it rounded.
+ *
+ * Chosen by -D at build: STORAGE16 (buffers have elements of 16 bits; else these are halves of
+ * words), ACC_DOUBLE (arithmetic in double). Constants: X_TYPE, Y_TYPE, P_TYPE ..., ANY_ALIGNMENT.
+ *
+ * Every function takes the storage type and the slot first, always constants, so that one body
+ * serves all tensors; the driver's compiler keeps one branch of each. Until then every branch is
+ * there at every call, so that calls are few, and a loop over elements is better than one call for
+ * each. `index` counts elements from the tensor's first. Conversions are in integers: the language
+ * leaves to a device how it rounds halves, and whether it knows their denormals. */
+#include "interface.glsl"
+
+#define F32 0
+#define F16 1
+#define BF16 2
+#define F64 3
+
+#define VECTOR 4
+
+#if ACC_DOUBLE
+#define acc_t double
+#define accv_t dvec4
+#define floats_of(value) vec4(value)
+#else
+#define acc_t float
+#define accv_t vec4
+#define floats_of(value) (value)
+#endif
+
+uint size_of(const uint type)
+{
+    return type == F64 ? 8 : type == F32 ? 4 : 2;
+}
+
+/* ---- Bytes ---- */
+
+/* Where an element lies, in bytes from the start of the slot's buffer. */
+uint byte_of(const uint type, const uint slot, const uint index)
+{
+    return launch.offset[slot] + index * size_of(type);
+}
+
+uint word_at(const uint slot, const uint at)
+{
+    const uint low = words[slot].w[at / 4];
+    const uint shift = ANY_ALIGNMENT != 0 ? at % 4 * 8 : 0;
+    if (shift == 0)
+        return low;
+    return low >> shift | words[slot].w[at / 4 + 1] << (32 - shift);
+}
+
+/* Four words from `at` on. */
+uvec4 words_at(const uint slot, const uint at)
+{
+    const uint i = at / 4, shift = ANY_ALIGNMENT != 0 ? at % 4 * 8 : 0;
+    const uvec4 low =
+        uvec4(words[slot].w[i], words[slot].w[i + 1], words[slot].w[i + 2], words[slot].w[i + 3]);
+    if (shift == 0)
+        return low;
+    return low >> shift | uvec4(low.yzw, words[slot].w[i + 4]) << (32 - shift);
+}
+
+/* The bits of an element of 16. */
+uint half_at(const uint slot, const uint at)
+{
+    if (ANY_ALIGNMENT != 0) {
+        const uint bits = words[slot].w[at / 4] >> at % 4 * 8;
+        return (at % 4 < 3 ? bits : bits | words[slot].w[at / 4 + 1] << 8) & 0xffff;
+    }
+#if STORAGE16
+    return uint(halfwords[slot].h[at / 2]);
+#else
+    return words[slot].w[at / 4] >> at % 4 * 8 & 0xffff;
+#endif
+}
+
+/* The bits of four such, in pairs. */
+uvec2 pairs_at(const uint slot, const uint at)
+{
+#if STORAGE16
+    if (ANY_ALIGNMENT == 0) {
+        const uint h = at / 2;
+        return uvec2(uint(halfwords[slot].h[h]) | uint(halfwords[slot].h[h + 1]) << 16,
+                     uint(halfwords[slot].h[h + 2]) | uint(halfwords[slot].h[h + 3]) << 16);
+    }
+#endif
+    const uint i = at / 4, shift = at % 4 * 8;
+    const uvec2 low = uvec2(words[slot].w[i], words[slot].w[i + 1]);
+    if (shift == 0)
+        return low;
+    return low >> shift | uvec2(low.y, words[slot].w[i + 2]) << (32 - shift);
+}
+
+/* Stores the bits of a word that are in `mask`. The others may be another work-item's. */
+void put_bits(const uint slot, const uint word, const uint value, const uint mask)
+{
+    atomicAnd(words[slot].w[word], ~mask);
+    atomicOr(words[slot].w[word], value & mask);
+}
+
+void put_word(const uint slot, const uint at, const uint value)
+{
+    const uint shift = ANY_ALIGNMENT != 0 ? at % 4 * 8 : 0;
+    if (shift == 0) {
+        words[slot].w[at / 4] = value;
+    } else {
+        put_bits(slot, at / 4, value << shift, ~0u << shift);
+        put_bits(slot, at / 4 + 1, value >> (32 - shift), ~0u >> (32 - shift));
+    }
+}
+
+void put_words(const uint slot, const uint at, const uvec4 value)
+{
+    const uint i = at / 4, shift = ANY_ALIGNMENT != 0 ? at % 4 * 8 : 0;
+    uvec4 shifted = value;
+    if (shift == 0) {
+        words[slot].w[i] = value.x;
+    } else {
+        put_bits(slot, i, value.x << shift, ~0u << shift);
+        put_bits(slot, i + 4, value.w >> (32 - shift), ~0u >> (32 - shift));
+        shifted.yzw = value.xyz >> (32 - shift) | value.yzw << shift;
+    }
+    words[slot].w[i + 1] = shifted.y;
+    words[slot].w[i + 2] = shifted.z;
+    words[slot].w[i + 3] = shifted.w;
+}
+
+void put_half(const uint slot, const uint at, const uint bits)
+{
+#if STORAGE16
+    if (ANY_ALIGNMENT == 0) {
+        halfwords[slot].h[at / 2] = uint16_t(bits);
+        return;
+    }
+#endif
+    const uint shift = at % 4 * 8;
+    put_bits(slot, at / 4, bits << shift, 0xffffu << shift);
+    if (shift == 24)
+        put_bits(slot, at / 4 + 1, bits >> 8, 0xff);
+}
+
+void put_pairs(const uint slot, const uint at, const uvec2 pairs)
+{
+#if STORAGE16
+    if (ANY_ALIGNMENT == 0) {
+        const uint h = at / 2;
+        halfwords[slot].h[h] = uint16_t(pairs.x & 0xffff);
+        halfwords[slot].h[h + 1] = uint16_t(pairs.x >> 16);
+        halfwords[slot].h[h + 2] = uint16_t(pairs.y & 0xffff);
+        halfwords[slot].h[h + 3] = uint16_t(pairs.y >> 16);
+        return;
+    }
+#endif
+    const uint i = at / 4, shift = at % 4 * 8;
+    if (shift == 0) {
+        words[slot].w[i] = pairs.x;
+        words[slot].w[i + 1] = pairs.y;
+    } else {
+        put_bits(slot, i, pairs.x << shift, ~0u << shift);
+        words[slot].w[i + 1] = pairs.x >> (32 - shift) | pairs.y << shift;
+        put_bits(slot, i + 2, pairs.y >> (32 - shift), ~0u >> (32 - shift));
+    }
+}
+
+/* ---- Numbers of 16 bits ---- */
+
+/* By their bits: a compiler may take it that no value is a NaN. */
+bvec4 are_nan(const vec4 value)
+{
+    return greaterThan(floatBitsToUint(value) & 0x7fffffff, uvec4(0x7f800000));
+}
+
+vec4 half_floatv(const uvec4 bits)
+{
+    const uvec4 magnitude = bits & 0x7fff;
+    uvec4 wide = (magnitude << 13) + 0x38000000; /* the exponents are 112 apart */
+    wide += mix(uvec4(0), uvec4(0x38000000), greaterThanEqual(magnitude, uvec4(0x7c00)));
+    const uvec4 small = floatBitsToUint(vec4(magnitude) * 5.9604644775390625e-8); /* 2^-24 */
+    wide = mix(wide, small, lessThan(magnitude, uvec4(0x400)));
+    return uintBitsToFloat(wide | (bits & 0x8000) << 16);
+}
+
+/* Round to nearest even by carrying into the upper half; a NaN keeps its upper part, made quiet. */
+uvec4 half_bits_of(const vec4 value)
+{
+    const uvec4 bits = floatBitsToUint(value), magnitude = bits & 0x7fffffff;
+    uvec4 result = magnitude + (0xfff + (magnitude >> 13 & 1)) - 0x38000000 >> 13;
+    const uvec4 small = uvec4(roundEven(uintBitsToFloat(magnitude) * 16777216.0));
+    result = mix(result, small, lessThan(magnitude, uvec4(0x38800000)));
+    result = mix(result, uvec4(0x7c00), greaterThanEqual(magnitude, uvec4(0x477ff000)));
+    result = mix(result, magnitude >> 13 & 0x3ff | 0x7e00, are_nan(value));
+    return result | (bits >> 16 & 0x8000);
+}
+
+uvec4 half_bitsv(const accv_t value)
+{
+#if ACC_DOUBLE
+    /* A float that was rounded to odd on the way rounds as the double itself does. */
+    const vec4 near = vec4(value);
+    uvec4 bits = floatBitsToUint(near);
+    bits -= uvec4(greaterThan(abs(dvec4(near)), abs(value)));
+    bits |= uvec4(notEqual(dvec4(near), value));
+    return half_bits_of(mix(uintBitsToFloat(bits), near, are_nan(near)));
+#else
+    return half_bits_of(value);
+#endif
+}
+
+uvec4 bfloat_bitsv(const vec4 value)
+{
+    const uvec4 bits = floatBitsToUint(value);
+    return mix(bits + (0x7fff + (bits >> 16 & 1)) >> 16, bits >> 16 | 0x40, are_nan(value));
+}
+
+/* Of a type of 16 bits. */
+accv_t widev(const uint type, const uvec4 bits)
+{
+    return accv_t(type == BF16 ? uintBitsToFloat(bits << 16) : half_floatv(bits));
+}
+
+uvec4 narrowv(const uint type, const accv_t value)
+{
+    return type == BF16 ? bfloat_bitsv(floats_of(value)) : half_bitsv(value);
+}
+
+uvec4 bits_of_pairs(const uvec2 pairs)
+{
+    return uvec4(pairs.x & 0xffff, pairs.x >> 16, pairs.y & 0xffff, pairs.y >> 16);
+}
+
+uvec2 pairs_of_bits(const uvec4 bits)
+{
+    return bits.xz | bits.yw << 16;
+}
+
+/* ---- One element ---- */
+
+acc_t load(const uint type, const uint slot, const uint index)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32)
+        return acc_t(uintBitsToFloat(word_at(slot, at)));
+#if ACC_DOUBLE
+    if (type == F64)
+        return packDouble2x32(uvec2(word_at(slot, at),
+                                    word_at(slot, at + 4)));
+#endif
+    return widev(type, uvec4(half_at(slot, at))).x;
+}
+
+void store(const uint type, const uint slot, const uint index, const acc_t value)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32) {
+        put_word(slot, at, floatBitsToUint(float(value)));
+#if ACC_DOUBLE
+    } else if (type == F64) {
+        const uvec2 bits = unpackDouble2x32(value);
+        put_word(slot, at, bits.x);
+        put_word(slot, at + 4, bits.y);
+#endif
+    } else {
+        put_half(slot, at, narrowv(type, accv_t(value)).x);
+    }
+}
+
+/* ---- VECTOR elements from `index` on ---- */
+
+#if ACC_DOUBLE
+accv_t doubles_of(const uvec4 low, const uvec4 high)
+{
+    return accv_t(packDouble2x32(low.xy), packDouble2x32(low.zw), packDouble2x32(high.xy),
+                  packDouble2x32(high.zw));
+}
+#endif
+
+accv_t loadv(const uint type, const uint slot, const uint index)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32)
+        return accv_t(uintBitsToFloat(words_at(slot, at)));
+#if ACC_DOUBLE
+    if (type == F64)
+        return doubles_of(words_at(slot, at), words_at(slot, at + 16));
+#endif
+    return widev(type, bits_of_pairs(pairs_at(slot, at)));
+}
+
+void storev(const uint type, const uint slot, const uint index, const accv_t value)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32) {
+        put_words(slot, at, floatBitsToUint(floats_of(value)));
+#if ACC_DOUBLE
+    } else if (type == F64) {
+        put_words(slot, at, uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y)));
+        put_words(slot, at + 16, uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w)));
+#endif
+    } else {
+        put_pairs(slot, at, pairs_of_bits(narrowv(type, value)));
+    }
+}
+
+/* The first `count` (1 to VECTOR) elements from `index` on, the rest of the vector `fill`. */
+accv_t loadv_part(const uint type, const uint slot, const uint index, const uint count,
+                  const acc_t fill)
+{
+    accv_t result = accv_t(fill);
+    for (uint i = 0; i < count; i++)
+        result[i] = load(type, slot, index + i);
+    return result;
+}
+
+void storev_part(const uint type, const uint slot, const uint index, const uint count,
+                 const accv_t value)
+{
+    for (uint i = 0; i < count; i++)
+        store(type, slot, index + i, value[i]);
+}
+
+/* The first, or the last, `count` elements of a vector, the others made 0. */
+accv_t keep(const accv_t value, const uint count)
+{
+    return mix(accv_t(0), value, lessThan(uvec4(0, 1, 2, 3), uvec4(count)));
+}
+
+accv_t keep_last(const accv_t value, const uint count)
+{
+    return mix(accv_t(0), value, greaterThanEqual(uvec4(0, 1, 2, 3), uvec4(VECTOR - count)));
+}
+
+/* ---- VECTOR elements from `index` on, which lie at a multiple of 16 bytes or of their own size,
+ * whichever is less ---- */
+
+/* As whole vectors of words: not every compiler puts single ones together. */
+accv_t loadv_aligned(const uint type, const uint slot, const uint index)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32)
+        return accv_t(uintBitsToFloat(quads[slot].q[at / 16]));
+#if ACC_DOUBLE
+    if (type == F64)
+        return doubles_of(quads[slot].q[at / 16], quads[slot].q[at / 16 + 1]);
+#endif
+    return widev(type, bits_of_pairs(pairs[slot].p[at / 8]));
+}
+
+void storev_aligned(const uint type, const uint slot, const uint index, const accv_t value)
+{
+    const uint at = byte_of(type, slot, index);
+    if (type == F32) {
+        quads[slot].q[at / 16] = floatBitsToUint(floats_of(value));
+#if ACC_DOUBLE
+    } else if (type == F64) {
+        quads[slot].q[at / 16] = uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y));
+        quads[slot].q[at / 16 + 1] = uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w));
+#endif
+    } else {
+        pairs[slot].p[at / 8] = pairs_of_bits(narrowv(type, value));
+    }
+}
+
+/* ---- A line: one vector here ---- */
+
+/* `part`, a constant, is 1, or ALIGNED_PART for one that lies where loadv_aligned may load it. */
+#define ALIGNED_PART 0
+
+accv_t load_line(const uint part, const uint type, const uint slot, const uint index)
+{
+    return part == ALIGNED_PART ? loadv_aligned(type, slot, index) : loadv(type, slot, index);
+}
+
+void store_line(const uint part, const uint type, const uint slot, const uint index,
+                const accv_t value)
+{
+    if (part == ALIGNED_PART)
+        storev_aligned(type, slot, index, value);
+    else
+        storev(type, slot, index, value);
+}

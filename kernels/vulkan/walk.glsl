@@ -1,0 +1,97 @@
+/* Walks over the columns of a row, or of a piece of one, by ITEMS work-items, of which this is
+ * number `item`: neighbours take neighbouring vectors in turn. A work-item that walks alone is 0 of
+ * 1. `aligned`: every vector lies where loadv_aligned may load it. */
+#include "elements.glsl"
+
+/* Vectors that a work-item sums before the partial sums go into the compensated totals: 16 for each
+ * of the accumulators that hide the latency of an addition. */
+#define BLOCK 64
+#define CHAINS 4
+
+bool is_aligned()
+{
+    return ANY_ALIGNMENT == 0 && bits_of_places() % 16 == 0;
+}
+
+/* Adds the sums of (h - origin) and of their squares over vectors v, v + ITEMS ..., counted from
+ * column `begin`, in whole steps of all chains below `end`, and leads `v` on. `part`, a constant,
+ * as in load_line. */
+void block_sums(const uint part, const row_t row, const uint begin, inout uint v, const uint end,
+                const acc_t origin, inout accv_t s[CHAINS], inout accv_t q[CHAINS])
+{
+    for (; v + (CHAINS - 1) * ITEMS < end; v += CHAINS * ITEMS) {
+        [[unroll]] for (uint c = 0; c < CHAINS; c++) {
+            const uint column = begin + (v + c * ITEMS) * VECTOR;
+            add_deviation(offv(load_h_line(part, row, column), accv_t(origin)), s[c], q[c]);
+        }
+    }
+}
+
+/* The sums of (h - origin) and of their squares over the part of `count` elements from `begin` on
+ * that is this work-item's. */
+sums_t row_sums(const row_t row, const uint begin, const uint count, const acc_t origin,
+                const uint item, const bool aligned)
+{
+    const uint vectors = count / VECTOR, rest = count % VECTOR;
+    const uint all = rest > 0 ? vectors + 1 : vectors;
+    accv_t total = accv_t(0), lost = total, total_squares = total, lost_squares = total;
+    for (uint from = 0; from < all; from += BLOCK * ITEMS) {
+        accv_t s[CHAINS], q[CHAINS];
+        [[unroll]] for (uint c = 0; c < CHAINS; c++)
+            s[c] = q[c] = accv_t(0);
+        const uint end = from + BLOCK * ITEMS;
+        uint v = from + item;
+        if (aligned)
+            block_sums(ALIGNED_PART, row, begin, v, min(vectors, end), origin, s, q);
+        else
+            block_sums(1, row, begin, v, min(vectors, end), origin, s, q);
+        for (; v < min(all, end); v += ITEMS) {
+            const uint here = v < vectors ? VECTOR : rest;
+            const accv_t h = load_hv(row, begin + v * VECTOR, here, origin);
+            add_deviation(keep(offv(h, accv_t(origin)), here), s[0], q[0]);
+        }
+        add_compensated(total, lost, (s[0] + s[1]) + (s[2] + s[3]));
+        add_compensated(total_squares, lost_squares, (q[0] + q[1]) + (q[2] + q[3]));
+    }
+    return sums_t(sum_lanes(total - lost), sum_lanes(total_squares - lost_squares));
+}
+
+/* Normalizes one vector. */
+void write_line(const uint part, const row_t row, const statistic_t s, const uint column)
+{
+    factors_t f = no_factors();
+    const accv_t h = load_h_line(part, row, column);
+    load_weights(part, row, column, f);
+    load_modulation(part, row, column, f);
+    if (HAS_SUM != 0)
+        store_line(part, S_TYPE, SLOT_SUM, row.sum + column, h);
+    const accv_t deviation = offv(h, accv_t(s.pivot));
+    store_line(part, Y_TYPE, SLOT_Y, row.y + column, transformv(deviation, s, f));
+}
+
+/* Normalizes `count` columns. */
+void write_columns(const row_t row, const statistic_t s, const uint column, const uint count)
+{
+    const accv_t h = load_hv(row, column, count, 0);
+    const accv_t deviation = offv(h, accv_t(s.pivot));
+    const accv_t result = transformv(deviation, s, load_factors(row, column, count));
+    if (HAS_SUM != 0)
+        store_rowv(S_TYPE, SLOT_SUM, row.sum + column, count, h);
+    store_rowv(Y_TYPE, SLOT_Y, row.y + column, count, result);
+}
+
+/* Normalizes columns [begin, end), `begin` a multiple of VECTOR. */
+void finish_columns(const row_t row, const statistic_t s, const uint begin, const uint end,
+                    const uint item, const bool aligned)
+{
+    const uint vectors = end / VECTOR, rest = end % VECTOR;
+    if (aligned) {
+        for (uint v = begin / VECTOR + item; v < vectors; v += ITEMS)
+            write_line(ALIGNED_PART, row, s, v * VECTOR);
+    } else {
+        for (uint v = begin / VECTOR + item; v < vectors; v += ITEMS)
+            write_line(1, row, s, v * VECTOR);
+    }
+    if (rest > 0 && item == 0)
+        write_columns(row, s, vectors * VECTOR, rest);
+}
