@@ -18,6 +18,7 @@ static const struct {
     {"no-fp16", offsetof(anynorm_device_info, fp16)},
     {"no-subgroup", offsetof(anynorm_device_info, subgroup)},
     {"no-unified", offsetof(anynorm_device_info, unified_memory)},
+    {"no-storage16", offsetof(anynorm_device_info, storage16)},
 };
 
 static const struct {
@@ -28,6 +29,7 @@ static const struct {
     {"max-local=", offsetof(anynorm_device_info, local_bytes)},
     {"max-groups=", offsetof(anynorm_device_info, max_groups)},
     {"max-alloc=", offsetof(anynorm_device_info, max_alloc_bytes)},
+    {"max-range=", offsetof(anynorm_device_info, max_range_bytes)},
 };
 
 static bool apply_feature(anynorm_device_info *info, const char *word, size_t length)
@@ -73,7 +75,8 @@ anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
             return an_fail(
                 ANYNORM_INVALID_ARGUMENT,
                 "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
-                "no-unified, max-wg=N, max-local=N, max-groups=N, max-alloc=N (N from 1)",
+                "no-unified, no-storage16, max-wg=N, max-local=N, max-groups=N, max-alloc=N, "
+                "max-range=N (N from 1)",
                 length > 60 ? 60 : (int)length, word);
         word += length;
         word += *word == ',';

@@ -13,6 +13,9 @@
 #ifdef AN_HAVE_OPENCL
 #include "opencl/opencl_backend.h"
 #endif
+#ifdef AN_HAVE_VULKAN
+#include "vulkan/vulkan_backend.h"
+#endif
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -20,6 +23,9 @@
 static const struct an_backend *const backends[] = {
 #ifdef AN_HAVE_OPENCL
     &an_opencl_backend,
+#endif
+#ifdef AN_HAVE_VULKAN
+    &an_vulkan_backend,
 #endif
     &an_reference_backend,
 };
@@ -173,7 +179,8 @@ static anynorm_status open_best(anynorm_device **device)
     if (!backend)
         return an_fail(ANYNORM_UNSUPPORTED, "this build has no device");
     if (backend == &an_reference_backend)
-        an_log(ANYNORM_LOG_WARN, "no OpenCL device was found: using the slow reference backend");
+        an_log(ANYNORM_LOG_WARN,
+               "no OpenCL or Vulkan device was found: using the slow reference backend");
     return backend->open(index, device);
 }
 

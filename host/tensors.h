@@ -45,6 +45,7 @@ enum an_buffer_kind {
     AN_BUFFER_CL_MEM,   /* the caller's, or wrapped host memory */
     AN_BUFFER_CL_OWNED, /* a cl_mem of ours */
     AN_BUFFER_CL_SVM,   /* a shared pointer */
+    AN_BUFFER_VK_OWNED, /* memory of ours on a Vulkan device */
 };
 
 /* True if the kind's handle is an address, so that all of the kind lie in one address space. */

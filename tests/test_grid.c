@@ -2,7 +2,7 @@
  */
 #include "support.h"
 
-#include "opencl/opencl_backend.h"
+#include "grid.h"
 
 static void test_groups(void **state)
 {
@@ -37,7 +37,7 @@ static void test_groups(void **state)
     const anynorm_device_info info = {.compute_units = 2, .max_groups = 1000};
     const anynorm_spec spec = {.columns = 100};
     for (size_t i = 0; i < COUNT(cases); i++)
-        assert_int_equal(an_opencl_groups(&info, &spec, &cases[i].choice, cases[i].rows),
+        assert_int_equal(an_grid_groups(&info, &spec, &cases[i].choice, cases[i].rows),
                          cases[i].groups);
 }
 
@@ -49,9 +49,9 @@ static void test_inner_rows(void **state)
     const anynorm_spec spec = {.columns = 3, .inner_rows = 20};
     const struct an_choice choice = {
         .schedule = AN_COLUMN_WALK, .group = 1, .vector = 16, .held = 1, .slices = 1};
-    assert_int_equal(an_opencl_groups(&info, &spec, &choice, 100), 10);
-    assert_int_equal(an_opencl_groups(&info, &spec, &choice, 110), 11);
-    assert_int_equal(an_opencl_groups(&info, &spec, &choice, 118), 12);
+    assert_int_equal(an_grid_groups(&info, &spec, &choice, 100), 10);
+    assert_int_equal(an_grid_groups(&info, &spec, &choice, 110), 11);
+    assert_int_equal(an_grid_groups(&info, &spec, &choice, 118), 12);
 }
 
 int main(void)

@@ -180,6 +180,7 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
         info->cache_bytes = shared;
     info->fp16 = has_extension(cl, id, "cl_khr_fp16");
     info->fp64 = has_extension(cl, id, "cl_khr_fp64");
+    info->storage16 = true;
     describe_subgroups(cl, id, info);
     info->own_local_memory = get_number(cl, id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;

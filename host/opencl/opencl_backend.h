@@ -83,10 +83,6 @@ void an_opencl_programs_free(struct an_opencl_device *device);
 void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
                        const struct an_choice *choice, char *options, size_t capacity);
 
-/* grid.c: work-groups for 1 row or more, or as many pieces of rows. Needs no device. */
-uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *spec,
-                          const struct an_choice *choice, uint64_t rows);
-
 /* scratch.c: memory for what one launch hands to the next, made with a plan. A slot serves one
  * enqueue at a time; a plan with all of its slots in use has to do without. */
 #define AN_SCRATCH_SLOTS 4

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "checked.h"
+#include "grid.h"
 #include "opencl/arguments.h"
 #include "opencl/opencl_backend.h"
 #include "spec.h"
@@ -251,7 +252,7 @@ anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *
 /* Work-groups for `rows` rows, or pieces of rows. */
 static uint64_t group_count(const anynorm_plan *plan, uint64_t rows)
 {
-    return an_opencl_groups(&plan->device->info, &plan->spec, &plan->choice, rows);
+    return an_grid_groups(&plan->device->info, &plan->spec, &plan->choice, rows);
 }
 
 /* Sets what changes from launch to launch. On failure the remembered scalars are void. */

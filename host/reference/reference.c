@@ -29,6 +29,7 @@ static anynorm_status reference_list(size_t index, anynorm_device_info *info)
                                   .max_groups = 1,
                                   .max_alloc_bytes = SIZE_MAX / 2,
                                   .fp64 = true,
+                                  .storage16 = true,
                                   .unified_memory = true};
     return an_caps_mask_environment(info);
 }

@@ -47,13 +47,14 @@
  * ENVIRONMENT, read when a device is listed or opened, or a plan is created
  *     ANYNORM_DEVICE    the device anynorm_device_open(NULL) opens
  *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
- *                       no-unified, max-wg=N (work-items), max-local=N (bytes), max-groups=N,
- *                       max-alloc=N (bytes). The way out on a broken driver.
+ *                       no-unified, no-storage16, max-wg=N (work-items), max-local=N (bytes),
+ *                       max-groups=N, max-alloc=N (bytes), max-range=N (bytes). The way out on a
+ *                       broken driver.
  *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
  *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
  *                       anynorm_plan_options. Does not bind the reference, which has its own.
  *     ANYNORM_CACHE     compiled programs on disk: off, on, or auto (the default), which is on but
- *                       where the OpenCL implementation is known to keep its own (PoCL)
+ *                       where the implementation is known to keep its own (PoCL)
  *     ANYNORM_CACHE_DIR their folder, an absolute path; else $XDG_CACHE_HOME/anynorm, else
  *                       ~/.cache/anynorm. It must belong to the user and have mode 0700 (so it is
  *                       made); else, or where it cannot be written, there is no cache and no error.
@@ -148,7 +149,8 @@ ANYNORM_API void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t in
 
 /* ---- Device ---------------------------------------------------------------------------------- */
 
-/* An opened device: the reference backend, an OpenCL device opened by us, or the caller's own.
+/* An opened device: the reference backend, an OpenCL or Vulkan device opened by us, or the caller's
+ * OpenCL device.
  * Safe from any thread. Plans keep their device alive, so it may be closed in any order with them;
  * buffers and events do not: destroy them first. */
 typedef struct anynorm_device anynorm_device;
@@ -163,7 +165,7 @@ typedef enum anynorm_device_class {
 /* By whose words the work-items of a sub-group pass each other values without local memory. */
 typedef enum anynorm_shuffle {
     ANYNORM_SHUFFLE_NONE = 0,
-    ANYNORM_SHUFFLE_KHR,   /* cl_khr_subgroup_shuffle */
+    ANYNORM_SHUFFLE_KHR,   /* cl_khr_subgroup_shuffle; Vulkan's own */
     ANYNORM_SHUFFLE_INTEL, /* cl_intel_subgroups */
     ANYNORM_SHUFFLE_PTX,   /* NVIDIA's assembly, in OpenCL C that has no sub-groups */
     ANYNORM_SHUFFLE_AMD    /* a builtin of AMD's compiler */
@@ -172,24 +174,27 @@ typedef enum anynorm_shuffle {
 /* What a device is and has. A limit of 0 means "none" for memory and units that do not exist. The
  * capabilities are those left after ANYNORM_CAPS. */
 typedef struct anynorm_device_info {
-    char id[32];        /* what anynorm_device_open takes: "opencl:0", "reference" */
+    char id[32];        /* what anynorm_device_open takes: "opencl:0", "vulkan:0", "reference" */
     char name[128];     /* the device's own name */
     char vendor[128];   /* who made it, in the driver's words */
-    char platform[128]; /* its OpenCL platform's name */
+    char platform[128]; /* its OpenCL platform's, or its Vulkan driver's, name */
     char driver[64];    /* driver version */
     char version[128];  /* API version as the driver tells it */
     anynorm_device_class device_class;
-    uint32_t compute_units;
+    uint32_t compute_units;       /* under Vulkan a guess where no vendor's extension tells */
     uint32_t vector_width;        /* native f32 vector; 1 where work-items are the lanes */
     uint64_t max_work_group_size; /* work-items */
     uint64_t max_groups;          /* work-groups in one launch */
     uint64_t local_bytes;         /* local memory of one work-group */
     uint64_t global_bytes;
     uint64_t max_alloc_bytes; /* of one buffer */
+    uint64_t max_range_bytes; /* of a buffer that one kernel reaches: larger tensors are walked in
+                                 parts (Vulkan); 0: all of it */
     uint64_t cache_bytes;     /* last-level cache; 0 where unknown */
     bool fp16;                /* arithmetic in half; f16 storage never needs it */
     bool fp64;
-    bool subgroup;          /* OpenCL C has sub-groups */
+    bool storage16; /* buffers can be of 16-bit elements; else kernels take these out of words */
+    bool subgroup;  /* kernels can be of sub-groups */
     uint32_t subgroup_size; /* work-items of a sub-group, where kernels can count on a size; or 0 */
     anynorm_shuffle shuffle; /* NONE where subgroup_size is 0 */
     bool own_local_memory;   /* local memory is memory of its own, not a part of global memory */
@@ -197,9 +202,9 @@ typedef struct anynorm_device_info {
 } anynorm_device_info;
 
 /* How many devices there are, and each one's description: `index` counts from 0, the last resort
- * `reference` last. Loads libOpenCL the first time; without it only `reference` is there. Any
- * thread. anynorm_device_list: INVALID_ARGUMENT if index is not below the count, or for a bad
- * ANYNORM_CAPS. */
+ * `reference` last. Loads libOpenCL and libvulkan the first time; without either only `reference`
+ * is there. A device that both APIs reach is listed once for each. Any thread. anynorm_device_list:
+ * INVALID_ARGUMENT if index is not below the count, or for a bad ANYNORM_CAPS. */
 ANYNORM_API size_t anynorm_device_count(void);
 ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info);
 
@@ -208,14 +213,17 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  *   "opencl:0"         by index among the OpenCL devices
  *   "opencl:pocl"      the first OpenCL device with that text, in any case, in its name, its
  *                      platform's, or its driver's part of the version ("pocl" is found there)
+ *   "vulkan", "vulkan:0", "vulkan:radv"    likewise, of Vulkan's devices
  *   "reference"        the C backend: exact, slow, always there
- *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU), else
- *                      "reference" with a warning in the log
+ *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU; of CPUs
+ *                      one with vectors before one that emulates a GPU; of two that are alike,
+ *                      OpenCL's), else "reference" with a warning in the log
  * Close it with anynorm_device_close. Any thread.
  * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS or
  * ANYNORM_CACHE.
- * UNSUPPORTED: a backend this build does not have, or a device older than OpenCL 1.2 or without a
- * compiler. OUT_OF_MEMORY, DEVICE_LOST: the driver's word.
+ * UNSUPPORTED: a backend this build does not have, a device older than OpenCL 1.2 or without a
+ * compiler, or one older than Vulkan 1.1 or without a queue that computes. OUT_OF_MEMORY,
+ * DEVICE_LOST: the driver's word.
  */
 ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
 ANYNORM_API void anynorm_device_close(anynorm_device *device);
@@ -232,7 +240,7 @@ ANYNORM_API anynorm_status anynorm_device_describe(const anynorm_device *device,
 typedef struct anynorm_buffer {
     uint64_t offset;      /* bytes from the start of the memory to the tensor's first element */
     uint64_t bytes;       /* size of the memory, counted from its start, not from `offset` */
-    void *handle;         /* the API's handle: a host pointer, cl_mem, or SVM pointer */
+    void *handle;         /* the API's handle: a host pointer, cl_mem, or SVM pointer; or ours */
     void *root;           /* what the memory is part of (a sub-buffer's parent), to find overlaps */
     uint64_t root_offset; /* bytes from the root's start to this memory's */
     const void *owner;    /* the context the memory belongs to */

@@ -1,6 +1,8 @@
 /* How many work-groups a launch has. Every kernel loops over the rows that are more. */
+#include "grid.h"
+
 #include "checked.h"
-#include "opencl/opencl_backend.h"
+#include "tensors.h"
 
 /* Work-groups for each core of a CPU device: enough to even out cores that are not equally free,
  * few enough that handing them out costs nothing. */
@@ -33,8 +35,8 @@ static uint64_t walk_groups(const anynorm_device_info *info, const anynorm_spec 
     return choice->group == 1 && groups < cores ? an_least(strips, cores) : groups;
 }
 
-uint64_t an_opencl_groups(const anynorm_device_info *info, const anynorm_spec *spec,
-                          const struct an_choice *choice, uint64_t rows)
+uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                        const struct an_choice *choice, uint64_t rows)
 {
     uint64_t groups;
     bool evened = choice->group == 1; /* a work-item that is a core's whole vector unit */

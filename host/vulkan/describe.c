@@ -1,0 +1,297 @@
+/* What a physical device is and has: asked, never assumed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "status.h"
+#include "vulkan/vulkan_backend.h"
+
+/* Vulkan guarantees so many work-groups in each dimension; kernels loop over rows beyond. */
+#define MAX_GROUPS 65535
+
+/* Of a device that does not tell. */
+#define USUAL_UNITS 16
+
+/* The largest sub-group that kernels know. */
+#define MAX_SUBGROUP 128
+
+/* Everything that is asked in one chain; what the device does not have stays zero. */
+struct answers {
+    VkPhysicalDeviceProperties2 properties;
+    VkPhysicalDeviceSubgroupProperties subgroup;
+    VkPhysicalDeviceMaintenance3Properties maintenance;
+    VkPhysicalDeviceDriverProperties driver;
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes;
+    VkPhysicalDeviceShaderSMBuiltinsPropertiesNV nvidia;
+    VkPhysicalDeviceShaderCorePropertiesAMD amd;
+    VkPhysicalDeviceShaderCoreBuiltinsPropertiesARM arm;
+    VkPhysicalDeviceFeatures2 features;
+    VkPhysicalDevice16BitStorageFeatures storage16;
+    VkPhysicalDeviceShaderFloat16Int8Features float16;
+    VkPhysicalDeviceSubgroupSizeControlFeatures size_control;
+};
+
+struct extensions {
+    bool driver, float16, size_control, nvidia, amd, arm;
+};
+
+static void chain(void *head, void *structure)
+{
+    VkBaseOutStructure *first = head, *added = structure;
+    added->pNext = first->pNext;
+    first->pNext = added;
+}
+
+static struct extensions find_extensions(VkPhysicalDevice physical, uint32_t version)
+{
+    struct extensions found = {.driver = version >= VK_API_VERSION_1_2,
+                               .float16 = version >= VK_API_VERSION_1_2,
+                               .size_control = version >= VK_API_VERSION_1_3};
+    const struct {
+        const char *name;
+        bool *found;
+    } wanted[] = {
+        {VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME, &found.driver},
+        {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, &found.float16},
+        {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &found.size_control},
+        {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, &found.nvidia},
+        {VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME, &found.amd},
+        {VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME, &found.arm},
+    };
+    uint32_t count = 0;
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
+        return found;
+    VkExtensionProperties *list = calloc(count ? count : 1, sizeof(*list));
+    if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) == VK_SUCCESS) {
+        for (uint32_t i = 0; i < count; i++) {
+            for (size_t k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
+                *wanted[k].found |= strcmp(list[i].extensionName, wanted[k].name) == 0;
+        }
+    }
+    free(list);
+    return found;
+}
+
+static void ask(VkPhysicalDevice physical, const struct extensions *has, struct answers *a)
+{
+    *a = (struct answers){
+        .properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2},
+        .subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES},
+        .maintenance = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES},
+        .driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES},
+        .sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES},
+        .nvidia = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV},
+        .amd = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_AMD},
+        .arm = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_BUILTINS_PROPERTIES_ARM},
+        .features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2},
+        .storage16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES},
+        .float16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES},
+        .size_control = {.sType =
+                             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES}};
+    chain(&a->properties, &a->subgroup);
+    chain(&a->properties, &a->maintenance);
+    chain(&a->features, &a->storage16);
+    if (has->driver)
+        chain(&a->properties, &a->driver);
+    if (has->nvidia)
+        chain(&a->properties, &a->nvidia);
+    if (has->amd)
+        chain(&a->properties, &a->amd);
+    if (has->arm)
+        chain(&a->properties, &a->arm);
+    if (has->float16)
+        chain(&a->features, &a->float16);
+    if (has->size_control) {
+        chain(&a->properties, &a->sizes);
+        chain(&a->features, &a->size_control);
+    }
+    vkGetPhysicalDeviceProperties2(physical, &a->properties);
+    vkGetPhysicalDeviceFeatures2(physical, &a->features);
+}
+
+/* ---- What it is ---- */
+
+static void set_vendor(uint32_t id, char *text, size_t capacity)
+{
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } vendors[] = {
+        {0x1002, "AMD"},
+        {0x1010, "Imagination"},
+        {0x106b, "Apple"},
+        {0x10de, "NVIDIA"},
+        {0x13b5, "ARM"},
+        {0x14e4, "Broadcom"},
+        {0x5143, "Qualcomm"},
+        {0x8086, "Intel"},
+        {VK_VENDOR_ID_MESA, "Mesa"},
+        {VK_VENDOR_ID_POCL, "PoCL"},
+    };
+    snprintf(text, capacity, "vendor 0x%04x", id);
+    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+        if (vendors[i].id == id)
+            snprintf(text, capacity, "%s", vendors[i].name);
+    }
+}
+
+static void set_texts(const struct answers *a, uint32_t version, anynorm_device_info *info)
+{
+    const VkPhysicalDeviceProperties *p = &a->properties.properties;
+    snprintf(info->name, sizeof(info->name), "%.*s", (int)sizeof(info->name) - 1, p->deviceName);
+    set_vendor(p->vendorID, info->vendor, sizeof(info->vendor));
+    snprintf(info->platform, sizeof(info->platform), "%.*s", (int)sizeof(info->platform) - 1,
+             a->driver.driverName[0] ? a->driver.driverName : "Vulkan");
+    if (a->driver.driverInfo[0])
+        snprintf(info->driver, sizeof(info->driver), "%.*s", (int)sizeof(info->driver) - 1,
+                 a->driver.driverInfo);
+    else
+        snprintf(info->driver, sizeof(info->driver), "0x%08x", p->driverVersion);
+    snprintf(info->version, sizeof(info->version), "Vulkan %u.%u.%u", VK_API_VERSION_MAJOR(version),
+             VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
+}
+
+static anynorm_device_class class_of(VkPhysicalDeviceType type)
+{
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return ANYNORM_CLASS_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return ANYNORM_CLASS_CPU;
+    default:
+        return ANYNORM_CLASS_ACCELERATOR;
+    }
+}
+
+/* Vulkan itself has no such number, but vendors' extensions do. */
+static uint32_t compute_units(const struct answers *a, anynorm_device_class device_class)
+{
+    uint32_t units = a->nvidia.shaderSMCount ? a->nvidia.shaderSMCount : a->arm.shaderCoreCount;
+    if (!units)
+        units = a->amd.shaderEngineCount * a->amd.shaderArraysPerEngineCount *
+                a->amd.computeUnitsPerShaderArray;
+    if (!units && device_class == ANYNORM_CLASS_CPU) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        units = cores > 0 ? (uint32_t)cores : 1;
+    }
+    return units ? units : USUAL_UNITS;
+}
+
+/* ---- What it can ---- */
+
+/* Kernels count on the size of a sub-group only where it can be told to the compiler: without that,
+ * some devices have sizes that vary. */
+static void set_subgroups(const struct answers *a, anynorm_device_info *info,
+                          struct an_vulkan_features *features)
+{
+    const VkSubgroupFeatureFlags sums =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    const VkPhysicalDeviceSubgroupProperties *s = &a->subgroup;
+    info->subgroup = (s->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                     (s->supportedOperations & sums) == sums;
+    features->size_control = a->size_control.subgroupSizeControl &&
+                             a->size_control.computeFullSubgroups &&
+                             (a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    features->max_subgroups = a->sizes.maxComputeWorkgroupSubgroups;
+    uint32_t size = s->subgroupSize;
+    if (info->subgroup && features->size_control &&
+        (s->supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && size > 1 &&
+        size <= MAX_SUBGROUP && (size & (size - 1)) == 0 && size >= a->sizes.minSubgroupSize &&
+        size <= a->sizes.maxSubgroupSize) {
+        info->subgroup_size = size;
+        info->shuffle = ANYNORM_SHUFFLE_KHR;
+    }
+}
+
+static void set_memory(VkPhysicalDevice physical, const struct answers *a,
+                       anynorm_device_info *info)
+{
+    VkPhysicalDeviceMemoryProperties memory;
+    uint64_t largest = 0;
+    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    for (uint32_t i = 0; i < memory.memoryHeapCount; i++) {
+        const VkMemoryHeap *heap = &memory.memoryHeaps[i];
+        if ((heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && heap->size > largest)
+            largest = heap->size;
+    }
+    info->global_bytes = largest;
+    info->max_alloc_bytes = a->maintenance.maxMemoryAllocationSize;
+    if (info->max_alloc_bytes > largest)
+        info->max_alloc_bytes = largest;
+    VkPhysicalDeviceType type = a->properties.properties.deviceType;
+    info->unified_memory =
+        type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
+/* The family of queues that computes; of several, the one that also measures time. */
+static void set_queues(VkPhysicalDevice physical, const struct answers *a,
+                       struct an_vulkan_features *features)
+{
+    VkQueueFamilyProperties families[32];
+    uint32_t count = 32;
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    features->family = UINT32_MAX;
+    features->timestamp_period = (double)a->properties.properties.limits.timestampPeriod;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0)
+            continue;
+        if (features->family == UINT32_MAX ||
+            (features->timestamp_bits == 0 && families[i].timestampValidBits > 0)) {
+            features->family = i;
+            features->timestamp_bits = families[i].timestampValidBits;
+        }
+    }
+}
+
+anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
+                                  anynorm_device_info *info, struct an_vulkan_features *features)
+{
+    VkPhysicalDeviceProperties first;
+    struct answers a;
+    *info = (anynorm_device_info){0};
+    *features = (struct an_vulkan_features){.family = UINT32_MAX};
+    snprintf(info->id, sizeof(info->id), "%s", name);
+    vkGetPhysicalDeviceProperties(physical, &first);
+    features->version = first.apiVersion;
+    if (first.apiVersion < VK_API_VERSION_1_1) { /* opening it says so */
+        a = (struct answers){.properties = {.properties = first}};
+        set_texts(&a, first.apiVersion, info);
+        info->device_class = class_of(first.deviceType);
+        return an_caps_mask_environment(info);
+    }
+    const struct extensions has = find_extensions(physical, first.apiVersion);
+    ask(physical, &has, &a);
+
+    const VkPhysicalDeviceLimits *limits = &a.properties.properties.limits;
+    set_texts(&a, first.apiVersion, info);
+    info->device_class = class_of(first.deviceType);
+    info->compute_units = compute_units(&a, info->device_class);
+    info->vector_width = 1;
+    info->max_work_group_size = limits->maxComputeWorkGroupInvocations;
+    if (info->max_work_group_size > limits->maxComputeWorkGroupSize[0])
+        info->max_work_group_size = limits->maxComputeWorkGroupSize[0];
+    info->max_groups = limits->maxComputeWorkGroupCount[0] < MAX_GROUPS
+                           ? limits->maxComputeWorkGroupCount[0]
+                           : MAX_GROUPS;
+    info->local_bytes = limits->maxComputeSharedMemorySize;
+    info->max_range_bytes = limits->maxStorageBufferRange;
+    info->fp16 = a.float16.shaderFloat16;
+    info->fp64 = a.features.features.shaderFloat64;
+    info->storage16 = a.storage16.storageBuffer16BitAccess;
+    info->own_local_memory = info->device_class != ANYNORM_CLASS_CPU;
+    set_subgroups(&a, info, features);
+    set_memory(physical, &a, info);
+    set_queues(physical, &a, features);
+    features->size_control_extension = first.apiVersion < VK_API_VERSION_1_3;
+    features->offset_alignment = limits->minStorageBufferOffsetAlignment;
+    if (features->offset_alignment < 4)
+        features->offset_alignment = 4;
+    features->max_slots = limits->maxPerStageDescriptorStorageBuffers;
+    if (features->max_slots > limits->maxDescriptorSetStorageBuffers)
+        features->max_slots = limits->maxDescriptorSetStorageBuffers;
+    return an_caps_mask_environment(info);
+}

@@ -1,0 +1,198 @@
+/* Finding and opening Vulkan devices. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cache.h"
+#include "status.h"
+#include "vulkan/vulkan_backend.h"
+
+#define MAX_DEVICES 32
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static VkPhysicalDevice found[MAX_DEVICES];
+static uint32_t found_count;
+
+static void find_devices(void)
+{
+    VkInstance instance = an_vulkan_instance();
+    uint32_t count = MAX_DEVICES;
+    if (!instance)
+        return;
+    VkResult result = vkEnumeratePhysicalDevices(instance, &count, found);
+    if (result == VK_SUCCESS || result == VK_INCOMPLETE)
+        found_count = count;
+}
+
+static size_t count_devices(void)
+{
+    pthread_once(&once, find_devices);
+    return found_count;
+}
+
+static void put_name(size_t index, char name[32])
+{
+    snprintf(name, 32, "vulkan:%zu", index);
+}
+
+static anynorm_status list_device(size_t index, anynorm_device_info *info)
+{
+    char name[32];
+    struct an_vulkan_features features;
+    put_name(index, name);
+    return an_vulkan_describe(found[index], name, info, &features);
+}
+
+/* ---- Opening ---- */
+
+static anynorm_status check(const anynorm_device_info *info,
+                            const struct an_vulkan_features *features)
+{
+    if (features->version < VK_API_VERSION_1_1)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than Vulkan 1.1", info->id,
+                       info->version);
+    if (features->family == UINT32_MAX)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: the device has no queue that computes", info->id);
+    if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_alloc_bytes == 0 ||
+        info->max_range_bytes == 0)
+        return an_fail(ANYNORM_DEVICE_LOST,
+                       "%s: the driver tells of no work-groups, or of no memory", info->id);
+    return ANYNORM_OK;
+}
+
+/* With the features that kernels use, and no others. */
+static VkResult make_device(struct an_vulkan_device *d)
+{
+    const float priority = 1;
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = d->features.family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE};
+    VkPhysicalDevice16BitStorageFeatures storage = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+        .pNext = d->features.size_control ? &sizes : NULL,
+        .storageBuffer16BitAccess = d->head.info.storage16};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                          .pNext = &storage,
+                                          .features = {.shaderFloat64 = d->head.info.fp64}};
+    static const char *const extension = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    const VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = &features,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+        .enabledExtensionCount =
+            d->features.size_control && d->features.size_control_extension ? 1 : 0,
+        .ppEnabledExtensionNames = &extension};
+    return vkCreateDevice(d->physical, &info, NULL, &d->handle);
+}
+
+static anynorm_status prepare_device(struct an_vulkan_device *d)
+{
+    VkResult result = make_device(d);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkCreateDevice");
+    volkLoadDeviceTable(&d->vk, d->handle);
+    d->vk.vkGetDeviceQueue(d->handle, d->features.family, 0, &d->queue);
+    const VkCommandPoolCreateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                              .flags =
+                                                  VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                              .queueFamilyIndex = d->features.family};
+    result = d->vk.vkCreateCommandPool(d->handle, &commands, NULL, &d->commands);
+    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreateCommandPool");
+}
+
+static void close_device(anynorm_device *device)
+{
+    struct an_vulkan_device *d = an_vulkan(device);
+    if (d->handle) {
+        (void)d->vk.vkDeviceWaitIdle(d->handle); /* lost or idle: either way it may go */
+        an_launches_free(d);
+        an_kernels_free(d);
+        an_vulkan_copies_free(d);
+        for (int i = 0; i <= AN_MOST_SLOTS; i++) {
+            d->vk.vkDestroyPipelineLayout(d->handle, d->layouts[i], NULL);
+            d->vk.vkDestroyDescriptorSetLayout(d->handle, d->set_layouts[i], NULL);
+        }
+        d->vk.vkDestroyCommandPool(d->handle, d->commands, NULL);
+        d->vk.vkDestroyDevice(d->handle, NULL);
+    }
+    pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->kernels_lock);
+    pthread_mutex_destroy(&d->copy_lock);
+    free(d);
+}
+
+static anynorm_status open_device(size_t index, anynorm_device **device)
+{
+    struct an_vulkan_device *made = calloc(1, sizeof(*made));
+    if (!made)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
+    char name[32];
+    put_name(index, name);
+    made->head.backend = &an_vulkan_backend;
+    made->head.owner = made;
+    atomic_init(&made->head.references, 1);
+    made->physical = found[index];
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_mutex_init(&made->kernels_lock, NULL);
+    pthread_mutex_init(&made->copy_lock, NULL);
+    anynorm_status status =
+        an_vulkan_describe(made->physical, name, &made->head.info, &made->features);
+    if (status == ANYNORM_OK)
+        status = check(&made->head.info, &made->features);
+    if (status == ANYNORM_OK)
+        status = an_cache_wanted(false, &made->cached);
+    vkGetPhysicalDeviceMemoryProperties(made->physical, &made->memory);
+    if (status == ANYNORM_OK)
+        status = prepare_device(made);
+    if (status != ANYNORM_OK) {
+        close_device(&made->head);
+        return status;
+    }
+    *device = &made->head;
+    return ANYNORM_OK;
+}
+
+/* Importing host memory is an extension whose alignment is a page, which hardly a caller's is. */
+static anynorm_status wrap_host(anynorm_device *device, void *host, uint64_t bytes, bool written,
+                                anynorm_buffer *buffer)
+{
+    (void)host;
+    (void)bytes;
+    (void)written;
+    (void)buffer;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s: Vulkan cannot take over host memory", device->info.id);
+}
+
+static anynorm_status unwrap_host(anynorm_device *device, anynorm_buffer *buffer, bool written)
+{
+    (void)buffer;
+    (void)written;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s: Vulkan cannot take over host memory", device->info.id);
+}
+
+const struct an_backend an_vulkan_backend = {
+    .name = "vulkan",
+    .count = count_devices,
+    .list = list_device,
+    .open = open_device,
+    .close = close_device,
+    .memory_create = an_vulkan_memory_create,
+    .memory_destroy = an_vulkan_memory_destroy,
+    .memory_write = an_vulkan_memory_write,
+    .memory_read = an_vulkan_memory_read,
+    .wrap_host = wrap_host,
+    .unwrap_host = unwrap_host,
+    .plan_create = an_vulkan_plan_create,
+    .plan_destroy = an_vulkan_plan_destroy,
+    .plan_binary = an_vulkan_plan_binary,
+    .plan_warm_up = an_vulkan_plan_warm_up,
+    .enqueue = an_vulkan_enqueue,
+    .event_wait = an_vulkan_event_wait,
+    .event_elapsed = an_vulkan_event_elapsed,
+    .event_release = an_vulkan_event_release,
+};

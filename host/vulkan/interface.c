@@ -1,0 +1,207 @@
+#include "vulkan/interface.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "checked.h"
+#include "spec.h"
+#include "text.h"
+
+/* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
+ * the sums. */
+#define KEPT_VALUES 48
+
+/* How the lanes of a row meet; the numbers are those of kernels/vulkan/reduce.glsl. */
+enum { REDUCE_SERIAL, REDUCE_LOCAL, REDUCE_SHUFFLE, REDUCE_SUBGROUP };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct an_choice an_choice_of_fours(const struct an_choice *choice)
+{
+    struct an_choice fours = *choice;
+    if (choice->vector > 4) {
+        if (choice->schedule != AN_COLUMN_WALK || choice->group == 1)
+            fours.held *= choice->vector / 4;
+        fours.vector = 4;
+    }
+    return fours;
+}
+
+static uint32_t reduction(const struct an_choice *choice)
+{
+    uint64_t lanes = choice->group / (choice->rows ? choice->rows : 1);
+    if (lanes == 1)
+        return REDUCE_SERIAL;
+    if (choice->subgroup == 0)
+        return REDUCE_LOCAL;
+    return choice->subgroup > 1 && lanes < choice->subgroup ? REDUCE_SHUFFLE : REDUCE_SUBGROUP;
+}
+
+static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
+{
+    /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
+     */
+    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || (spec->flags & AN_SAMPLES))
+        return false;
+    uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
+    uint64_t words = an_spec_double(spec) ? 2 : 1;
+    return (choice->schedule == AN_ROW_PER_GROUP || choice->schedule == AN_ROW_PER_SUBGROUP) &&
+           choice->held * choice->vector * words * tensors <= KEPT_VALUES;
+}
+
+static void fill_family(const anynorm_spec *spec, uint32_t *constants)
+{
+    const struct {
+        enum an_constant constant;
+        uint32_t flags;
+    } flags[] = {
+        {AN_CONSTANT_ANY_ALIGNMENT, ANYNORM_ANY_ALIGNMENT},
+        {AN_CONSTANT_HAS_WEIGHT, ANYNORM_WEIGHT},
+        {AN_CONSTANT_HAS_BIAS, ANYNORM_BIAS},
+        {AN_CONSTANT_HAS_MEAN, ANYNORM_MEAN_OUTPUT},
+        {AN_CONSTANT_HAS_RSTD, ANYNORM_RSTD_OUTPUT},
+        {AN_CONSTANT_RMS, ANYNORM_RMS},
+        {AN_CONSTANT_L2, ANYNORM_L2},
+        {AN_CONSTANT_UNBIASED, ANYNORM_UNBIASED},
+        {AN_CONSTANT_EPS_OUTSIDE, ANYNORM_EPS_OUTSIDE},
+        {AN_CONSTANT_MEAN_INPUT, ANYNORM_MEAN_INPUT},
+        {AN_CONSTANT_RSTD_INPUT, ANYNORM_RSTD_INPUT},
+        {AN_CONSTANT_HAS_RESIDUAL, ANYNORM_RESIDUAL},
+        {AN_CONSTANT_HAS_GATE, ANYNORM_GATE},
+        {AN_CONSTANT_HAS_PRE_BIAS, ANYNORM_PRE_BIAS},
+        {AN_CONSTANT_HAS_SUM, ANYNORM_SUM_OUTPUT},
+        {AN_CONSTANT_STORED_SUM, ANYNORM_STORED_SUM},
+        {AN_CONSTANT_ROUND_FIRST, ANYNORM_ROUND_FIRST},
+        {AN_CONSTANT_HAS_SCALE, ANYNORM_SCALE},
+        {AN_CONSTANT_HAS_SHIFT, ANYNORM_SHIFT},
+        {AN_CONSTANT_SILU, ANYNORM_SILU},
+    };
+    for (size_t i = 0; i < COUNT(flags); i++)
+        constants[flags[i].constant] = !!(spec->flags & flags[i].flags);
+    constants[AN_CONSTANT_TWO_LEVELS] = spec->inner_rows != 0;
+    constants[AN_CONSTANT_X_TYPE] = (uint32_t)spec->x_type;
+    constants[AN_CONSTANT_Y_TYPE] = (uint32_t)spec->y_type;
+    if (spec->flags & AN_PARAMETERS)
+        constants[AN_CONSTANT_P_TYPE] = (uint32_t)spec->parameter_type;
+    if (spec->flags & ANYNORM_RESIDUAL)
+        constants[AN_CONSTANT_R_TYPE] = (uint32_t)spec->residual_type;
+    if (spec->flags & AN_SUMS)
+        constants[AN_CONSTANT_S_TYPE] = (uint32_t)spec->sum_type;
+    if (spec->flags & AN_SAMPLES)
+        constants[AN_CONSTANT_M_TYPE] = (uint32_t)spec->sample_type;
+}
+
+static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice,
+                        uint32_t *constants)
+{
+    constants[AN_CONSTANT_GROUP] = (uint32_t)choice->group;
+    constants[AN_CONSTANT_ROWS] = choice->rows ? (uint32_t)choice->rows : 1;
+    constants[AN_CONSTANT_HELD] = (uint32_t)choice->held;
+    constants[AN_CONSTANT_SLICES] = choice->slices ? (uint32_t)choice->slices : 1;
+    constants[AN_CONSTANT_SEGMENT] = (uint32_t)choice->segment;
+    constants[AN_CONSTANT_SEGMENTS] = AN_MOST_SEGMENTS;
+    constants[AN_CONSTANT_REDUCE] = reduction(choice);
+    constants[AN_CONSTANT_SUBGROUP] = choice->subgroup ? (uint32_t)choice->subgroup : 1;
+    constants[AN_CONSTANT_PRELOAD] = preloads(spec, choice);
+    constants[AN_CONSTANT_COPY] = choice->schedule == AN_COPY;
+}
+
+/* A float's bits, and those of a double in two words. */
+static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *high)
+{
+    float narrow = (float)value;
+    uint64_t wide;
+    memcpy(bits, &narrow, sizeof(narrow));
+    memcpy(&wide, &value, sizeof(value));
+    *low = (uint32_t)wide;
+    *high = (uint32_t)(wide >> 32);
+}
+
+/* A number of more than 32 bits is none that a launch needs: no buffer that is bound spans such a
+ * stride, and launches end where so many rows would (pieces.c). */
+static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
+{
+    const struct {
+        enum an_constant constant;
+        uint64_t value;
+    } numbers[] = {
+        {AN_CONSTANT_columns, spec->columns},
+        {AN_CONSTANT_x_row_stride, spec->x_row_stride},
+        {AN_CONSTANT_x_outer_stride, spec->x_outer_stride},
+        {AN_CONSTANT_x_column_stride, spec->x_column_stride},
+        {AN_CONSTANT_y_row_stride, spec->y_row_stride},
+        {AN_CONSTANT_y_outer_stride, spec->y_outer_stride},
+        {AN_CONSTANT_y_column_stride, spec->y_column_stride},
+        {AN_CONSTANT_residual_row_stride, spec->residual_row_stride},
+        {AN_CONSTANT_residual_outer_stride, spec->residual_outer_stride},
+        {AN_CONSTANT_residual_column_stride, spec->residual_column_stride},
+        {AN_CONSTANT_sum_row_stride, spec->sum_row_stride},
+        {AN_CONSTANT_sum_outer_stride, spec->sum_outer_stride},
+        {AN_CONSTANT_sum_column_stride, spec->sum_column_stride},
+        {AN_CONSTANT_inner_rows, spec->inner_rows},
+        {AN_CONSTANT_sample_rows, spec->sample_rows},
+        {AN_CONSTANT_parameter_rows, spec->parameter_rows},
+        {AN_CONSTANT_parameter_run, spec->parameter_run},
+    };
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        constants[numbers[i].constant] = (uint32_t)an_least(numbers[i].value, UINT32_MAX);
+    fill_real(spec->eps, &constants[AN_CONSTANT_eps_bits], &constants[AN_CONSTANT_eps_low],
+              &constants[AN_CONSTANT_eps_high]);
+    fill_real(spec->weight_offset, &constants[AN_CONSTANT_weight_plus_bits],
+              &constants[AN_CONSTANT_weight_plus_low], &constants[AN_CONSTANT_weight_plus_high]);
+    constants[AN_CONSTANT_HAS_WEIGHT_PLUS] = spec->weight_offset != 0;
+}
+
+static const enum an_constant slot_constants[AN_MOST_SLOTS] = {
+    [AN_X] = AN_CONSTANT_SLOT_X,
+    [AN_Y] = AN_CONSTANT_SLOT_Y,
+    [AN_WEIGHT] = AN_CONSTANT_SLOT_WEIGHT,
+    [AN_BIAS] = AN_CONSTANT_SLOT_BIAS,
+    [AN_MEAN] = AN_CONSTANT_SLOT_MEAN,
+    [AN_RSTD] = AN_CONSTANT_SLOT_RSTD,
+    [AN_RESIDUAL] = AN_CONSTANT_SLOT_RESIDUAL,
+    [AN_SUM] = AN_CONSTANT_SLOT_SUM,
+    [AN_PRE_BIAS] = AN_CONSTANT_SLOT_PRE_BIAS,
+    [AN_GATE] = AN_CONSTANT_SLOT_GATE,
+    [AN_SCALE] = AN_CONSTANT_SLOT_SCALE,
+    [AN_SHIFT] = AN_CONSTANT_SLOT_SHIFT,
+    [AN_PARTIALS] = AN_CONSTANT_SLOT_PARTIALS,
+    [AN_Y_SCALE] = AN_CONSTANT_SLOT_Y_SCALE,
+    [AN_MOMENTS] = AN_CONSTANT_SLOT_MOMENTS,
+};
+
+static void fill_slots(const anynorm_spec *spec, bool moments, struct an_interface *interface)
+{
+    for (int i = 0; i < AN_MOST_SLOTS; i++) {
+        bool present =
+            i == AN_MOMENTS ? moments : an_tensor_expect(spec, (enum an_tensor)i).present;
+        interface->slot[i] = present ? interface->slots++ : UINT32_MAX;
+        interface->constants[slot_constants[i]] = present ? interface->slot[i] : 0;
+    }
+    interface->constants[AN_CONSTANT_SLOTS] = interface->slots;
+}
+
+void an_interface_fill(const anynorm_spec *spec, const struct an_choice *choice, bool moments,
+                       struct an_interface *interface)
+{
+    const struct an_choice fours = an_choice_of_fours(choice);
+    *interface = (struct an_interface){.slots = 0};
+    fill_family(spec, interface->constants);
+    fill_choice(spec, &fours, interface->constants);
+    fill_slots(spec, moments, interface);
+    fill_numbers(spec, interface->constants);
+}
+
+void an_interface_format(const struct an_interface *interface, char *text, size_t capacity)
+{
+    static const char *const names[AN_CONSTANT_COUNT] = {
+#define AN_CONSTANT(id, name) [id] = #name,
+#include "vulkan/constants.def"
+#undef AN_CONSTANT
+    };
+    struct an_text out = {text, capacity, strlen(text)};
+    for (int i = 0; i < AN_CONSTANT_COUNT; i++) {
+        if (interface->constants[i] != 0)
+            an_text_put(&out, " %s=%" PRIu32, names[i], interface->constants[i]);
+    }
+}

@@ -1,0 +1,178 @@
+/* Launches: command buffers with their fences, handed from enqueue to enqueue. A queue finishes its
+ * submissions' fences in order, so the oldest in flight is the first to be done. */
+#include <stdlib.h>
+
+#include "status.h"
+#include "vulkan/vulkan_backend.h"
+
+static void destroy(struct an_vulkan_device *d, struct an_launch *launch)
+{
+    if (launch->commands)
+        d->vk.vkFreeCommandBuffers(d->handle, d->commands, 1, &launch->commands);
+    d->vk.vkDestroyFence(d->handle, launch->fence, NULL);
+    d->vk.vkDestroyQueryPool(d->handle, launch->times, NULL);
+    d->vk.vkDestroyDescriptorPool(d->handle, launch->pool, NULL);
+    free(launch);
+}
+
+static VkResult make_set(struct an_vulkan_device *d, struct an_launch *launch, const char **call)
+{
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, launch->slots};
+    const VkDescriptorPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                             .maxSets = 1,
+                                             .poolSizeCount = 1,
+                                             .pPoolSizes = &size};
+    *call = "vkCreateDescriptorPool";
+    VkResult result = d->vk.vkCreateDescriptorPool(d->handle, &pool, NULL, &launch->pool);
+    if (result != VK_SUCCESS)
+        return result;
+    const VkDescriptorSetAllocateInfo set = {.sType =
+                                                 VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                             .descriptorPool = launch->pool,
+                                             .descriptorSetCount = 1,
+                                             .pSetLayouts = &d->set_layouts[launch->slots]};
+    *call = "vkAllocateDescriptorSets";
+    return d->vk.vkAllocateDescriptorSets(d->handle, &set, &launch->set);
+}
+
+static VkResult make_parts(struct an_vulkan_device *d, struct an_launch *launch, const char **call)
+{
+    const VkCommandBufferAllocateInfo commands = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = d->commands,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1};
+    const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    const VkQueryPoolCreateInfo times = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                         .queryCount = 2};
+    *call = "vkAllocateCommandBuffers";
+    VkResult result = d->vk.vkAllocateCommandBuffers(d->handle, &commands, &launch->commands);
+    if (result != VK_SUCCESS)
+        return result;
+    *call = "vkCreateFence";
+    result = d->vk.vkCreateFence(d->handle, &fence, NULL, &launch->fence);
+    if (result == VK_SUCCESS && d->features.timestamp_bits > 0) {
+        *call = "vkCreateQueryPool";
+        result = d->vk.vkCreateQueryPool(d->handle, &times, NULL, &launch->times);
+    }
+    return result == VK_SUCCESS && launch->slots > 0 ? make_set(d, launch, call) : result;
+}
+
+anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots, struct an_launch **launch)
+{
+    struct an_launch *taken = d->launches.free[slots];
+    if (taken) {
+        VkResult result = d->vk.vkResetFences(d->handle, 1, &taken->fence);
+        if (result != VK_SUCCESS)
+            return an_vk_fail(result, "vkResetFences");
+        d->launches.free[slots] = taken->next;
+        taken->next = NULL;
+        *launch = taken;
+        return ANYNORM_OK;
+    }
+    taken = calloc(1, sizeof(*taken));
+    if (!taken)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a launch");
+    const char *call;
+    taken->slots = slots;
+    VkResult result = make_parts(d, taken, &call);
+    if (result != VK_SUCCESS) {
+        destroy(d, taken);
+        return an_vk_fail(result, call);
+    }
+    *launch = taken;
+    return ANYNORM_OK;
+}
+
+void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch)
+{
+    while (launch) {
+        struct an_launch *more = launch->more;
+        launch->more = NULL;
+        launch->next = d->launches.free[launch->slots];
+        d->launches.free[launch->slots] = launch;
+        launch = more;
+    }
+}
+
+anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
+                                struct an_kernel *kernel)
+{
+    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                               .commandBufferCount = 1,
+                               .pCommandBuffers = &launch->commands};
+    VkResult result = d->vk.vkQueueSubmit(d->queue, 1, &info, launch->fence);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkQueueSubmit");
+    launch->references = 1;
+    launch->in_flight = true;
+    launch->kernel = kernel;
+    if (kernel)
+        kernel->references++;
+    if (d->launches.newest)
+        d->launches.newest->next = launch;
+    else
+        d->launches.oldest = launch;
+    d->launches.newest = launch;
+    return ANYNORM_OK;
+}
+
+/* Takes the oldest off the list. */
+static void retire(struct an_vulkan_device *d)
+{
+    struct an_launch *launch = d->launches.oldest;
+    d->launches.oldest = launch->next;
+    if (!launch->next)
+        d->launches.newest = NULL;
+    launch->next = NULL;
+    launch->in_flight = false;
+    if (launch->kernel)
+        an_kernel_release(d, launch->kernel);
+    launch->kernel = NULL;
+    if (launch->references == 0)
+        an_launch_drop(d, launch);
+}
+
+void an_launch_collect(struct an_vulkan_device *d)
+{
+    while (d->launches.oldest &&
+           d->vk.vkGetFenceStatus(d->handle, d->launches.oldest->fence) == VK_SUCCESS)
+        retire(d);
+}
+
+void an_launch_release(struct an_vulkan_device *d, struct an_launch *launch)
+{
+    if (--launch->references == 0 && !launch->in_flight)
+        an_launch_drop(d, launch);
+}
+
+anynorm_status an_launch_drain(struct an_vulkan_device *d)
+{
+    pthread_mutex_lock(&d->lock);
+    struct an_launch *newest = d->launches.newest;
+    if (newest)
+        newest->references++;
+    pthread_mutex_unlock(&d->lock);
+    if (!newest)
+        return ANYNORM_OK;
+    VkResult result = d->vk.vkWaitForFences(d->handle, 1, &newest->fence, VK_TRUE, UINT64_MAX);
+    pthread_mutex_lock(&d->lock);
+    an_launch_release(d, newest);
+    an_launch_collect(d);
+    pthread_mutex_unlock(&d->lock);
+    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkWaitForFences");
+}
+
+void an_launches_free(struct an_vulkan_device *d)
+{
+    while (d->launches.oldest)
+        retire(d);
+    for (int i = 0; i <= AN_MOST_SLOTS; i++) {
+        while (d->launches.free[i]) {
+            struct an_launch *launch = d->launches.free[i];
+            d->launches.free[i] = launch->next;
+            destroy(d, launch);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+#define VOLK_IMPLEMENTATION
+#include "vulkan/library.h"
+
+#include <pthread.h>
+
+#include "log.h"
+#include "status.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static VkInstance instance;
+
+static void make_instance(void)
+{
+    VkResult result = volkInitialize();
+    if (result != VK_SUCCESS) {
+        an_log(ANYNORM_LOG_DEBUG, "Vulkan: no loader's library was found");
+        return;
+    }
+    uint32_t version = volkGetInstanceVersion();
+    if (version < VK_API_VERSION_1_1) {
+        an_log(ANYNORM_LOG_DEBUG, "Vulkan: the loader is older than 1.1");
+        return;
+    }
+    const VkApplicationInfo application = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+        .pEngineName = "anynorm",
+        .apiVersion = version < VK_API_VERSION_1_3 ? version : VK_API_VERSION_1_3};
+    const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+                                       .pApplicationInfo = &application};
+    VkInstance made = VK_NULL_HANDLE;
+    result = vkCreateInstance(&info, NULL, &made);
+    if (result != VK_SUCCESS) {
+        an_log(ANYNORM_LOG_DEBUG, "Vulkan: vkCreateInstance failed with %d", (int)result);
+        return;
+    }
+    volkLoadInstanceOnly(made);
+    instance = made;
+}
+
+VkInstance an_vulkan_instance(void)
+{
+    pthread_once(&once, make_instance);
+    return instance;
+}
+
+static const struct {
+    VkResult result;
+    const char *name;
+    anynorm_status status;
+} results[] = {
+#define RESULT(name, status)                                                                       \
+    {                                                                                              \
+        name, #name, status                                                                        \
+    }
+    RESULT(VK_NOT_READY, ANYNORM_DEVICE_LOST),
+    RESULT(VK_TIMEOUT, ANYNORM_DEVICE_LOST),
+    RESULT(VK_INCOMPLETE, ANYNORM_DEVICE_LOST),
+    RESULT(VK_ERROR_OUT_OF_HOST_MEMORY, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_OUT_OF_DEVICE_MEMORY, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_OUT_OF_POOL_MEMORY, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_FRAGMENTED_POOL, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_TOO_MANY_OBJECTS, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_MEMORY_MAP_FAILED, ANYNORM_OUT_OF_MEMORY),
+    RESULT(VK_ERROR_INITIALIZATION_FAILED, ANYNORM_DEVICE_LOST),
+    RESULT(VK_ERROR_DEVICE_LOST, ANYNORM_DEVICE_LOST),
+    RESULT(VK_ERROR_LAYER_NOT_PRESENT, ANYNORM_UNSUPPORTED),
+    RESULT(VK_ERROR_EXTENSION_NOT_PRESENT, ANYNORM_UNSUPPORTED),
+    RESULT(VK_ERROR_FEATURE_NOT_PRESENT, ANYNORM_UNSUPPORTED),
+    RESULT(VK_ERROR_INCOMPATIBLE_DRIVER, ANYNORM_UNSUPPORTED),
+    RESULT(VK_ERROR_INVALID_SHADER_NV, ANYNORM_BUILD_FAILED),
+    RESULT(VK_ERROR_UNKNOWN, ANYNORM_DEVICE_LOST),
+#undef RESULT
+};
+
+static size_t find(VkResult result)
+{
+    size_t i = 0;
+    while (i < COUNT(results) && results[i].result != result)
+        i++;
+    return i;
+}
+
+const char *an_vk_name(VkResult result)
+{
+    size_t i = find(result);
+    return i < COUNT(results) ? results[i].name : "an unknown VkResult";
+}
+
+anynorm_status an_vk_fail(VkResult result, const char *call)
+{
+    size_t i = find(result);
+    if (i < COUNT(results))
+        return an_fail(results[i].status, "%s failed with %s", call, results[i].name);
+    return an_fail(ANYNORM_DEVICE_LOST, "%s failed with VkResult %d", call, (int)result);
+}

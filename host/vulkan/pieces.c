@@ -1,0 +1,130 @@
+/* The part of the tensors that one dispatch reaches: a buffer is bound from an aligned byte on, and
+ * no further than the device's limit; kernels count its rows from 0. */
+#include <inttypes.h>
+
+#include "checked.h"
+#include "spec.h"
+#include "status.h"
+#include "vulkan/vulkan_backend.h"
+
+/* Rows that a kernel's loops count without wrapping. */
+#define MOST_ROWS ((uint64_t)1 << 30)
+
+/* Bytes that a kernel's sums of offsets may add to a range without wrapping. */
+#define SLACK_BYTES 4096
+
+static uint64_t most_range(const struct an_vulkan_device *d)
+{
+    return an_least(d->head.info.max_range_bytes, UINT32_MAX - SLACK_BYTES) & ~(uint64_t)3;
+}
+
+/* The rows whose tensor begins where the part's does, for the extent of `rows` from `first` on. */
+static uint64_t rows_of_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t first,
+                               uint64_t rows)
+{
+    if (an_tensor_shape(tensor) != AN_OF_SAMPLES)
+        return rows;
+    return first % spec->sample_rows + rows; /* with those of its first sample that came before */
+}
+
+/* Where in the memory the part's first element lies. Parameters have all their rows in each. */
+static uint64_t start_of(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                         enum an_tensor tensor, uint64_t first)
+{
+    uint64_t offset = an_tensor_buffer(tensors, tensor)->offset;
+    bool parameters = an_tensor_shape(tensor) == AN_OF_PARAMETERS;
+    return parameters ? offset : offset + an_tensor_start(spec, tensor, first);
+}
+
+/* Bytes to bind for `rows` rows, whole words; false where that is too far. */
+static bool find_range(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                       enum an_tensor tensor, uint64_t start, uint64_t first, uint64_t rows,
+                       uint64_t *bytes)
+{
+    uint64_t extent, lead = start % d->features.offset_alignment;
+    if (!an_tensor_extent(spec, tensor, rows_of_extent(spec, tensor, first, rows), &extent) ||
+        extent > most_range(d))
+        return false;
+    *bytes = (lead + extent + 3) & ~(uint64_t)3;
+    return *bytes <= most_range(d);
+}
+
+static bool fits(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                 const anynorm_tensors *tensors, uint64_t first, uint64_t rows)
+{
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_tensor tensor = (enum an_tensor)i;
+        uint64_t bytes;
+        if (an_tensor_expect(spec, tensor).present &&
+            !find_range(d, spec, tensor, start_of(spec, tensors, tensor, first), first, rows,
+                        &bytes))
+            return false;
+    }
+    return true;
+}
+
+/* The most rows from `first` on: whole outer rows from the start of one on, or rows of one. */
+static uint64_t count_rows(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                           const anynorm_tensors *tensors, uint64_t first, uint64_t rows)
+{
+    uint64_t inner = spec->inner_rows, unit = 1;
+    if (spec->sample_rows > MOST_ROWS) /* more than 32 bits may hold */
+        rows = an_least(rows, spec->sample_rows - first % spec->sample_rows);
+    if (inner > 0 && first % inner != 0)
+        rows = an_least(rows, inner - first % inner);
+    if (rows <= MOST_ROWS && fits(d, spec, tensors, first, rows))
+        return rows;
+    if (inner > 0 && rows > inner) {
+        if (inner <= MOST_ROWS && fits(d, spec, tensors, first, inner))
+            unit = inner;
+        else
+            rows = inner;
+    }
+    uint64_t low = 0, high = an_least(rows, MOST_ROWS) / unit + 1; /* low units fit, high do not */
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (fits(d, spec, tensors, first, middle * unit))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low * unit;
+}
+
+anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                              const anynorm_tensors *tensors, uint64_t first, uint64_t rows,
+                              struct an_part *part)
+{
+    part->rows = count_rows(d, spec, tensors, first, rows);
+    if (part->rows == 0)
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "%s: a row, or the parameters, reach further than the %" PRIu64
+                       " bytes that a kernel reaches of a buffer",
+                       d->head.info.id, most_range(d));
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_tensor tensor = (enum an_tensor)i;
+        if (!an_tensor_expect(spec, tensor).present)
+            continue;
+        const struct an_vulkan_memory *memory = an_tensor_buffer(tensors, tensor)->handle;
+        uint64_t start = start_of(spec, tensors, tensor, first);
+        uint64_t lead = start % d->features.offset_alignment, bytes = 0;
+        (void)find_range(d, spec, tensor, start, first, part->rows, &bytes);
+        part->buffers[i] = (VkDescriptorBufferInfo){memory->buffer, start - lead, bytes};
+        part->offset[i] = (uint32_t)lead;
+    }
+    return ANYNORM_OK;
+}
+
+anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)
+{
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_tensor tensor = (enum an_tensor)i;
+        uint64_t bytes;
+        if (an_tensor_expect(spec, tensor).present && !find_range(d, spec, tensor, 0, 0, 1, &bytes))
+            return an_fail(ANYNORM_UNSUPPORTED,
+                           "a row of %s reaches further than the %" PRIu64
+                           " bytes that a kernel reaches of a buffer",
+                           an_tensor_name(tensor), most_range(d));
+    }
+    return ANYNORM_OK;
+}

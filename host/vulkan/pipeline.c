@@ -1,0 +1,260 @@
+/* Pipelines: a module with its constants, compiled by the driver or taken from a pipeline cache. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache.h"
+#include "spec.h"
+#include "status.h"
+#include "vulkan/vulkan_backend.h"
+
+/* ---- The module ---- */
+
+static const char *file_of(enum an_schedule schedule)
+{
+    if (an_schedule_is_baseline(schedule))
+        return "baseline";
+    return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
+}
+
+static bool has_halves(const anynorm_spec *spec)
+{
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        struct an_expectation e = an_tensor_expect(spec, (enum an_tensor)i);
+        if (e.present && anynorm_dtype_size(e.type) == 2)
+            return true;
+    }
+    return false;
+}
+
+const struct an_module *an_vulkan_module(const anynorm_device_info *info, const anynorm_spec *spec,
+                                         const struct an_choice *choice)
+{
+    uint32_t variant = 0;
+    if (info->storage16 && has_halves(spec))
+        variant |= AN_MODULE_STORAGE16;
+    if (an_spec_double(spec))
+        variant |= AN_MODULE_ACC_DOUBLE;
+    if (choice->subgroup > 0)
+        variant |= AN_MODULE_SUBGROUPS;
+    const char *name = file_of(choice->schedule);
+    for (const struct an_module *m = an_modules; m->name; m++) {
+        if (m->variant == (variant & m->known) && strcmp(m->name, name) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+/* ---- The pipeline ---- */
+
+/* The layouts of a kernel with so many buffers. The device's lock is held. */
+static anynorm_status make_layouts(struct an_vulkan_device *d, uint32_t slots)
+{
+    const VkDescriptorSetLayoutBinding binding = {.descriptorType =
+                                                      VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                  .descriptorCount = slots,
+                                                  .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    const VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = 1,
+        .pBindings = &binding};
+    const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(struct an_push)};
+    VkResult result = VK_SUCCESS;
+    if (!d->set_layouts[slots])
+        result = d->vk.vkCreateDescriptorSetLayout(d->handle, &set, NULL, &d->set_layouts[slots]);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkCreateDescriptorSetLayout");
+    const VkPipelineLayoutCreateInfo layout = {.sType =
+                                                   VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                               .setLayoutCount = 1,
+                                               .pSetLayouts = &d->set_layouts[slots],
+                                               .pushConstantRangeCount = 1,
+                                               .pPushConstantRanges = &push};
+    if (!d->layouts[slots])
+        result = d->vk.vkCreatePipelineLayout(d->handle, &layout, NULL, &d->layouts[slots]);
+    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreatePipelineLayout");
+}
+
+static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interface *interface,
+                              const struct an_choice *choice, VkShaderModule module,
+                              struct an_kernel *kernel)
+{
+    VkSpecializationMapEntry entries[AN_CONSTANT_COUNT];
+    for (uint32_t i = 0; i < AN_CONSTANT_COUNT; i++)
+        entries[i] =
+            (VkSpecializationMapEntry){i, i * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)};
+    const VkSpecializationInfo constants = {AN_CONSTANT_COUNT, entries,
+                                            sizeof(interface->constants), interface->constants};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = (uint32_t)choice->subgroup};
+    bool sized = choice->subgroup > 1;
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = sized ? &size : NULL,
+                  .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &constants},
+        .layout = d->layouts[interface->slots]};
+    return d->vk.vkCreateComputePipelines(d->handle, kernel->cache, 1, &info, NULL,
+                                          &kernel->pipeline);
+}
+
+static anynorm_status compile(struct an_vulkan_device *d, const struct an_interface *interface,
+                              const struct an_choice *choice, const struct an_module *source,
+                              struct an_kernel *kernel)
+{
+    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                           .codeSize = source->bytes,
+                                           .pCode = source->words};
+    VkShaderModule module;
+    pthread_mutex_lock(&d->lock);
+    anynorm_status status = make_layouts(d, interface->slots);
+    pthread_mutex_unlock(&d->lock);
+    if (status != ANYNORM_OK)
+        return status;
+    VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, &module);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkCreateShaderModule");
+    result = make_pipeline(d, interface, choice, module, kernel);
+    d->vk.vkDestroyShaderModule(d->handle, module, NULL);
+    if (result == VK_SUCCESS)
+        return ANYNORM_OK;
+    status = an_vk_fail(result, "vkCreateComputePipelines");
+    if (status != ANYNORM_DEVICE_LOST || result == VK_ERROR_DEVICE_LOST)
+        return status;
+    return an_fail(ANYNORM_BUILD_FAILED, "vkCreateComputePipelines failed with %s (%d)",
+                   an_vk_name(result), (int)result);
+}
+
+/* ---- The pipeline cache ---- */
+
+/* What a pipeline depends on. It points to its arguments and itself. */
+struct pipeline_key {
+    struct an_key key;
+    struct an_key_part parts[8];
+    uint64_t module;
+    VkPhysicalDeviceProperties device;
+};
+
+static void make_key(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                     struct pipeline_key *made)
+{
+    static const unsigned char pointer_bytes = sizeof(void *);
+    const struct an_module *module = plan->module;
+    const struct an_key_part words = {"", module->words, module->bytes};
+    vkGetPhysicalDeviceProperties(d->physical, &made->device);
+    made->module = an_key_hash(&(struct an_key){&words, 1});
+    const struct an_key_part parts[] = {
+        {"version of anynorm", ANYNORM_VERSION, strlen(ANYNORM_VERSION)},
+        {"pointer size", &pointer_bytes, sizeof(pointer_bytes)},
+        {"device", made->device.deviceName, strlen(made->device.deviceName)},
+        {"driver version", &made->device.driverVersion, sizeof(made->device.driverVersion)},
+        {"pipeline cache", made->device.pipelineCacheUUID, VK_UUID_SIZE},
+        {"schedule", module->name, strlen(module->name)},
+        {"set of constants", plan->head.options, strlen(plan->head.options)},
+        {"kernel", &made->module, sizeof(made->module)},
+    };
+    memcpy(made->parts, parts, sizeof(parts));
+    made->key = (struct an_key){made->parts, sizeof(parts) / sizeof(parts[0])};
+}
+
+/* With the data of an intact binary; NULL: empty. A driver refuses data of another device's. */
+static anynorm_status make_cache(struct an_vulkan_device *d, const void *binary,
+                                 VkPipelineCache *cache)
+{
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    if (binary)
+        info.pInitialData = an_binary_program(binary, &info.initialDataSize);
+    VkResult result = d->vk.vkCreatePipelineCache(d->handle, &info, NULL, cache);
+    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreatePipelineCache");
+}
+
+/* What the driver has put into the cache, packed: to be freed. */
+static anynorm_status pack(struct an_vulkan_device *d, const struct an_kernel *kernel,
+                           const struct an_key *key, const char *label, void **packed, size_t *size)
+{
+    size_t data_size = 0;
+    *packed = NULL;
+    *size = 0;
+    VkResult result = d->vk.vkGetPipelineCacheData(d->handle, kernel->cache, &data_size, NULL);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkGetPipelineCacheData");
+    void *data = malloc(data_size ? data_size : 1);
+    if (!data)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a binary");
+    anynorm_status status = ANYNORM_OK;
+    result = d->vk.vkGetPipelineCacheData(d->handle, kernel->cache, &data_size, data);
+    *size = an_binary_size(key, data_size);
+    if (result == VK_SUCCESS)
+        *packed = malloc(*size);
+    if (result != VK_SUCCESS)
+        status = an_vk_fail(result, "vkGetPipelineCacheData");
+    else if (!*packed)
+        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a binary");
+    else
+        an_binary_pack(key, label, data, data_size, *packed);
+    free(data);
+    return status;
+}
+
+/* Keeps what the driver compiled, where that is more than the header of its data. */
+static void save(struct an_vulkan_device *d, const struct an_kernel *kernel,
+                 const struct an_key *key, const struct an_cache *folder)
+{
+    void *packed;
+    size_t size, data_size;
+    if (pack(d, kernel, key, "", &packed, &size) != ANYNORM_OK)
+        return;
+    (void)an_binary_program(packed, &data_size);
+    if (data_size > sizeof(VkPipelineCacheHeaderVersionOne))
+        an_cache_store(folder, key, packed, size);
+    free(packed);
+}
+
+anynorm_status an_vulkan_binary_check(const struct an_vulkan_device *d,
+                                      const struct an_vulkan_plan *plan, const void *binary)
+{
+    struct pipeline_key key;
+    make_key(d, plan, &key);
+    const char *mismatch = an_binary_mismatch(binary, &key.key);
+    if (mismatch)
+        return an_fail(ANYNORM_UNSUPPORTED, "the plan's binary was made for another %s than %s has",
+                       mismatch, d->head.info.id);
+    return ANYNORM_OK;
+}
+
+anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
+                                         const struct an_vulkan_plan *plan,
+                                         const struct an_choice *choice, const void *binary,
+                                         struct an_kernel *kernel)
+{
+    struct pipeline_key key;
+    struct an_cache folder;
+    void *kept = NULL;
+    make_key(d, plan, &key);
+    bool cached = !binary && d->cached && an_cache_open(&folder);
+    if (cached)
+        kept = an_cache_load(&folder, &key.key);
+    anynorm_status status = make_cache(d, binary ? binary : kept, &kernel->cache);
+    if (status == ANYNORM_OK)
+        status = compile(d, &plan->interface, choice, plan->module, kernel);
+    if (status == ANYNORM_OK && cached && !kept)
+        save(d, kernel, &key.key, &folder);
+    if (cached)
+        an_cache_close(&folder);
+    free(kept);
+    return status;
+}
+
+anynorm_status an_vulkan_plan_binary(anynorm_plan *plan, void **packed, size_t *size)
+{
+    struct an_vulkan_device *d = an_vulkan(plan->device);
+    struct pipeline_key key;
+    char label[AN_BINARY_LABEL];
+    make_key(d, an_vulkan_plan(plan), &key);
+    an_choice_format(&plan->choice, label, sizeof(label));
+    return pack(d, an_vulkan_plan(plan)->kernel, &key.key, label, packed, size);
+}

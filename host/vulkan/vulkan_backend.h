@@ -1,0 +1,203 @@
+/* The Vulkan backend: its table, and what its own files share. */
+#ifndef AN_VULKAN_BACKEND_H
+#define AN_VULKAN_BACKEND_H
+
+#include <pthread.h>
+
+#include "backend.h"
+#include "binary.h"
+#include "vulkan/interface.h"
+#include "vulkan/library.h"
+#include "vulkan/modules.h"
+
+extern const struct an_backend an_vulkan_backend;
+
+/* What a device has beyond anynorm_device_info. */
+struct an_vulkan_features {
+    uint32_t version; /* of the device, at most that of the instance */
+    uint32_t family;  /* of queues that compute; UINT32_MAX: none */
+    uint32_t timestamp_bits;
+    double timestamp_period;     /* nanoseconds */
+    uint64_t offset_alignment;   /* of a storage buffer's part */
+    uint32_t max_slots;          /* storage buffers of a kernel */
+    bool size_control;           /* a pipeline can be told the size of its sub-groups */
+    bool size_control_extension; /* by an extension, not by Vulkan 1.3 */
+    uint64_t max_subgroups;      /* of a work-group, where the size is told */
+};
+
+struct an_vulkan_memory {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    char *mapped; /* NULL where the host cannot reach it */
+};
+
+/* The commands of one enqueue, and all that they need; kept for the next when they are done. */
+struct an_launch {
+    VkCommandBuffer commands;
+    VkFence fence;
+    VkQueryPool times; /* of two; VK_NULL_HANDLE where the queue has no clock */
+    VkDescriptorPool pool;
+    VkDescriptorSet set;
+    uint32_t slots;           /* of the set */
+    bool in_flight;           /* submitted, and not yet known to be done */
+    uint32_t references;      /* events', under the device's lock */
+    struct an_kernel *kernel; /* kept alive while in flight */
+    struct an_launch *next;   /* in one of the device's lists */
+    struct an_launch *more;   /* of the same enqueue: lends its set only */
+};
+
+struct an_launches {
+    struct an_launch *free[AN_MOST_SLOTS + 1]; /* by the slots of their sets */
+    struct an_launch *oldest, *newest;         /* in flight, in the order of their submission */
+};
+
+/* A pipeline and what its launches need. */
+struct an_kernel {
+    uint32_t references; /* of plans, and of launches in flight; under the device's lock */
+    const struct an_module *module;
+    uint32_t constants[AN_CONSTANT_COUNT];
+    VkPipeline pipeline;
+    VkPipelineCache cache;           /* of this one alone: what plan_binary hands out */
+    struct an_vulkan_memory moments; /* row_split's scratch, if it has any */
+    struct an_kernel *next;          /* of the device's */
+};
+
+struct an_vulkan_device {
+    anynorm_device head;
+    struct VolkDeviceTable vk;
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    struct an_vulkan_features features;
+    bool cached; /* keep pipelines in the folder of cache.h */
+    VkPhysicalDeviceMemoryProperties memory;
+    VkQueue queue;
+    VkCommandPool commands;
+    VkDescriptorSetLayout set_layouts[AN_MOST_SLOTS + 1]; /* by slots; made when first needed */
+    VkPipelineLayout layouts[AN_MOST_SLOTS + 1];
+    pthread_mutex_t lock; /* of the queue, the command pool, launches, layouts, kernels */
+    struct an_launches launches;
+    struct an_kernel *kernels;    /* the newest first */
+    pthread_mutex_t kernels_lock; /* held while one is made */
+    pthread_mutex_t copy_lock;    /* of what copies need */
+    struct an_vulkan_memory staging;
+    VkCommandBuffer copy_commands;
+    VkFence copy_fence;
+    bool copies_lost; /* whether the copy commands still run is not known */
+};
+
+static inline struct an_vulkan_device *an_vulkan(const anynorm_device *device)
+{
+    return (struct an_vulkan_device *)(void *)device;
+}
+
+/* describe.c: a physical device, ANYNORM_CAPS applied. */
+anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
+                                  anynorm_device_info *info, struct an_vulkan_features *features);
+
+/* memory.c */
+anynorm_status an_vulkan_memory_create(anynorm_device *device, uint64_t bytes,
+                                       anynorm_buffer *buffer);
+void an_vulkan_memory_destroy(anynorm_device *device, anynorm_buffer *buffer);
+/* Memory that only the device needs, or one that the host reaches. On failure nothing is left. */
+anynorm_status an_vulkan_allocate(struct an_vulkan_device *d, uint64_t bytes, bool host_reaches,
+                                  struct an_vulkan_memory *memory);
+void an_vulkan_free(struct an_vulkan_device *d, struct an_vulkan_memory *memory);
+
+/* copy.c */
+anynorm_status an_vulkan_memory_write(anynorm_device *device, const anynorm_buffer *buffer,
+                                      const void *host, uint64_t bytes);
+anynorm_status an_vulkan_memory_read(anynorm_device *device, const anynorm_buffer *buffer,
+                                     void *host, uint64_t bytes);
+/* A buffer of a few words or more that lives as long as the device. */
+anynorm_status an_vulkan_staging(struct an_vulkan_device *d, VkBuffer *buffer);
+void an_vulkan_copies_free(struct an_vulkan_device *d);
+
+/* launch.c. All but the last with the device's lock held. */
+/* A launch with a set of `slots` descriptors, its command buffer ready to be begun. */
+anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots,
+                              struct an_launch **launch);
+/* Gives one back that was not submitted, with its `more`. */
+void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch);
+/* Submits it, with one reference for an event; `kernel` may be NULL. */
+anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
+                                struct an_kernel *kernel);
+/* Takes back what is done. */
+void an_launch_collect(struct an_vulkan_device *d);
+void an_launch_release(struct an_vulkan_device *d, struct an_launch *launch);
+/* Waits for all that was submitted. Without the lock. */
+anynorm_status an_launch_drain(struct an_vulkan_device *d);
+/* Of the device, once it is idle. */
+void an_launches_free(struct an_vulkan_device *d);
+
+/* pieces.c: rows that one dispatch can have. */
+struct an_part {
+    uint64_t rows;
+    VkDescriptorBufferInfo
+        buffers[AN_TENSOR_COUNT];     /* of the tensors there are, by enum an_tensor */
+    uint32_t offset[AN_TENSOR_COUNT]; /* from there to the tensor's first element */
+};
+/* The part of `tensors` for rows from `first` on, at most `rows`. UNSUPPORTED where not even one
+ * row lies within what a kernel reaches. */
+anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                              const anynorm_tensors *tensors, uint64_t first, uint64_t rows,
+                              struct an_part *part);
+/* Whether any tensor can be served. UNSUPPORTED. */
+anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec);
+
+/* plan.c */
+struct an_vulkan_plan {
+    anynorm_plan head;
+    struct an_kernel *kernel;
+    const struct an_module *module;
+    struct an_interface interface;
+    struct an_choice choice; /* in vectors of four */
+    uint64_t segments;       /* of a row; 0: the kernel knows none */
+    uint64_t split_rows;     /* no more rows than these are split */
+};
+
+static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
+{
+    return (struct an_vulkan_plan *)(void *)plan;
+}
+
+anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
+                                     const struct an_choice *choice, const void *binary,
+                                     anynorm_plan **plan, uint64_t *group_limit);
+void an_vulkan_plan_destroy(anynorm_plan *plan);
+
+/* pipeline.c. The module of a kernel; NULL: there is none. */
+const struct an_module *an_vulkan_module(const anynorm_device_info *info, const anynorm_spec *spec,
+                                         const struct an_choice *choice);
+/* Whether an intact binary is of this very plan. UNSUPPORTED. */
+anynorm_status an_vulkan_binary_check(const struct an_vulkan_device *d,
+                                      const struct an_vulkan_plan *plan, const void *binary);
+/* The kernel's pipeline and its cache, filled from `binary` or, where that is NULL, from the
+ * folder. On failure the kernel is as it may be destroyed. */
+anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
+                                         const struct an_vulkan_plan *plan,
+                                         const struct an_choice *choice, const void *binary,
+                                         struct an_kernel *kernel);
+anynorm_status an_vulkan_plan_binary(anynorm_plan *plan, void **packed, size_t *size);
+
+/* kernel.c. The kernel of the plan's module and constants, with scratch of `moments_bytes`; made if
+ * there is none, from `binary` if that is not NULL. Without the lock. */
+anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                              const struct an_choice *choice, const void *binary,
+                              uint64_t moments_bytes, struct an_kernel **kernel);
+/* With the lock held. */
+void an_kernel_release(struct an_vulkan_device *d, struct an_kernel *kernel);
+/* Of the device, once it is idle. */
+void an_kernels_free(struct an_vulkan_device *d);
+
+/* enqueue.c */
+anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
+                                 uint32_t wait_count, const anynorm_event *wait_list,
+                                 anynorm_event *event);
+anynorm_status an_vulkan_plan_warm_up(anynorm_plan *plan, uint64_t rows);
+
+/* event.c */
+anynorm_status an_vulkan_event_wait(const anynorm_event *event);
+anynorm_status an_vulkan_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
+void an_vulkan_event_release(anynorm_event *event);
+
+#endif

@@ -1,0 +1,162 @@
+/* Tensors that reach further than a kernel does are walked in parts of several launches: with the
+ * bits of one, wherever the parts begin. Devices without such a limit pass as they are.
+ *
+ *     ANYNORM_TEST_DEVICE=vulkan:0   only this device
+ */
+#include "support.h"
+
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Bytes that a kernel reaches: a few rows of the problems below, none of them a divisor. */
+#define RANGE "max-range=3000"
+
+struct subject {
+    const char *id;
+    anynorm_device *whole, *poor;
+    bool reference, limited;
+};
+
+static int open_subject(void **state)
+{
+    static struct subject of_this_test;
+    struct subject *subject = &of_this_test;
+    anynorm_device_info info;
+    *subject = (struct subject){.id = *state};
+    *state = subject;
+    subject->whole = open_device(subject->id);
+    subject->poor = open_device_with(subject->id, RANGE);
+    assert_ok(anynorm_device_describe(subject->poor, &info));
+    subject->reference = is_reference(&info);
+    subject->limited = info.max_range_bytes > 0;
+    return 0;
+}
+
+static int close_subject(void **state)
+{
+    struct subject *subject = *state;
+    anynorm_device_close(subject->whole);
+    anynorm_device_close(subject->poor);
+    return 0;
+}
+
+static void run_on(anynorm_device *device, const struct problem *problem, const char *schedule,
+                   const struct images *before, struct images *after)
+{
+    anynorm_plan *plan = make_plan(device, &problem->spec, schedule);
+    run_on_device(device, plan, problem, before, after);
+    anynorm_plan_destroy(plan);
+}
+
+/* Against the oracle, and byte by byte against one launch. */
+static void check_parts(struct subject *subject, const struct problem *problem,
+                        const char *schedule)
+{
+    struct images before, whole, parts;
+    struct errors worst = {0};
+    if (subject->reference)
+        schedule = NULL; /* it has but one */
+    images_make(problem, &before);
+    run_on(subject->whole, problem, schedule, &before, &whole);
+    run_on(subject->poor, problem, schedule, &before, &parts);
+    check_against_oracle(problem, &before, &parts, subject->id, &worst);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (whole.bytes[t])
+            assert_memory_equal(parts.bytes[t], whole.bytes[t], whole.size[t]);
+    }
+    images_free(&before);
+    images_free(&whole);
+    images_free(&parts);
+}
+
+static const uint32_t plain =
+    ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
+
+static void test_one_level(void **state)
+{
+    struct subject *subject = *state;
+    /* Halves at odd elements: words of y that two parts share. */
+    struct problem halves = dense_problem(301, 29, ANYNORM_F16, plain);
+    halves.offset[AN_Y] = 2;
+    check_parts(subject, &halves, NULL);
+    struct problem apart = dense_problem(97, 40, ANYNORM_F32, plain);
+    apart.spec.x_row_stride = 43;
+    apart.spec.y_row_stride = 51;
+    apart.offset[AN_X] = 36;
+    apart.offset[AN_MEAN] = 20;
+    check_parts(subject, &apart, NULL);
+    struct problem split = dense_problem(5, 600, ANYNORM_F32, plain);
+    check_parts(subject, &split, "row_split segment=64 group=64");
+}
+
+/* Parts begin with an outer row, or lie within one. */
+static void test_two_levels(void **state)
+{
+    struct subject *subject = *state;
+    struct problem heads = dense_problem(3 * 70, 16, ANYNORM_F32, plain);
+    heads.spec.inner_rows = 3;
+    heads.spec.x_outer_stride = 3 * 16 + 5;
+    heads.spec.y_outer_stride = 3 * 16 + 1;
+    heads.spec.parameter_rows = 7;
+    check_parts(subject, &heads, NULL);
+    heads.spec.inner_rows = 100; /* an outer row is more than a part */
+    heads.spec.x_outer_stride = 100 * 16 + 5;
+    heads.spec.y_outer_stride = 100 * 16 + 1;
+    check_parts(subject, &heads, NULL);
+    struct problem image = dense_problem(4 * 30, 6, ANYNORM_BF16, plain);
+    image.spec.inner_rows = 30;
+    image.spec.x_column_stride = image.spec.y_column_stride = 30;
+    image.spec.x_row_stride = image.spec.y_row_stride = 1;
+    image.spec.x_outer_stride = image.spec.y_outer_stride = 6 * 30;
+    check_parts(subject, &image, "column_walk");
+    image.spec.x_column_stride = image.spec.y_column_stride = 260;
+    image.spec.x_outer_stride = image.spec.y_outer_stride = 6 * 260;
+    image.spec.inner_rows = 250;
+    image.rows = 2 * 250 + 3;
+    check_parts(subject, &image, "column_walk");
+}
+
+static void test_family(void **state)
+{
+    struct subject *subject = *state;
+    struct problem samples = dense_problem(115, 24, ANYNORM_F32,
+                                           ANYNORM_SCALE | ANYNORM_SHIFT | ANYNORM_RESIDUAL |
+                                               ANYNORM_SUM_OUTPUT | ANYNORM_PRE_BIAS);
+    samples.spec.parameter_rows = 5;
+    samples.spec.sample_rows = 3;
+    check_parts(subject, &samples, NULL);
+    samples.spec.sample_rows = 50;
+    samples.y_place = OVER_X;
+    check_parts(subject, &samples, NULL);
+    samples.spec.sample_rows = UINT64_C(1) << 40;
+    check_parts(subject, &samples, NULL);
+}
+
+/* A row that no part holds, and parameters that none does. */
+static void test_too_far(void **state)
+{
+    struct subject *subject = *state;
+    const anynorm_status expected = subject->limited ? ANYNORM_UNSUPPORTED : ANYNORM_OK;
+    const anynorm_spec specs[] = {
+        {.columns = 751},
+        {.columns = 100, .x_column_stride = 9},
+        {.columns = 100, .parameter_rows = 8, .flags = ANYNORM_WEIGHT},
+    };
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        anynorm_plan *plan = NULL;
+        assert_status(anynorm_plan_create(subject->poor, &specs[i], NULL, &plan), expected);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+int main(void)
+{
+    static const struct device_test tests[] = {
+        {"one level of rows", test_one_level},
+        {"two levels of rows", test_two_levels},
+        {"samples, parameters, sums", test_family},
+        {"too far", test_too_far},
+    };
+    return run_on_devices("parts", tests, COUNT(tests), open_subject, close_subject);
+}
