@@ -56,6 +56,12 @@ static bool holds(const struct problem *p, const struct an_choice *choice)
     uint64_t most = most_held(p);
     if (!has_registers(p))
         return false;
+    if (has_few_registers(p) && choice->held > 1 && (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT)) {
+        /* By ocloc 22.43, Gen9, Gen12 and DG2 put up to 1 KiB of a thread into memory. */
+        snprintf(p->reason, p->capacity,
+                 "a scale for each row leaves registers for one vector in sub-groups of 16");
+        return false;
+    }
     if (choice->held * choice->vector <= most)
         return true;
     snprintf(p->reason, p->capacity,

@@ -216,6 +216,13 @@ static void test_select_on_gpus(void **state)
     assert_false(fits(&info, &spec, &wish, &choice));
     info.subgroup_size = 32;
     assert_true(fits(&info, &spec, &wish, &choice));
+    wish = (struct an_choice){.schedule = AN_ROW_PER_SUBGROUP};
+    spec = (anynorm_spec){.columns = 132, .y_type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT};
+    assert_true(fits(&info, &spec, &wish, &choice));
+    info.subgroup_size = 16;
+    assert_false(fits(&info, &spec, &wish, &choice));
+    spec.columns = 66;
+    assert_true(fits(&info, &spec, &wish, &choice));
 }
 
 static void test_select_forced_groups(void **state)
