@@ -19,7 +19,7 @@ static bool is_mine(const struct subject *subject, const anynorm_spec *spec)
 {
     if (reduced() && turn % 3 != 0)
         return false;
-    return !few(subject) || has_turn(subject, spec, turn / (reduced() ? 3 : 1));
+    return !few(subject) || has_turn(subject, spec, turn);
 }
 
 static void check_in_turn(struct subject *subject, const struct problem *problem)
