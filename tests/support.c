@@ -126,6 +126,11 @@ uint64_t random_bits(struct random *random)
     return random->state * UINT64_C(2685821657736338717);
 }
 
+uint64_t random_below(struct random *random, uint64_t limit)
+{
+    return random_bits(random) % limit;
+}
+
 double random_uniform(struct random *random)
 {
     return (double)(random_bits(random) >> 11) * 0x1p-53;

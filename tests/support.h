@@ -61,6 +61,7 @@ struct random {
     uint64_t state;
 };
 uint64_t random_bits(struct random *random);
+uint64_t random_below(struct random *random, uint64_t limit);
 double random_uniform(struct random *random); /* [0, 1) */
 double random_normal(struct random *random);
 

@@ -12,11 +12,6 @@
 #include "spec_flags.h"
 #include "turns.h"
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 static struct problem problem_of(uint64_t rows, anynorm_spec spec)
 {
     static uint64_t seed = 5000;
@@ -338,19 +333,19 @@ static void random_layout(struct random *random, anynorm_spec *spec)
         {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
     const bool named[4] = {true, !(spec->flags & ANYNORM_PARTIALS_OUTPUT),
                            spec->flags & ANYNORM_RESIDUAL, spec->flags & ANYNORM_SUM_OUTPUT};
-    uint64_t way = below(random, 5), run = 1;
+    uint64_t way = random_below(random, 5), run = 1;
     if (way >= 2)
-        spec->inner_rows = 1 + below(random, 6);
+        spec->inner_rows = 1 + random_below(random, 6);
     if (way == 4) {
-        run = 2 + below(random, 20);
+        run = 2 + random_below(random, 20);
         spec->columns = run * (1 + spec->columns / run);
         spec->column_run = run;
         spec->parameter_run = 0;
         if (spec->flags & AN_PARAMETERS)
-            spec->parameter_cycle = below(random, 2) ? run : 0;
+            spec->parameter_cycle = random_below(random, 2) ? run : 0;
     }
     for (int t = 0; t < 4; t++) {
-        uint64_t gap = below(random, 3);
+        uint64_t gap = random_below(random, 3);
         if (!named[t] || way == 0)
             continue;
         if (way < 3) {
@@ -369,7 +364,7 @@ static void random_layout(struct random *random, anynorm_spec *spec)
 static void random_places(struct random *random, struct problem *problem)
 {
     anynorm_spec *spec = &problem->spec;
-    uint64_t way = below(random, 6);
+    uint64_t way = random_below(random, 6);
     if ((way == 1 || way == 2) && !(spec->flags & ANYNORM_PARTIALS_OUTPUT)) {
         problem->y_place = OVER_X;
         spec->y_type = spec->x_type;
@@ -403,27 +398,28 @@ static void test_random(void **state)
     struct subject *subject = *state;
     struct random random = {1998};
     for (int i = 0; i < (reduced() ? 2 : few(subject) ? 8 : 600); i++) {
-        anynorm_spec spec = {.columns = below(&random, 3) ? 1 + below(&random, 300)
-                                                          : 12 * (1 + below(&random, 200)),
-                             .x_type = (anynorm_dtype)below(&random, 4),
-                             .y_type = (anynorm_dtype)below(&random, 4),
-                             .parameter_type = (anynorm_dtype)below(&random, 4),
-                             .eps = below(&random, 4) ? 1e-5 : 0};
+        anynorm_spec spec = {.columns = random_below(&random, 3)
+                                            ? 1 + random_below(&random, 300)
+                                            : 12 * (1 + random_below(&random, 200)),
+                             .x_type = (anynorm_dtype)random_below(&random, 4),
+                             .y_type = (anynorm_dtype)random_below(&random, 4),
+                             .parameter_type = (anynorm_dtype)random_below(&random, 4),
+                             .eps = random_below(&random, 4) ? 1e-5 : 0};
         make_family(&random, &spec);
-        if (below(&random, 5) || !subject->info.fp64)
+        if (random_below(&random, 5) || !subject->info.fp64)
             drop_doubles(&spec);
         random_layout(&random, &spec);
-        struct problem problem = problem_of(1 + below(&random, 30), spec);
+        struct problem problem = problem_of(1 + random_below(&random, 30), spec);
         random_places(&random, &problem);
-        if (problem.y_place == APART && below(&random, 3) == 0)
+        if (problem.y_place == APART && random_below(&random, 3) == 0)
             make_quantized(&random, &problem.spec);
-        if (below(&random, 4) == 0) {
+        if (random_below(&random, 4) == 0) {
             problem.spec.flags |= ANYNORM_ANY_ALIGNMENT;
             for (int t = 0; t < AN_TENSOR_COUNT; t++)
-                problem.offset[t] = below(&random, 16);
+                problem.offset[t] = random_below(&random, 16);
         } else {
             for (int t = 0; t < AN_TENSOR_COUNT; t++)
-                problem.offset[t] = 8 * below(&random, 3);
+                problem.offset[t] = 8 * random_below(&random, 3);
         }
         take(subject, &problem);
     }

@@ -19,11 +19,6 @@ struct subject {
     struct errors worst;
 };
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 /* A device of the subject's kind, whose allocations hold `bytes` (0: its own limit). */
 static anynorm_device *open_limited(const struct subject *subject, bool unified, uint64_t bytes)
 {
@@ -304,10 +299,11 @@ static void test_slices_of_one_memory(void **state)
         for (size_t l = 0; l < COUNT(limits); l++) {
             anynorm_device *device = open_limited(subject, unified, limits[l]);
             for (int i = 0; i < (reduced() ? 4 : 60); i++) {
-                uint64_t bytes[SLICES], order = below(&random, SLICES);
+                uint64_t bytes[SLICES], order = random_below(&random, SLICES);
                 for (uint64_t s = 0; s < SLICES; s++) {
                     /* In turns of 17 elements, and for some at distances of no whole element. */
-                    bytes[(s + order) % SLICES] = s * 17 * 4 + (i % 3 == 2 ? below(&random, 4) : 0);
+                    bytes[(s + order) % SLICES] =
+                        s * 17 * 4 + (i % 3 == 2 ? random_below(&random, 4) : 0);
                 }
                 check_slices(subject, device, bytes);
             }

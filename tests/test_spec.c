@@ -13,11 +13,6 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 /* ---- Checking and resolving ---- */
 
 static void test_spec_check_takes(void **state)
@@ -299,7 +294,7 @@ static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t ro
 
 static uint64_t some_stride(struct random *random, uint64_t columns)
 {
-    return below(random, 3) == 0 ? 0 : columns + below(random, 3);
+    return random_below(random, 3) == 0 ? 0 : columns + random_below(random, 3);
 }
 
 /* A row stride of 1 to 3 more columns, or such that rows lie between the columns. */
@@ -307,34 +302,37 @@ static uint64_t some_row_stride(struct random *random, uint64_t columns, uint64_
 {
     if (column_stride < 2)
         return some_stride(random, columns);
-    return below(random, 2) ? below(random, column_stride)
-                            : columns * column_stride + below(random, 3);
+    return random_below(random, 2) ? random_below(random, column_stride)
+                                   : columns * column_stride + random_below(random, 3);
 }
 
 static anynorm_spec random_small_spec(struct random *random)
 {
-    anynorm_spec spec = {.columns = 1 + below(random, 4), .inner_rows = below(random, 5)};
-    if (below(random, 3) == 0) { /* in runs, with defaults, or rows that lie between */
-        spec.column_run = 1 + below(random, 3);
+    anynorm_spec spec = {.columns = 1 + random_below(random, 4),
+                         .inner_rows = random_below(random, 5)};
+    if (random_below(random, 3) == 0) { /* in runs, with defaults, or rows that lie between */
+        spec.column_run = 1 + random_below(random, 3);
         spec.columns *= spec.column_run;
-        spec.x_column_stride = below(random, 3) ? spec.column_run + below(random, 9) : 0;
-        spec.y_column_stride = below(random, 3) ? spec.column_run + below(random, 9) : 0;
+        spec.x_column_stride =
+            random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
+        spec.y_column_stride =
+            random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
         return spec;
     }
-    if (spec.columns > 1 && below(random, 2)) {
-        spec.x_column_stride = below(random, 4);
-        spec.y_column_stride = below(random, 4);
+    if (spec.columns > 1 && random_below(random, 2)) {
+        spec.x_column_stride = random_below(random, 4);
+        spec.y_column_stride = random_below(random, 4);
     }
     spec.x_row_stride = some_row_stride(random, spec.columns, spec.x_column_stride);
     spec.y_row_stride = some_row_stride(random, spec.columns, spec.y_column_stride);
     if (spec.inner_rows > 0 && (spec.x_column_stride > 1 || spec.y_column_stride > 1)) {
-        spec.x_outer_stride = below(random, 2) ? 0 : 64 + below(random, 3);
-        spec.y_outer_stride = below(random, 2) ? 0 : 64 + below(random, 3);
+        spec.x_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
+        spec.y_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
         return spec;
     }
     if (spec.inner_rows > 0) {
-        spec.x_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
-        spec.y_outer_stride = some_stride(random, spec.columns * (1 + below(random, 5)));
+        spec.x_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
+        spec.y_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
     }
     return spec;
 }
@@ -568,24 +566,24 @@ static void test_layout_extent_and_disjoint(void **state)
     struct random random = {2};
     int overlapping = 0, apart = 0, between = 0, runs = 0;
     for (int i = 0; i < 150000; i++) {
-        struct an_layout layout = {.columns = 1 + below(&random, 3),
-                                   .inner_rows = below(&random, 5),
+        struct an_layout layout = {.columns = 1 + random_below(&random, 3),
+                                   .inner_rows = random_below(&random, 5),
                                    .column_stride = 1,
                                    .column_run = 1};
-        uint64_t rows = below(&random, 13), extent, end;
+        uint64_t rows = random_below(&random, 13), extent, end;
         if (i % 2)
-            layout.column_stride = 1 + below(&random, 14);
-        layout.row_stride = layout.columns + below(&random, 20);
-        if (i % 2 && below(&random, 2))
+            layout.column_stride = 1 + random_below(&random, 14);
+        layout.row_stride = layout.columns + random_below(&random, 20);
+        if (i % 2 && random_below(&random, 2))
             layout.row_stride = 1;
         if (layout.inner_rows)
-            layout.outer_stride = layout.columns + below(&random, 24);
+            layout.outer_stride = layout.columns + random_below(&random, 24);
         if (i % 3 == 0) { /* groups of channels, in any disorder */
-            uint64_t run = 1 + below(&random, 3);
+            uint64_t run = 1 + random_below(&random, 3);
             layout.column_run = run;
             layout.columns *= run;
-            layout.column_stride = run + below(&random, 9);
-            layout.row_stride = below(&random, 2) ? run : layout.row_stride;
+            layout.column_stride = run + random_below(&random, 9);
+            layout.row_stride = random_below(&random, 2) ? run : layout.row_stride;
         }
         bool shared = shares_elements(&layout, rows, &end);
         assert_true(an_layout_extent(&layout, rows, &extent));
@@ -616,7 +614,7 @@ static void test_layout_extent_and_disjoint(void **state)
 
 static uint64_t any_magnitude(struct random *random)
 {
-    return random_bits(random) >> below(random, 64);
+    return random_bits(random) >> random_below(random, 64);
 }
 
 static void test_layout_extent_overflow(void **state)
@@ -625,15 +623,15 @@ static void test_layout_extent_overflow(void **state)
     struct random random = {3};
     int too_far = 0, fine = 0;
     for (int i = 0; i < 100000; i++) {
-        struct an_layout layout = {.columns = 1 + below(&random, 1000), .column_run = 1};
+        struct an_layout layout = {.columns = 1 + random_below(&random, 1000), .column_run = 1};
         layout.column_stride = i % 2 ? 1 : 1 + any_magnitude(&random) / 2;
         layout.row_stride = any_magnitude(&random) | layout.columns;
         if (i % 3 == 0) {
-            layout.column_run = 1 + below(&random, 9);
+            layout.column_run = 1 + random_below(&random, 9);
             layout.columns *= layout.column_run;
             layout.column_stride |= 16;
         }
-        if (below(&random, 2)) {
+        if (random_below(&random, 2)) {
             layout.inner_rows = 1 + any_magnitude(&random) / 2;
             layout.outer_stride = any_magnitude(&random) | layout.columns;
         }

@@ -7,14 +7,9 @@
 
 #include "spec_flags.h"
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 static uint64_t any_magnitude(struct random *random)
 {
-    return random_bits(random) >> below(random, 64);
+    return random_bits(random) >> random_below(random, 64);
 }
 
 static void test_text_examples(void **state)
@@ -184,45 +179,46 @@ static void test_text_examples(void **state)
 static anynorm_spec random_spec(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + any_magnitude(random) % 2147483647,
-                         .x_type = (anynorm_dtype)below(random, 4),
-                         .y_type = (anynorm_dtype)below(random, 4),
-                         .parameter_type = (anynorm_dtype)below(random, 4),
-                         .flags = (uint32_t)below(random, 32),
-                         .eps = ldexp(random_uniform(random), (int)below(random, 2000) - 1000)};
-    if (below(random, 2)) {
+                         .x_type = (anynorm_dtype)random_below(random, 4),
+                         .y_type = (anynorm_dtype)random_below(random, 4),
+                         .parameter_type = (anynorm_dtype)random_below(random, 4),
+                         .flags = (uint32_t)random_below(random, 32),
+                         .eps =
+                             ldexp(random_uniform(random), (int)random_below(random, 2000) - 1000)};
+    if (random_below(random, 2)) {
         uint32_t alignment = spec.flags & ANYNORM_ANY_ALIGNMENT;
         make_family(random, &spec);
         spec.flags |= alignment;
         if (spec.weight_offset != 0)
             spec.weight_offset = random_normal(random);
-        if (below(random, 3) == 0)
+        if (random_below(random, 3) == 0)
             make_quantized(random, &spec);
     }
-    if ((spec.flags & ANYNORM_RESIDUAL) && below(random, 2))
+    if ((spec.flags & ANYNORM_RESIDUAL) && random_below(random, 2))
         spec.residual_row_stride = spec.columns + any_magnitude(random) / 2;
-    if ((spec.flags & ANYNORM_SUM_OUTPUT) && below(random, 2))
+    if ((spec.flags & ANYNORM_SUM_OUTPUT) && random_below(random, 2))
         spec.sum_row_stride = spec.columns + any_magnitude(random) / 2;
-    if (below(random, 3) == 0)
+    if (random_below(random, 3) == 0)
         spec.x_column_stride = any_magnitude(random);
-    if (below(random, 3) == 0)
+    if (random_below(random, 3) == 0)
         spec.y_column_stride = any_magnitude(random);
-    if (below(random, 3) == 0)
-        spec.column_run = 2 + below(random, 4);
-    if (below(random, 2))
+    if (random_below(random, 3) == 0)
+        spec.column_run = 2 + random_below(random, 4);
+    if (random_below(random, 2))
         spec.x_row_stride = spec.columns + any_magnitude(random) / 2;
-    if (below(random, 2))
+    if (random_below(random, 2))
         spec.y_row_stride = spec.columns + any_magnitude(random) / 2;
-    if (spec.flags & ANYNORM_PARTIALS_INPUT && below(random, 2))
+    if (spec.flags & ANYNORM_PARTIALS_INPUT && random_below(random, 2))
         spec.shards = 2 + any_magnitude(random) / 2;
-    if (below(random, 2)) {
-        spec.inner_rows = 1 + below(random, 1000);
-        if (below(random, 2))
+    if (random_below(random, 2)) {
+        spec.inner_rows = 1 + random_below(random, 1000);
+        if (random_below(random, 2))
             spec.x_outer_stride = spec.columns + any_magnitude(random) / 2;
-        if (below(random, 2))
+        if (random_below(random, 2))
             spec.y_outer_stride = spec.columns + any_magnitude(random) / 2;
-        if ((spec.flags & ANYNORM_RESIDUAL) && below(random, 2))
+        if ((spec.flags & ANYNORM_RESIDUAL) && random_below(random, 2))
             spec.residual_outer_stride = spec.columns + any_magnitude(random) / 2;
-        if ((spec.flags & ANYNORM_SUM_OUTPUT) && below(random, 2)) {
+        if ((spec.flags & ANYNORM_SUM_OUTPUT) && random_below(random, 2)) {
             spec.sum_column_stride = 1;
             spec.sum_outer_stride = spec.columns + any_magnitude(random) / 2;
         }
@@ -250,7 +246,7 @@ static void test_text_round_trip(void **state)
         assert_int_equal(back_rows, rows);
         taken++;
 
-        size_t capacity = below(&random, length + 2);
+        size_t capacity = random_below(&random, length + 2);
         memset(cut, '#', sizeof(cut));
         assert_int_equal(anynorm_spec_format(&spec, rows, cut, capacity), length);
         assert_int_equal(cut[capacity], '#');

@@ -13,11 +13,6 @@ static const int owner, other_owner;
 
 #define assert_refused_tensors(call) assert_refused((call), ANYNORM_INVALID_ARGUMENT)
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 static anynorm_spec resolved(anynorm_spec spec)
 {
     anynorm_spec result;
@@ -558,22 +553,24 @@ static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_
 
 static anynorm_spec random_layouts(struct random *random)
 {
-    anynorm_spec spec = {.columns = 1 + below(random, 3),
-                         .x_type = (anynorm_dtype)below(random, 4),
-                         .y_type = (anynorm_dtype)below(random, 4),
+    anynorm_spec spec = {.columns = 1 + random_below(random, 3),
+                         .x_type = (anynorm_dtype)random_below(random, 4),
+                         .y_type = (anynorm_dtype)random_below(random, 4),
                          .flags = ANYNORM_ANY_ALIGNMENT | ANYNORM_MEAN_OUTPUT,
-                         .inner_rows = below(random, 4)};
-    bool alike = below(random, 2); /* as slices of one tensor are */
+                         .inner_rows = random_below(random, 4)};
+    bool alike = random_below(random, 2); /* as slices of one tensor are */
     if (alike)
         spec.y_type = spec.x_type;
-    spec.x_row_stride = spec.columns * (1 + below(random, 3)) + below(random, 2);
-    spec.y_row_stride = alike ? spec.x_row_stride : spec.columns + below(random, 8);
+    spec.x_row_stride = spec.columns * (1 + random_below(random, 3)) + random_below(random, 2);
+    spec.y_row_stride = alike ? spec.x_row_stride : spec.columns + random_below(random, 8);
     if (spec.inner_rows) {
-        spec.x_outer_stride = spec.x_row_stride * (1 + below(random, 5)) + below(random, 2);
-        spec.y_outer_stride = spec.columns + below(random, 24);
+        spec.x_outer_stride =
+            spec.x_row_stride * (1 + random_below(random, 5)) + random_below(random, 2);
+        spec.y_outer_stride = spec.columns + random_below(random, 24);
         if (alike)
-            spec.y_outer_stride =
-                below(random, 3) ? spec.x_outer_stride : spec.x_row_stride * (1 + below(random, 5));
+            spec.y_outer_stride = random_below(random, 3)
+                                      ? spec.x_outer_stride
+                                      : spec.x_row_stride * (1 + random_below(random, 5));
     }
     return spec;
 }
@@ -582,16 +579,16 @@ static anynorm_spec random_layouts(struct random *random)
 static anynorm_spec random_columns_apart(struct random *random)
 {
     anynorm_spec spec = random_layouts(random);
-    bool alike = spec.y_type == spec.x_type && below(random, 2);
-    spec.columns = 1 + below(random, 4);
-    spec.x_row_stride = 1 + below(random, 2);
-    spec.x_column_stride = 4 + below(random, 8);
+    bool alike = spec.y_type == spec.x_type && random_below(random, 2);
+    spec.columns = 1 + random_below(random, 4);
+    spec.x_row_stride = 1 + random_below(random, 2);
+    spec.x_column_stride = 4 + random_below(random, 8);
     spec.y_row_stride = alike ? spec.x_row_stride : 1;
-    spec.y_column_stride = alike ? spec.x_column_stride : 4 + below(random, 8);
+    spec.y_column_stride = alike ? spec.x_column_stride : 4 + random_below(random, 8);
     if (spec.inner_rows) {
-        spec.x_outer_stride = spec.columns * spec.x_column_stride + below(random, 9);
-        spec.y_outer_stride =
-            alike ? spec.x_outer_stride : spec.columns * spec.y_column_stride + below(random, 9);
+        spec.x_outer_stride = spec.columns * spec.x_column_stride + random_below(random, 9);
+        spec.y_outer_stride = alike ? spec.x_outer_stride
+                                    : spec.columns * spec.y_column_stride + random_below(random, 9);
     }
     return spec;
 }
@@ -601,17 +598,17 @@ static anynorm_spec random_column_runs(struct random *random)
 {
     anynorm_spec spec = random_columns_apart(random);
     bool alike = spec.y_column_stride == spec.x_column_stride && spec.y_type == spec.x_type;
-    uint64_t run = 2 + below(random, 2), runs = 1 + below(random, 3);
+    uint64_t run = 2 + random_below(random, 2), runs = 1 + random_below(random, 3);
     spec.columns = run * runs;
     spec.column_run = run;
-    spec.x_row_stride = run + below(random, 2);
-    spec.x_column_stride = 2 * run + below(random, 3 * run);
+    spec.x_row_stride = run + random_below(random, 2);
+    spec.x_column_stride = 2 * run + random_below(random, 3 * run);
     spec.y_row_stride = alike ? spec.x_row_stride : run;
-    spec.y_column_stride = alike ? spec.x_column_stride : run * (1 + below(random, 3));
+    spec.y_column_stride = alike ? spec.x_column_stride : run * (1 + random_below(random, 3));
     if (spec.inner_rows) {
-        spec.x_outer_stride = runs * spec.x_column_stride + below(random, 9);
+        spec.x_outer_stride = runs * spec.x_column_stride + random_below(random, 9);
         spec.y_outer_stride =
-            alike ? spec.x_outer_stride : runs * spec.y_column_stride + below(random, 9);
+            alike ? spec.x_outer_stride : runs * spec.y_column_stride + random_below(random, 9);
     }
     return spec;
 }
@@ -624,13 +621,14 @@ static void check_random_overlaps(anynorm_spec make(struct random *random))
         anynorm_spec spec = make(&random);
         if (an_spec_resolve(&spec, &spec) != ANYNORM_OK)
             continue; /* a stride leads from column to column */
-        uint64_t rows = 1 + below(&random, 7), x_extent, y_extent;
+        uint64_t rows = 1 + random_below(&random, 7), x_extent, y_extent;
         anynorm_buffer arena = {
             .bytes = ARENA, .root = &arena, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
         anynorm_tensors tensors = {.x = arena, .y = arena, .mean = arena};
-        tensors.x.offset = 256 + below(&random, 64);
-        tensors.y.offset = below(&random, 4) ? 256 + below(&random, 64) : tensors.x.offset;
-        tensors.mean.offset = below(&random, 3) ? 4000 : 240 + below(&random, 256);
+        tensors.x.offset = 256 + random_below(&random, 64);
+        tensors.y.offset =
+            random_below(&random, 4) ? 256 + random_below(&random, 64) : tensors.x.offset;
+        tensors.mean.offset = random_below(&random, 3) ? 4000 : 240 + random_below(&random, 256);
         unsigned char marks[ARENA] = {0};
         (void)mark(&spec, AN_X, &tensors.x, rows, marks, 1);
         bool wrong = mark(&spec, AN_Y, &tensors.y, rows, marks, 2), shared = false;

@@ -7,11 +7,6 @@
 
 #include "spec.h"
 
-static uint64_t below(struct random *random, uint64_t limit)
-{
-    return random_bits(random) % limit;
-}
-
 /* ---- One by one ---- */
 
 #define MOST 18
@@ -560,24 +555,24 @@ static bool representable(const struct tensor *x, const struct tensor *y, uint32
 /* Strides as slicing, padding and permuting make them, and some that nothing sensible makes. */
 static void random_strides(struct random *random, struct tensor *tensor)
 {
-    uint64_t style = below(random, 8);
+    uint64_t style = random_below(random, 8);
     uint32_t order[4] = {0, 1, 2, 3};
     tensor->dense = style < 2;
     for (uint32_t i = 0; style == 7 && i + 1 < tensor->rank; i++) {
-        uint32_t other = i + (uint32_t)below(random, tensor->rank - i), kept = order[i];
+        uint32_t other = i + (uint32_t)random_below(random, tensor->rank - i), kept = order[i];
         order[i] = order[other];
         order[other] = kept;
     }
     int64_t dense = 1;
     for (uint32_t i = tensor->rank; i-- > 0;) {
         uint32_t axis = order[i];
-        uint64_t padding = style >= 4 && below(random, 3) == 0 ? below(random, 3) : 0;
+        uint64_t padding = style >= 4 && random_below(random, 3) == 0 ? random_below(random, 3) : 0;
         tensor->strides[axis] = dense;
         dense *= (int64_t)(tensor->shape[axis] + padding);
-        if (style == 6 && below(random, 4) == 0)
-            tensor->strides[axis] = (int64_t)below(random, 30) - 6;
-        if (tensor->shape[axis] == 1 && below(random, 2))
-            tensor->strides[axis] = (int64_t)below(random, 2000) - 1000;
+        if (style == 6 && random_below(random, 4) == 0)
+            tensor->strides[axis] = (int64_t)random_below(random, 30) - 6;
+        if (tensor->shape[axis] == 1 && random_below(random, 2))
+            tensor->strides[axis] = (int64_t)random_below(random, 2000) - 1000;
     }
 }
 
@@ -587,16 +582,16 @@ static void test_random_views(void **state)
     struct random random = {11};
     int taken = 0, two_level = 0, apart = 0, runs = 0, refused = 0;
     for (int i = 0; i < (reduced() ? 20000 : 200000); i++) {
-        struct tensor x = {.rank = 1 + (uint32_t)below(&random, 4)}, y;
-        uint32_t first = (uint32_t)below(&random, x.rank);
+        struct tensor x = {.rank = 1 + (uint32_t)random_below(&random, 4)}, y;
+        uint32_t first = (uint32_t)random_below(&random, x.rank);
         uint64_t rows = 1, columns = 1;
         for (uint32_t k = 0; k < x.rank; k++) {
-            x.shape[k] = below(&random, 40) == 0 ? 0 : 1 + below(&random, 3);
+            x.shape[k] = random_below(&random, 40) == 0 ? 0 : 1 + random_below(&random, 3);
             *(k < first ? &rows : &columns) *= x.shape[k];
         }
         y = x;
         random_strides(&random, &x);
-        bool with_y = below(&random, 2);
+        bool with_y = random_below(&random, 2);
         if (with_y)
             random_strides(&random, &y);
         else
@@ -605,7 +600,7 @@ static void test_random_views(void **state)
         anynorm_view x_view = view_of(&x), y_view = view_of(&y);
         anynorm_spec spec = {.eps = 1}, resolved;
         uint64_t found = UINT64_MAX;
-        int axis = below(&random, 2) ? (int)first : (int)first - (int)x.rank;
+        int axis = random_below(&random, 2) ? (int)first : (int)first - (int)x.rank;
         anynorm_status status =
             anynorm_spec_from_view(&spec, &x_view, with_y ? &y_view : NULL, axis, &found);
         if (columns == 0) {
