@@ -690,24 +690,30 @@ static void assert_codes(anynorm_dtype type, const void *codes, const struct roo
     assert_in_range(differ, 0, 3);
 }
 
+static void assert_codes_of_scale(anynorm_dtype type, const void *codes, const struct room *v,
+                                  float scale)
+{
+    double scales[ROWS];
+    for (size_t r = 0; r < ROWS; r++)
+        scales[r] = (double)scale;
+    assert_codes(type, codes, v, scales);
+}
+
 static void test_static_scale(void **state)
 {
     struct room *v = make_room();
     uint8_t y[COUNT_OF_X];
     float scale = 0.01f;
-    double scales[ROWS];
     anynorm_spec spec = {.columns = COLUMNS,
                          .y_type = ANYNORM_F8E4M3,
                          .eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_Y_SCALE_INPUT};
-    for (size_t r = 0; r < ROWS; r++)
-        scales[r] = (double)scale;
     take(v, v->x);
     rms_norm(v, EPS);
     affine(v, v->weight, 0, NULL);
     if (run(*state, &spec, ROWS,
             &(anynorm_host_tensors){.x = v->x, .y = y, .weight = v->weight, .y_scale = &scale}))
-        assert_codes(ANYNORM_F8E4M3, y, v, scales);
+        assert_codes_of_scale(ANYNORM_F8E4M3, y, v, scale);
     free(v);
 }
 
@@ -716,14 +722,11 @@ static void test_fused_add_static_scale(void **state)
     struct room *v = make_room();
     uint8_t y[COUNT_OF_X];
     float scale = 0.25f;
-    double scales[ROWS];
     anynorm_spec spec = {.columns = COLUMNS,
                          .y_type = ANYNORM_F8E4M3,
                          .eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
                                   ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM | ANYNORM_Y_SCALE_INPUT};
-    for (size_t r = 0; r < ROWS; r++)
-        scales[r] = (double)scale;
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] = (double)(v->x[i] + v->residual[i]);
     rms_norm(v, EPS);
@@ -735,7 +738,7 @@ static void test_fused_add_static_scale(void **state)
                                     .residual = v->residual,
                                     .sum = v->residual,
                                     .y_scale = &scale}))
-        assert_codes(ANYNORM_F8E4M3, y, v, scales);
+        assert_codes_of_scale(ANYNORM_F8E4M3, y, v, scale);
     free(v);
 }
 
@@ -788,20 +791,17 @@ static void test_quantize_linear(void **state)
     struct room *v = make_room();
     uint8_t y[COUNT_OF_X];
     float scale = 0.02f;
-    double scales[ROWS];
     anynorm_spec spec = {.columns = COLUMNS,
                          .y_type = ANYNORM_I8,
                          .eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_Y_SCALE_INPUT};
-    for (size_t r = 0; r < ROWS; r++)
-        scales[r] = (double)scale;
     take(v, v->x);
     layer_norm(v, EPS);
     affine(v, v->weight, 0, v->bias);
     if (run(*state, &spec, ROWS,
             &(anynorm_host_tensors){
                 .x = v->x, .y = y, .weight = v->weight, .bias = v->bias, .y_scale = &scale}))
-        assert_codes(ANYNORM_I8, y, v, scales);
+        assert_codes_of_scale(ANYNORM_I8, y, v, scale);
     free(v);
 }
 
