@@ -87,7 +87,7 @@ static void test_one_level(void **state)
     apart.offset[AN_MEAN] = 20;
     check_parts(subject, &apart, NULL);
     struct problem split = dense_problem(5, 600, ANYNORM_F32, plain);
-    check_parts(subject, &split, "row_split segment=64 group=64");
+    check_parts(subject, &split, "row_split segment=64");
 }
 
 /* Parts begin with an outer row, or lie within one. */

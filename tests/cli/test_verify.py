@@ -123,7 +123,7 @@ def test_wrong_kernel_of_the_family_is_found(run, device, tmp_path):
      "layer-norm 5x300 weight rstd", "rstd of row 0 is "),
     ("store(F32, mean, row, s->pivot + s->shift)", "store(F32, mean, row, s->pivot + ERROR)",
      "layer-norm 5x300 mean", "mean of row 0 is "),
-    ("row[r].sum, column", "row[r].y, column",
+    ("row[r].sum, SUM_STRIDE", "row[r].y, SUM_STRIDE",
      "rms-norm 5x300 residual sum", "sum of row 0, column 0 is ")])
 def test_wrong_outputs_beside_y_are_found(run, device, tmp_path, right, wrong, text, what):
     shim = wrong_opencl(device, tmp_path, "1", right, wrong)
