@@ -22,8 +22,8 @@ static bool is_mine(const struct subject *subject, const anynorm_spec *spec)
     return !few(subject) || has_turn(subject, spec, turn);
 }
 
-/* The short form's cases are among the whole form's, on the same schedules: what it leaves out counts
- * as a turn, too. */
+/* The short form's cases are among the whole form's, on the same schedules: what it leaves out
+ * counts as a turn, too. */
 static void check_if_in_turn(struct subject *subject, const struct problem *problem, bool in_short)
 {
     if ((in_short || !reduced()) && is_mine(subject, &problem->spec))

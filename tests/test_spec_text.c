@@ -1,8 +1,10 @@
 /* A spec as a line of text, and back. */
 #include "refused.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "spec_flags.h"
@@ -444,12 +446,54 @@ static void test_text_bad_words(void **state)
     assert_int_equal(spec.columns, 9);
 }
 
+/* Makes a language whose numbers have a decimal comma, and takes it: false where it cannot be made.
+ */
+static bool take_comma_locale(const char *folder)
+{
+    char path[FOLDER_BYTES + 16], command[3 * FOLDER_BYTES + 96];
+    snprintf(path, sizeof(path), "%s/source", folder);
+    FILE *source = fopen(path, "w");
+    assert_non_null(source);
+    fputs("LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n"
+          "LC_CTYPE\ncopy \"POSIX\"\nEND LC_CTYPE\n",
+          source);
+    assert_int_equal(fclose(source), 0);
+    snprintf(command, sizeof(command),
+             "localedef --no-archive -c -i %s/source %s/xx_XX >/dev/null 2>&1", folder, folder);
+    (void)!system(command); /* fails where it warns */
+    assert_int_equal(setenv("LOCPATH", folder, 1), 0);
+    return setlocale(LC_NUMERIC, "xx_XX") && strcmp(localeconv()->decimal_point, ",") == 0;
+}
+
+static void test_text_in_any_language(void **state)
+{
+    (void)state;
+    char folder[FOLDER_BYTES], text[200], comma[8];
+    make_folder(folder);
+    bool taken = take_comma_locale(folder);
+    remove_folder(folder);
+    if (!taken)
+        skip();
+    anynorm_spec spec;
+    uint64_t rows;
+    assert_ok(anynorm_spec_parse("layer-norm 2x3 eps=0.25", &spec, &rows));
+    assert_true(spec.eps == 0.25);
+    assert_refused(anynorm_spec_parse("layer-norm 2x3 eps=0,25", &spec, &rows),
+                   ANYNORM_INVALID_ARGUMENT);
+    anynorm_spec_format(&spec, rows, text, sizeof(text));
+    assert_string_equal(text, "layer-norm 2x3 f32 eps=0.25");
+    snprintf(comma, sizeof(comma), "%.1f", 0.5); /* the program's own is as it was */
+    assert_string_equal(comma, "0,5");
+    setlocale(LC_NUMERIC, "C");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_examples),
         cmocka_unit_test(test_text_round_trip),
         cmocka_unit_test(test_text_bad_words),
+        cmocka_unit_test(test_text_in_any_language),
     };
     return cmocka_run_group_tests_name("spec_text", tests, NULL, NULL);
 }
