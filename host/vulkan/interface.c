@@ -41,7 +41,8 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
 {
     /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
      */
-    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || (spec->flags & AN_SAMPLES))
+    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || spec->parameter_cycle ||
+        (spec->flags & AN_SAMPLES))
         return false;
     uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
     uint64_t words = an_spec_double(spec) ? 2 : 1;
@@ -142,6 +143,8 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_sample_rows, spec->sample_rows},
         {AN_CONSTANT_parameter_rows, spec->parameter_rows},
         {AN_CONSTANT_parameter_run, spec->parameter_run},
+        {AN_CONSTANT_parameter_cycle, spec->parameter_cycle},
+        {AN_CONSTANT_column_run, spec->column_run},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         constants[numbers[i].constant] = (uint32_t)an_least(numbers[i].value, UINT32_MAX);

@@ -44,10 +44,6 @@ static anynorm_status check_spec(const anynorm_spec *spec, const struct an_choic
     else if ((spec->flags & AN_Y_SCALES) || spec->y_type == ANYNORM_I8 ||
              spec->y_type == ANYNORM_F8E4M3)
         missing = "quantized outputs";
-    else if (spec->column_run > 1)
-        missing = "columns in runs";
-    else if (spec->parameter_cycle > 0)
-        missing = "parameters in cycles";
     else if (choice->schedule == AN_ADD ||
              (choice->schedule == AN_COPY &&
               (spec->x_type != spec->y_type || (spec->flags & moved))))

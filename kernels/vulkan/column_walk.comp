@@ -136,7 +136,8 @@ void store_strip(const uint type, const uint slot, const uvec4 at, const uint co
 /* A parameter of each row. */
 accv_t load_parameter(const strip_t strip, const uint slot, const uint column)
 {
-    const uint index = parameter_run > 1 ? column / parameter_run : column;
+    const uint within = parameter_cycle > 0 ? column % parameter_cycle : column;
+    const uint index = within / parameter_run;
     if (parameter_rows > 1)
         return load_strip(P_TYPE, slot, strip.parameter_at, index);
     return accv_t(load(P_TYPE, slot, index));

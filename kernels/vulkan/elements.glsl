@@ -6,6 +6,15 @@
  * What a spec does not name is not there: its constant is 0 when the driver compiles. */
 #include "row.glsl"
 
+/* Parameters that are not one to each column, and tensors whose rows are in pieces: what leads to
+ * them is a column's number. */
+const bool PARAMETERS_SHARED = parameter_run > 1 || parameter_cycle > 0;
+const bool COUNTS_COLUMNS = PARAMETERS_SHARED || column_run > 1;
+
+/* Vectors begin at multiples of VECTOR, so that none has columns of two such runs, or cycles. */
+const bool WHOLE_PARAMETERS =
+    (parameter_run > 1 ? parameter_run : parameter_cycle) % VECTOR == 0;
+
 /* Where one row lies in each tensor, in elements from the tensor's first; or where skip_columns
  * led. */
 struct row_t {
@@ -15,7 +24,7 @@ struct row_t {
     uint sum;
     uint parameter; /* of weight, bias and pre_bias */
     uint modulation; /* of gate, scale and shift */
-    uint skipped; /* columns, where these share parameters: which then stay at their first */
+    uint skipped; /* columns; what is found by number stays at its first */
 };
 
 bool has_samples()
@@ -31,7 +40,7 @@ bool has_parameters()
 /* Elements of a row of parameters. */
 uint parameters_of()
 {
-    return columns / parameter_run;
+    return (parameter_cycle > 0 ? parameter_cycle : columns) / parameter_run;
 }
 
 row_t find_row(const uint row)
@@ -55,15 +64,17 @@ row_t find_row(const uint row)
 row_t skip_columns(const row_t row, const uint further)
 {
     row_t r = row;
-    r.x += further;
-    r.y += further;
-    r.residual += further;
-    r.sum += further;
+    if (column_run <= 1) {
+        r.x += further;
+        r.y += further;
+        r.residual += further;
+        r.sum += further;
+    }
     r.modulation += further;
-    if (parameter_run > 1)
-        r.skipped += further;
-    else
+    if (!PARAMETERS_SHARED)
         r.parameter += further;
+    if (COUNTS_COLUMNS)
+        r.skipped += further;
     return r;
 }
 
@@ -81,6 +92,13 @@ uint bits_of_places()
     if (HAS_SUM != 0)
         bits |= (sum_row_stride | (TWO_LEVELS != 0 ? sum_outer_stride : 0)) * size_of(S_TYPE) |
                 launch.offset[SLOT_SUM];
+    if (column_run > 1)
+        bits |= (x_column_stride | column_run) * size_of(X_TYPE) |
+                (y_column_stride | column_run) * size_of(Y_TYPE);
+    if (column_run > 1 && HAS_RESIDUAL != 0)
+        bits |= (residual_column_stride | column_run) * size_of(R_TYPE);
+    if (column_run > 1 && HAS_SUM != 0)
+        bits |= (sum_column_stride | column_run) * size_of(S_TYPE);
     if (has_samples())
         bits |= columns * size_of(M_TYPE);
     if (HAS_GATE != 0)
@@ -89,7 +107,7 @@ uint bits_of_places()
         bits |= launch.offset[SLOT_SCALE];
     if (HAS_SHIFT != 0)
         bits |= launch.offset[SLOT_SHIFT];
-    if (parameter_run > 1) /* whose parameters are loaded one by one */
+    if (PARAMETERS_SHARED) /* which are loaded as they come */
         return bits;
     if (HAS_WEIGHT != 0)
         bits |= launch.offset[SLOT_WEIGHT];
@@ -101,6 +119,8 @@ uint bits_of_places()
         bits |= columns * size_of(P_TYPE);
     return bits;
 }
+
+#include "columns.glsl"
 
 /* ---- Loading ---- */
 
@@ -117,27 +137,35 @@ accv_t roundedv(const uint type, const accv_t value)
 /* The parameters, of a tensor of the row, for `count` columns from `column` on; the rest 0. */
 accv_t load_parametersv(const row_t r, const uint slot, const uint column, const uint count)
 {
-    if (parameter_run <= 1)
-        return load_rowv(P_TYPE, slot, r.parameter + column, count, 0);
+    uint within = PARAMETERS_SHARED ? r.skipped + column : column;
+    if (parameter_cycle > 0)
+        within %= parameter_cycle;
+    const bool side_by_side =
+        WHOLE_PARAMETERS || parameter_cycle == 0 || within + VECTOR <= parameter_cycle;
+    if (parameter_run <= 1 && side_by_side && count == VECTOR)
+        return loadv(P_TYPE, slot, r.parameter + within);
     /* Each once for the columns that share it. */
-    const uint first = r.skipped + column;
-    uint left = 0, at = r.parameter + first / parameter_run;
+    const bool one_for_all = WHOLE_PARAMETERS && parameter_run > 1;
+    uint left = 0;
     acc_t value = 0;
     accv_t result = accv_t(0);
     for (uint i = 0; i < count; i++) {
-        if (left == 0) {
-            value = load(P_TYPE, slot, at++);
-            left = i == 0 ? parameter_run - first % parameter_run : parameter_run;
+        if (i == 0 || (left == 0 && !one_for_all)) {
+            value = load(P_TYPE, slot, r.parameter + within / parameter_run);
+            left = parameter_run - within % parameter_run;
         }
-        left--;
         result[i] = value;
+        left--;
+        within++;
+        if (parameter_cycle > 0 && within == parameter_cycle)
+            within = 0;
     }
     return result;
 }
 
 accv_t load_parameter_line(const uint part, const row_t r, const uint slot, const uint column)
 {
-    if (parameter_run > 1)
+    if (PARAMETERS_SHARED)
         return load_parametersv(r, slot, column, VECTOR);
     return load_line(part, P_TYPE, slot, r.parameter + column);
 }
@@ -145,11 +173,12 @@ accv_t load_parameter_line(const uint part, const row_t r, const uint slot, cons
 /* h of `count` columns from `column` on, the rest of the vector `fill`. */
 accv_t load_hv(const row_t r, const uint column, const uint count, const acc_t fill)
 {
-    accv_t h = load_rowv(X_TYPE, SLOT_X, r.x + column, count, fill);
+    accv_t h = load_columnsv(X_TYPE, SLOT_X, r, r.x, x_column_stride, column, count, fill);
     if (HAS_PRE_BIAS != 0)
         h += load_parametersv(r, SLOT_PRE_BIAS, column, count);
     if (HAS_RESIDUAL != 0) {
-        accv_t residual = load_rowv(R_TYPE, SLOT_RESIDUAL, r.residual + column, count, 0);
+        accv_t residual = load_columnsv(R_TYPE, SLOT_RESIDUAL, r, r.residual,
+                                        residual_column_stride, column, count, 0);
         if (HAS_GATE != 0)
             residual *= load_rowv(M_TYPE, SLOT_GATE, r.modulation + column, count, 0);
         h += residual;
@@ -167,11 +196,12 @@ acc_t load_h(const row_t r, const uint column)
 /* h of a line. */
 accv_t load_h_line(const uint part, const row_t r, const uint column)
 {
-    accv_t h = load_line(part, X_TYPE, SLOT_X, r.x + column);
+    accv_t h = load_column_line(part, X_TYPE, SLOT_X, r, r.x, x_column_stride, column);
     if (HAS_PRE_BIAS != 0)
         h += load_parameter_line(part, r, SLOT_PRE_BIAS, column);
     if (HAS_RESIDUAL != 0) {
-        accv_t residual = load_line(part, R_TYPE, SLOT_RESIDUAL, r.residual + column);
+        accv_t residual = load_column_line(part, R_TYPE, SLOT_RESIDUAL, r, r.residual,
+                                           residual_column_stride, column);
         if (HAS_GATE != 0)
             residual *= load_line(part, M_TYPE, SLOT_GATE, r.modulation + column);
         h += residual;
@@ -193,17 +223,6 @@ void add_deviation(const accv_t deviation, inout accv_t sum, inout accv_t square
     if (RMS == 0)
         sum += deviation;
     squares += deviation * deviation;
-}
-
-/* ---- Storing ---- */
-
-void store_rowv(const uint type, const uint slot, const uint index, const uint count,
-                const accv_t value)
-{
-    if (count == VECTOR)
-        storev(type, slot, index, value);
-    else
-        storev_part(type, slot, index, count, value);
 }
 
 /* ---- What becomes of them ---- */

@@ -123,9 +123,11 @@ void finish_vectors(const row_t r, const acc_t pivot, const statistic_t s, const
                 load_modulation(part, r, column, f);
                 const accv_t h = recall(k, lane);
                 if (HAS_SUM != 0)
-                    store_line(part, S_TYPE, SLOT_SUM, r.sum + column, h);
+                    store_column_line(part, S_TYPE, SLOT_SUM, r, r.sum, sum_column_stride, column,
+                                      h);
                 const accv_t deviation = offv(h, accv_t(pivot));
-                store_line(part, Y_TYPE, SLOT_Y, r.y + column, transformv(deviation, s, f));
+                store_column_line(part, Y_TYPE, SLOT_Y, r, r.y, y_column_stride, column,
+                                  transformv(deviation, s, f));
             }
         }
     }
@@ -136,9 +138,10 @@ void finish_element(const row_t r, const acc_t h, const acc_t pivot, const stati
 {
     const factors_t f = load_factors(r, column, 1);
     if (HAS_SUM != 0)
-        store(S_TYPE, SLOT_SUM, r.sum + column, h);
+        store(S_TYPE, SLOT_SUM, find_column(r, r.sum, sum_column_stride, column), h);
     const accv_t deviation = accv_t(off(h, pivot));
-    store(Y_TYPE, SLOT_Y, r.y + column, transformv(deviation, s, f).x);
+    store(Y_TYPE, SLOT_Y, find_column(r, r.y, y_column_stride, column),
+          transformv(deviation, s, f).x);
 }
 
 /* A first guess of the row's mean, the same in all its lanes. */

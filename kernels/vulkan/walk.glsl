@@ -64,9 +64,10 @@ void write_line(const uint part, const row_t row, const statistic_t s, const uin
     load_weights(part, row, column, f);
     load_modulation(part, row, column, f);
     if (HAS_SUM != 0)
-        store_line(part, S_TYPE, SLOT_SUM, row.sum + column, h);
+        store_column_line(part, S_TYPE, SLOT_SUM, row, row.sum, sum_column_stride, column, h);
     const accv_t deviation = offv(h, accv_t(s.pivot));
-    store_line(part, Y_TYPE, SLOT_Y, row.y + column, transformv(deviation, s, f));
+    store_column_line(part, Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column,
+                      transformv(deviation, s, f));
 }
 
 /* Normalizes `count` columns. */
@@ -76,8 +77,8 @@ void write_columns(const row_t row, const statistic_t s, const uint column, cons
     const accv_t deviation = offv(h, accv_t(s.pivot));
     const accv_t result = transformv(deviation, s, load_factors(row, column, count));
     if (HAS_SUM != 0)
-        store_rowv(S_TYPE, SLOT_SUM, row.sum + column, count, h);
-    store_rowv(Y_TYPE, SLOT_Y, row.y + column, count, result);
+        store_columnsv(S_TYPE, SLOT_SUM, row, row.sum, sum_column_stride, column, count, h);
+    store_columnsv(Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column, count, result);
 }
 
 /* Normalizes columns [begin, end), `begin` a multiple of VECTOR. */

@@ -1,0 +1,92 @@
+/* Columns of a tensor of rows, which lie side by side or, where column_run is more than 1, in runs
+ * of so many side by side, a stride apart. Part of elements.glsl, whose row_t knows the columns that
+ * were skipped; gate, scale, shift and parameters have no runs. `base` is the row of a tensor. */
+
+/* Vectors begin at multiples of VECTOR, so that none lies in two such runs. */
+const bool WHOLE_VECTORS =
+    column_run % VECTOR == 0 || column_run <= 1; /* a constant only in this order */
+
+/* The element of a column. */
+uint find_column(const row_t r, const uint base, const uint stride, const uint column)
+{
+    if (column_run <= 1)
+        return base + column;
+    const uint number = r.skipped + column, run = number / column_run;
+    return base + run * stride + (number - run * column_run);
+}
+
+/* How many columns lie side by side from one on, but no less than VECTOR of WHOLE_VECTORS. */
+uint count_side_by_side(const row_t r, const uint column)
+{
+    return WHOLE_VECTORS ? VECTOR : column_run - (r.skipped + column) % column_run;
+}
+
+/* From a column's element to that of the next one. */
+uint next_column(const uint stride, const uint at, inout uint side_by_side)
+{
+    if (WHOLE_VECTORS || --side_by_side > 0)
+        return at + 1;
+    side_by_side = column_run;
+    return at + 1 + (stride - column_run);
+}
+
+accv_t gather_columns(const uint type, const uint slot, const uint start, const uint stride,
+                      const uint side_by_side, const uint count, const acc_t fill)
+{
+    uint at = start, left = side_by_side;
+    accv_t result = accv_t(fill);
+    for (uint i = 0; i < count; i++) {
+        result[i] = load(type, slot, at);
+        at = next_column(stride, at, left);
+    }
+    return result;
+}
+
+void scatter_columns(const uint type, const uint slot, const uint start, const uint stride,
+                     const uint side_by_side, const uint count, const accv_t value)
+{
+    uint at = start, left = side_by_side;
+    for (uint i = 0; i < count; i++) {
+        store(type, slot, at, value[i]);
+        at = next_column(stride, at, left);
+    }
+}
+
+/* load_rowv, load_line, store_rowv and store_line of such a tensor. */
+accv_t load_columnsv(const uint type, const uint slot, const row_t r, const uint base,
+                     const uint stride, const uint column, const uint count, const acc_t fill)
+{
+    const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
+    if (count == VECTOR && left >= VECTOR)
+        return loadv(type, slot, at);
+    return gather_columns(type, slot, at, stride, left, count, fill);
+}
+
+accv_t load_column_line(const uint part, const uint type, const uint slot, const row_t r,
+                        const uint base, const uint stride, const uint column)
+{
+    const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
+    if (left >= VECTOR)
+        return load_line(part, type, slot, at);
+    return gather_columns(type, slot, at, stride, left, VECTOR, 0);
+}
+
+void store_columnsv(const uint type, const uint slot, const row_t r, const uint base,
+                    const uint stride, const uint column, const uint count, const accv_t value)
+{
+    const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
+    if (count == VECTOR && left >= VECTOR)
+        storev(type, slot, at, value);
+    else
+        scatter_columns(type, slot, at, stride, left, count, value);
+}
+
+void store_column_line(const uint part, const uint type, const uint slot, const row_t r,
+                       const uint base, const uint stride, const uint column, const accv_t value)
+{
+    const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
+    if (left >= VECTOR)
+        store_line(part, type, slot, at, value);
+    else
+        scatter_columns(type, slot, at, stride, left, VECTOR, value);
+}
