@@ -117,6 +117,30 @@ static void test_two_levels(void **state)
     check_parts(subject, &image, "column_walk");
 }
 
+/* Groups of the channels of channels-last images, of which a part holds some or not even one. */
+static void test_runs(void **state)
+{
+    struct subject *subject = *state;
+    const struct {
+        uint64_t pixels, groups, channels;
+    } shapes[] = {{9, 5, 6}, {3, 50, 6}};
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        uint64_t pixels = shapes[i].pixels, groups = shapes[i].groups;
+        uint64_t channels = shapes[i].channels, across = channels * groups;
+        struct problem images = dense_problem(7 * groups - 2, channels * pixels, ANYNORM_F32,
+                                              plain | ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT);
+        anynorm_spec *spec = &images.spec;
+        spec->inner_rows = spec->parameter_rows = groups;
+        spec->column_run = spec->parameter_cycle = channels;
+        spec->x_column_stride = spec->residual_column_stride = spec->sum_column_stride = across;
+        spec->y_column_stride = across + 1;
+        check_parts(subject, &images, NULL);
+        images.sum_place = OVER_RESIDUAL;
+        images.offset[AN_X] = 4;
+        check_parts(subject, &images, "row_split segment=8");
+    }
+}
+
 static void test_family(void **state)
 {
     struct subject *subject = *state;
@@ -141,6 +165,7 @@ static void test_too_far(void **state)
     const anynorm_spec specs[] = {
         {.columns = 751},
         {.columns = 100, .x_column_stride = 9},
+        {.columns = 100, .column_run = 2, .x_column_stride = 18},
         {.columns = 100, .parameter_rows = 8, .flags = ANYNORM_WEIGHT},
     };
     for (size_t i = 0; i < COUNT(specs); i++) {
@@ -155,6 +180,7 @@ int main(void)
     static const struct device_test tests[] = {
         {"one level of rows", test_one_level},
         {"two levels of rows", test_two_levels},
+        {"columns in runs", test_runs},
         {"samples, parameters, sums", test_family},
         {"too far", test_too_far},
     };

@@ -92,6 +92,24 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
         constants[AN_CONSTANT_M_TYPE] = (uint32_t)spec->sample_type;
 }
 
+/* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
+static void fill_parts(const anynorm_spec *spec, uint32_t *constants)
+{
+    static const struct {
+        enum an_tensor tensor;
+        enum an_constant constant;
+    } tensors[] = {{AN_X, AN_CONSTANT_X_PARTS},
+                   {AN_Y, AN_CONSTANT_Y_PARTS},
+                   {AN_RESIDUAL, AN_CONSTANT_R_PARTS},
+                   {AN_SUM, AN_CONSTANT_S_PARTS}};
+    for (size_t i = 0; i < COUNT(tensors); i++) {
+        struct an_expectation expected = an_tensor_expect(spec, tensors[i].tensor);
+        if (expected.present)
+            constants[tensors[i].constant] =
+                (uint32_t)(anynorm_dtype_size(expected.type) / an_tensor_narrowest(spec));
+    }
+}
+
 static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice,
                         uint32_t *constants)
 {
@@ -105,6 +123,9 @@ static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice
     constants[AN_CONSTANT_SUBGROUP] = choice->subgroup ? (uint32_t)choice->subgroup : 1;
     constants[AN_CONSTANT_PRELOAD] = preloads(spec, choice);
     constants[AN_CONSTANT_COPY] = choice->schedule == AN_COPY;
+    constants[AN_CONSTANT_ADD] = choice->schedule == AN_ADD;
+    if (choice->schedule == AN_COPY)
+        fill_parts(spec, constants);
 }
 
 /* A float's bits, and those of a double in two words. */

@@ -35,19 +35,14 @@ static anynorm_status check_slots(const struct an_vulkan_device *d,
 }
 
 /* What Vulkan's kernels do not have. */
-static anynorm_status check_spec(const anynorm_spec *spec, const struct an_choice *choice)
+static anynorm_status check_spec(const anynorm_spec *spec)
 {
-    const uint32_t moved = ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT | AN_SAMPLES | ANYNORM_PRE_BIAS;
     const char *missing = NULL;
     if (spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
         missing = "rows in several shards";
     else if ((spec->flags & AN_Y_SCALES) || spec->y_type == ANYNORM_I8 ||
              spec->y_type == ANYNORM_F8E4M3)
         missing = "quantized outputs";
-    else if (choice->schedule == AN_ADD ||
-             (choice->schedule == AN_COPY &&
-              (spec->x_type != spec->y_type || (spec->flags & moved))))
-        missing = "baselines that move more than x to y";
     if (missing)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no kernels for %s", missing);
     return ANYNORM_OK;
@@ -79,7 +74,7 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     if (!module)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no such kernel of %s",
                        an_schedule_name(choice->schedule));
-    anynorm_status status = check_spec(spec, choice);
+    anynorm_status status = check_spec(spec);
     if (status == ANYNORM_OK)
         status = check_group(d, choice, group_limit);
     if (status == ANYNORM_OK)
