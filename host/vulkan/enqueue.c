@@ -85,14 +85,16 @@ static void dispatch(struct an_vulkan_device *d, const struct an_vulkan_plan *pl
     d->vk.vkCmdDispatch(commands, (uint32_t)groups, 1, 1);
 }
 
-/* Records the rows of a part with the set that `launch` lends. */
+/* Records the rows of a part, those of an enqueue of `of_rows` from `first` on, with the set that
+ * `lender` lends. */
 static void record_part(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                         VkCommandBuffer commands, const struct an_launch *lender,
-                        const struct an_part *part, uint64_t first, bool split)
+                        const struct an_part *part, uint64_t first, uint64_t of_rows, bool split)
 {
     const anynorm_spec *spec = &plan->head.spec;
     struct an_push push = {.rows = (uint32_t)part->rows,
-                           .parameter_first = (uint32_t)(first % spec->parameter_rows)};
+                           .parameter_first = (uint32_t)(first % spec->parameter_rows),
+                           .shard_rows = (uint32_t)of_rows};
     if (spec->sample_rows <= UINT32_MAX)
         push.sample_first = (uint32_t)(first % spec->sample_rows);
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
@@ -102,7 +104,7 @@ static void record_part(struct an_vulkan_device *d, const struct an_vulkan_plan 
     write_set(d, &plan->interface, part, plan->kernel, lender->set);
     d->vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE,
                                   d->layouts[plan->interface.slots], 0, 1, &lender->set, 0, NULL);
-    if (split) {
+    if (split && !(spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT))) {
         dispatch(d, plan, commands, &push, AN_STAGE_PARTIALS);
         order_kernels(d, commands);
     }
@@ -129,7 +131,7 @@ static anynorm_status record(struct an_vulkan_device *d, const struct an_vulkan_
         if (status != ANYNORM_OK)
             return status;
         bool split = part.rows == rows && rows <= plan->split_rows;
-        record_part(d, plan, launch->commands, lender, &part, first, split);
+        record_part(d, plan, launch->commands, lender, &part, first, rows, split);
         first += part.rows;
     }
     return ANYNORM_OK;
@@ -144,7 +146,7 @@ static void record_empty(struct an_vulkan_device *d, const struct an_vulkan_plan
         part.buffers[i] = (VkDescriptorBufferInfo){any, 0, 4};
     d->vk.vkCmdBindPipeline(launch->commands, VK_PIPELINE_BIND_POINT_COMPUTE,
                             plan->kernel->pipeline);
-    record_part(d, plan, launch->commands, launch, &part, 0, false);
+    record_part(d, plan, launch->commands, launch, &part, 0, 0, false);
 }
 
 /* `any` NULL: the rows; else a buffer for a launch on none. The lock is held. */

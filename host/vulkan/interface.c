@@ -1,6 +1,7 @@
 #include "vulkan/interface.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "checked.h"
@@ -76,6 +77,10 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_HAS_SCALE, ANYNORM_SCALE},
         {AN_CONSTANT_HAS_SHIFT, ANYNORM_SHIFT},
         {AN_CONSTANT_SILU, ANYNORM_SILU},
+        {AN_CONSTANT_PARTIALS_OUTPUT, ANYNORM_PARTIALS_OUTPUT},
+        {AN_CONSTANT_PARTIALS_INPUT, ANYNORM_PARTIALS_INPUT},
+        {AN_CONSTANT_HAS_Y_SCALE, AN_Y_SCALES},
+        {AN_CONSTANT_Y_SCALE_OUTPUT, ANYNORM_Y_SCALE_OUTPUT},
     };
     for (size_t i = 0; i < COUNT(flags); i++)
         constants[flags[i].constant] = !!(spec->flags & flags[i].flags);
@@ -128,12 +133,17 @@ static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice
         fill_parts(spec, constants);
 }
 
+static void fill_float(double value, uint32_t *bits)
+{
+    float narrow = (float)value;
+    memcpy(bits, &narrow, sizeof(narrow));
+}
+
 /* A float's bits, and those of a double in two words. */
 static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *high)
 {
-    float narrow = (float)value;
     uint64_t wide;
-    memcpy(bits, &narrow, sizeof(narrow));
+    fill_float(value, bits);
     memcpy(&wide, &value, sizeof(value));
     *low = (uint32_t)wide;
     *high = (uint32_t)(wide >> 32);
@@ -166,6 +176,7 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_parameter_run, spec->parameter_run},
         {AN_CONSTANT_parameter_cycle, spec->parameter_cycle},
         {AN_CONSTANT_column_run, spec->column_run},
+        {AN_CONSTANT_shards, spec->shards},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         constants[numbers[i].constant] = (uint32_t)an_least(numbers[i].value, UINT32_MAX);
@@ -173,6 +184,9 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
               &constants[AN_CONSTANT_eps_high]);
     fill_real(spec->weight_offset, &constants[AN_CONSTANT_weight_plus_bits],
               &constants[AN_CONSTANT_weight_plus_low], &constants[AN_CONSTANT_weight_plus_high]);
+    if (spec->flags & ANYNORM_Y_SCALE_OUTPUT)
+        fill_float(spec->y_bound != 0 ? spec->y_bound : (double)INFINITY,
+                   &constants[AN_CONSTANT_y_bound_bits]);
     constants[AN_CONSTANT_HAS_WEIGHT_PLUS] = spec->weight_offset != 0;
 }
 

@@ -23,6 +23,7 @@ struct an_push {
     uint32_t parameter_first;
     uint32_t sample_first;
     uint32_t stage;
+    uint32_t shard_rows;
     uint32_t offset[AN_MOST_SLOTS];
 };
 

@@ -18,13 +18,26 @@ static uint64_t most_range(const struct an_vulkan_device *d)
     return an_least(d->head.info.max_range_bytes, UINT32_MAX - SLACK_BYTES) & ~(uint64_t)3;
 }
 
-/* The rows whose tensor begins where the part's does, for the extent of `rows` from `first` on. */
-static uint64_t rows_of_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t first,
-                               uint64_t rows)
+/* Rows of an enqueue. */
+struct stretch {
+    uint64_t of_rows; /* all of the enqueue's */
+    uint64_t first;
+    uint64_t rows;
+};
+
+/* Bytes from where the part of a tensor begins to the end of its last row; false where that is more
+ * than 64 bits. */
+static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor,
+                        const struct stretch *part, uint64_t *bytes)
 {
-    if (an_tensor_shape(tensor) != AN_OF_SAMPLES)
-        return rows;
-    return first % spec->sample_rows + rows; /* with those of its first sample that came before */
+    uint64_t rows = part->rows;
+    if (an_tensor_shape(tensor) == AN_OF_SAMPLES)
+        rows += part->first % spec->sample_rows; /* of its first sample, which came before */
+    if (!an_tensor_extent(spec, tensor, rows, bytes))
+        return false;
+    if (an_tensor_shape(tensor) == AN_OF_SHARDS) /* each of which has the other rows, too */
+        *bytes += (spec->shards - 1) * an_tensor_start(spec, tensor, part->of_rows - rows);
+    return true;
 }
 
 /* Where in the memory the part's first element lies. Parameters have all their rows in each. */
@@ -36,46 +49,46 @@ static uint64_t start_of(const anynorm_spec *spec, const anynorm_tensors *tensor
     return parameters ? offset : offset + an_tensor_start(spec, tensor, first);
 }
 
-/* Bytes to bind for `rows` rows, whole words; false where that is too far. */
+/* Bytes to bind for a part, whole words; false where that is too far. */
 static bool find_range(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                       enum an_tensor tensor, uint64_t start, uint64_t first, uint64_t rows,
+                       enum an_tensor tensor, uint64_t start, const struct stretch *part,
                        uint64_t *bytes)
 {
     uint64_t extent, lead = start % d->features.offset_alignment;
-    if (!an_tensor_extent(spec, tensor, rows_of_extent(spec, tensor, first, rows), &extent) ||
-        extent > most_range(d))
+    if (!find_extent(spec, tensor, part, &extent) || extent > most_range(d))
         return false;
     *bytes = (lead + extent + 3) & ~(uint64_t)3;
     return *bytes <= most_range(d);
 }
 
 static bool fits(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                 const anynorm_tensors *tensors, uint64_t first, uint64_t rows)
+                 const anynorm_tensors *tensors, const struct stretch *left, uint64_t rows)
 {
+    const struct stretch part = {left->of_rows, left->first, rows};
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         uint64_t bytes;
         if (an_tensor_expect(spec, tensor).present &&
-            !find_range(d, spec, tensor, start_of(spec, tensors, tensor, first), first, rows,
+            !find_range(d, spec, tensor, start_of(spec, tensors, tensor, part.first), &part,
                         &bytes))
             return false;
     }
     return true;
 }
 
-/* The most rows from `first` on: whole outer rows from the start of one on, or rows of one. */
+/* The most of the rows that are left: whole outer rows from the start of one on, or rows of one. */
 static uint64_t count_rows(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                           const anynorm_tensors *tensors, uint64_t first, uint64_t rows)
+                           const anynorm_tensors *tensors, const struct stretch *left)
 {
-    uint64_t inner = spec->inner_rows, unit = 1;
+    uint64_t inner = spec->inner_rows, first = left->first, rows = left->rows, unit = 1;
     if (spec->sample_rows > MOST_ROWS) /* more than 32 bits may hold */
         rows = an_least(rows, spec->sample_rows - first % spec->sample_rows);
     if (inner > 0 && first % inner != 0)
         rows = an_least(rows, inner - first % inner);
-    if (rows <= MOST_ROWS && fits(d, spec, tensors, first, rows))
+    if (rows <= MOST_ROWS && fits(d, spec, tensors, left, rows))
         return rows;
     if (inner > 0 && rows > inner) {
-        if (inner <= MOST_ROWS && fits(d, spec, tensors, first, inner))
+        if (inner <= MOST_ROWS && fits(d, spec, tensors, left, inner))
             unit = inner;
         else
             rows = inner;
@@ -83,7 +96,7 @@ static uint64_t count_rows(const struct an_vulkan_device *d, const anynorm_spec 
     uint64_t low = 0, high = an_least(rows, MOST_ROWS) / unit + 1; /* low units fit, high do not */
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (fits(d, spec, tensors, first, middle * unit))
+        if (fits(d, spec, tensors, left, middle * unit))
             low = middle;
         else
             high = middle;
@@ -95,11 +108,12 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
                               const anynorm_tensors *tensors, uint64_t first, uint64_t rows,
                               struct an_part *part)
 {
-    part->rows = count_rows(d, spec, tensors, first, rows);
+    struct stretch stretch = {first + rows, first, rows};
+    part->rows = stretch.rows = count_rows(d, spec, tensors, &stretch);
     if (part->rows == 0)
         return an_fail(ANYNORM_UNSUPPORTED,
-                       "%s: a row, or the parameters, reach further than the %" PRIu64
-                       " bytes that a kernel reaches of a buffer",
+                       "%s: a row, the parameters, or the partials of all shards reach further than "
+                       "the %" PRIu64 " bytes that a kernel reaches of a buffer",
                        d->head.info.id, most_range(d));
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
@@ -108,7 +122,7 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
         const struct an_vulkan_memory *memory = an_tensor_buffer(tensors, tensor)->handle;
         uint64_t start = start_of(spec, tensors, tensor, first);
         uint64_t lead = start % d->features.offset_alignment, bytes = 0;
-        (void)find_range(d, spec, tensor, start, first, part->rows, &bytes);
+        (void)find_range(d, spec, tensor, start, &stretch, &bytes);
         part->buffers[i] = (VkDescriptorBufferInfo){memory->buffer, start - lead, bytes};
         part->offset[i] = (uint32_t)lead;
     }
@@ -117,10 +131,11 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
 
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)
 {
+    const struct stretch row = {1, 0, 1};
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         uint64_t bytes;
-        if (an_tensor_expect(spec, tensor).present && !find_range(d, spec, tensor, 0, 0, 1, &bytes))
+        if (an_tensor_expect(spec, tensor).present && !find_range(d, spec, tensor, 0, &row, &bytes))
             return an_fail(ANYNORM_UNSUPPORTED,
                            "a row of %s reaches further than the %" PRIu64
                            " bytes that a kernel reaches of a buffer",

@@ -34,20 +34,6 @@ static anynorm_status check_slots(const struct an_vulkan_device *d,
                    d->head.info.id, interface->slots, d->features.max_slots);
 }
 
-/* What Vulkan's kernels do not have. */
-static anynorm_status check_spec(const anynorm_spec *spec)
-{
-    const char *missing = NULL;
-    if (spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
-        missing = "rows in several shards";
-    else if ((spec->flags & AN_Y_SCALES) || spec->y_type == ANYNORM_I8 ||
-             spec->y_type == ANYNORM_F8E4M3)
-        missing = "quantized outputs";
-    if (missing)
-        return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no kernels for %s", missing);
-    return ANYNORM_OK;
-}
-
 /* How many rows may be split, and the bytes of scratch for these. The kernel names that buffer,
  * whether or not a launch uses it. */
 static uint64_t prepare_split(struct an_vulkan_plan *plan, const anynorm_device_info *info,
@@ -74,9 +60,7 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     if (!module)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no such kernel of %s",
                        an_schedule_name(choice->schedule));
-    anynorm_status status = check_spec(spec);
-    if (status == ANYNORM_OK)
-        status = check_group(d, choice, group_limit);
+    anynorm_status status = check_group(d, choice, group_limit);
     if (status == ANYNORM_OK)
         status = check_slots(d, &made->interface);
     if (status == ANYNORM_OK)

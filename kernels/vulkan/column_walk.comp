@@ -8,7 +8,7 @@
  * A strip is VECTOR rows of a work-item, NEIGHBOURS apart, so that neighbouring work-items load
  * neighbouring elements. SLICES work-items share the columns of a strip and add their sums up. Each
  * column is read twice, the second time from cache if the strips are few enough; but once with
- * RSTD_INPUT. HELD strips side by side would keep lines of a CPU's cache: one after the other they
+ * STATISTIC_INPUT. HELD strips side by side would keep lines of a CPU's cache: one after the other they
  * have the same bits.
  *
  * Constants: GROUP, SLICES (a divisor of it). */
@@ -42,6 +42,7 @@ struct strip_t {
     accv_t shift;
     accv_t rstd;
     accv_t shift_rstd;
+    accv_t y_inverse; /* where it is found */
     bool again; /* a row's pivot was poor: its sums are to be taken again */
 };
 
@@ -176,7 +177,9 @@ void load_statistics(inout strip_t strip)
     for (uint i = 0; i < strip.count; i++) {
         const statistic_t s = load_statistic(strip.first + i * NEIGHBOURS);
         strip.pivot[i] = s.pivot;
+        strip.shift[i] = s.shift;
         strip.rstd[i] = s.rstd;
+        strip.shift_rstd[i] = s.shift_rstd;
     }
 }
 
@@ -223,10 +226,11 @@ void strip_sums(inout strip_t strip, const uint slice, const uint walked)
     strip.squares = total_squares - lost_squares;
 }
 
-const uint SCRATCH = SLICES > 1 && RSTD_INPUT == 0 ? GROUP : 1;
+const uint SCRATCH = SLICES > 1 && !STATISTIC_INPUT ? GROUP : 1;
 shared accv_t shared_sums[SCRATCH];
 shared accv_t shared_squares[SCRATCH];
 shared uint flag;
+shared uvec4 maxima[SLICES > 1 && Y_SCALE_OUTPUT != 0 ? GROUP : 1];
 
 /* Adds the sums of all slices; every work-item gets those of its rows. All work-items must call it;
  * it may be called again at once. What any of them read of the buffers before is read before any of
@@ -299,14 +303,14 @@ void store_statistics(const strip_t strip)
         s.pivot = strip.pivot[i];
         s.shift = strip.shift[i];
         s.rstd = strip.rstd[i];
-        store_statistic(strip.first + i * NEIGHBOURS, s);
+        store_row_statistic(strip.first + i * NEIGHBOURS, s);
     }
 }
 
-/* ---- The second pass ---- */
+/* ---- The last pass, and that before it which finds the scale of y ---- */
 
-/* Normalizes and stores one column. */
-void normalize_column(const strip_t strip, const place_t p)
+/* What becomes of a column's h. */
+accv_t transform_strip(const strip_t strip, const place_t p, const accv_t h)
 {
     factors_t f = no_factors();
     if (HAS_WEIGHT != 0)
@@ -319,11 +323,58 @@ void normalize_column(const strip_t strip, const place_t p)
         f.scale = load_sample(strip, SLOT_SCALE, p.column);
     if (HAS_SHIFT != 0)
         f.shift = load_sample(strip, SLOT_SHIFT, p.column);
+    return transform_lanes(offv(h, strip.pivot), strip.rstd, strip.shift_rstd, f);
+}
+
+/* The largest magnitude of each row over the columns of a slice. */
+uvec4 find_largest(const strip_t strip, const uint slice, const uint walked)
+{
+    uvec4 largest = uvec4(0);
+    for (place_t p = find_place(slice); p.column < walked; p = go_on(p))
+        largest = max(largest, magnitudesv(transform_strip(strip, p, load_h_strip(strip, p))));
+    return largest;
+}
+
+/* As add_slices. */
+uvec4 largest_of_slices(const uvec4 largest)
+{
+    const uint item = gl_LocalInvocationID.x;
+    maxima[item] = largest;
+    meet();
+    uvec4 all_of_row = maxima[item % NEIGHBOURS];
+    for (uint i = item % NEIGHBOURS + NEIGHBOURS; i < GROUP; i += NEIGHBOURS)
+        all_of_row = max(all_of_row, maxima[i]);
+    barrier();
+    return all_of_row;
+}
+
+/* Sets the scales of a strip's rows; `stores`: into y_scale, too. */
+void set_y_scales(inout strip_t strip, const uvec4 largest, const bool stores)
+{
+    vec4 scales;
+    find_y_scales(largest, scales, strip.y_inverse);
+    for (uint i = 0; stores && i < strip.count; i++)
+        store(F32, SLOT_Y_SCALE, strip.first + i * NEIGHBOURS, scales[i]);
+}
+
+/* y as it is rounded. */
+accv_t scaled_strip(const strip_t strip, const accv_t y)
+{
+    if (Y_SCALE_OUTPUT == 0)
+        return scaledv(y);
+    precise const accv_t result = y * strip.y_inverse;
+    return result;
+}
+
+/* Normalizes and stores one column. */
+void normalize_column(const strip_t strip, const place_t p)
+{
     const accv_t h = load_h_strip(strip, p);
+    const accv_t y = scaled_strip(strip, transform_strip(strip, p, h));
     if (HAS_SUM != 0)
         store_strip(S_TYPE, SLOT_SUM, strip.sum_at, strip.count, p.sum, h);
-    store_strip(Y_TYPE, SLOT_Y, strip.y_at, strip.count, p.y,
-                transform_lanes(offv(h, strip.pivot), strip.rstd, strip.shift_rstd, f));
+    if (HAS_Y)
+        store_strip(Y_TYPE, SLOT_Y, strip.y_at, strip.count, p.y, y);
 }
 
 void main()
@@ -336,12 +387,13 @@ void main()
     const uint share = strip_count / groups, extra = strip_count % groups;
     const uint first = group * share + min(group, extra);
     const uint last = first + share + (group < extra ? 1 : 0);
+    load_y_scale();
 
     for (uint at = first; at < last; at++) {
         strip_t strip = find_strip(at);
         /* A work-item past the last row walks no column, but comes to every barrier. */
         const uint walked = strip.count > 0 ? columns : 0;
-        if (RSTD_INPUT != 0) {
+        if (STATISTIC_INPUT) {
             load_statistics(strip);
         } else {
             strip.pivot = guess_means(strip, walked);
@@ -355,9 +407,17 @@ void main()
                 if (SLICES > 1 && RMS == 0)
                     again = any_of_group(again);
             }
-            if (slice == 0)
-                store_statistics(strip);
         }
+        if (slice == 0)
+            store_statistics(strip);
+        if (Y_SCALE_OUTPUT != 0) {
+            uvec4 largest = find_largest(strip, slice, walked);
+            if (SLICES > 1)
+                largest = largest_of_slices(largest);
+            set_y_scales(strip, largest, slice == 0);
+        }
+        if (!WRITES_COLUMNS)
+            continue;
         for (place_t p = find_place(slice); p.column < walked; p = go_on(p))
             normalize_column(strip, p);
     }

@@ -3,6 +3,9 @@
  *     h = x [+ pre_bias] [+ [gate *] residual]    n = (h - mean) * rstd
  *     z = n [* (weight + weight_plus)] [+ bias]   y = z [* (1 + scale)] [+ shift], then SiLU
  *
+ * Where y is quantized, y / y_scale is what is rounded: by 1, by a number that is given, or by one
+ * that is found from the row's largest magnitude before any of its y is stored.
+ *
  * What a spec does not name is not there: its constant is 0 when the driver compiles. */
 #include "row.glsl"
 
@@ -14,6 +17,8 @@ const bool COUNTS_COLUMNS = PARAMETERS_SHARED || column_run > 1;
 /* Vectors begin at multiples of VECTOR, so that none has columns of two such runs, or cycles. */
 const bool WHOLE_PARAMETERS =
     (parameter_run > 1 ? parameter_run : parameter_cycle) % VECTOR == 0;
+const bool HAS_Y = PARTIALS_OUTPUT == 0;
+const bool WRITES_COLUMNS = HAS_Y || HAS_SUM != 0;
 
 /* Where one row lies in each tensor, in elements from the tensor's first; or where skip_columns
  * led. */
@@ -83,8 +88,12 @@ row_t skip_columns(const row_t row, const uint further)
 uint bits_of_places()
 {
     uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(X_TYPE) |
-                (y_row_stride | (TWO_LEVELS != 0 ? y_outer_stride : 0)) * size_of(Y_TYPE) |
-                launch.offset[SLOT_X] | launch.offset[SLOT_Y];
+                launch.offset[SLOT_X];
+    const uint y_places = (y_row_stride | (TWO_LEVELS != 0 ? y_outer_stride : 0)) * size_of(Y_TYPE);
+    if (HAS_Y && is_quantized(Y_TYPE)) /* whose vectors lie well at multiples of 4 */
+        bits |= (y_places | launch.offset[SLOT_Y]) * 4;
+    else if (HAS_Y)
+        bits |= y_places | launch.offset[SLOT_Y];
     if (HAS_RESIDUAL != 0)
         bits |= (residual_row_stride | (TWO_LEVELS != 0 ? residual_outer_stride : 0)) *
                     size_of(R_TYPE) |
@@ -286,14 +295,93 @@ factors_t load_factors(const row_t r, const uint column, const uint count)
     return f;
 }
 
-/* The statistic that the caller found; with RSTD_INPUT. */
+/* A sum of few and unlike numbers, as add_compensated has it of vectors. */
+struct sum_t {
+    acc_t total;
+    acc_t lost;
+};
+
+void add_number(inout sum_t sum, const acc_t term)
+{
+    precise const acc_t corrected = term - sum.lost;
+    precise const acc_t total = sum.total + corrected;
+    precise const acc_t lost = (total - sum.total) - corrected;
+    sum = sum_t(total, lost);
+}
+
+/* One of the three numbers of a row of a shard. */
+acc_t load_partial(const uint shard, const uint row, const uint number)
+{
+    return load(F32, SLOT_PARTIALS, (shard * launch.shard_rows + row) * 3 + number);
+}
+
+/* The statistic of a row from those of its shards, by the corrected two-pass formula on these: a
+ * first mean from all of them, then the squares about it and what it was off by. */
+statistic_t merge_shards(const uint row)
+{
+    sum_t count = sum_t(0, 0), off_mean = count, squares = count;
+    acc_t pivot = 0, shift = 0, first = 0;
+    for (uint k = 0; k < shards; k++) {
+        const acc_t width = load_partial(k, row, 0);
+        if (width == 0)
+            continue;
+        if (RMS != 0) {
+            add_number(squares, load_partial(k, row, 2));
+        } else {
+            const acc_t mean = load_partial(k, row, 1);
+            if (count.total == 0)
+                first = mean;
+            add_number(off_mean, width * off(mean, first));
+        }
+        add_number(count, width);
+    }
+    precise acc_t variance = squares.total;
+    if (RMS == 0) {
+        /* Both numbers of first + step, whichever is the larger (Knuth). */
+        precise const acc_t step = off_mean.total / count.total;
+        precise const acc_t mean = first + step;
+        precise const acc_t taken = mean - first;
+        precise const acc_t tail = (first - (mean - taken)) + (step - taken);
+        off_mean = sum_t(0, 0);
+        for (uint k = 0; k < shards; k++) {
+            const acc_t width = load_partial(k, row, 0);
+            if (width == 0)
+                continue;
+            precise const acc_t away = (load_partial(k, row, 1) - mean) - tail;
+            add_number(off_mean, width * away);
+            add_number(squares, load_partial(k, row, 2) + width * away * away);
+        }
+        const acc_t rest = off_mean.total / count.total;
+        pivot = mean;
+        shift = tail + rest;
+        variance = (squares.total - rest * off_mean.total) / count.total;
+    }
+    const accv_t scaled = scaled_variance_of(accv_t(variance), count.total, count.total - 1);
+    return make_statistic(pivot, shift, scaled.x);
+}
+
+/* The statistic that the caller found, or has shards of; with STATISTIC_INPUT. */
 statistic_t load_statistic(const uint row)
 {
+    if (PARTIALS_INPUT != 0)
+        return merge_shards(row);
     statistic_t s;
     s.pivot = MEAN_INPUT != 0 ? load(F32, SLOT_MEAN, row) : 0;
     s.rstd = load(F32, SLOT_RSTD, row);
     s.shift = s.shift_rstd = 0;
     return s;
+}
+
+/* What is written of a row's statistic. */
+void store_row_statistic(const uint row, const statistic_t s)
+{
+    if (PARTIALS_OUTPUT != 0) {
+        store(F32, SLOT_PARTIALS, row * 3, acc_t(columns));
+        store(F32, SLOT_PARTIALS, row * 3 + 1, s.pivot + s.shift);
+        store(F32, SLOT_PARTIALS, row * 3 + 2, s.rstd);
+    } else {
+        store_statistic(row, s);
+    }
 }
 
 #if ACC_DOUBLE
@@ -342,4 +430,62 @@ accv_t transform_lanes(const accv_t deviation, const accv_t rstd, const accv_t s
 accv_t transformv(const accv_t deviation, const statistic_t s, const factors_t f)
 {
     return transform_lanes(deviation, accv_t(s.rstd), accv_t(s.shift_rstd), f);
+}
+
+/* ---- The scale of a quantized y ---- */
+
+/* The inverse of the scale; that of the row being written where it is found. */
+acc_t y_inverse = 1;
+
+void load_y_scale()
+{
+    if (HAS_Y_SCALE != 0 && Y_SCALE_OUTPUT == 0)
+        y_inverse = 1 / load(F32, SLOT_Y_SCALE, 0);
+}
+
+/* y as it is rounded. */
+accv_t scaledv(const accv_t y)
+{
+    if (HAS_Y_SCALE == 0)
+        return y;
+    precise const accv_t result = y * y_inverse;
+    return result;
+}
+
+/* Magnitudes as the bits of floats, whose order is theirs, with a NaN above all. */
+uvec4 magnitudesv(const accv_t y)
+{
+    return floatBitsToUint(floats_of(y)) & 0x7fffffff;
+}
+
+uint largest_lane(const uvec4 v)
+{
+    return max(max(v.x, v.z), max(v.y, v.w));
+}
+
+/* The scales of rows, one to a lane, from their largest magnitudes, and their inverses. Of bits, as
+ * no compiler loses a NaN in these. */
+void find_y_scales(const uvec4 largest, out vec4 scales, out accv_t inverses)
+{
+    float most = 448;
+    if (Y_TYPE == I8)
+        most = 127;
+    const uvec4 nan = uvec4(NAN_BITS), least = uvec4(0x0d800000); /* of 2^-100 */
+    const uvec4 bits =
+        mix(min(largest, uvec4(y_bound_bits)), largest, greaterThan(largest, nan));
+    const vec4 bounded = uintBitsToFloat(bits);
+    const bvec4 none = lessThan(bits, least);
+    scales = mix(bounded / most, vec4(0), none);
+    inverses = mix(acc_t(most) / accv_t(bounded), accv_t(0), none);
+}
+
+/* That of row number `row`; into y_scale by the work-item that stores it. */
+void set_y_scale(const uint largest, const uint row, const bool stores)
+{
+    vec4 scales;
+    accv_t inverses;
+    find_y_scales(uvec4(largest), scales, inverses);
+    if (stores)
+        store(F32, SLOT_Y_SCALE, row, scales.x);
+    y_inverse = inverses.x;
 }

@@ -27,6 +27,7 @@ layout(push_constant) uniform launch_t {
     uint parameter_first; /* the row of parameters of row 0 */
     uint sample_first;    /* how many rows of its sample came before row 0 */
     uint stage;           /* of row_split */
+    uint shard_rows;      /* of each shard in partials that are an input */
     uint offset[MOST_SLOTS]; /* bytes from the start of a slot's buffer to the tensor's first */
 } launch;
 

@@ -8,6 +8,9 @@
  * `precise` where a compiler must not take (a + b) - a for b, nor a NaN for impossible. */
 #include "types.glsl"
 
+/* Whether the statistic need not be found from h. */
+const bool STATISTIC_INPUT = RSTD_INPUT != 0 || PARTIALS_INPUT != 0;
+
 /* Two sums side by side: of deviations, which is 0 with RMS, and of squares. */
 #if ACC_DOUBLE
 #define sums_t dvec2
@@ -56,10 +59,13 @@ acc_t eps()
 
 /* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
- * overflowed gives NaN (inf * 0), never the silent zero of 1 / inf. */
+ * overflowed gives NaN (inf * 0), never the silent zero of 1 / inf. With PARTIALS_OUTPUT what goes
+ * under the root stands for it. */
 accv_t inverse_rootv(const accv_t variance)
 {
     const accv_t zero = accv_t(0);
+    if (PARTIALS_OUTPUT != 0)
+        return variance;
     if (EPS_OUTSIDE != 0) {
         precise const accv_t r = inversesqrt(variance);
         precise const accv_t near = variance * r;
@@ -97,16 +103,25 @@ accv_t not_below_zero(const accv_t variance)
     return mix(variance, accv_t(0), greaterThan(mix(bits, uvec4(0), nans), uvec4(0x7fffffff)));
 }
 
-/* What goes under the root: of the mean of squared deviations, or with RMS of their sum. */
-accv_t scaled_variancev(const accv_t variance)
+/* What goes under the root: of the mean of squared deviations, or with RMS of their sum, of `count`
+ * columns; `others` is one less. With PARTIALS_OUTPUT it is the sum of squared deviations. */
+accv_t scaled_variance_of(const accv_t variance, const acc_t count, const acc_t others)
 {
-    if (RMS != 0 && L2 != 0)
+    if (RMS != 0 && (L2 != 0 || PARTIALS_OUTPUT != 0))
         return variance;
     if (RMS != 0)
-        return variance / acc_t(columns);
+        return variance / count;
+    if (PARTIALS_OUTPUT != 0)
+        return not_below_zero(variance) * count;
     if (UNBIASED != 0)
-        return not_below_zero(variance) * (acc_t(columns) / acc_t(columns - 1));
+        return not_below_zero(variance) * (count / others);
     return not_below_zero(variance);
+}
+
+/* Of a whole row. */
+accv_t scaled_variancev(const accv_t variance)
+{
+    return scaled_variance_of(variance, acc_t(columns), acc_t(columns - 1));
 }
 
 acc_t scaled_variance(const acc_t variance)
@@ -189,9 +204,10 @@ const uint FAN = LANES <= 64 ? 8 : LANES <= 256 ? 16 : LANES <= 1024 ? 32 : 128;
  * other step's barrier lies between, with one there are two places that take turns. */
 const uint PITCH = PARTIALS | 1;
 const uint FAN_PITCH = FAN | 1;
-const uint SCRATCH = !USES_BARRIERS || RSTD_INPUT != 0 ? 1
-                     : TWO_STEPS                       ? ROWS * (PITCH + FAN_PITCH)
-                                                       : 2 * ROWS * PITCH;
+const uint ROOM = !USES_BARRIERS ? 1
+                  : TWO_STEPS    ? ROWS * (PITCH + FAN_PITCH)
+                                 : 2 * ROWS * PITCH;
+const uint SCRATCH = STATISTIC_INPUT ? 1 : ROOM;
 shared acc_t shared_sums[RMS != 0 ? 1 : SCRATCH];
 shared acc_t shared_squares[SCRATCH];
 shared uint votes[2];
@@ -262,6 +278,58 @@ sums_t lane_sums(const sums_t own, const uint slot, const uint lane)
         put_partial(sums + lane, add_partials(partials, lane, count, FAN));
     barrier();
     return add_partials(sums, 0, FAN, 1);
+}
+
+shared uint shared_maxima[Y_SCALE_OUTPUT != 0 ? ROOM : 1];
+uint turn_of_maxima = 0;
+
+/* The largest of every step-th of `count` values at `base` from `first` on. */
+uint largest_partial(const uint base, const uint first, const uint count, const uint step)
+{
+    uint largest = 0;
+    for (uint i = first; i < count; i += step)
+        largest = max(largest, shared_maxima[base + i]);
+    return largest;
+}
+
+/* The largest value of the lanes of a row, for every lane, as lane_sums: all work-items must call
+ * it. */
+uint lane_max(const uint own, const uint slot, const uint lane)
+{
+    uint v = own;
+#if SUBGROUPS
+    if (REDUCE == REDUCE_SUBGROUP)
+        v = subgroupMax(v);
+    if (REDUCE == REDUCE_SHUFFLE) {
+        const uint place = slot * LANES + lane;
+        for (uint apart = 1; apart < SUBGROUP && apart < LANES; apart *= 2)
+            v = max(v, subgroupShuffle(v, (place ^ apart) % SUBGROUP));
+    }
+#endif
+    if (!USES_BARRIERS)
+        return v;
+    turn_of_maxima ^= 1;
+    const uint partials = TWO_STEPS ? slot * PITCH : (turn_of_maxima * ROWS + slot) * PITCH;
+    uint count = PARTIALS;
+#if SUBGROUPS
+    if (REDUCE != REDUCE_LOCAL && SUBGROUP > 1) {
+        if (lane % SUBGROUP == 0)
+            shared_maxima[partials + lane / SUBGROUP] = v;
+    } else if (REDUCE != REDUCE_LOCAL) {
+        if (subgroupElect())
+            shared_maxima[partials + gl_SubgroupID] = v;
+        count = gl_NumSubgroups;
+    } else
+#endif
+        shared_maxima[partials + lane] = v;
+    barrier();
+    if (!TWO_STEPS)
+        return largest_partial(partials, 0, count, 1);
+    const uint few = ROWS * PITCH + slot * FAN_PITCH;
+    if (lane < FAN)
+        shared_maxima[few + lane] = largest_partial(partials, lane, count, FAN);
+    barrier();
+    return largest_partial(few, 0, FAN, 1);
 }
 
 /* Whether any row that shares a barrier or a sub-group with this one says yes, after lane_sums. All

@@ -9,7 +9,8 @@ uint row_offset(const uint row, const uint row_stride, const uint outer_stride)
     return row * row_stride;
 }
 
-/* What is left to know of a row: n = ((x - pivot) - shift) * rstd, mean = pivot + shift. */
+/* What is left to know of a row: n = ((x - pivot) - shift) * rstd, mean = pivot + shift. With
+ * PARTIALS_OUTPUT there is no n, and rstd is the sum of the squares of x - mean. */
 struct statistic_t {
     acc_t pivot;
     acc_t shift;

@@ -106,9 +106,11 @@ sums_t held_sums(const acc_t pivot, const uint lane, const uint count, const uin
                   sum_lanes(total_squares - lost_squares) + tail_squares);
 }
 
-void finish_vectors(const row_t r, const acc_t pivot, const statistic_t s, const uint lane,
+/* With Y_SCALE_OUTPUT y is not stored yet but held. Its largest magnitude. */
+uint finish_vectors(const row_t r, const acc_t pivot, const statistic_t s, const uint lane,
                     const uint count, const uint part)
 {
+    uvec4 magnitudes = uvec4(0);
     for (uint block = 0; block < HELD; block += STEP) {
         [[unroll]] for (uint i = 0; i < STEP; i++) {
             const uint k = block + i, column = k * LANES * VECTOR;
@@ -125,23 +127,45 @@ void finish_vectors(const row_t r, const acc_t pivot, const statistic_t s, const
                 if (HAS_SUM != 0)
                     store_column_line(part, S_TYPE, SLOT_SUM, r, r.sum, sum_column_stride, column,
                                       h);
-                const accv_t deviation = offv(h, accv_t(pivot));
-                store_column_line(part, Y_TYPE, SLOT_Y, r, r.y, y_column_stride, column,
-                                  transformv(deviation, s, f));
+                const accv_t y = transformv(offv(h, accv_t(pivot)), s, f);
+                if (Y_SCALE_OUTPUT != 0) {
+                    magnitudes = max(magnitudes, magnitudesv(y));
+                    hold(k, lane, y);
+                } else if (HAS_Y) {
+                    store_column_line(part, Y_TYPE, SLOT_Y, r, r.y, y_column_stride, column,
+                                      scaledv(y));
+                }
             }
+        }
+    }
+    return largest_lane(magnitudes);
+}
+
+void store_vectors(const row_t r, const uint lane, const uint count, const uint part)
+{
+    for (uint block = 0; block < HELD; block += STEP) {
+        [[unroll]] for (uint i = 0; i < STEP; i++) {
+            const uint k = block + i;
+            if (k < count)
+                store_column_line(part, Y_TYPE, SLOT_Y, r, r.y, y_column_stride,
+                                  k * LANES * VECTOR, scaledv(recall(k, lane)));
         }
     }
 }
 
-void finish_element(const row_t r, const acc_t h, const acc_t pivot, const statistic_t s,
+/* y of an element of the tail. */
+acc_t finish_element(const row_t r, const acc_t h, const acc_t pivot, const statistic_t s,
                     const uint column)
 {
     const factors_t f = load_factors(r, column, 1);
     if (HAS_SUM != 0)
         store(S_TYPE, SLOT_SUM, find_column(r, r.sum, sum_column_stride, column), h);
-    const accv_t deviation = accv_t(off(h, pivot));
-    store(Y_TYPE, SLOT_Y, find_column(r, r.y, y_column_stride, column),
-          transformv(deviation, s, f).x);
+    return transformv(accv_t(off(h, pivot)), s, f).x;
+}
+
+void store_element(const row_t r, const uint column, const acc_t y)
+{
+    store(Y_TYPE, SLOT_Y, find_column(r, r.y, y_column_stride, column), scaledv(accv_t(y)).x);
 }
 
 /* A first guess of the row's mean, the same in all its lanes. */
@@ -180,6 +204,7 @@ void main()
     const uint count_of_lane = (vectors + (LANES - 1) - lane) / LANES;
     const uint tail_of_lane = (columns - vectors * VECTOR + (LANES - 1) - lane) / LANES;
     const uint tail_column = vectors * VECTOR + lane;
+    load_y_scale();
 
     if (PRELOAD != 0) {
         /* A launch of no rows, which warms up, has no tensors either. */
@@ -208,7 +233,7 @@ void main()
 
         statistic_t s = statistic_t(0, 0, 0, 0);
         acc_t about = 0;
-        if (RSTD_INPUT != 0) {
+        if (STATISTIC_INPUT) {
             if (here)
                 s = load_statistic(row);
             about = s.pivot;
@@ -228,17 +253,37 @@ void main()
             }
             if (RMS == 0)
                 about = forgotten(s.pivot);
-            if (lane == 0 && here)
-                store_statistic(row, s);
         }
+        if (lane == 0 && here)
+            store_row_statistic(row, s);
+        if (!WRITES_COLUMNS)
+            continue;
 
+        uint largest = 0;
         if (aligned)
-            finish_vectors(of_lane, about, s, lane, count, ALIGNED_PART);
+            largest = finish_vectors(of_lane, about, s, lane, count, ALIGNED_PART);
         else
-            finish_vectors(of_lane, about, s, lane, count, 1);
+            largest = finish_vectors(of_lane, about, s, lane, count, 1);
+        [[unroll]] for (uint i = 0; i < TAIL; i++) {
+            if (i < tail) {
+                const uint column = tail_column + i * LANES;
+                last[i] = finish_element(whole, last[i], about, s, column);
+                if (Y_SCALE_OUTPUT != 0)
+                    largest = max(largest, magnitudesv(accv_t(last[i])).x);
+                else if (HAS_Y)
+                    store_element(whole, column, last[i]);
+            }
+        }
+        if (Y_SCALE_OUTPUT == 0)
+            continue;
+        set_y_scale(lane_max(largest, slot, lane), row, lane == 0 && here);
+        if (aligned)
+            store_vectors(of_lane, lane, count, ALIGNED_PART);
+        else
+            store_vectors(of_lane, lane, count, 1);
         [[unroll]] for (uint i = 0; i < TAIL; i++) {
             if (i < tail)
-                finish_element(whole, last[i], about, s, tail_column + i * LANES);
+                store_element(whole, tail_column + i * LANES, last[i]);
         }
     }
 }

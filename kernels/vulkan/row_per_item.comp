@@ -30,15 +30,18 @@ void main()
     const uint first = item * share + min(item, extra);
     const uint last = first + share + (item < extra ? 1 : 0);
     const bool aligned = is_aligned();
+    load_y_scale();
     for (uint row = first; row < last; row++) {
         const row_t at = find_row(row);
         statistic_t s;
-        if (RSTD_INPUT != 0) {
+        if (STATISTIC_INPUT)
             s = load_statistic(row);
-        } else {
+        else
             s = find_statistic(at, aligned);
-            store_statistic(row, s);
-        }
-        finish_columns(at, s, 0, columns, 0, aligned);
+        store_row_statistic(row, s);
+        if (Y_SCALE_OUTPUT != 0)
+            set_y_scale(find_largest(at, s, 0), row, true);
+        if (WRITES_COLUMNS)
+            finish_columns(at, s, 0, columns, 0, aligned);
     }
 }

@@ -4,13 +4,14 @@
 /* row_split and row_reread: a row is cut into segments of SEGMENT elements, at most SEGMENTS of
  * them. Each segment's moments come from the corrected formula about a pivot of its own; the row's
  * come from all of its segments' by the same formula again; then the row is read a second time and
- * normalized. With RMS there is but a sum of squares, and with RSTD_INPUT only the last of this.
+ * normalized. With RMS there is but a sum of squares, with STATISTIC_INPUT only the last of this,
+ * and with PARTIALS_OUTPUT the last only for a sum to be written.
  *
  * One kernel, launched in one of two ways. WHOLE: a work-group walks rows. PARTIALS, then FINISH: a
  * work-group walks segments of any rows, and the moments pass from one launch to the other through
  * the buffer of SLOT_MOMENTS, 4 * segments numbers of the arithmetic type to a row. Being the same
- * code on the same segments, both give the same bits. With RSTD_INPUT, PARTIALS does nothing and
- * need not be launched.
+ * code on the same segments, both give the same bits. With STATISTIC_INPUT, FINISH is launched
+ * alone. With Y_SCALE_OUTPUT, which needs all of a row's y, there is WHOLE alone.
  *
  * Constants besides those of elements.glsl: GROUP, SEGMENT (a multiple of VECTOR), SEGMENTS (a
  * multiple of 16). */
@@ -32,15 +33,16 @@ struct moments_of_segment_t {
 };
 
 /* Of all segments of a row. Entries past the row's last segment are 0. */
-const uint TABLE = RSTD_INPUT != 0 ? 1 : SEGMENTS;
-const uint FULL_TABLE = RSTD_INPUT != 0 || RMS != 0 ? 1 : SEGMENTS;
+const uint TABLE = STATISTIC_INPUT ? 1 : SEGMENTS;
+const uint FULL_TABLE = STATISTIC_INPUT || RMS != 0 ? 1 : SEGMENTS;
 shared acc_t table_count[FULL_TABLE];
 shared acc_t table_mean[FULL_TABLE];
 shared acc_t table_tail[FULL_TABLE];
 shared acc_t table_squares[TABLE];
 
-const uint SCRATCH = RSTD_INPUT != 0 ? 1 : GROUP;
+const uint SCRATCH = STATISTIC_INPUT ? 1 : GROUP;
 shared sums_t scratch[SCRATCH];
+shared uint maxima[Y_SCALE_OUTPUT != 0 ? GROUP : 1];
 
 void put(const uint segment, const moments_of_segment_t m)
 {
@@ -115,6 +117,23 @@ sums_t group_sums(const sums_t own, const uint item)
         barrier();
     }
     const sums_t result = scratch[0];
+    barrier();
+    return result;
+}
+
+/* The largest of the work-group's values, likewise. */
+uint group_max(const uint own, const uint item)
+{
+    if (GROUP == 1)
+        return own;
+    maxima[item] = own;
+    meet();
+    for (uint step = tree_start(); step > 0; step /= 2) {
+        if (item < step && item + step < GROUP)
+            maxima[item] = max(maxima[item], maxima[item + step]);
+        barrier();
+    }
+    const uint result = maxima[0];
     barrier();
     return result;
 }
@@ -204,7 +223,8 @@ void main()
     const uint item = gl_LocalInvocationID.x, rows = launch.rows, stage = launch.stage;
     const uint segments = (columns - 1) / SEGMENT + 1;
     const bool aligned = is_aligned();
-    if (RSTD_INPUT == 0) {
+    load_y_scale();
+    if (!STATISTIC_INPUT) {
         for (uint k = segments + item; k < SEGMENTS; k += GROUP)
             put(k, moments_of_segment_t(0, 0, 0, 0));
     }
@@ -224,9 +244,7 @@ void main()
         const row_t at = find_row(row);
 
         statistic_t s;
-        if (RSTD_INPUT != 0) {
-            if (stage == PARTIALS)
-                continue;
+        if (STATISTIC_INPUT) {
             s = load_statistic(row);
         } else {
             const uint of_row = row * segments * 4;
@@ -247,12 +265,15 @@ void main()
                 continue;
             meet();
             s = merge_segments(segments, item);
-            if (item == 0 && begin == 0)
-                store_statistic(row, s);
         }
-        finish_columns(at, s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
-                       aligned);
-        if (RSTD_INPUT == 0)
+        if (item == 0 && begin == 0)
+            store_row_statistic(row, s);
+        if (Y_SCALE_OUTPUT != 0)
+            set_y_scale(group_max(find_largest(at, s, item), item), row, item == 0);
+        if (WRITES_COLUMNS)
+            finish_columns(at, s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
+                           aligned);
+        if (!STATISTIC_INPUT)
             barrier();
     }
 }

@@ -1,7 +1,8 @@
 /* Storage types: loading any of them into the arithmetic type, and storing it rounded.
  *
  * Chosen by -D at build: STORAGE16 (buffers have elements of 16 bits; else these are halves of
- * words), ACC_DOUBLE (arithmetic in double). Constants: X_TYPE, Y_TYPE, P_TYPE ..., ANY_ALIGNMENT.
+ * words), ACC_DOUBLE (arithmetic in double). Constants: X_TYPE, Y_TYPE (also I8, F8E4M3, which are
+ * only stored, as bytes of words), P_TYPE ..., ANY_ALIGNMENT.
  *
  * Every function takes the storage type and the slot first, always constants, so that one body
  * serves all tensors; the driver's compiler keeps one branch of each. Until then every branch is
@@ -14,6 +15,8 @@
 #define F16 1
 #define BF16 2
 #define F64 3
+#define I8 4
+#define F8E4M3 5
 
 #define VECTOR 4
 
@@ -27,9 +30,14 @@
 #define floats_of(value) (value)
 #endif
 
+bool is_quantized(const uint type)
+{
+    return type == I8 || type == F8E4M3;
+}
+
 uint size_of(const uint type)
 {
-    return type == F64 ? 8 : type == F32 ? 4 : 2;
+    return type == F64 ? 8 : type == F32 ? 4 : is_quantized(type) ? 1 : 2;
 }
 
 /* ---- Bytes ---- */
@@ -162,12 +170,27 @@ void put_pairs(const uint slot, const uint at, const uvec2 pairs)
     }
 }
 
+/* The first `count` bytes of a word, to any byte. */
+void put_bytes(const uint slot, const uint at, const uint bytes, const uint count)
+{
+    const uint i = at / 4, shift = at % 4 * 8, mask = ~0u >> (VECTOR - count) * 8;
+    if (shift == 0 && count == VECTOR) {
+        words[slot].w[i] = bytes;
+        return;
+    }
+    put_bits(slot, i, bytes << shift, mask << shift);
+    if (at % 4 + count > 4)
+        put_bits(slot, i + 1, bytes >> (32 - shift), mask >> (32 - shift));
+}
+
 /* ---- Numbers of 16 bits ---- */
+
+#define NAN_BITS 0x7f800000 /* those of a float above these, its sign left out, are a NaN's */
 
 /* By their bits: a compiler may take it that no value is a NaN. */
 bvec4 are_nan(const vec4 value)
 {
-    return greaterThan(floatBitsToUint(value) & 0x7fffffff, uvec4(0x7f800000));
+    return greaterThan(floatBitsToUint(value) & 0x7fffffff, uvec4(NAN_BITS));
 }
 
 vec4 half_floatv(const uvec4 bits)
@@ -233,6 +256,34 @@ uvec2 pairs_of_bits(const uvec4 bits)
     return bits.xz | bits.yw << 16;
 }
 
+/* ---- Numbers of 8 bits ---- */
+
+uvec4 i8_bitsv(const accv_t value)
+{
+    const accv_t number = mix(value, accv_t(0), are_nan(vec4(value)));
+    return uvec4(ivec4(roundEven(clamp(number, acc_t(-128), acc_t(127))))) & 0xff;
+}
+
+/* What is normal in e4m3 rounds by carrying into the upper bits; below 2^-6 numbers are 2^-9
+ * apart. */
+uvec4 e4m3_bitsv(const vec4 value)
+{
+    const uvec4 bits = floatBitsToUint(value), magnitude = bits & 0x7fffffff;
+    const uvec4 bounded = min(magnitude, 0x43e00000); /* of 448 */
+    uvec4 result = (bounded + (0x7ffff + (bounded >> 20 & 1)) >> 20) - (127 - 7 << 3);
+    const uvec4 small = uvec4(roundEven(uintBitsToFloat(bounded) * 512.0));
+    result = mix(result, small, lessThan(bounded, uvec4(0x3c800000))); /* of 2^-6 */
+    result = mix(result, uvec4(0x7f), greaterThan(magnitude, uvec4(NAN_BITS)));
+    return result | (bits >> 24 & 0x80);
+}
+
+/* A vector in a word. */
+uint quantizedv(const uint type, const accv_t value)
+{
+    const uvec4 bytes = type == I8 ? i8_bitsv(value) : e4m3_bitsv(floats_of(value));
+    return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
+}
+
 /* ---- One element ---- */
 
 acc_t load(const uint type, const uint slot, const uint index)
@@ -259,6 +310,8 @@ void store(const uint type, const uint slot, const uint index, const acc_t value
         put_word(slot, at, bits.x);
         put_word(slot, at + 4, bits.y);
 #endif
+    } else if (is_quantized(type)) {
+        put_bytes(slot, at, quantizedv(type, accv_t(value)), 1);
     } else {
         put_half(slot, at, narrowv(type, accv_t(value)).x);
     }
@@ -296,6 +349,8 @@ void storev(const uint type, const uint slot, const uint index, const accv_t val
         put_words(slot, at, uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y)));
         put_words(slot, at + 16, uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w)));
 #endif
+    } else if (is_quantized(type)) {
+        put_bytes(slot, at, quantizedv(type, value), VECTOR);
     } else {
         put_pairs(slot, at, pairs_of_bits(narrowv(type, value)));
     }
@@ -314,6 +369,10 @@ accv_t loadv_part(const uint type, const uint slot, const uint index, const uint
 void storev_part(const uint type, const uint slot, const uint index, const uint count,
                  const accv_t value)
 {
+    if (is_quantized(type)) {
+        put_bytes(slot, byte_of(type, slot, index), quantizedv(type, value), count);
+        return;
+    }
     for (uint i = 0; i < count; i++)
         store(type, slot, index + i, value[i]);
 }
@@ -355,6 +414,8 @@ void storev_aligned(const uint type, const uint slot, const uint index, const ac
         quads[slot].q[at / 16] = uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y));
         quads[slot].q[at / 16 + 1] = uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w));
 #endif
+    } else if (is_quantized(type)) {
+        words[slot].w[at / 4] = quantizedv(type, value);
     } else {
         pairs[slot].p[at / 8] = pairs_of_bits(narrowv(type, value));
     }

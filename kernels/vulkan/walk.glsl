@@ -66,8 +66,9 @@ void write_line(const uint part, const row_t row, const statistic_t s, const uin
     if (HAS_SUM != 0)
         store_column_line(part, S_TYPE, SLOT_SUM, row, row.sum, sum_column_stride, column, h);
     const accv_t deviation = offv(h, accv_t(s.pivot));
-    store_column_line(part, Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column,
-                      transformv(deviation, s, f));
+    if (HAS_Y)
+        store_column_line(part, Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column,
+                          scaledv(transformv(deviation, s, f)));
 }
 
 /* Normalizes `count` columns. */
@@ -78,7 +79,22 @@ void write_columns(const row_t row, const statistic_t s, const uint column, cons
     const accv_t result = transformv(deviation, s, load_factors(row, column, count));
     if (HAS_SUM != 0)
         store_columnsv(S_TYPE, SLOT_SUM, row, row.sum, sum_column_stride, column, count, h);
-    store_columnsv(Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column, count, result);
+    if (HAS_Y)
+        store_columnsv(Y_TYPE, SLOT_Y, row, row.y, y_column_stride, column, count,
+                       scaledv(result));
+}
+
+/* The largest magnitude of what is this work-item's of a row of y. */
+uint find_largest(const row_t row, const statistic_t s, const uint item)
+{
+    uvec4 largest = uvec4(0);
+    for (uint column = item * VECTOR; column < columns; column += ITEMS * VECTOR) {
+        const uint count = count_at(column);
+        const accv_t deviation = offv(load_hv(row, column, count, 0), accv_t(s.pivot));
+        const accv_t y = transformv(deviation, s, load_factors(row, column, count));
+        largest = max(largest, magnitudesv(keep(y, count)));
+    }
+    return largest_lane(largest);
 }
 
 /* Normalizes columns [begin, end), `begin` a multiple of VECTOR. */
