@@ -27,8 +27,8 @@ struct stretch {
 
 /* Bytes from where the part of a tensor begins to the end of its last row; false where that is more
  * than 64 bits. */
-static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor,
-                        const struct stretch *part, uint64_t *bytes)
+static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor, const struct stretch *part,
+                        uint64_t *bytes)
 {
     uint64_t rows = part->rows;
     if (an_tensor_shape(tensor) == AN_OF_SAMPLES)
@@ -111,10 +111,11 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
     struct stretch stretch = {first + rows, first, rows};
     part->rows = stretch.rows = count_rows(d, spec, tensors, &stretch);
     if (part->rows == 0)
-        return an_fail(ANYNORM_UNSUPPORTED,
-                       "%s: a row, the parameters, or the partials of all shards reach further than "
-                       "the %" PRIu64 " bytes that a kernel reaches of a buffer",
-                       d->head.info.id, most_range(d));
+        return an_fail(
+            ANYNORM_UNSUPPORTED,
+            "%s: a row, the parameters, or the partials of all shards reach further than "
+            "the %" PRIu64 " bytes that a kernel reaches of a buffer",
+            d->head.info.id, most_range(d));
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         if (!an_tensor_expect(spec, tensor).present)
