@@ -159,7 +159,7 @@ accv_t load_parametersv(const row_t r, const uint slot, const uint column, const
     acc_t value = 0;
     accv_t result = accv_t(0);
     for (uint i = 0; i < count; i++) {
-        if (i == 0 || (left == 0 && !one_for_all)) {
+        if (parameter_run <= 1 || i == 0 || (left == 0 && !one_for_all)) {
             value = load(P_TYPE, slot, r.parameter + within / parameter_run);
             left = parameter_run - within % parameter_run;
         }
