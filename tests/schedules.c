@@ -51,18 +51,38 @@ void assert_same_bits(const void *batch, const void *alone, uint64_t bytes, cons
 
 /* ---- Running all of them on all devices ---- */
 
+/* All tests of a schedule, which follow one another, have one device: a program that several of
+ * them want is compiled once. */
+static const struct subject *opened;
+
+static int close_opened(void **state)
+{
+    (void)state;
+    if (opened)
+        anynorm_device_close(opened->device);
+    opened = NULL;
+    return 0;
+}
+
 static int open_subject(void **state)
 {
     struct subject *subject = *state;
-    subject->device = open_device(subject->device_id);
+    if (opened && opened->schedule == subject->schedule &&
+        strcmp(opened->device_id, subject->device_id) == 0) {
+        subject->device = opened->device;
+    } else {
+        close_opened(NULL);
+        subject->device = open_device(subject->device_id);
+        opened = subject;
+    }
     assert_ok(anynorm_device_describe(subject->device, &subject->info));
     return 0;
 }
 
-static int close_subject(void **state)
+/* Tells what was seen; the device stays open for the next. */
+static int leave_subject(void **state)
 {
-    struct subject *subject = *state;
-    anynorm_device_close(subject->device);
+    const struct subject *subject = *state;
     fprintf(stderr,
             "# %s: largest error as a share of its bound: y %.3f, mean %.3f, rstd %.3f; "
             "%d problems, %d refused by the compiled kernel\n",
@@ -86,7 +106,7 @@ static void add_tests(const char *id, const char *schedule, const struct device_
         snprintf(subject->device_id, sizeof(subject->device_id), "%s", id);
         snprintf(subject->name, sizeof(subject->name), "%s %s: %s", id, schedule, tests[t].name);
         units[unit_count++] = (struct CMUnitTest){subject->name, tests[t].function, open_subject,
-                                                  close_subject, subject};
+                                                  leave_subject, subject};
     }
 }
 
@@ -104,7 +124,7 @@ int run_on_schedules(const char *group, const struct device_test *tests, size_t 
         if (reference)
             add_tests(ids[d], "reference", tests, count);
     }
-    return _cmocka_run_group_tests(group, units, unit_count, NULL, NULL);
+    return _cmocka_run_group_tests(group, units, unit_count, NULL, close_opened);
 }
 
 int run_on_choices(const char *group, const struct device_test *tests, size_t count)
@@ -113,5 +133,5 @@ int run_on_choices(const char *group, const struct device_test *tests, size_t co
     size_t devices = device_ids(ids, MOST_DEVICES);
     for (size_t d = 0; d < devices; d++)
         add_tests(ids[d], "chosen", tests, count);
-    return _cmocka_run_group_tests(group, units, unit_count, NULL, NULL);
+    return _cmocka_run_group_tests(group, units, unit_count, NULL, close_opened);
 }

@@ -18,9 +18,21 @@ bool reduced(void)
     return wanted && *wanted;
 }
 
+/* Tests run without the user's compiled programs, but may have a folder of their own: it spares
+ * drivers that keep none the same program in each test, and each time a device is opened. */
+static void use_test_cache(void)
+{
+    const char *folder = getenv("ANYNORM_TEST_CACHE");
+    if (!folder || !*folder)
+        return;
+    assert_int_equal(setenv("ANYNORM_CACHE", "on", 1), 0);
+    assert_int_equal(setenv("ANYNORM_CACHE_DIR", folder, 1), 0);
+}
+
 size_t device_ids(char ids[][32], size_t capacity)
 {
     const char *wanted = getenv("ANYNORM_TEST_DEVICE");
+    use_test_cache();
     size_t count = 0;
     for (size_t i = 0; i < anynorm_device_count() && count < capacity; i++) {
         anynorm_device_info info;

@@ -23,7 +23,8 @@
 /* True in the short form of the suite, for a simulator: $ANYNORM_TEST_REDUCED. */
 bool reduced(void);
 
-/* The ids of the devices to test, best first: all there are, or only $ANYNORM_TEST_DEVICE. */
+/* The ids of the devices to test, best first: all there are, or only $ANYNORM_TEST_DEVICE. To be
+ * called before one is opened: it sees to $ANYNORM_TEST_CACHE. */
 size_t device_ids(char ids[][32], size_t capacity);
 
 /* Whether it is the reference backend's device. */
