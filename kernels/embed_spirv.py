@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compiles the Vulkan kernels into one C file of SPIR-V modules:
-embed_spirv.py OUTPUT.c GLSLANG SPIRV_OPT SPIRV_VAL FILE...
+embed_spirv.py OUTPUT.c GLSLANG SPIRV_OPT SPIRV_DIS SPIRV_AS SPIRV_VAL FILE...
 
 The line "// Variants: A B" of a FILE says with and without which words of VARIANTS it is compiled;
-"A=1" is one that it always has. Every module is checked for Vulkan 1.1 after it was optimized, so none
-is embedded that a driver may refuse.
+"A=1" is one that it always has. Every module is checked as it is embedded: by Vulkan 1.1's rules, and
+that it needs no feature but those of its variant, so there is none that a driver may refuse.
 """
 import concurrent.futures
 import itertools
@@ -16,9 +16,19 @@ import subprocess
 import sys
 import tempfile
 
+import spirv_buffers
+
 # As enum an_module_variant of host/vulkan/modules.h.
 VARIANTS = {"STORAGE16": 1, "ACC_DOUBLE": 2, "SUBGROUPS": 4}
 TARGET = "vulkan1.1"
+
+# What a module of any variant may ask of a device, and one of each.
+CAPABILITIES = {
+    "": {"Shader"},
+    "STORAGE16": {"StorageBuffer16BitAccess"},
+    "ACC_DOUBLE": {"Float64"},
+    "SUBGROUPS": {"GroupNonUniform", "GroupNonUniformArithmetic", "GroupNonUniformShuffle"},
+}
 
 # Functions stay what they are: drivers inline them anyway, and modules are a fifth of the size. (No
 # simplification or redundancy elimination: those of 1.3.239 return values of another function's type.)
@@ -52,19 +62,28 @@ def call(*command):
 
 
 def compile_module(tools, path, words, folder):
-    glslang, optimizer, validator = tools
+    glslang, optimizer, disassembler, assembler, validator = tools
     number = number_of(words)
-    plain, small = (pathlib.Path(folder, f"{path.stem}.{number}.{end}") for end in ("spv", "opt"))
+    plain, small, text, module = (pathlib.Path(folder, f"{path.stem}.{number}.{end}")
+                                  for end in ("spv", "opt", "txt", "out"))
     defines = [f"-D{word}={int(word in words)}" for word in VARIANTS]
     call(glslang, "-S", "comp", "--target-env", TARGET, f"-I{path.parent}", *defines, "-o", plain, path)
     call(optimizer, f"--target-env={TARGET}", *PASSES, plain, "-o", small)
-    call(validator, "--target-env", TARGET, small)
-    return path.stem, number, number_of(variants_of(path)[1]), small.read_bytes()
+    call(disassembler, "--raw-id", "--no-indent", "--no-header", small, "-o", text)
+    text.write_text(spirv_buffers.prepare(text.read_text()))
+    call(assembler, "--target-env", TARGET, text, "-o", module)
+    call(validator, "--target-env", TARGET, module)
+    call(disassembler, "--raw-id", "--no-indent", "--no-header", module, "-o", text)
+    fault = spirv_buffers.find_fault(text.read_text(), CAPABILITIES[""].union(
+        *(CAPABILITIES[word] for word in words)))
+    if fault:
+        raise RuntimeError(f"{path}, {' '.join(words)}: {fault}")
+    return path.stem, number, number_of(variants_of(path)[1]), module.read_bytes()
 
 
 def main():
     output, *rest = sys.argv[1:]
-    tools, files = rest[:3], [pathlib.Path(name).resolve() for name in rest[3:]]
+    tools, files = rest[:5], [pathlib.Path(name).resolve() for name in rest[5:]]
     jobs = [(path, words) for path in files for words in variants_of(path)[0]]
     with tempfile.TemporaryDirectory() as folder, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
