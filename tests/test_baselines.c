@@ -263,6 +263,7 @@ static void test_sizes(void **state)
         {ANYNORM_F16, ANYNORM_F32, ANYNORM_F16, ANYNORM_F16},
         {ANYNORM_F32, ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32},
         {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, ANYNORM_F16},
+        {ANYNORM_F32, ANYNORM_I8, ANYNORM_F32, ANYNORM_F16},
     };
     static const uint64_t columns[] = {64, 1000, 999, 3};
     for (size_t i = 0; i < COUNT(types) * COUNT(columns) * COUNT(schedules); i++) {

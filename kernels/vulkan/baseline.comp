@@ -55,7 +55,7 @@ void put_bits_at(const bool whole, const uint slot, const uint at, const uvec4 b
     if (whole)
         quads[slot].q[at / 16] = bits;
     else if (narrowest() == 1)
-        put_bits(slot, at / 4, bits.x << at % 4 * 8, 0xff << at % 4 * 8);
+        put_bytes(slot, at, bits.x, 1);
     else if (narrowest() == 2)
         put_half(slot, at, bits.x);
     else

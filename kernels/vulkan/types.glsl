@@ -366,17 +366,6 @@ accv_t loadv_part(const uint type, const uint slot, const uint index, const uint
     return result;
 }
 
-void storev_part(const uint type, const uint slot, const uint index, const uint count,
-                 const accv_t value)
-{
-    if (is_quantized(type)) {
-        put_bytes(slot, byte_of(type, slot, index), quantizedv(type, value), count);
-        return;
-    }
-    for (uint i = 0; i < count; i++)
-        store(type, slot, index + i, value[i]);
-}
-
 /* The first, or the last, `count` elements of a vector, the others made 0. */
 accv_t keep(const accv_t value, const uint count)
 {
