@@ -42,8 +42,13 @@ static bool fits(const struct run *run, uint64_t rows)
 {
     struct an_block block;
     const anynorm_spec *spec = &run->plan->spec;
-    uint64_t limit = run->plan->device->info.max_alloc_bytes, bytes;
+    const anynorm_device_info *info = &run->plan->device->info;
+    uint64_t limit = info->max_alloc_bytes, bytes;
     an_block_lay_out(spec, run->host, run->rows, 0, rows, &block);
+    /* A kernel reaches all shards of a row at once. */
+    if (spec->shards > 1 && info->max_range_bytes > 0 &&
+        block.pieces[block.piece_of[AN_PARTIALS]].bytes > info->max_range_bytes)
+        return false;
     for (int i = 0; i < block.count; i++) {
         if (block.pieces[i].bytes > limit)
             return false;

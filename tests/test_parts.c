@@ -157,6 +157,91 @@ static void test_family(void **state)
     check_parts(subject, &samples, NULL);
 }
 
+/* Words of four bytes that parts share. */
+static void test_quantized(void **state)
+{
+    struct subject *subject = *state;
+    static const uint32_t scales[] = {0, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT};
+    for (size_t i = 0; i < COUNT(scales); i++) {
+        struct problem rows = dense_problem(131, 29, ANYNORM_F32, plain | scales[i]);
+        rows.spec.y_type = i == 1 ? ANYNORM_F8E4M3 : ANYNORM_I8;
+        rows.offset[AN_Y] = i;
+        check_parts(subject, &rows, NULL);
+    }
+    struct problem image = dense_problem(3 * 41, 17, ANYNORM_F32, ANYNORM_Y_SCALE_OUTPUT);
+    image.spec.y_type = ANYNORM_F8E4M3;
+    image.spec.inner_rows = 41;
+    image.spec.x_row_stride = image.spec.y_row_stride = 1;
+    image.spec.x_column_stride = image.spec.y_column_stride = 41;
+    image.spec.x_outer_stride = image.spec.y_outer_stride = 17 * 41;
+    check_parts(subject, &image, "column_walk");
+}
+
+/* Each part has its rows of every shard. */
+static void test_shards(void **state)
+{
+    struct subject *subject = *state;
+    struct problem out = dense_problem(301, 7, ANYNORM_F32, ANYNORM_PARTIALS_OUTPUT);
+    out.spec.eps = 0;
+    out.offset[AN_PARTIALS] = 20;
+    check_parts(subject, &out, NULL);
+    struct problem in = dense_problem(
+        61, 40, ANYNORM_F32, ANYNORM_PARTIALS_INPUT | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT);
+    in.spec.shards = 3;
+    in.offset[AN_PARTIALS] = 12;
+    check_parts(subject, &in, NULL);
+    struct problem split = dense_problem(5, 600, ANYNORM_F32, ANYNORM_PARTIALS_INPUT);
+    split.spec.shards = 2;
+    check_parts(subject, &split, "row_split segment=64");
+}
+
+/* From host memory in blocks whose shards are not too far apart. */
+static void test_blocks_of_shards(void **state)
+{
+    struct subject *subject = *state;
+    struct problem problem = dense_problem(301, 8, ANYNORM_F32, ANYNORM_PARTIALS_INPUT);
+    problem.spec.shards = 5;
+    struct errors worst = {0};
+    struct images before, after;
+    void *at[AN_TENSOR_COUNT];
+    anynorm_plan *plan = make_plan(subject->poor, &problem.spec, NULL);
+    images_make(&problem, &before);
+    after = images_copy(&before);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        at[t] = after.bytes[t];
+    anynorm_host_tensors tensors = host_tensors_at(at);
+    assert_ok(anynorm_run(plan, &tensors, problem.rows));
+    check_against_oracle(&problem, &before, &after, subject->id, &worst);
+    images_free(&before);
+    images_free(&after);
+    anynorm_plan_destroy(plan);
+}
+
+/* On the device's own memory nothing brings the shards together. */
+static void test_shards_too_far_apart(void **state)
+{
+    struct subject *subject = *state;
+    const anynorm_spec spec = {.columns = 2, .flags = ANYNORM_PARTIALS_INPUT, .shards = 5};
+    const uint64_t rows = 301;
+    anynorm_plan *plan = make_plan(subject->poor, &spec, NULL);
+    anynorm_tensors tensors = {0};
+    anynorm_event event;
+    assert_ok(anynorm_buffer_create(subject->poor, rows * 2 * sizeof(float), &tensors.x));
+    assert_ok(anynorm_buffer_create(subject->poor, rows * 2 * sizeof(float), &tensors.y));
+    assert_ok(
+        anynorm_buffer_create(subject->poor, 5 * rows * 3 * sizeof(float), &tensors.partials));
+    anynorm_status status = anynorm_enqueue(plan, &tensors, rows, 0, NULL, &event);
+    if (status == ANYNORM_OK) {
+        assert_ok(anynorm_event_wait(&event));
+        anynorm_event_release(&event);
+    }
+    assert_status(status, subject->limited ? ANYNORM_UNSUPPORTED : ANYNORM_OK);
+    anynorm_buffer_destroy(subject->poor, &tensors.x);
+    anynorm_buffer_destroy(subject->poor, &tensors.y);
+    anynorm_buffer_destroy(subject->poor, &tensors.partials);
+    anynorm_plan_destroy(plan);
+}
+
 /* A row that no part holds, and parameters that none does. */
 static void test_too_far(void **state)
 {
@@ -182,6 +267,10 @@ int main(void)
         {"two levels of rows", test_two_levels},
         {"columns in runs", test_runs},
         {"samples, parameters, sums", test_family},
+        {"quantized", test_quantized},
+        {"shards", test_shards},
+        {"blocks of shards", test_blocks_of_shards},
+        {"shards too far apart", test_shards_too_far_apart},
         {"too far", test_too_far},
     };
     return run_on_devices("parts", tests, COUNT(tests), open_subject, close_subject);

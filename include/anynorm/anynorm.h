@@ -189,7 +189,8 @@ typedef struct anynorm_device_info {
     uint64_t global_bytes;
     uint64_t max_alloc_bytes; /* of one buffer */
     uint64_t max_range_bytes; /* of a buffer that one kernel reaches: larger tensors are walked in
-                                 parts (Vulkan); 0: all of it */
+                                 parts (Vulkan), but neither a row nor the parameters nor the
+                                 partials of several shards may be larger; 0: all of it */
     uint64_t cache_bytes;     /* last-level cache; 0 where unknown */
     bool fp16;                /* arithmetic in half; f16 storage never needs it */
     bool fp64;
@@ -654,7 +655,8 @@ typedef struct anynorm_event {
  * `event` must not be NULL: a kernel that fails says so there and nowhere else. Any thread; the
  * reference backend does the work before it returns.
  * INVALID_ARGUMENT: a tensor missing, superfluous, too small, misaligned, of another device or
- * overlapping; rows whose extent overflows. OUT_OF_MEMORY, DEVICE_LOST. */
+ * overlapping; rows whose extent overflows. UNSUPPORTED: partials larger than max_range_bytes lets
+ * them be. OUT_OF_MEMORY, DEVICE_LOST. */
 ANYNORM_API anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
                                            uint64_t rows, uint32_t wait_count,
                                            const anynorm_event *wait_list, anynorm_event *event);
