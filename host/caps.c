@@ -30,17 +30,32 @@ static const struct {
     {"max-groups=", offsetof(anynorm_device_info, max_groups)},
     {"max-alloc=", offsetof(anynorm_device_info, max_alloc_bytes)},
     {"max-range=", offsetof(anynorm_device_info, max_range_bytes)},
+    {"max-buffers=", offsetof(anynorm_device_info, max_buffers)},
 };
+
+static bool is_word(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(word, text, length) == 0;
+}
+
+/* Sub-groups, if there are any, are then of a size that kernels do not know. */
+static void forget_subgroup_size(anynorm_device_info *info)
+{
+    info->subgroup_size = 0;
+    info->shuffle = ANYNORM_SHUFFLE_NONE;
+}
 
 static bool apply_feature(anynorm_device_info *info, const char *word, size_t length)
 {
+    if (is_word(word, length, "no-subgroup-size")) {
+        forget_subgroup_size(info);
+        return true;
+    }
     for (size_t i = 0; i < COUNT(features); i++) {
-        if (strlen(features[i].word) == length && memcmp(features[i].word, word, length) == 0) {
+        if (is_word(word, length, features[i].word)) {
             *(bool *)(void *)((char *)info + features[i].field) = false;
-            if (features[i].field == offsetof(anynorm_device_info, subgroup)) {
-                info->subgroup_size = 0;
-                info->shuffle = ANYNORM_SHUFFLE_NONE;
-            }
+            if (features[i].field == offsetof(anynorm_device_info, subgroup))
+                forget_subgroup_size(info);
             return true;
         }
     }
@@ -75,8 +90,9 @@ anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
             return an_fail(
                 ANYNORM_INVALID_ARGUMENT,
                 "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
+                "no-subgroup-size, "
                 "no-unified, no-storage16, max-wg=N, max-local=N, max-groups=N, max-alloc=N, "
-                "max-range=N (N from 1)",
+                "max-range=N, max-buffers=N (N from 1)",
                 length > 60 ? 60 : (int)length, word);
         word += length;
         word += *word == ',';

@@ -487,6 +487,20 @@ static void test_plan_caps(void **state)
     anynorm_device_close(weak);
 }
 
+/* Each tensor is a buffer of its own to a kernel, where these are counted. */
+static void test_plan_buffers(void **state)
+{
+    struct subject *subject = *state;
+    const anynorm_spec four = {.columns = 6, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
+    anynorm_device *few = open_device_with(subject->id, "max-buffers=4");
+    anynorm_plan *plan;
+    if (subject->info.max_buffers > 0)
+        refuse_plan(few, &usual, NULL, ANYNORM_UNSUPPORTED);
+    assert_ok(anynorm_plan_create(few, &four, NULL, &plan));
+    anynorm_plan_destroy(plan);
+    anynorm_device_close(few);
+}
+
 static void test_plan_binary_and_warm_up(void **state)
 {
     struct subject *subject = *state;
@@ -531,6 +545,7 @@ int main(void)
         {"plan spec", test_plan_spec},
         {"plan options", test_plan_options},
         {"plan caps", test_plan_caps},
+        {"plan buffers", test_plan_buffers},
         {"plan binary and warm-up", test_plan_binary_and_warm_up},
     };
     return run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);

@@ -166,12 +166,32 @@ static void test_no_subgroups(void **state)
     anynorm_device_close(device);
 }
 
+/* What a plan tells of itself, forced, is the same plan; also where its device's kernels do less than
+ * was asked for. */
+static void test_told_choices(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const forced[] = {"row_per_item rows=4", "column_walk group=1 held=2"};
+    const anynorm_spec spec = {.columns = 24};
+    for (size_t i = 0; i < COUNT(forced) && !is_reference(&subject->info); i++) {
+        anynorm_plan_info told, again;
+        anynorm_plan *plan = make_plan(subject->device, &spec, forced[i]);
+        assert_ok(anynorm_plan_describe(plan, &told));
+        anynorm_plan_destroy(plan);
+        plan = make_plan(subject->device, &spec, told.choice);
+        assert_ok(anynorm_plan_describe(plan, &again));
+        anynorm_plan_destroy(plan);
+        assert_string_equal(again.choice, told.choice);
+    }
+}
+
 int main(void)
 {
     static const struct device_test tests[] = {
         {"random problems", test_random_problems},
         {"forced numbers", test_forced_numbers},
         {"sub-groups switched off", test_no_subgroups},
+        {"told choices", test_told_choices},
     };
     return run_on_choices("choices", tests, COUNT(tests));
 }

@@ -302,6 +302,7 @@ static void assert_masked(const char *list, anynorm_device_info expected)
     assert_int_equal(info.max_groups, expected.max_groups);
     assert_int_equal(info.max_alloc_bytes, expected.max_alloc_bytes);
     assert_int_equal(info.max_range_bytes, expected.max_range_bytes);
+    assert_int_equal(info.max_buffers, expected.max_buffers);
     assert_string_equal(info.id, whole_gpu.id);
 }
 
@@ -309,14 +310,14 @@ static void test_caps_words(void **state)
 {
     (void)state;
     anynorm_device_info no_fp64 = whole_gpu, no_fp16 = whole_gpu, no_subgroup = whole_gpu,
-                        no_unified = whole_gpu, no_storage16 = whole_gpu;
+                        no_size = whole_gpu, no_unified = whole_gpu, no_storage16 = whole_gpu;
     anynorm_device_info group = whole_gpu, local = whole_gpu, groups = whole_gpu, alloc = whole_gpu,
-                        range = whole_gpu, all = whole_gpu;
+                        range = whole_gpu, buffers = whole_gpu, all = whole_gpu;
     all.fp64 = no_fp64.fp64 = false;
     all.fp16 = no_fp16.fp16 = false;
     all.subgroup = no_subgroup.subgroup = false;
-    all.subgroup_size = no_subgroup.subgroup_size = 0;
-    all.shuffle = no_subgroup.shuffle = ANYNORM_SHUFFLE_NONE;
+    all.subgroup_size = no_subgroup.subgroup_size = no_size.subgroup_size = 0;
+    all.shuffle = no_subgroup.shuffle = no_size.shuffle = ANYNORM_SHUFFLE_NONE;
     all.unified_memory = no_unified.unified_memory = false;
     all.storage16 = no_storage16.storage16 = false;
     all.max_work_group_size = group.max_work_group_size = 64;
@@ -324,11 +325,13 @@ static void test_caps_words(void **state)
     all.max_groups = groups.max_groups = 7;
     all.max_alloc_bytes = alloc.max_alloc_bytes = 4096;
     all.max_range_bytes = range.max_range_bytes = 1 << 20;
+    all.max_buffers = buffers.max_buffers = 4;
     assert_masked("", whole_gpu);
     assert_masked(",", whole_gpu);
     assert_masked("no-fp64", no_fp64);
     assert_masked("no-fp16", no_fp16);
     assert_masked("no-subgroup,no-subgroup", no_subgroup);
+    assert_masked("no-subgroup-size", no_size);
     assert_masked("no-unified,", no_unified);
     assert_masked("no-storage16", no_storage16);
     assert_masked("max-wg=64", group);
@@ -337,16 +340,17 @@ static void test_caps_words(void **state)
     assert_masked("max-groups=007", groups);
     assert_masked("max-alloc=4096", alloc);
     assert_masked("max-range=1048576", range);
+    assert_masked("max-buffers=4,max-buffers=5", buffers);
     assert_masked("max-alloc=4096,no-fp64,max-groups=7,no-unified,max-local=1,no-fp16,max-wg=64,"
-                  "no-subgroup,no-storage16,max-range=1048576",
+                  "no-subgroup,no-storage16,max-range=1048576,max-buffers=4",
                   all);
     assert_masked("max-wg=1025,max-local=999999999999999999,max-groups=65536,max-alloc=1073741825",
                   whole_gpu);
     anynorm_device_info none = {0};
     assert_ok(an_caps_mask(&none, "max-wg=5,max-local=5,max-groups=5,max-alloc=5,max-range=5,"
-                                  "no-fp64"));
+                                  "max-buffers=5,no-fp64"));
     assert_int_equal(none.max_work_group_size + none.local_bytes + none.max_groups, 0);
-    assert_int_equal(none.max_range_bytes, 0); /* which is no limit */
+    assert_int_equal(none.max_range_bytes + none.max_buffers, 0); /* which is no limit */
 }
 
 static void test_caps_bad_words(void **state)

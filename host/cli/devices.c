@@ -129,6 +129,8 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"local_bytes", info->local_bytes},
         {"global_bytes", info->global_bytes},
         {"max_alloc_bytes", info->max_alloc_bytes},
+        {"max_range_bytes", info->max_range_bytes},
+        {"max_buffers", info->max_buffers},
         {"cache_bytes", info->cache_bytes},
         {"subgroup_size", info->subgroup_size},
     };
@@ -138,6 +140,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
     } bools[] = {
         {"fp16", info->fp16},
         {"fp64", info->fp64},
+        {"storage16", info->storage16},
         {"subgroup", info->subgroup},
         {"own_local_memory", info->own_local_memory},
         {"unified_memory", info->unified_memory},

@@ -188,19 +188,20 @@ static uint32_t compute_units(const struct answers *a, anynorm_device_class devi
 static void set_subgroups(const struct answers *a, anynorm_device_info *info,
                           struct an_vulkan_features *features)
 {
-    const VkSubgroupFeatureFlags sums =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    const VkSubgroupFeatureFlags all = VK_SUBGROUP_FEATURE_BASIC_BIT |
+                                       VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
+                                       VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     const VkPhysicalDeviceSubgroupProperties *s = &a->subgroup;
-    info->subgroup = (s->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-                     (s->supportedOperations & sums) == sums;
+    /* A module may ask for no operation that the device lacks, even where it does without. */
+    info->subgroup =
+        (s->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (s->supportedOperations & all) == all;
     features->size_control = a->size_control.subgroupSizeControl &&
                              a->size_control.computeFullSubgroups &&
                              (a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
     features->max_subgroups = a->sizes.maxComputeWorkgroupSubgroups;
     uint32_t size = s->subgroupSize;
-    if (info->subgroup && features->size_control &&
-        (s->supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && size > 1 &&
-        size <= MAX_SUBGROUP && (size & (size - 1)) == 0 && size >= a->sizes.minSubgroupSize &&
+    if (info->subgroup && features->size_control && size > 1 && size <= MAX_SUBGROUP &&
+        (size & (size - 1)) == 0 && size >= a->sizes.minSubgroupSize &&
         size <= a->sizes.maxSubgroupSize) {
         info->subgroup_size = size;
         info->shuffle = ANYNORM_SHUFFLE_KHR;
@@ -290,8 +291,8 @@ anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)
         features->offset_alignment = 4;
-    features->max_slots = limits->maxPerStageDescriptorStorageBuffers;
-    if (features->max_slots > limits->maxDescriptorSetStorageBuffers)
-        features->max_slots = limits->maxDescriptorSetStorageBuffers;
+    info->max_buffers = limits->maxPerStageDescriptorStorageBuffers;
+    if (info->max_buffers > limits->maxDescriptorSetStorageBuffers)
+        info->max_buffers = limits->maxDescriptorSetStorageBuffers;
     return an_caps_mask_environment(info);
 }

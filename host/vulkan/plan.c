@@ -27,11 +27,11 @@ static anynorm_status check_group(const struct an_vulkan_device *d, const struct
 static anynorm_status check_slots(const struct an_vulkan_device *d,
                                   const struct an_interface *interface)
 {
-    if (interface->slots <= d->features.max_slots)
+    if (interface->slots <= d->head.info.max_buffers)
         return ANYNORM_OK;
     return an_fail(ANYNORM_UNSUPPORTED,
-                   "%s: the spec takes %" PRIu32 " buffers, of which a kernel has at most %" PRIu32,
-                   d->head.info.id, interface->slots, d->features.max_slots);
+                   "%s: the spec takes %" PRIu32 " buffers, of which a kernel has at most %" PRIu64,
+                   d->head.info.id, interface->slots, d->head.info.max_buffers);
 }
 
 /* How many rows may be split, and the bytes of scratch for these. The kernel names that buffer,
@@ -77,6 +77,16 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     if (status == ANYNORM_OK)
         status = an_kernel_take(d, made, choice, binary, scratch, &made->kernel);
     return status;
+}
+
+/* Rows, or strips of them, that one work-item would walk side by side it walks one after the other,
+ * to the same bits: its neighbours hide its latencies. */
+void an_vulkan_adjust(struct an_choice *choice)
+{
+    if (choice->schedule == AN_ROW_PER_ITEM)
+        choice->rows = 1;
+    if (choice->schedule == AN_COLUMN_WALK)
+        choice->held = 1;
 }
 
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,

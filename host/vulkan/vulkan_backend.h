@@ -19,7 +19,6 @@ struct an_vulkan_features {
     uint32_t timestamp_bits;
     double timestamp_period;     /* nanoseconds */
     uint64_t offset_alignment;   /* of a storage buffer's part */
-    uint32_t max_slots;          /* storage buffers of a kernel */
     bool size_control;           /* a pipeline can be told the size of its sub-groups */
     bool size_control_extension; /* by an extension, not by Vulkan 1.3 */
     uint64_t max_subgroups;      /* of a work-group, where the size is told */
@@ -160,6 +159,7 @@ static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
     return (struct an_vulkan_plan *)(void *)plan;
 }
 
+void an_vulkan_adjust(struct an_choice *choice);
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
                                      anynorm_plan **plan, uint64_t *group_limit);

@@ -47,9 +47,9 @@
  * ENVIRONMENT, read when a device is listed or opened, or a plan is created
  *     ANYNORM_DEVICE    the device anynorm_device_open(NULL) opens
  *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
- *                       no-unified, no-storage16, max-wg=N (work-items), max-local=N (bytes),
- *                       max-groups=N, max-alloc=N (bytes), max-range=N (bytes). The way out on a
- *                       broken driver.
+ *                       no-subgroup-size, no-unified, no-storage16, max-wg=N (work-items),
+ *                       max-local=N (bytes), max-groups=N, max-alloc=N (bytes), max-range=N
+ *                       (bytes), max-buffers=N. The way out on a broken driver.
  *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
  *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
  *                       anynorm_plan_options. Does not bind the reference, which has its own.
@@ -191,6 +191,8 @@ typedef struct anynorm_device_info {
     uint64_t max_range_bytes; /* of a buffer that one kernel reaches: larger tensors are walked in
                                  parts (Vulkan), but neither a row nor the parameters nor the
                                  partials of several shards may be larger; 0: all of it */
+    uint64_t max_buffers;     /* that one kernel takes, hence tensors of a spec (Vulkan); 0: any
+                                 number */
     uint64_t cache_bytes;     /* last-level cache; 0 where unknown */
     bool fp16;                /* arithmetic in half; f16 storage never needs it */
     bool fp64;
