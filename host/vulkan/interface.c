@@ -115,6 +115,14 @@ static void fill_parts(const anynorm_spec *spec, uint32_t *constants)
     }
 }
 
+/* Room for the segments of a row, in steps. */
+static uint32_t segments_of(const anynorm_spec *spec, const struct an_choice *choice)
+{
+    const uint64_t step = 16;
+    uint64_t segments = choice->segment ? an_divide_up(spec->columns, choice->segment) : 1;
+    return (uint32_t)(an_divide_up(segments, step) * step);
+}
+
 static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice,
                         uint32_t *constants)
 {
@@ -123,7 +131,7 @@ static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice
     constants[AN_CONSTANT_HELD] = (uint32_t)choice->held;
     constants[AN_CONSTANT_SLICES] = choice->slices ? (uint32_t)choice->slices : 1;
     constants[AN_CONSTANT_SEGMENT] = (uint32_t)choice->segment;
-    constants[AN_CONSTANT_SEGMENTS] = AN_MOST_SEGMENTS;
+    constants[AN_CONSTANT_SEGMENTS] = segments_of(spec, choice);
     constants[AN_CONSTANT_REDUCE] = reduction(choice);
     constants[AN_CONSTANT_SUBGROUP] = choice->subgroup ? (uint32_t)choice->subgroup : 1;
     constants[AN_CONSTANT_PRELOAD] = preloads(spec, choice);
