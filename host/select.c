@@ -8,6 +8,9 @@
 /* On a CPU longer rows are split. */
 #define MOST_COLUMNS_UNSPLIT 131072
 
+/* Where lanes of a sub-group can share a row, longer rows are. */
+#define MOST_COLUMNS_OF_ONE_LANE 1024
+
 static bool fit_reference(const struct problem *p, struct an_choice *choice)
 {
     bool fits = p->info->device_class == ANYNORM_CLASS_REFERENCE && p->wish->group <= 1;
@@ -97,6 +100,10 @@ static const order_t of_cpu_long = {AN_ROW_SPLIT,  AN_ROW_PER_ITEM, AN_ROW_PER_G
 static const order_t of_lanes = {AN_ROW_PER_ITEM, AN_ROW_PER_GROUP, AN_ROW_IN_LOCAL,
                                  AN_ROW_SPLIT,    AN_ROW_REREAD,    AN_ROW_PER_SUBGROUP,
                                  AN_COLUMN_WALK};
+/* Where that CPU has sub-groups, one has a long row to itself: few rows keep all its lanes busy. */
+static const order_t of_subgroups_long = {AN_ROW_SPLIT,    AN_ROW_PER_ITEM, AN_ROW_PER_GROUP,
+                                          AN_ROW_IN_LOCAL, AN_ROW_REREAD,   AN_ROW_PER_SUBGROUP,
+                                          AN_COLUMN_WALK};
 static const order_t of_gpu = {AN_ROW_PER_SUBGROUP, AN_ROW_PER_GROUP, AN_ROW_IN_LOCAL, AN_ROW_SPLIT,
                                AN_ROW_REREAD,       AN_ROW_PER_ITEM,  AN_COLUMN_WALK};
 /* Local memory that is a part of global memory is no better than reading the row again. */
@@ -108,6 +115,8 @@ static const enum an_schedule *order_of(const anynorm_device_info *info, const a
 {
     if (is_vector_cpu(info))
         return spec->columns > MOST_COLUMNS_UNSPLIT ? of_cpu_long : of_cpu;
+    if (is_cpu_of_subgroups(info) && spec->columns > MOST_COLUMNS_OF_ONE_LANE)
+        return of_subgroups_long;
     if (info->device_class == ANYNORM_CLASS_CPU)
         return of_lanes;
     return info->own_local_memory ? of_gpu : of_gpu_without_local;

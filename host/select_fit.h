@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "checked.h"
 #include "select.h"
@@ -71,6 +72,23 @@ static inline uint64_t native_vector(const struct problem *p)
 {
     uint64_t width = p->info->vector_width * sizeof(float) / accumulator_size(p->spec);
     return width >= 16 ? 16 : width >= 8 ? 8 : 4;
+}
+
+static inline bool is_vulkan(const anynorm_device_info *info)
+{
+    return strncmp(info->version, "Vulkan", 6) == 0;
+}
+
+/* A CPU whose compiler makes lanes of work-items. */
+static inline bool is_cpu_of_lanes(const anynorm_device_info *info)
+{
+    return info->device_class == ANYNORM_CLASS_CPU && !is_vector_cpu(info);
+}
+
+/* One where a row's lanes, as a sub-group, need not wait at a barrier. */
+static inline bool is_cpu_of_subgroups(const anynorm_device_info *info)
+{
+    return is_cpu_of_lanes(info) && is_vulkan(info) && info->subgroup_size > 1;
 }
 
 /* Bytes of output above which stores go past the cache: with x it would take three quarters of it.

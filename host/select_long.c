@@ -6,6 +6,9 @@
 #define LEAST_SEGMENT_OF_ITEM 16384
 #define LEAST_SEGMENT_OF_GROUP 8192
 
+/* On a CPU of lanes a second launch costs as much as so many elements. */
+#define LEAST_SEGMENT_OF_CPU 65536
+
 /* Segments for each core that has one row to itself alone: so many that cores which are not equally
  * free are evened out. */
 #define SEGMENTS_PER_UNIT 8
@@ -41,13 +44,35 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
     return true;
 }
 
+/* The longest row that a group of a CPU of lanes walks: these have the two passes for the sums in
+ * steps of sixteen elements, so a lane may have more than one of a schedule without. */
+static uint64_t most_columns(const struct problem *p, uint64_t group)
+{
+    bool plain = p->spec->column_run <= 1 && !(p->spec->flags & ANYNORM_Y_SCALE_OUTPUT);
+    if (!is_cpu_of_lanes(p->info))
+        return UINT64_MAX;
+    return group * MOST_COLUMNS_OF_A_LANE * (plain ? 2 : 1);
+}
+
 /* A vector for each work-item, within what is usual and what the device takes. */
 static uint64_t usual_group(const struct problem *p)
 {
     uint64_t group = power_of_two_at_least(an_divide_up(p->spec->columns, 4));
+    if (is_cpu_of_subgroups(p->info) && p->spec->columns <= most_columns(p, p->info->subgroup_size))
+        return p->info->subgroup_size;
     if (group < 32)
         group = 32;
-    return an_least(an_least(group, USUAL_GROUP), largest_group(p));
+    group = an_least(an_least(group, USUAL_GROUP), largest_group(p));
+    while (group < largest_group(p) && p->spec->columns > most_columns(p, group))
+        group *= 2;
+    return group;
+}
+
+/* The sub-group that a group may be: OpenCL's kernels have no such way. */
+static uint64_t subgroup_of(const struct problem *p, uint64_t group)
+{
+    bool wanted = p->wish->subgroup > 0 || is_cpu_of_subgroups(p->info);
+    return wanted && is_vulkan(p->info) && group == p->info->subgroup_size ? group : 0;
 }
 
 /* row_reread, and row_split where lanes are what the device has. */
@@ -61,7 +86,16 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
         return false;
     choice->vector = 4;
     choice->group = group;
-    if (!cut_row(p, AN_MOST_SEGMENTS, LEAST_SEGMENT_OF_GROUP, choice))
+    choice->subgroup = subgroup_of(p, group);
+    if (p->spec->columns > most_columns(p, group)) {
+        snprintf(p->reason, p->capacity,
+                 "%" PRIu64 " columns are too many for %" PRIu64 " lanes of a CPU",
+                 p->spec->columns, group);
+        return false;
+    }
+    bool cpu = is_cpu_of_lanes(p->info);
+    if (!cut_row(p, cpu ? (uint64_t)p->info->compute_units * SEGMENTS_PER_UNIT : AN_MOST_SEGMENTS,
+                 cpu ? LEAST_SEGMENT_OF_CPU : LEAST_SEGMENT_OF_GROUP, choice))
         return false;
     snprintf(p->reason, p->capacity, "any number of columns, read twice");
     return true;

@@ -83,6 +83,18 @@ static bool check_side_by_side(struct subject *subject, const char *schedule, an
     return true;
 }
 
+/* `pattern` with `size` in the place of each S. */
+static void spell_sizes(const char *pattern, uint32_t size, char *text, size_t capacity)
+{
+    size_t length = 0;
+    for (; *pattern; pattern++) {
+        if (*pattern == 'S')
+            length += (size_t)snprintf(text + length, capacity - length, "%" PRIu32, size);
+        else
+            length += (size_t)snprintf(text + length, capacity - length, "%c", *pattern);
+    }
+}
+
 /* What a caller or a tuner may force: every rung of the reduction ladder, rows side by side, groups
  * that are no power of two, more held than needed. S stands for the device's sub-group size. */
 static void test_forced_numbers(void **state)
@@ -109,6 +121,8 @@ static void test_forced_numbers(void **state)
         "row_in_local group=7 held=40",
         "row_in_local subgroup=1",
         "row_in_local subgroup=S group=64",
+        "row_reread subgroup=S group=S segment=64",
+        "row_split subgroup=S group=S segment=64",
     };
     static const struct {
         uint64_t rows, columns;
@@ -119,14 +133,10 @@ static void test_forced_numbers(void **state)
         return;
     for (size_t i = 0; i < COUNT(forced); i++) {
         char text[64];
-        size_t length = strcspn(forced[i], "S");
         uint32_t size = subject->info.subgroup_size;
-        if (forced[i][length] && size == 0)
+        if (strchr(forced[i], 'S') && size == 0)
             continue;
-        snprintf(text, sizeof(text), "%.*s", (int)length, forced[i]);
-        if (forced[i][length])
-            snprintf(text + length, sizeof(text) - length, "%" PRIu32 "%s", size,
-                     forced[i] + length + 1);
+        spell_sizes(forced[i], size, text, sizeof(text));
         int served = 0;
         for (size_t k = 0; k < COUNT(shapes); k++) {
             for (size_t t = 0; t < COUNT(types); t++)
@@ -139,6 +149,30 @@ static void test_forced_numbers(void **state)
         checked += served;
     }
     assert_true(checked > 40);
+}
+
+/* As many rows as are split, and more, each so long that a work-item of a small group walks it for
+ * tens of thousands of rounds; some drivers end a work-item's loops after so many, without an
+ * error. Where that is known, the schedule must say that it does not fit. */
+static void test_long_rows(void **state)
+{
+    struct subject *subject = *state;
+    static const struct {
+        const char *schedule;
+        uint64_t columns;
+    } cases[] = {
+        {"row_reread group=1", 400000},
+        {"row_reread group=8", 2100000},
+        {"row_split group=1", 400000},
+        {"row_split", 1048576},
+    };
+    if (is_reference(&subject->info) || subject->info.device_class != ANYNORM_CLASS_CPU)
+        return;
+    for (size_t i = 0; i < COUNT(cases) - (reduced() ? 2 : 0); i++) {
+        struct problem problem =
+            dense_problem(subject->info.compute_units * 4 + 1, cases[i].columns, ANYNORM_F32, 0);
+        check_problem(subject->device, &problem, cases[i].schedule, 0, &subject->worst);
+    }
 }
 
 /* The kill switch leaves no way into sub-groups, and serves all the same. */
@@ -190,6 +224,7 @@ int main(void)
     static const struct device_test tests[] = {
         {"random problems", test_random_problems},
         {"forced numbers", test_forced_numbers},
+        {"long rows", test_long_rows},
         {"sub-groups switched off", test_no_subgroups},
         {"told choices", test_told_choices},
     };

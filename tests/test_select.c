@@ -160,6 +160,49 @@ static void test_select_fits_the_device(void **state)
     }
 }
 
+/* What a CPU of lanes gets: a lane for each row, or, where Vulkan has sub-groups, one of those for
+ * each longer row; and never more columns to a lane than its loops may have rounds. */
+static void test_select_on_lanes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version;
+        uint64_t columns;
+        const char *choice;
+    } cases[] = {
+        {"Vulkan 1.3.230", 64, "row_per_item group=8 vector=4 rows=1"},
+        {"Vulkan 1.3.230", 1024, "row_per_item group=8 vector=4 rows=1"},
+        {"Vulkan 1.3.230", 1025, "row_split group=8 vector=4 segment=65536 subgroup=8"},
+        {"Vulkan 1.3.230", 1048576, "row_split group=8 vector=4 segment=65536 subgroup=8"},
+        {"Vulkan 1.3.230", 1048577, "row_split group=256 vector=4 segment=131072"},
+        {"Vulkan 1.3.230", 1u << 26, "row_split group=512 vector=4 segment=4194304"},
+        {"OpenCL 3.0", 65536, "row_per_item group=8 vector=4 rows=1"},
+        {"OpenCL 3.0", 65537, "row_split group=256 vector=4 segment=65536"},
+    };
+    anynorm_device_info info = {.device_class = ANYNORM_CLASS_CPU,
+                                .compute_units = 2,
+                                .vector_width = 1,
+                                .max_work_group_size = 1024,
+                                .local_bytes = 32768,
+                                .subgroup = true,
+                                .subgroup_size = 8};
+    struct an_choice choice;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[128];
+        anynorm_spec spec = {.columns = cases[i].columns};
+        snprintf(info.version, sizeof(info.version), "%s", cases[i].version);
+        assert_true(first_that_fits(&info, &spec, &choice));
+        an_choice_format(&choice, text, sizeof(text));
+        assert_string_equal(text, cases[i].choice);
+    }
+    char reason[200];
+    const struct an_choice alone = {.schedule = AN_ROW_REREAD, .group = 1};
+    const anynorm_spec fits = {.columns = 131072}, long_row = {.columns = 131073};
+    assert_true(an_select_fits(&info, &fits, &alone, &choice, reason, sizeof(reason)));
+    assert_false(an_select_fits(&info, &long_row, &alone, &choice, reason, sizeof(reason)));
+    assert_non_null(strstr(reason, "too many for 1 lanes"));
+}
+
 /* What a GPU's best choice is for rows of each length: with sub-groups, and without. */
 static void test_select_on_gpus(void **state)
 {
@@ -499,6 +542,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_select_order),
         cmocka_unit_test(test_select_fits_the_device),
+        cmocka_unit_test(test_select_on_lanes),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_columns_apart),

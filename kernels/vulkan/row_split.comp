@@ -1,6 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// Variants: STORAGE16 ACC_DOUBLE
+// Variants: STORAGE16 ACC_DOUBLE SUBGROUPS
 /* row_split and row_reread: a row is cut into segments of SEGMENT elements, at most SEGMENTS of
  * them. Each segment's moments come from the corrected formula about a pivot of its own; the row's
  * come from all of its segments' by the same formula again; then the row is read a second time and
@@ -40,9 +40,24 @@ shared acc_t table_mean[FULL_TABLE];
 shared acc_t table_tail[FULL_TABLE];
 shared acc_t table_squares[TABLE];
 
-const uint SCRATCH = STATISTIC_INPUT ? 1 : GROUP;
+/* Whether the group is one sub-group, whose work-items add up, and wait for each other, as such. */
+const bool IS_SUBGROUP = GROUP > 1 && GROUP == SUBGROUP;
+
+const uint SCRATCH = STATISTIC_INPUT || IS_SUBGROUP ? 1 : GROUP;
 shared sums_t scratch[SCRATCH];
-shared uint maxima[Y_SCALE_OUTPUT != 0 ? GROUP : 1];
+shared uint maxima[Y_SCALE_OUTPUT != 0 && !IS_SUBGROUP ? GROUP : 1];
+
+/* As meet(), at every place where a group may be a sub-group. */
+void meet_group()
+{
+#if SUBGROUPS
+    if (IS_SUBGROUP) {
+        subgroupBarrier();
+        return;
+    }
+#endif
+    meet();
+}
 
 void put(const uint segment, const moments_of_segment_t m)
 {
@@ -109,6 +124,12 @@ sums_t group_sums(const sums_t own, const uint item)
 {
     if (GROUP == 1)
         return own;
+#if SUBGROUPS
+    if (IS_SUBGROUP) {
+        meet_group();
+        return sums_t(RMS != 0 ? 0 : subgroupAdd(own.x), subgroupAdd(own.y));
+    }
+#endif
     scratch[item] = own;
     meet();
     for (uint step = tree_start(); step > 0; step /= 2) {
@@ -126,6 +147,12 @@ uint group_max(const uint own, const uint item)
 {
     if (GROUP == 1)
         return own;
+#if SUBGROUPS
+    if (IS_SUBGROUP) {
+        meet_group();
+        return subgroupMax(own);
+    }
+#endif
     maxima[item] = own;
     meet();
     for (uint step = tree_start(); step > 0; step /= 2) {
@@ -182,6 +209,14 @@ accv_t means_from(const uint k, const acc_t mean, const acc_t tail)
     return result;
 }
 
+/* The statistic of a row that is one segment. */
+statistic_t statistic_of(const moments_of_segment_t m)
+{
+    if (RMS != 0)
+        return make_statistic(0, 0, scaled_variance(m.squares));
+    return make_statistic(m.mean, m.tail, scaled_variance(m.squares / m.count));
+}
+
 /* The statistic of a row from its segments' moments, by the corrected two-pass formula on these: a
  * first mean from all of them, the squares about it, and what the first mean was off by. */
 statistic_t merge_segments(const uint segments, const uint item)
@@ -224,7 +259,7 @@ void main()
     const uint segments = (columns - 1) / SEGMENT + 1;
     const bool aligned = is_aligned();
     load_y_scale();
-    if (!STATISTIC_INPUT) {
+    if (!STATISTIC_INPUT && segments > 1) {
         for (uint k = segments + item; k < SEGMENTS; k += GROUP)
             put(k, moments_of_segment_t(0, 0, 0, 0));
     }
@@ -246,6 +281,8 @@ void main()
         statistic_t s;
         if (STATISTIC_INPUT) {
             s = load_statistic(row);
+        } else if (segments == 1) {
+            s = statistic_of(segment_moments(at, 0, columns, item, aligned));
         } else {
             const uint of_row = row * segments * 4;
             if (stage == FINISH) {
@@ -263,7 +300,7 @@ void main()
             }
             if (stage == PARTIALS)
                 continue;
-            meet();
+            meet_group();
             s = merge_segments(segments, item);
         }
         if (item == 0 && begin == 0)
@@ -274,6 +311,6 @@ void main()
             finish_columns(at, s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
                            aligned);
         if (!STATISTIC_INPUT)
-            barrier();
+            meet_group();
     }
 }
