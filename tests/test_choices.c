@@ -200,8 +200,8 @@ static void test_no_subgroups(void **state)
     anynorm_device_close(device);
 }
 
-/* What a plan tells of itself, forced, is the same plan; also where its device's kernels do less than
- * was asked for. */
+/* What a plan tells of itself, forced, is the same plan; also where its device's kernels do less
+ * than was asked for. */
 static void test_told_choices(void **state)
 {
     struct subject *subject = *state;
