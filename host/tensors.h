@@ -46,6 +46,7 @@ enum an_buffer_kind {
     AN_BUFFER_CL_OWNED, /* a cl_mem of ours */
     AN_BUFFER_CL_SVM,   /* a shared pointer */
     AN_BUFFER_VK_OWNED, /* memory of ours on a Vulkan device */
+    AN_BUFFER_VK,       /* the caller's VkBuffer */
 };
 
 /* True if the kind's handle is an address, so that all of the kind lie in one address space. */

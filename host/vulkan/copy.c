@@ -41,6 +41,12 @@ anynorm_status an_vulkan_staging(struct an_vulkan_device *d, VkBuffer *buffer)
     return status;
 }
 
+void an_vulkan_copies_wait(struct an_vulkan_device *d)
+{
+    if (d->copies_lost)
+        (void)d->vk.vkWaitForFences(d->handle, 1, &d->copy_fence, VK_TRUE, UINT64_MAX);
+}
+
 void an_vulkan_copies_free(struct an_vulkan_device *d)
 {
     d->vk.vkDestroyFence(d->handle, d->copy_fence, NULL);
@@ -79,7 +85,7 @@ static VkResult submit(struct an_vulkan_device *d, VkBuffer from, VkBuffer to,
     if (result != VK_SUCCESS)
         return result;
     *call = "vkQueueSubmit";
-    return d->vk.vkQueueSubmit(d->queue, 1, &info, d->copy_fence);
+    return an_queue_submit(d, &info, d->copy_fence);
 }
 
 static anynorm_status copy_part(struct an_vulkan_device *d, VkBuffer from, VkBuffer to,
@@ -107,9 +113,12 @@ static anynorm_status copy_part(struct an_vulkan_device *d, VkBuffer from, VkBuf
 static anynorm_status copy_staged(struct an_vulkan_device *d, const anynorm_buffer *buffer,
                                   const char *in, char *out, uint64_t bytes)
 {
-    const struct an_vulkan_memory *memory = buffer->handle;
+    VkBuffer memory = an_vulkan_buffer(buffer);
+    anynorm_status status = an_vulkan_check_queue(d);
+    if (status != ANYNORM_OK)
+        return status;
     pthread_mutex_lock(&d->copy_lock);
-    anynorm_status status = prepare(d);
+    status = prepare(d);
     for (uint64_t done = 0; status == ANYNORM_OK && done < bytes; done += STAGING_BYTES) {
         uint64_t part = an_least(bytes - done, STAGING_BYTES);
         const VkBufferCopy region = {.srcOffset = in ? 0 : buffer->offset + done,
@@ -117,9 +126,9 @@ static anynorm_status copy_staged(struct an_vulkan_device *d, const anynorm_buff
                                      .size = part};
         if (in) {
             memcpy(d->staging.mapped, in + done, (size_t)part);
-            status = copy_part(d, d->staging.buffer, memory->buffer, &region);
+            status = copy_part(d, d->staging.buffer, memory, &region);
         } else {
-            status = copy_part(d, memory->buffer, d->staging.buffer, &region);
+            status = copy_part(d, memory, d->staging.buffer, &region);
             if (status == ANYNORM_OK)
                 memcpy(out + done, d->staging.mapped, (size_t)part);
         }
@@ -132,12 +141,12 @@ anynorm_status an_vulkan_memory_write(anynorm_device *device, const anynorm_buff
                                       const void *host, uint64_t bytes)
 {
     struct an_vulkan_device *d = an_vulkan(device);
-    const struct an_vulkan_memory *memory = buffer->handle;
-    if (!memory->mapped)
+    char *mapped = an_vulkan_mapped(buffer);
+    if (!mapped)
         return copy_staged(d, buffer, host, NULL, bytes);
     anynorm_status status = an_launch_drain(d);
     if (status == ANYNORM_OK)
-        memcpy(memory->mapped + buffer->offset, host, (size_t)bytes);
+        memcpy(mapped + buffer->offset, host, (size_t)bytes);
     return status;
 }
 
@@ -145,11 +154,11 @@ anynorm_status an_vulkan_memory_read(anynorm_device *device, const anynorm_buffe
                                      void *host, uint64_t bytes)
 {
     struct an_vulkan_device *d = an_vulkan(device);
-    const struct an_vulkan_memory *memory = buffer->handle;
-    if (!memory->mapped)
+    char *mapped = an_vulkan_mapped(buffer);
+    if (!mapped)
         return copy_staged(d, buffer, NULL, host, bytes);
     anynorm_status status = an_launch_drain(d);
     if (status == ANYNORM_OK)
-        memcpy(host, memory->mapped + buffer->offset, (size_t)bytes);
+        memcpy(host, mapped + buffer->offset, (size_t)bytes);
     return status;
 }

@@ -30,11 +30,13 @@ struct answers {
     VkPhysicalDeviceFeatures2 features;
     VkPhysicalDevice16BitStorageFeatures storage16;
     VkPhysicalDeviceShaderFloat16Int8Features float16;
+    VkPhysicalDeviceTimelineSemaphoreFeatures timeline;
     VkPhysicalDeviceSubgroupSizeControlFeatures size_control;
+    VkPhysicalDevicePushDescriptorPropertiesKHR push;
 };
 
 struct extensions {
-    bool driver, float16, size_control, nvidia, amd, arm;
+    bool driver, float16, timeline, size_control, push, nvidia, amd, arm;
 };
 
 static void chain(void *head, void *structure)
@@ -44,10 +46,12 @@ static void chain(void *head, void *structure)
     first->pNext = added;
 }
 
-static struct extensions find_extensions(VkPhysicalDevice physical, uint32_t version)
+static struct extensions find_extensions(const struct an_vulkan_instance *instance,
+                                         VkPhysicalDevice physical, uint32_t version)
 {
     struct extensions found = {.driver = version >= VK_API_VERSION_1_2,
                                .float16 = version >= VK_API_VERSION_1_2,
+                               .timeline = version >= VK_API_VERSION_1_2,
                                .size_control = version >= VK_API_VERSION_1_3};
     const struct {
         const char *name;
@@ -55,16 +59,19 @@ static struct extensions find_extensions(VkPhysicalDevice physical, uint32_t ver
     } wanted[] = {
         {VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME, &found.driver},
         {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, &found.float16},
+        {VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME, &found.timeline},
         {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &found.size_control},
+        {VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME, &found.push},
         {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, &found.nvidia},
         {VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME, &found.amd},
         {VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME, &found.arm},
     };
     uint32_t count = 0;
-    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
+    if (instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
         return found;
     VkExtensionProperties *list = calloc(count ? count : 1, sizeof(*list));
-    if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) == VK_SUCCESS) {
+    if (list && instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) ==
+                    VK_SUCCESS) {
         for (uint32_t i = 0; i < count; i++) {
             for (size_t k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
                 *wanted[k].found |= strcmp(list[i].extensionName, wanted[k].name) == 0;
@@ -74,7 +81,8 @@ static struct extensions find_extensions(VkPhysicalDevice physical, uint32_t ver
     return found;
 }
 
-static void ask(VkPhysicalDevice physical, const struct extensions *has, struct answers *a)
+static void ask(const struct an_vulkan_instance *instance, VkPhysicalDevice physical,
+                const struct extensions *has, struct answers *a)
 {
     *a = (struct answers){
         .properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2},
@@ -88,6 +96,8 @@ static void ask(VkPhysicalDevice physical, const struct extensions *has, struct 
         .features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2},
         .storage16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES},
         .float16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES},
+        .timeline = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES},
+        .push = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PUSH_DESCRIPTOR_PROPERTIES_KHR},
         .size_control = {.sType =
                              VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES}};
     chain(&a->properties, &a->subgroup);
@@ -103,12 +113,29 @@ static void ask(VkPhysicalDevice physical, const struct extensions *has, struct 
         chain(&a->properties, &a->arm);
     if (has->float16)
         chain(&a->features, &a->float16);
+    if (has->timeline)
+        chain(&a->features, &a->timeline);
+    if (has->push)
+        chain(&a->properties, &a->push);
     if (has->size_control) {
         chain(&a->properties, &a->sizes);
         chain(&a->features, &a->size_control);
     }
-    vkGetPhysicalDeviceProperties2(physical, &a->properties);
-    vkGetPhysicalDeviceFeatures2(physical, &a->features);
+    instance->vkGetPhysicalDeviceProperties2(physical, &a->properties);
+    instance->vkGetPhysicalDeviceFeatures2(physical, &a->features);
+}
+
+/* What a caller did not enable on his device is not there. */
+static void leave_enabled(const struct an_vulkan_enabled *enabled, struct answers *a)
+{
+    a->features.features.shaderFloat64 &= enabled->fp64;
+    a->storage16.storageBuffer16BitAccess &= enabled->storage16;
+    a->float16.shaderFloat16 &= enabled->fp16;
+    a->timeline.timelineSemaphore &= enabled->timeline;
+    a->size_control.subgroupSizeControl &= enabled->size_control;
+    a->size_control.computeFullSubgroups &= enabled->full_subgroups;
+    if (!enabled->push_descriptors)
+        a->push.maxPushDescriptors = 0;
 }
 
 /* ---- What it is ---- */
@@ -208,12 +235,12 @@ static void set_subgroups(const struct answers *a, anynorm_device_info *info,
     }
 }
 
-static void set_memory(VkPhysicalDevice physical, const struct answers *a,
-                       anynorm_device_info *info)
+static void set_memory(const struct an_vulkan_instance *instance, VkPhysicalDevice physical,
+                       const struct answers *a, anynorm_device_info *info)
 {
     VkPhysicalDeviceMemoryProperties memory;
     uint64_t largest = 0;
-    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    instance->vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++) {
         const VkMemoryHeap *heap = &memory.memoryHeaps[i];
         if ((heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && heap->size > largest)
@@ -228,17 +255,20 @@ static void set_memory(VkPhysicalDevice physical, const struct answers *a,
         type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || type == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
-/* The family of queues that computes; of several, the one that also measures time. */
-static void set_queues(VkPhysicalDevice physical, const struct answers *a,
+/* The family of queues that computes; of several, the one that also measures time. A caller's
+ * device has only the one that he names. */
+static void set_queues(const struct an_vulkan_instance *instance, VkPhysicalDevice physical,
+                       const struct answers *a, const struct an_vulkan_enabled *enabled,
                        struct an_vulkan_features *features)
 {
     VkQueueFamilyProperties families[32];
     uint32_t count = 32;
-    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    instance->vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
     features->family = UINT32_MAX;
     features->timestamp_period = (double)a->properties.properties.limits.timestampPeriod;
     for (uint32_t i = 0; i < count; i++) {
-        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0)
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0 ||
+            (enabled && enabled->family != i))
             continue;
         if (features->family == UINT32_MAX ||
             (features->timestamp_bits == 0 && families[i].timestampValidBits > 0)) {
@@ -248,7 +278,18 @@ static void set_queues(VkPhysicalDevice physical, const struct answers *a,
     }
 }
 
-anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
+/* An instance of an older version hides what is newer in the device. */
+static uint32_t usable_version(const struct an_vulkan_instance *instance,
+                               const VkPhysicalDeviceProperties *properties)
+{
+    uint32_t minor = VK_MAKE_API_VERSION(0, VK_API_VERSION_MAJOR(instance->version),
+                                         VK_API_VERSION_MINOR(instance->version) + 1, 0);
+    return properties->apiVersion < minor ? properties->apiVersion : instance->version;
+}
+
+anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
+                                  VkPhysicalDevice physical,
+                                  const struct an_vulkan_enabled *enabled, const char *name,
                                   anynorm_device_info *info, struct an_vulkan_features *features)
 {
     VkPhysicalDeviceProperties first;
@@ -256,16 +297,18 @@ anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
     *info = (anynorm_device_info){0};
     *features = (struct an_vulkan_features){.family = UINT32_MAX};
     snprintf(info->id, sizeof(info->id), "%s", name);
-    vkGetPhysicalDeviceProperties(physical, &first);
-    features->version = first.apiVersion;
-    if (first.apiVersion < VK_API_VERSION_1_1) { /* opening it says so */
+    instance->vkGetPhysicalDeviceProperties(physical, &first);
+    features->version = usable_version(instance, &first);
+    if (features->version < VK_API_VERSION_1_1) { /* opening it says so */
         a = (struct answers){.properties = {.properties = first}};
         set_texts(&a, first.apiVersion, info);
         info->device_class = class_of(first.deviceType);
         return an_caps_mask_environment(info);
     }
-    const struct extensions has = find_extensions(physical, first.apiVersion);
-    ask(physical, &has, &a);
+    const struct extensions has = find_extensions(instance, physical, features->version);
+    ask(instance, physical, &has, &a);
+    if (enabled)
+        leave_enabled(enabled, &a);
 
     const VkPhysicalDeviceLimits *limits = &a.properties.properties.limits;
     set_texts(&a, first.apiVersion, info);
@@ -285,9 +328,10 @@ anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
     info->storage16 = a.storage16.storageBuffer16BitAccess;
     info->own_local_memory = info->device_class != ANYNORM_CLASS_CPU;
     set_subgroups(&a, info, features);
-    set_memory(physical, &a, info);
-    set_queues(physical, &a, features);
-    features->size_control_extension = first.apiVersion < VK_API_VERSION_1_3;
+    set_memory(instance, physical, &a, info);
+    set_queues(instance, physical, &a, enabled, features);
+    features->timeline = a.timeline.timelineSemaphore;
+    features->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)
         features->offset_alignment = 4;

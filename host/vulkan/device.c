@@ -14,11 +14,11 @@ static uint32_t found_count;
 
 static void find_devices(void)
 {
-    VkInstance instance = an_vulkan_instance();
+    const struct an_vulkan_instance *instance = an_vulkan_instance();
     uint32_t count = MAX_DEVICES;
     if (!instance)
         return;
-    VkResult result = vkEnumeratePhysicalDevices(instance, &count, found);
+    VkResult result = instance->vkEnumeratePhysicalDevices(instance->handle, &count, found);
     if (result == VK_SUCCESS || result == VK_INCOMPLETE)
         found_count = count;
 }
@@ -39,7 +39,7 @@ static anynorm_status list_device(size_t index, anynorm_device_info *info)
     char name[32];
     struct an_vulkan_features features;
     put_name(index, name);
-    return an_vulkan_describe(found[index], name, info, &features);
+    return an_vulkan_describe(an_vulkan_instance(), found[index], NULL, name, info, &features);
 }
 
 /* ---- Opening ---- */
@@ -59,57 +59,71 @@ static anynorm_status check(const anynorm_device_info *info,
     return ANYNORM_OK;
 }
 
-/* With the features that kernels use, and no others. */
-static VkResult make_device(struct an_vulkan_device *d)
+static void lock_own(void *user)
 {
-    const float priority = 1;
-    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                           .queueFamilyIndex = d->features.family,
-                                           .queueCount = 1,
-                                           .pQueuePriorities = &priority};
-    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .subgroupSizeControl = VK_TRUE,
-        .computeFullSubgroups = VK_TRUE};
-    VkPhysicalDevice16BitStorageFeatures storage = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
-        .pNext = d->features.size_control ? &sizes : NULL,
-        .storageBuffer16BitAccess = d->head.info.storage16};
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
-                                          .pNext = &storage,
-                                          .features = {.shaderFloat64 = d->head.info.fp64}};
-    static const char *const extension = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
-    const VkDeviceCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = &features,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
-        .enabledExtensionCount =
-            d->features.size_control && d->features.size_control_extension ? 1 : 0,
-        .ppEnabledExtensionNames = &extension};
-    return vkCreateDevice(d->physical, &info, NULL, &d->handle);
+    pthread_mutex_lock(&((struct an_vulkan_device *)user)->queue_mutex);
 }
 
-static anynorm_status prepare_device(struct an_vulkan_device *d)
+static void unlock_own(void *user)
 {
-    VkResult result = make_device(d);
+    pthread_mutex_unlock(&((struct an_vulkan_device *)user)->queue_mutex);
+}
+
+static anynorm_status own_device(struct an_vulkan_device *d)
+{
+    VkResult result =
+        an_vulkan_create_device(&d->instance, d->physical, &d->head.info, &d->features, &d->handle);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, "vkCreateDevice");
-    volkLoadDeviceTable(&d->vk, d->handle);
+    an_vulkan_device_load(&d->instance, d->handle, &d->vk);
     d->vk.vkGetDeviceQueue(d->handle, d->features.family, 0, &d->queue);
+    d->queue_lock = (struct an_queue_lock){lock_own, unlock_own, d};
+    return ANYNORM_OK;
+}
+
+static void given_device(struct an_vulkan_device *d, const struct an_vulkan_given *given)
+{
+    d->handle = given->device;
+    d->queue = given->queue;
+    d->queue_lock = given->queue_lock;
+    an_vulkan_device_load(&d->instance, d->handle, &d->vk);
+}
+
+static anynorm_status prepare_device(struct an_vulkan_device *d,
+                                     const struct an_vulkan_given *given)
+{
+    anynorm_status status = ANYNORM_OK;
+    if (given)
+        given_device(d, given);
+    else
+        status = own_device(d);
+    if (status != ANYNORM_OK)
+        return status;
+    d->head.owner = d->handle;
     const VkCommandPoolCreateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                               .flags =
                                                   VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                               .queueFamilyIndex = d->features.family};
-    result = d->vk.vkCreateCommandPool(d->handle, &commands, NULL, &d->commands);
+    VkResult result = d->vk.vkCreateCommandPool(d->handle, &commands, NULL, &d->commands);
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreateCommandPool");
+}
+
+/* Lost or idle: either way it may go. Of a caller's device only our own work is waited for. */
+static void wait_idle(struct an_vulkan_device *d)
+{
+    if (d->wrapped) {
+        (void)an_launch_drain(d);
+        an_vulkan_copies_wait(d);
+    } else {
+        (void)d->vk.vkDeviceWaitIdle(d->handle);
+    }
 }
 
 static void close_device(anynorm_device *device)
 {
     struct an_vulkan_device *d = an_vulkan(device);
     if (d->handle) {
-        (void)d->vk.vkDeviceWaitIdle(d->handle); /* lost or idle: either way it may go */
+        wait_idle(d);
         an_launches_free(d);
         an_kernels_free(d);
         an_vulkan_copies_free(d);
@@ -118,43 +132,54 @@ static void close_device(anynorm_device *device)
             d->vk.vkDestroyDescriptorSetLayout(d->handle, d->set_layouts[i], NULL);
         }
         d->vk.vkDestroyCommandPool(d->handle, d->commands, NULL);
-        d->vk.vkDestroyDevice(d->handle, NULL);
+        if (!d->wrapped)
+            d->vk.vkDestroyDevice(d->handle, NULL);
     }
+    pthread_mutex_destroy(&d->queue_mutex);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->kernels_lock);
     pthread_mutex_destroy(&d->copy_lock);
     free(d);
 }
 
-static anynorm_status open_device(size_t index, anynorm_device **device)
+anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
+                                     VkPhysicalDevice physical, const char *name,
+                                     const struct an_vulkan_given *given, anynorm_device **device)
 {
     struct an_vulkan_device *made = calloc(1, sizeof(*made));
     if (!made)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
-    char name[32];
-    put_name(index, name);
     made->head.backend = &an_vulkan_backend;
-    made->head.owner = made;
     atomic_init(&made->head.references, 1);
-    made->physical = found[index];
+    made->instance = *instance;
+    made->physical = physical;
+    made->wrapped = given != NULL;
+    pthread_mutex_init(&made->queue_mutex, NULL);
     pthread_mutex_init(&made->lock, NULL);
     pthread_mutex_init(&made->kernels_lock, NULL);
     pthread_mutex_init(&made->copy_lock, NULL);
-    anynorm_status status =
-        an_vulkan_describe(made->physical, name, &made->head.info, &made->features);
+    anynorm_status status = an_vulkan_describe(instance, physical, given ? &given->enabled : NULL,
+                                               name, &made->head.info, &made->features);
     if (status == ANYNORM_OK)
         status = check(&made->head.info, &made->features);
     if (status == ANYNORM_OK)
         status = an_cache_wanted(false, &made->cached);
-    vkGetPhysicalDeviceMemoryProperties(made->physical, &made->memory);
+    instance->vkGetPhysicalDeviceMemoryProperties(physical, &made->memory);
     if (status == ANYNORM_OK)
-        status = prepare_device(made);
+        status = prepare_device(made, given);
     if (status != ANYNORM_OK) {
         close_device(&made->head);
         return status;
     }
     *device = &made->head;
     return ANYNORM_OK;
+}
+
+static anynorm_status open_device(size_t index, anynorm_device **device)
+{
+    char name[32];
+    put_name(index, name);
+    return an_vulkan_device_make(an_vulkan_instance(), found[index], name, NULL, device);
 }
 
 /* Importing host memory is an extension whose alignment is a page, which hardly a caller's is. */

@@ -6,6 +6,14 @@
 #include "status.h"
 #include "vulkan/vulkan_backend.h"
 
+anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d)
+{
+    if (d->queue)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s: the device was wrapped without a queue",
+                   d->head.info.id);
+}
+
 /* Makes what came before visible to what follows: to all that may read or write memory on the
  * queue, which so runs its submissions in order. */
 static void order(struct an_vulkan_device *d, VkCommandBuffer commands, VkPipelineStageFlags next,
@@ -20,12 +28,6 @@ static void order(struct an_vulkan_device *d, VkCommandBuffer commands, VkPipeli
     d->vk.vkCmdPipelineBarrier(commands, work, next, 0, 1, &barrier, 0, NULL, 0, NULL);
 }
 
-static void order_kernels(struct an_vulkan_device *d, VkCommandBuffer commands)
-{
-    order(d, commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-          VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
-}
-
 static anynorm_status begin(struct an_vulkan_device *d, const struct an_launch *launch)
 {
     const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
@@ -33,7 +35,8 @@ static anynorm_status begin(struct an_vulkan_device *d, const struct an_launch *
     VkResult result = d->vk.vkBeginCommandBuffer(launch->commands, &info);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, "vkBeginCommandBuffer");
-    order_kernels(d, launch->commands);
+    order(d, launch->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+          VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
     if (launch->times) {
         d->vk.vkCmdResetQueryPool(launch->commands, launch->times, 0, 2);
         d->vk.vkCmdWriteTimestamp(launch->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
@@ -47,42 +50,10 @@ static anynorm_status finish(struct an_vulkan_device *d, const struct an_launch 
     if (launch->times)
         d->vk.vkCmdWriteTimestamp(launch->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
                                   launch->times, 1);
-    if (d->head.info.unified_memory)
+    if (d->head.info.unified_memory || d->wrapped)
         order(d, launch->commands, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     VkResult result = d->vk.vkEndCommandBuffer(launch->commands);
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkEndCommandBuffer");
-}
-
-static void write_set(struct an_vulkan_device *d, const struct an_interface *interface,
-                      const struct an_part *part, const struct an_kernel *kernel,
-                      VkDescriptorSet set)
-{
-    VkDescriptorBufferInfo buffers[AN_MOST_SLOTS];
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
-        if (interface->slot[i] != UINT32_MAX)
-            buffers[interface->slot[i]] = part->buffers[i];
-    }
-    if (interface->slot[AN_MOMENTS] != UINT32_MAX)
-        buffers[interface->slot[AN_MOMENTS]] =
-            (VkDescriptorBufferInfo){kernel->moments.buffer, 0, VK_WHOLE_SIZE};
-    const VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                        .dstSet = set,
-                                        .descriptorCount = interface->slots,
-                                        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                        .pBufferInfo = buffers};
-    d->vk.vkUpdateDescriptorSets(d->handle, 1, &write, 0, NULL);
-}
-
-static void dispatch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                     VkCommandBuffer commands, struct an_push *push, enum an_stage stage)
-{
-    uint64_t pieces = push->rows * (stage == AN_STAGE_WHOLE ? 1 : plan->segments);
-    uint64_t groups =
-        pieces == 0 ? 1 : an_grid_groups(&d->head.info, &plan->head.spec, &plan->choice, pieces);
-    push->stage = stage;
-    d->vk.vkCmdPushConstants(commands, d->layouts[plan->interface.slots],
-                             VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(*push), push);
-    d->vk.vkCmdDispatch(commands, (uint32_t)groups, 1, 1);
 }
 
 /* Records the rows of a part, those of an enqueue of `of_rows` from `first` on, with the set that
@@ -91,24 +62,11 @@ static void record_part(struct an_vulkan_device *d, const struct an_vulkan_plan 
                         VkCommandBuffer commands, const struct an_launch *lender,
                         const struct an_part *part, uint64_t first, uint64_t of_rows, bool split)
 {
-    const anynorm_spec *spec = &plan->head.spec;
-    struct an_push push = {.rows = (uint32_t)part->rows,
-                           .parameter_first = (uint32_t)(first % spec->parameter_rows),
-                           .shard_rows = (uint32_t)of_rows};
-    if (spec->sample_rows <= UINT32_MAX)
-        push.sample_first = (uint32_t)(first % spec->sample_rows);
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
-        if (plan->interface.slot[i] != UINT32_MAX)
-            push.offset[plan->interface.slot[i]] = part->offset[i];
-    }
-    write_set(d, &plan->interface, part, plan->kernel, lender->set);
-    d->vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE,
-                                  d->layouts[plan->interface.slots], 0, 1, &lender->set, 0, NULL);
-    if (split && !(spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT))) {
-        dispatch(d, plan, commands, &push, AN_STAGE_PARTIALS);
-        order_kernels(d, commands);
-    }
-    dispatch(d, plan, commands, &push, split ? AN_STAGE_FINISH : AN_STAGE_WHOLE);
+    struct an_bound bound;
+    const VkDescriptorBufferInfo moments = {plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
+    an_commands_bound(plan, part, moments, &bound);
+    an_commands_write_set(d, plan, &bound, lender->set);
+    an_commands_part(d, plan, commands, lender->set, &bound, part, first, of_rows, split);
 }
 
 /* One part after the other; each but the first borrows the set of a launch of its own. */
@@ -118,12 +76,11 @@ static anynorm_status record(struct an_vulkan_device *d, const struct an_vulkan_
 {
     const anynorm_spec *spec = &plan->head.spec;
     struct an_launch *lender = launch;
-    d->vk.vkCmdBindPipeline(launch->commands, VK_PIPELINE_BIND_POINT_COMPUTE,
-                            plan->kernel->pipeline);
+    an_commands_begin(d, plan, launch->commands);
     for (uint64_t first = 0; first < rows;) {
         struct an_part part;
         anynorm_status status = an_vulkan_part(d, spec, tensors, first, rows - first, &part);
-        if (status == ANYNORM_OK && first > 0) {
+        if (status == ANYNORM_OK && first > 0 && launch->set) {
             status = an_launch_take(d, plan->interface.slots, &lender->more);
             if (status == ANYNORM_OK)
                 lender = lender->more;
@@ -144,15 +101,13 @@ static void record_empty(struct an_vulkan_device *d, const struct an_vulkan_plan
     struct an_part part = {.rows = 0};
     for (int i = 0; i < AN_TENSOR_COUNT; i++)
         part.buffers[i] = (VkDescriptorBufferInfo){any, 0, 4};
-    d->vk.vkCmdBindPipeline(launch->commands, VK_PIPELINE_BIND_POINT_COMPUTE,
-                            plan->kernel->pipeline);
+    an_commands_begin(d, plan, launch->commands);
     record_part(d, plan, launch->commands, launch, &part, 0, 0, false);
 }
 
-/* `any` NULL: the rows; else a buffer for a launch on none. The lock is held. */
-static anynorm_status launch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                             const anynorm_tensors *tensors, uint64_t rows, VkBuffer any,
-                             struct an_launch **launched)
+anynorm_status an_vulkan_launch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                                const anynorm_tensors *tensors, uint64_t rows, VkBuffer any,
+                                const struct an_semaphores *semaphores, struct an_launch **launched)
 {
     struct an_launch *made;
     an_launch_collect(d);
@@ -167,7 +122,7 @@ static anynorm_status launch(struct an_vulkan_device *d, const struct an_vulkan_
     if (status == ANYNORM_OK)
         status = finish(d, made);
     if (status == ANYNORM_OK)
-        status = an_launch_submit(d, made, plan->kernel);
+        status = an_launch_submit(d, made, plan->kernel, semaphores);
     if (status != ANYNORM_OK)
         an_launch_drop(d, made);
     *launched = made;
@@ -183,9 +138,12 @@ anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     (void)wait_list;
     struct an_vulkan_device *d = an_vulkan(plan->device);
     struct an_launch *launched;
+    anynorm_status status = an_vulkan_check_queue(d);
+    if (status != ANYNORM_OK)
+        return status;
     pthread_mutex_lock(&d->lock);
-    anynorm_status status =
-        launch(d, an_vulkan_plan(plan), tensors, rows, VK_NULL_HANDLE, &launched);
+    status =
+        an_vulkan_launch(d, an_vulkan_plan(plan), tensors, rows, VK_NULL_HANDLE, NULL, &launched);
     pthread_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK)
         *event = (anynorm_event){.device = plan->device, .handle = launched, .valid = true};
@@ -200,11 +158,13 @@ anynorm_status an_vulkan_plan_warm_up(anynorm_plan *plan, uint64_t rows)
     struct an_vulkan_device *d = an_vulkan(plan->device);
     VkBuffer any;
     struct an_launch *launched;
-    anynorm_status status = an_vulkan_staging(d, &any);
+    anynorm_status status = an_vulkan_check_queue(d);
+    if (status == ANYNORM_OK)
+        status = an_vulkan_staging(d, &any);
     if (status != ANYNORM_OK)
         return status;
     pthread_mutex_lock(&d->lock);
-    status = launch(d, an_vulkan_plan(plan), NULL, 0, any, &launched);
+    status = an_vulkan_launch(d, an_vulkan_plan(plan), NULL, 0, any, NULL, &launched);
     pthread_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK) {
         anynorm_event event = {.device = plan->device, .handle = launched, .valid = true};

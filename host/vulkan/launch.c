@@ -56,7 +56,8 @@ static VkResult make_parts(struct an_vulkan_device *d, struct an_launch *launch,
         *call = "vkCreateQueryPool";
         result = d->vk.vkCreateQueryPool(d->handle, &times, NULL, &launch->times);
     }
-    return result == VK_SUCCESS && launch->slots > 0 ? make_set(d, launch, call) : result;
+    bool wants_set = launch->slots > 0 && !d->features.push_descriptors;
+    return result == VK_SUCCESS && wants_set ? make_set(d, launch, call) : result;
 }
 
 anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots, struct an_launch **launch)
@@ -96,13 +97,48 @@ void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch)
     }
 }
 
-anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
-                                struct an_kernel *kernel)
+VkResult an_queue_submit(struct an_vulkan_device *d, const VkSubmitInfo *info, VkFence fence)
 {
-    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-                               .commandBufferCount = 1,
-                               .pCommandBuffers = &launch->commands};
-    VkResult result = d->vk.vkQueueSubmit(d->queue, 1, &info, launch->fence);
+    if (d->queue_lock.lock)
+        d->queue_lock.lock(d->queue_lock.user);
+    VkResult result = d->vk.vkQueueSubmit(d->queue, info ? 1 : 0, info, fence);
+    if (d->queue_lock.unlock)
+        d->queue_lock.unlock(d->queue_lock.user);
+    return result;
+}
+
+/* With what a caller wants waited for and signalled, if anything. */
+static VkResult submit(struct an_vulkan_device *d, const struct an_launch *launch,
+                       const struct an_semaphores *semaphores)
+{
+    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                         .commandBufferCount = 1,
+                         .pCommandBuffers = &launch->commands};
+    VkPipelineStageFlags stages[ANYNORM_MAX_WAIT];
+    if (!semaphores)
+        return an_queue_submit(d, &info, launch->fence);
+    const VkTimelineSemaphoreSubmitInfo values = {
+        .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+        .waitSemaphoreValueCount = semaphores->wait_count,
+        .pWaitSemaphoreValues = semaphores->wait_values,
+        .signalSemaphoreValueCount = semaphores->signal_count,
+        .pSignalSemaphoreValues = semaphores->signal_values};
+    for (uint32_t i = 0; i < semaphores->wait_count; i++)
+        stages[i] = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
+    info.waitSemaphoreCount = semaphores->wait_count;
+    info.pWaitSemaphores = semaphores->waits;
+    info.pWaitDstStageMask = stages;
+    info.signalSemaphoreCount = semaphores->signal_count;
+    info.pSignalSemaphores = semaphores->signals;
+    if (d->features.timeline)
+        info.pNext = &values;
+    return an_queue_submit(d, &info, launch->fence);
+}
+
+anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
+                                struct an_kernel *kernel, const struct an_semaphores *semaphores)
+{
+    VkResult result = submit(d, launch, semaphores);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, "vkQueueSubmit");
     launch->references = 1;

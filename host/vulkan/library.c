@@ -8,16 +8,43 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static VkInstance instance;
+static pthread_once_t loader_once = PTHREAD_ONCE_INIT;
+static PFN_vkGetInstanceProcAddr loader;
+static pthread_once_t instance_once = PTHREAD_ONCE_INIT;
+static struct an_vulkan_instance ours;
+static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void load(void)
+{
+    if (volkInitialize() == VK_SUCCESS)
+        loader = vkGetInstanceProcAddr;
+    else
+        an_log(ANYNORM_LOG_DEBUG, "Vulkan: no loader's library was found");
+}
+
+PFN_vkGetInstanceProcAddr an_vulkan_loader(void)
+{
+    pthread_once(&loader_once, load);
+    return loader;
+}
+
+bool an_vulkan_instance_load(PFN_vkGetInstanceProcAddr get, VkInstance handle, uint32_t version,
+                             struct an_vulkan_instance *instance)
+{
+    *instance = (struct an_vulkan_instance){.handle = handle, .version = version, .get = get};
+#define LOAD(name) (instance->name = (PFN_##name)get(handle, #name))
+    return LOAD(vkGetDeviceProcAddr) && LOAD(vkEnumeratePhysicalDevices) &&
+           LOAD(vkEnumerateDeviceExtensionProperties) && LOAD(vkGetPhysicalDeviceProperties) &&
+           LOAD(vkGetPhysicalDeviceProperties2) && LOAD(vkGetPhysicalDeviceFeatures2) &&
+           LOAD(vkGetPhysicalDeviceMemoryProperties) &&
+           LOAD(vkGetPhysicalDeviceQueueFamilyProperties) && LOAD(vkCreateDevice);
+#undef LOAD
+}
 
 static void make_instance(void)
 {
-    VkResult result = volkInitialize();
-    if (result != VK_SUCCESS) {
-        an_log(ANYNORM_LOG_DEBUG, "Vulkan: no loader's library was found");
+    if (!an_vulkan_loader())
         return;
-    }
     uint32_t version = volkGetInstanceVersion();
     if (version < VK_API_VERSION_1_1) {
         an_log(ANYNORM_LOG_DEBUG, "Vulkan: the loader is older than 1.1");
@@ -30,19 +57,29 @@ static void make_instance(void)
     const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                        .pApplicationInfo = &application};
     VkInstance made = VK_NULL_HANDLE;
-    result = vkCreateInstance(&info, NULL, &made);
+    VkResult result = vkCreateInstance(&info, NULL, &made);
     if (result != VK_SUCCESS) {
         an_log(ANYNORM_LOG_DEBUG, "Vulkan: vkCreateInstance failed with %d", (int)result);
         return;
     }
-    volkLoadInstanceOnly(made);
-    instance = made;
+    if (!an_vulkan_instance_load(loader, made, application.apiVersion, &ours))
+        ours.handle = VK_NULL_HANDLE;
 }
 
-VkInstance an_vulkan_instance(void)
+const struct an_vulkan_instance *an_vulkan_instance(void)
 {
-    pthread_once(&once, make_instance);
-    return instance;
+    pthread_once(&instance_once, make_instance);
+    return ours.handle ? &ours : NULL;
+}
+
+/* Volk asks its global pointer, which nothing else here uses. */
+void an_vulkan_device_load(const struct an_vulkan_instance *instance, VkDevice device,
+                           struct VolkDeviceTable *table)
+{
+    pthread_mutex_lock(&device_lock);
+    vkGetDeviceProcAddr = instance->vkGetDeviceProcAddr;
+    volkLoadDeviceTable(table, device);
+    pthread_mutex_unlock(&device_lock);
 }
 
 static const struct {

@@ -121,3 +121,17 @@ void an_vulkan_memory_destroy(anynorm_device *device, anynorm_buffer *buffer)
     an_vulkan_free(an_vulkan(device), buffer->handle);
     free(buffer->handle);
 }
+
+VkBuffer an_vulkan_buffer(const anynorm_buffer *buffer)
+{
+    if (buffer->kind == AN_BUFFER_VK)
+        return (VkBuffer)(uintptr_t)buffer->handle;
+    return ((const struct an_vulkan_memory *)buffer->handle)->buffer;
+}
+
+char *an_vulkan_mapped(const anynorm_buffer *buffer)
+{
+    if (buffer->kind == AN_BUFFER_VK)
+        return NULL;
+    return ((const struct an_vulkan_memory *)buffer->handle)->mapped;
+}

@@ -120,11 +120,11 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
         enum an_tensor tensor = (enum an_tensor)i;
         if (!an_tensor_expect(spec, tensor).present)
             continue;
-        const struct an_vulkan_memory *memory = an_tensor_buffer(tensors, tensor)->handle;
+        VkBuffer memory = an_vulkan_buffer(an_tensor_buffer(tensors, tensor));
         uint64_t start = start_of(spec, tensors, tensor, first);
         uint64_t lead = start % d->features.offset_alignment, bytes = 0;
         (void)find_range(d, spec, tensor, start, &stretch, &bytes);
-        part->buffers[i] = (VkDescriptorBufferInfo){memory->buffer, start - lead, bytes};
+        part->buffers[i] = (VkDescriptorBufferInfo){memory, start - lead, bytes};
         part->offset[i] = (uint32_t)lead;
     }
     return ANYNORM_OK;

@@ -55,6 +55,9 @@ static anynorm_status make_layouts(struct an_vulkan_device *d, uint32_t slots)
                                                   .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     const VkDescriptorSetLayoutCreateInfo set = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .flags = d->features.push_descriptors
+                     ? VK_DESCRIPTOR_SET_LAYOUT_CREATE_PUSH_DESCRIPTOR_BIT_KHR
+                     : 0,
         .bindingCount = 1,
         .pBindings = &binding};
     const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(struct an_push)};
@@ -145,7 +148,7 @@ static void make_key(const struct an_vulkan_device *d, const struct an_vulkan_pl
     static const unsigned char pointer_bytes = sizeof(void *);
     const struct an_module *module = plan->module;
     const struct an_key_part words = {"", module->words, module->bytes};
-    vkGetPhysicalDeviceProperties(d->physical, &made->device);
+    d->instance.vkGetPhysicalDeviceProperties(d->physical, &made->device);
     made->module = an_key_hash(&(struct an_key){&words, 1});
     const struct an_key_part parts[] = {
         {"version of anynorm", ANYNORM_VERSION, strlen(ANYNORM_VERSION)},

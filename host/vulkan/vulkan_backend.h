@@ -17,11 +17,25 @@ struct an_vulkan_features {
     uint32_t version; /* of the device, at most that of the instance */
     uint32_t family;  /* of queues that compute; UINT32_MAX: none */
     uint32_t timestamp_bits;
-    double timestamp_period;     /* nanoseconds */
-    uint64_t offset_alignment;   /* of a storage buffer's part */
-    bool size_control;           /* a pipeline can be told the size of its sub-groups */
-    bool size_control_extension; /* by an extension, not by Vulkan 1.3 */
-    uint64_t max_subgroups;      /* of a work-group, where the size is told */
+    double timestamp_period;   /* nanoseconds */
+    uint64_t offset_alignment; /* of a storage buffer's part */
+    bool size_control;         /* a pipeline can be told the size of its sub-groups */
+    uint64_t max_subgroups;    /* of a work-group, where the size is told */
+    bool timeline;             /* semaphores can be of a number */
+    bool push_descriptors;     /* a command can name its buffers without a descriptor set */
+};
+
+/* What a caller says of his device. */
+struct an_vulkan_enabled {
+    uint32_t family; /* of queues that the device was made with */
+    bool fp64, fp16, storage16, size_control, full_subgroups, timeline, push_descriptors;
+};
+
+/* Around each use of the queue; may be NULL. */
+struct an_queue_lock {
+    void (*lock)(void *user);
+    void (*unlock)(void *user);
+    void *user;
 };
 
 struct an_vulkan_memory {
@@ -64,12 +78,16 @@ struct an_kernel {
 struct an_vulkan_device {
     anynorm_device head;
     struct VolkDeviceTable vk;
+    struct an_vulkan_instance instance;
     VkPhysicalDevice physical;
     VkDevice handle;
+    bool wrapped; /* the caller's */
     struct an_vulkan_features features;
     bool cached; /* keep pipelines in the folder of cache.h */
     VkPhysicalDeviceMemoryProperties memory;
-    VkQueue queue;
+    VkQueue queue; /* VK_NULL_HANDLE: the caller gave none */
+    struct an_queue_lock queue_lock;
+    pthread_mutex_t queue_mutex; /* which that is, where the device is ours */
     VkCommandPool commands;
     VkDescriptorSetLayout set_layouts[AN_MOST_SLOTS + 1]; /* by slots; made when first needed */
     VkPipelineLayout layouts[AN_MOST_SLOTS + 1];
@@ -89,9 +107,34 @@ static inline struct an_vulkan_device *an_vulkan(const anynorm_device *device)
     return (struct an_vulkan_device *)(void *)device;
 }
 
-/* describe.c: a physical device, ANYNORM_CAPS applied. */
-anynorm_status an_vulkan_describe(VkPhysicalDevice physical, const char *name,
+/* describe.c: a physical device, ANYNORM_CAPS applied; `enabled` NULL: all that it offers. */
+anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
+                                  VkPhysicalDevice physical,
+                                  const struct an_vulkan_enabled *enabled, const char *name,
                                   anynorm_device_info *info, struct an_vulkan_features *features);
+
+/* device.c. A caller's device. */
+struct an_vulkan_given {
+    VkDevice device;
+    VkQueue queue;
+    struct an_queue_lock queue_lock;
+    struct an_vulkan_enabled enabled;
+};
+/* `given` NULL: opens one. */
+anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
+                                     VkPhysicalDevice physical, const char *name,
+                                     const struct an_vulkan_given *given, anynorm_device **device);
+
+/* enabled.c: what a device is made with. */
+#define AN_MOST_EXTENSIONS 3
+/* The extensions that kernels and enqueues have a use for, static, and how many. */
+uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
+                              const char *names[AN_MOST_EXTENSIONS]);
+/* Of what a caller made his device with, or NULL, that which matters here. */
+void an_vulkan_find_enabled(const VkDeviceCreateInfo *info, struct an_vulkan_enabled *enabled);
+VkResult an_vulkan_create_device(const struct an_vulkan_instance *instance,
+                                 VkPhysicalDevice physical, const anynorm_device_info *info,
+                                 const struct an_vulkan_features *features, VkDevice *device);
 
 /* memory.c */
 anynorm_status an_vulkan_memory_create(anynorm_device *device, uint64_t bytes,
@@ -101,6 +144,9 @@ void an_vulkan_memory_destroy(anynorm_device *device, anynorm_buffer *buffer);
 anynorm_status an_vulkan_allocate(struct an_vulkan_device *d, uint64_t bytes, bool host_reaches,
                                   struct an_vulkan_memory *memory);
 void an_vulkan_free(struct an_vulkan_device *d, struct an_vulkan_memory *memory);
+VkBuffer an_vulkan_buffer(const anynorm_buffer *buffer);
+/* Where the host reaches the memory from its start on; NULL: nowhere. */
+char *an_vulkan_mapped(const anynorm_buffer *buffer);
 
 /* copy.c */
 anynorm_status an_vulkan_memory_write(anynorm_device *device, const anynorm_buffer *buffer,
@@ -109,6 +155,8 @@ anynorm_status an_vulkan_memory_read(anynorm_device *device, const anynorm_buffe
                                      void *host, uint64_t bytes);
 /* A buffer of a few words or more that lives as long as the device. */
 anynorm_status an_vulkan_staging(struct an_vulkan_device *d, VkBuffer *buffer);
+/* Of the device, once all its copies have returned: waits for one whose wait failed. */
+void an_vulkan_copies_wait(struct an_vulkan_device *d);
 void an_vulkan_copies_free(struct an_vulkan_device *d);
 
 /* launch.c. All but the last with the device's lock held. */
@@ -117,9 +165,17 @@ anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots,
                               struct an_launch **launch);
 /* Gives one back that was not submitted, with its `more`. */
 void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch);
-/* Submits it, with one reference for an event; `kernel` may be NULL. */
+/* What a submission waits for and signals; values count for semaphores of the timeline kind. */
+struct an_semaphores {
+    uint32_t wait_count, signal_count;
+    VkSemaphore waits[ANYNORM_MAX_WAIT], signals[ANYNORM_MAX_WAIT];
+    uint64_t wait_values[ANYNORM_MAX_WAIT], signal_values[ANYNORM_MAX_WAIT];
+};
+/* Submits it, with one reference for an event; `kernel` and `semaphores` may be NULL. */
 anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
-                                struct an_kernel *kernel);
+                                struct an_kernel *kernel, const struct an_semaphores *semaphores);
+/* To the device's queue, under its lock; `info` NULL: only the fence. */
+VkResult an_queue_submit(struct an_vulkan_device *d, const VkSubmitInfo *info, VkFence fence);
 /* Takes back what is done. */
 void an_launch_collect(struct an_vulkan_device *d);
 void an_launch_release(struct an_vulkan_device *d, struct an_launch *launch);
@@ -142,6 +198,28 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
                               struct an_part *part);
 /* Whether any tensor can be served. UNSUPPORTED. */
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec);
+
+struct an_vulkan_plan;
+
+/* commands.c: what a norm is in a command buffer. */
+/* All that kernels wrote before, to kernels. */
+void an_commands_order(struct an_vulkan_device *d, VkCommandBuffer commands);
+/* The buffers of a part, for the plan's kernel; row_split's scratch is `moments`. */
+struct an_bound {
+    VkDescriptorBufferInfo slot[AN_MOST_SLOTS];
+};
+void an_commands_bound(const struct an_vulkan_plan *plan, const struct an_part *part,
+                       VkDescriptorBufferInfo moments, struct an_bound *bound);
+/* Makes the set one of these; nothing, where there are push descriptors. */
+void an_commands_write_set(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                           const struct an_bound *bound, VkDescriptorSet set);
+/* Once before the parts. */
+void an_commands_begin(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                       VkCommandBuffer commands);
+/* The rows of a part, those of `of_rows` from `first` on. */
+void an_commands_part(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                      VkCommandBuffer commands, VkDescriptorSet set, const struct an_bound *bound,
+                      const struct an_part *part, uint64_t first, uint64_t of_rows, bool split);
 
 /* plan.c */
 struct an_vulkan_plan {
@@ -190,6 +268,14 @@ void an_kernel_release(struct an_vulkan_device *d, struct an_kernel *kernel);
 void an_kernels_free(struct an_vulkan_device *d);
 
 /* enqueue.c */
+/* UNSUPPORTED where the caller gave no queue. */
+anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d);
+/* Records and submits; `any` VK_NULL_HANDLE: the rows, which may be 0; else a buffer of a few words
+ * for a launch of the kernel on none. With the lock held. */
+anynorm_status an_vulkan_launch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                                const anynorm_tensors *tensors, uint64_t rows, VkBuffer any,
+                                const struct an_semaphores *semaphores,
+                                struct an_launch **launched);
 anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
                                  uint32_t wait_count, const anynorm_event *wait_list,
                                  anynorm_event *event);
