@@ -44,12 +44,21 @@ static anynorm_status list_device(size_t index, anynorm_device_info *info)
 
 /* ---- Opening ---- */
 
+anynorm_status an_vulkan_check_version(const anynorm_device_info *info,
+                                       const struct an_vulkan_features *features)
+{
+    if (features->version >= VK_API_VERSION_1_1)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than Vulkan 1.1", info->id,
+                   info->version);
+}
+
 static anynorm_status check(const anynorm_device_info *info,
                             const struct an_vulkan_features *features)
 {
-    if (features->version < VK_API_VERSION_1_1)
-        return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than Vulkan 1.1", info->id,
-                       info->version);
+    anynorm_status status = an_vulkan_check_version(info, features);
+    if (status != ANYNORM_OK)
+        return status;
     if (features->family == UINT32_MAX)
         return an_fail(ANYNORM_UNSUPPORTED, "%s: the device has no queue that computes", info->id);
     if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_alloc_bytes == 0 ||

@@ -42,6 +42,7 @@ static uint64_t prepare_split(struct an_vulkan_plan *plan, const anynorm_device_
     uint64_t row_bytes = plan->segments * 4 * (an_spec_double(spec) ? 8 : 4);
     uint64_t rows = (uint64_t)info->compute_units * SPLIT_ROWS_PER_UNIT;
     rows = an_least(rows, an_least(info->max_alloc_bytes, info->max_range_bytes) / row_bytes);
+    plan->moments_row_bytes = row_bytes;
     if (plan->segments > 1 && choice->schedule == AN_ROW_SPLIT)
         plan->split_rows = rows;
     return plan->split_rows > 0 ? rows * row_bytes : row_bytes;

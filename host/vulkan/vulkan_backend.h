@@ -113,7 +113,14 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
                                   const struct an_vulkan_enabled *enabled, const char *name,
                                   anynorm_device_info *info, struct an_vulkan_features *features);
 
-/* device.c. A caller's device. */
+/* wrap.c */
+bool an_is_vulkan(const anynorm_device *device);
+anynorm_status an_not_vulkan(void);
+
+/* device.c. UNSUPPORTED where it is too old. */
+anynorm_status an_vulkan_check_version(const anynorm_device_info *info,
+                                       const struct an_vulkan_features *features);
+/* A caller's device. */
 struct an_vulkan_given {
     VkDevice device;
     VkQueue queue;
@@ -227,9 +234,10 @@ struct an_vulkan_plan {
     struct an_kernel *kernel;
     const struct an_module *module;
     struct an_interface interface;
-    struct an_choice choice; /* in vectors of four */
-    uint64_t segments;       /* of a row; 0: the kernel knows none */
-    uint64_t split_rows;     /* no more rows than these are split */
+    struct an_choice choice;    /* in vectors of four */
+    uint64_t segments;          /* of a row; 0: the kernel knows none */
+    uint64_t split_rows;        /* no more rows than these are split */
+    uint64_t moments_row_bytes; /* of row_split's scratch */
 };
 
 static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
