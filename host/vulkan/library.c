@@ -2,6 +2,8 @@
 #include "vulkan/library.h"
 
 #include <pthread.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "log.h"
 #include "status.h"
@@ -28,17 +30,37 @@ PFN_vkGetInstanceProcAddr an_vulkan_loader(void)
     return loader;
 }
 
+#define ENTRY(name)                                                                                \
+    {                                                                                              \
+        #name, offsetof(struct an_vulkan_instance, name)                                           \
+    }
+
+static const struct {
+    const char *name;
+    size_t offset;
+} entries[] = {
+    ENTRY(vkGetDeviceProcAddr),
+    ENTRY(vkEnumeratePhysicalDevices),
+    ENTRY(vkEnumerateDeviceExtensionProperties),
+    ENTRY(vkGetPhysicalDeviceProperties),
+    ENTRY(vkGetPhysicalDeviceProperties2),
+    ENTRY(vkGetPhysicalDeviceFeatures2),
+    ENTRY(vkGetPhysicalDeviceMemoryProperties),
+    ENTRY(vkGetPhysicalDeviceQueueFamilyProperties),
+    ENTRY(vkCreateDevice),
+};
+
 bool an_vulkan_instance_load(PFN_vkGetInstanceProcAddr get, VkInstance handle, uint32_t version,
                              struct an_vulkan_instance *instance)
 {
     *instance = (struct an_vulkan_instance){.handle = handle, .version = version, .get = get};
-#define LOAD(name) (instance->name = (PFN_##name)get(handle, #name))
-    return LOAD(vkGetDeviceProcAddr) && LOAD(vkEnumeratePhysicalDevices) &&
-           LOAD(vkEnumerateDeviceExtensionProperties) && LOAD(vkGetPhysicalDeviceProperties) &&
-           LOAD(vkGetPhysicalDeviceProperties2) && LOAD(vkGetPhysicalDeviceFeatures2) &&
-           LOAD(vkGetPhysicalDeviceMemoryProperties) &&
-           LOAD(vkGetPhysicalDeviceQueueFamilyProperties) && LOAD(vkCreateDevice);
-#undef LOAD
+    for (size_t i = 0; i < COUNT(entries); i++) {
+        PFN_vkVoidFunction function = get(handle, entries[i].name);
+        if (!function)
+            return false;
+        memcpy((char *)instance + entries[i].offset, &function, sizeof(function));
+    }
+    return true;
 }
 
 static void make_instance(void)
