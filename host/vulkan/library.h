@@ -3,6 +3,8 @@
 #define AN_VULKAN_LIBRARY_H
 
 #include <anynorm/anynorm.h>
+
+#include "volk_names.h" /* generated: volk's symbols are not the program's */
 #include <volk.h>
 
 /* An instance, ours or a caller's, and what is asked of it. */
