@@ -7,7 +7,8 @@
  * A device is opened once, a plan is compiled once per normalization, and from then on every
  * anynorm_enqueue costs what launching a bare kernel costs. anynorm_run does the last two steps on
  * host pointers and returns when the result is there. A program that has its own OpenCL context,
- * queue and buffers hands them over through <anynorm/opencl.h>.
+ * queue and buffers hands them over through <anynorm/opencl.h>; one that has its own Vulkan device
+ * through <anynorm/vulkan.h>, and records norms into its own command buffers.
  *
  * WHAT IS COMPUTED, for each row r of D columns; what is in brackets only where the spec names it
  *
@@ -150,7 +151,7 @@ ANYNORM_API void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t in
 /* ---- Device ---------------------------------------------------------------------------------- */
 
 /* An opened device: the reference backend, an OpenCL or Vulkan device opened by us, or the caller's
- * OpenCL device.
+ * OpenCL or Vulkan device.
  * Safe from any thread. Plans keep their device alive, so it may be closed in any order with them;
  * buffers and events do not: destroy them first. */
 typedef struct anynorm_device anynorm_device;
@@ -243,10 +244,11 @@ ANYNORM_API anynorm_status anynorm_device_describe(const anynorm_device *device,
 typedef struct anynorm_buffer {
     uint64_t offset;      /* bytes from the start of the memory to the tensor's first element */
     uint64_t bytes;       /* size of the memory, counted from its start, not from `offset` */
-    void *handle;         /* the API's handle: a host pointer, cl_mem, or SVM pointer; or ours */
+    void *handle;         /* the API's handle: a host pointer, cl_mem, SVM pointer or VkBuffer; or
+                             ours */
     void *root;           /* what the memory is part of (a sub-buffer's parent), to find overlaps */
     uint64_t root_offset; /* bytes from the root's start to this memory's */
-    const void *owner;    /* the context the memory belongs to */
+    const void *owner;    /* the context, or VkDevice, that the memory belongs to */
     uint32_t kind;        /* 0: no tensor */
 } anynorm_buffer;
 
