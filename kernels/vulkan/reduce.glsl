@@ -57,13 +57,33 @@ acc_t eps()
 #endif
 }
 
+/* The bits of each value, of a double the upper ones; and what those of an infinity are. Compilers
+ * may take it that a value is no NaN and no infinity, but not so of its bits. */
+#if ACC_DOUBLE
+#define INFINITE_BITS 0x7ff00000
+#define NOT_A_NUMBER packDouble2x32(uvec2(0, 0x7ff80000))
+uvec4 upper_bits(const accv_t v)
+{
+    return uvec4(unpackDouble2x32(v.x).y, unpackDouble2x32(v.y).y, unpackDouble2x32(v.z).y,
+                 unpackDouble2x32(v.w).y);
+}
+#else
+#define INFINITE_BITS 0x7f800000
+#define NOT_A_NUMBER uintBitsToFloat(0x7fc00000)
+uvec4 upper_bits(const accv_t v)
+{
+    return floatBitsToUint(v);
+}
+#endif
+
 /* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
- * overflowed gives NaN (inf * 0), never the silent zero of 1 / inf. With PARTIALS_OUTPUT what goes
+ * overflowed, or is NaN, gives NaN, never the silent zero of 1 / inf. With PARTIALS_OUTPUT what goes
  * under the root stands for it. */
 accv_t inverse_rootv(const accv_t variance)
 {
-    const accv_t zero = accv_t(0);
+    const accv_t zero = accv_t(0), none = accv_t(NOT_A_NUMBER);
+    const bvec4 finite = lessThan(upper_bits(variance) & 0x7fffffff, uvec4(INFINITE_BITS));
     if (PARTIALS_OUTPUT != 0)
         return variance;
     if (EPS_OUTSIDE != 0) {
@@ -73,13 +93,13 @@ accv_t inverse_rootv(const accv_t variance)
         precise const accv_t newton = fma(acc_t(0.5) * r, error, near);
         precise const accv_t root = mix(newton, zero, equal(variance, zero)) + eps();
         precise const accv_t result = acc_t(1) / root;
-        return mix(result, zero, equal(root, zero));
+        return mix(none, mix(result, zero, equal(root, zero)), finite);
     }
     precise const accv_t v = variance + eps();
     precise const accv_t r = inversesqrt(v);
     precise const accv_t error = fma(-v * r, r, accv_t(1));
     precise const accv_t result = fma(acc_t(0.5) * r, error, r);
-    return mix(result, zero, equal(v, zero));
+    return mix(none, mix(result, zero, equal(v, zero)), finite);
 }
 
 acc_t inverse_root(const acc_t variance)
@@ -91,15 +111,8 @@ acc_t inverse_root(const acc_t variance)
  * make a maximum of `variance < 0 ? 0 : variance`, which drops it. */
 accv_t not_below_zero(const accv_t variance)
 {
-#if ACC_DOUBLE
-    const uvec4 bits = uvec4(unpackDouble2x32(variance.x).y, unpackDouble2x32(variance.y).y,
-                             unpackDouble2x32(variance.z).y, unpackDouble2x32(variance.w).y);
-    const uvec4 most = uvec4(0xfff00000);
-#else
-    const uvec4 bits = floatBitsToUint(variance);
-    const uvec4 most = uvec4(0xff800000);
-#endif
-    const bvec4 nans = greaterThan(bits, most);
+    const uvec4 bits = upper_bits(variance);
+    const bvec4 nans = greaterThan(bits & 0x7fffffff, uvec4(INFINITE_BITS));
     return mix(variance, accv_t(0), greaterThan(mix(bits, uvec4(0), nans), uvec4(0x7fffffff)));
 }
 
