@@ -26,6 +26,12 @@ bool cli_open_device(const char *name, anynorm_device **device, struct cli_error
                             status);
 }
 
+bool cli_open_oracle(anynorm_device **oracle, struct cli_error *error)
+{
+    unsetenv("ANYNORM_CAPS");
+    return cli_open_device("reference", oracle, error);
+}
+
 void cli_print_device(const anynorm_device_info *info)
 {
     printf("%s: %s (%s, driver %s)\n", info->id, info->name, info->platform, info->driver);

@@ -15,6 +15,10 @@ bool cli_fail_library(struct cli_error *error, const char *subject, anynorm_stat
 /* Opens the device of --device, or the default one where `name` is NULL. */
 bool cli_open_device(const char *name, anynorm_device **device, struct cli_error *error);
 
+/* Opens the reference, against which a device that was opened before is checked: what masks that
+ * device is not to mask its oracle. */
+bool cli_open_oracle(anynorm_device **oracle, struct cli_error *error);
+
 /* One line on stdout: which device a table is about. */
 void cli_print_device(const anynorm_device_info *info);
 

@@ -150,8 +150,7 @@ static bool tune_device(struct tune *tune, const struct wanted *wanted, const ch
     /* What can fail without measuring fails before. */
     bool done = tune_file_find(given, path, error) && output_prepare(&output, path, error) &&
                 tune_lines_check(path, error) && output_create(&output, error) &&
-                tune_lines_open(&tune->lines, error) &&
-                cli_open_device("reference", &tune->reference, error);
+                tune_lines_open(&tune->lines, error) && cli_open_oracle(&tune->reference, error);
 
     if (done) {
         cli_print_device(&tune->info);

@@ -247,7 +247,7 @@ int cli_verify(int argc, char **argv)
         return exit_status;
     if (!cli_open_device(device, &verify.device, &error))
         return cli_error_print(&error);
-    if (cli_open_device("reference", &verify.reference, &error)) {
+    if (cli_open_oracle(&verify.reference, &error)) {
         anynorm_device_describe(verify.device, &verify.info);
         cli_print_device(&verify.info);
         ran = text ? verify_one(&verify, text, &error) : verify_all(&verify, &error);
