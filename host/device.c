@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "preference.h"
 #include "reference/reference.h"
 #include "status.h"
 #ifdef AN_HAVE_OPENCL
@@ -59,13 +60,6 @@ anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info)
     }
     return an_fail(ANYNORM_INVALID_ARGUMENT, "device index %zu is not below the %zu devices", index,
                    index - within);
-}
-
-/* Which of two devices a caller without a wish gets. A vector CPU before one that only emulates
- * work-items, such as a software rasterizer. */
-static int preference(const anynorm_device_info *info)
-{
-    return 2 * (int)info->device_class + (info->vector_width > 1);
 }
 
 static bool contains(const char *text, const char *part)
@@ -128,10 +122,10 @@ static anynorm_status find_device(const struct an_backend *backend, const char *
         anynorm_status status = backend->list(i, &info);
         if (status != ANYNORM_OK)
             return status;
-        bool better = !*selector && preference(&info) > *best;
+        bool better = !*selector && an_preference(&info) > *best;
         if (better || (*selector && *index == SIZE_MAX && matches(&info, selector))) {
             *index = i;
-            *best = preference(&info);
+            *best = an_preference(&info);
         }
     }
     return ANYNORM_OK;

@@ -11,6 +11,7 @@
 #include "caps.h"
 #include "dtype.h"
 #include "log.h"
+#include "preference.h"
 #include "spec.h"
 #include "status.h"
 
@@ -507,6 +508,47 @@ static void test_log_line_is_cut(void **state)
     anynorm_log_set(NULL, NULL, ANYNORM_LOG_NONE);
 }
 
+/* ---- The default device ---- */
+
+static void test_preference(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *vendor;
+        anynorm_device_class device_class;
+        uint32_t vector_width;
+    } better_first[][4] = {
+        {{"opencl:0", "NVIDIA Corporation", ANYNORM_CLASS_GPU, 1},
+         {"vulkan:0", "NVIDIA", ANYNORM_CLASS_GPU, 1},
+         {"opencl:1", "Xilinx", ANYNORM_CLASS_ACCELERATOR, 1},
+         {"opencl:2", "AuthenticAMD", ANYNORM_CLASS_CPU, 16}},
+        {{"vulkan:1", "ARM", ANYNORM_CLASS_GPU, 1},
+         {"opencl:0", "ARM", ANYNORM_CLASS_GPU, 1},
+         {"opencl:1", "Intel(R) Corporation", ANYNORM_CLASS_CPU, 8},
+         {"vulkan:0", "Mesa", ANYNORM_CLASS_CPU, 1}},
+        {{"vulkan:0", "Qualcomm", ANYNORM_CLASS_GPU, 1},
+         {"opencl:0", "QUALCOMM", ANYNORM_CLASS_GPU, 1},
+         {"vulkan:1", "Mesa", ANYNORM_CLASS_CPU, 1},
+         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1}},
+        {{"opencl:0", "Intel(R) Corporation", ANYNORM_CLASS_GPU, 1},
+         {"vulkan:0", "Intel", ANYNORM_CLASS_GPU, 1},
+         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1},
+         {"reference", "anynorm", ANYNORM_CLASS_REFERENCE, 1}},
+    };
+    for (size_t i = 0; i < COUNT(better_first); i++) {
+        int before = 0;
+        for (size_t k = 0; k < COUNT(better_first[i]); k++) {
+            anynorm_device_info info = {.device_class = better_first[i][k].device_class,
+                                        .vector_width = better_first[i][k].vector_width};
+            snprintf(info.id, sizeof(info.id), "%s", better_first[i][k].id);
+            snprintf(info.vendor, sizeof(info.vendor), "%s", better_first[i][k].vendor);
+            int grade = an_preference(&info);
+            assert_true(grade >= 0 && (k == 0 || grade < before));
+            before = grade;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_message_is_cut),
         cmocka_unit_test(test_log_levels),
         cmocka_unit_test(test_log_line_is_cut),
+        cmocka_unit_test(test_preference),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

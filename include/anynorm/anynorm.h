@@ -219,9 +219,10 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  *                      platform's, or its driver's part of the version ("pocl" is found there)
  *   "vulkan", "vulkan:0", "vulkan:radv"    likewise, of Vulkan's devices
  *   "reference"        the C backend: exact, slow, always there
- *   NULL or ""         $ANYNORM_DEVICE if set, else the best found (GPU, accelerator, CPU; of CPUs
- *                      one with vectors before one that emulates a GPU; of two that are alike,
- *                      OpenCL's), else "reference" with a warning in the log
+ *   NULL or ""         $ANYNORM_DEVICE if set, else the best found: a GPU, an accelerator, a CPU,
+ *                      else "reference" with a warning in the log. Of two of a class OpenCL's,
+ *                      but Vulkan's for a GPU of ARM, Broadcom, Imagination or Qualcomm; of CPUs
+ *                      OpenCL's with vectors, then Vulkan's, then OpenCL's that emulates a GPU
  * Close it with anynorm_device_close. Any thread.
  * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS or
  * ANYNORM_CACHE.
