@@ -1,6 +1,7 @@
 #define VOLK_IMPLEMENTATION
 #include "vulkan/library.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <string.h>
@@ -16,9 +17,31 @@ static pthread_once_t instance_once = PTHREAD_ONCE_INIT;
 static struct an_vulkan_instance ours;
 static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* As volkInitialize, which calls what it found in a library of that name without a look. */
+static VkResult initialize(void)
+{
+    static const char *const file_names[] = {"libvulkan.so.1", "libvulkan.so", "libvulkan.1.dylib",
+                                             "libMoltenVK.dylib"};
+    void *library = NULL;
+    for (size_t i = 0; i < COUNT(file_names) && !library; i++)
+        library = dlopen(file_names[i], RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return VK_ERROR_INITIALIZATION_FAILED;
+    void *symbol = dlsym(library, "vkGetInstanceProcAddr");
+    PFN_vkGetInstanceProcAddr entry;
+    if (!symbol) {
+        dlclose(library);
+        return VK_ERROR_INITIALIZATION_FAILED;
+    }
+    /* POSIX lets a data pointer carry a function's address; C has no cast for it. */
+    memcpy(&entry, &symbol, sizeof(entry));
+    volkInitializeCustom(entry);
+    return VK_SUCCESS;
+}
+
 static void load(void)
 {
-    if (volkInitialize() == VK_SUCCESS)
+    if (initialize() == VK_SUCCESS)
         loader = vkGetInstanceProcAddr;
     else
         an_log(ANYNORM_LOG_DEBUG, "Vulkan: no loader's library was found");
