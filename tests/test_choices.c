@@ -173,6 +173,12 @@ static void test_long_rows(void **state)
             dense_problem(subject->info.compute_units * 4 + 1, cases[i].columns, ANYNORM_F32, 0);
         check_problem(subject->device, &problem, cases[i].schedule, 0, &subject->worst);
     }
+    /* Three passes, of more tensors. */
+    struct problem quantized = dense_problem(2, 65535, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
+    quantized.spec.flags |= ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT | ANYNORM_PRE_BIAS;
+    quantized.spec.flags |= ANYNORM_Y_SCALE_OUTPUT;
+    quantized.spec.y_type = ANYNORM_I8;
+    check_problem(subject->device, &quantized, "row_per_item", 0, &subject->worst);
 }
 
 /* The kill switch leaves no way into sub-groups, and serves all the same. */

@@ -84,16 +84,24 @@ void write_columns(const row_t row, const statistic_t s, const uint column, cons
                        scaledv(result));
 }
 
-/* The largest magnitude of what is this work-item's of a row of y. */
+/* The magnitudes of `count` columns of y. */
+uvec4 magnitudes_at(const row_t row, const statistic_t s, const uint column, const uint count)
+{
+    const accv_t deviation = offv(load_hv(row, column, count, 0), accv_t(s.pivot));
+    const accv_t y = transformv(deviation, s, load_factors(row, column, count));
+    return magnitudesv(keep(y, count));
+}
+
+/* The largest magnitude of what is this work-item's of a row of y. Whole vectors are apart: one of
+ * any count costs loops for each of its tensors. */
 uint find_largest(const row_t row, const statistic_t s, const uint item)
 {
+    const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     uvec4 largest = uvec4(0);
-    for (uint column = item * VECTOR; column < columns; column += ITEMS * VECTOR) {
-        const uint count = count_at(column);
-        const accv_t deviation = offv(load_hv(row, column, count, 0), accv_t(s.pivot));
-        const accv_t y = transformv(deviation, s, load_factors(row, column, count));
-        largest = max(largest, magnitudesv(keep(y, count)));
-    }
+    for (uint v = item; v < vectors; v += ITEMS)
+        largest = max(largest, magnitudes_at(row, s, v * VECTOR, VECTOR));
+    if (rest > 0 && item == 0)
+        largest = max(largest, magnitudes_at(row, s, vectors * VECTOR, rest));
     return largest_lane(largest);
 }
 
