@@ -195,6 +195,15 @@ static void test_select_on_lanes(void **state)
         an_choice_format(&choice, text, sizeof(text));
         assert_string_equal(text, cases[i].choice);
     }
+    /* And a tuner tries no kernel twice by another name. */
+    struct an_variants variants;
+    const anynorm_spec spec = {.columns = 64};
+    snprintf(info.version, sizeof(info.version), "Vulkan 1.3.230");
+    an_variants_list(&info, &spec, NULL, &variants);
+    for (size_t i = 0; i < variants.count; i++) {
+        bool items = variants.choices[i].schedule == AN_ROW_PER_ITEM;
+        assert_true(!items || (variants.choices[i].vector == 4 && variants.choices[i].rows == 1));
+    }
     char reason[200];
     const struct an_choice alone = {.schedule = AN_ROW_REREAD, .group = 1};
     const anynorm_spec fits = {.columns = 131072}, long_row = {.columns = 131073};
