@@ -15,4 +15,8 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
                     const struct an_choice *wish, struct an_choice *choice, char *reason,
                     size_t capacity);
 
+/* Which size of sub-groups kernels are made for, where a device has `usual` and takes any power of
+ * two from `least` to `most`; 0: none that they know. */
+uint32_t an_select_subgroup_size(uint32_t usual, uint32_t least, uint32_t most);
+
 #endif

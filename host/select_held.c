@@ -21,6 +21,18 @@
  * each of 1024, which compilers exceed. */
 #define MOST_LANES 512
 
+/* The largest sub-group that kernels know. */
+#define MOST_SUBGROUP 128
+
+/* Where sub-groups may be as small as 8, it is Intel's, whose lanes share the registers of a
+ * thread: 32 of them have half of what 16 have, and what a row is held in would be memory. */
+uint32_t an_select_subgroup_size(uint32_t usual, uint32_t least, uint32_t most)
+{
+    uint32_t size = least <= 8 && usual > 16 && most >= 16 ? 16 : usual;
+    bool known = size > 1 && size <= MOST_SUBGROUP && (size & (size - 1)) == 0;
+    return known && size >= least && size <= most ? size : 0;
+}
+
 static bool has_few_registers(const struct problem *p)
 {
     return p->info->subgroup_size == 16 && p->info->device_class != ANYNORM_CLASS_CPU;

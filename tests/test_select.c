@@ -212,6 +212,27 @@ static void test_select_on_lanes(void **state)
     assert_non_null(strstr(reason, "too many for 1 lanes"));
 }
 
+/* The device's own size, but no more than registers allow where lanes share them. */
+static void test_subgroup_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t usual, least, most, size;
+    } cases[] = {
+        {8, 8, 8, 8},      /* llvmpipe */
+        {32, 32, 32, 32},  /* NVIDIA */
+        {64, 32, 64, 64},  /* AMD */
+        {32, 8, 32, 16},   /* Intel */
+        {16, 16, 16, 16},  /* Mali */
+        {64, 64, 128, 64}, /* Adreno */
+        {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0}, {24, 1, 32, 16},
+        {64, 1, 8, 0},       {4, 8, 16, 0},     {0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_int_equal(an_select_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
+                         cases[i].size);
+}
+
 /* What a GPU's best choice is for rows of each length: with sub-groups, and without. */
 static void test_select_on_gpus(void **state)
 {
@@ -552,6 +573,7 @@ int main(void)
         cmocka_unit_test(test_select_order),
         cmocka_unit_test(test_select_fits_the_device),
         cmocka_unit_test(test_select_on_lanes),
+        cmocka_unit_test(test_subgroup_sizes),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_columns_apart),

@@ -14,9 +14,6 @@
 /* Of a device that does not tell. */
 #define USUAL_UNITS 16
 
-/* The largest sub-group that kernels know. */
-#define MAX_SUBGROUP 128
-
 /* Everything that is asked in one chain; what the device does not have stays zero. */
 struct answers {
     VkPhysicalDeviceProperties2 properties;
@@ -226,13 +223,11 @@ static void set_subgroups(const struct answers *a, anynorm_device_info *info,
                              a->size_control.computeFullSubgroups &&
                              (a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
     features->max_subgroups = a->sizes.maxComputeWorkgroupSubgroups;
-    uint32_t size = s->subgroupSize;
-    if (info->subgroup && features->size_control && size > 1 && size <= MAX_SUBGROUP &&
-        (size & (size - 1)) == 0 && size >= a->sizes.minSubgroupSize &&
-        size <= a->sizes.maxSubgroupSize) {
-        info->subgroup_size = size;
+    if (info->subgroup && features->size_control)
+        info->subgroup_size = an_select_subgroup_size(s->subgroupSize, a->sizes.minSubgroupSize,
+                                                      a->sizes.maxSubgroupSize);
+    if (info->subgroup_size > 0)
         info->shuffle = ANYNORM_SHUFFLE_KHR;
-    }
 }
 
 static void set_memory(const struct an_vulkan_instance *instance, VkPhysicalDevice physical,
