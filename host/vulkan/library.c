@@ -55,7 +55,7 @@ PFN_vkGetInstanceProcAddr an_vulkan_loader(void)
 
 #define ENTRY(name)                                                                                \
     {                                                                                              \
-        #name, offsetof(struct an_vulkan_instance, name)                                           \
+#name, offsetof(struct an_vulkan_instance, name)                                           \
     }
 
 static const struct {
