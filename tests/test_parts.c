@@ -137,7 +137,7 @@ static void test_runs(void **state)
         check_parts(subject, &images, NULL);
         images.sum_place = OVER_RESIDUAL;
         images.offset[AN_X] = 4;
-        check_parts(subject, &images, "row_split segment=8");
+        check_parts(subject, &images, "row_split segment=16");
     }
 }
 
