@@ -78,6 +78,7 @@ anynorm_status anynorm_vulkan_device_wishes(const anynorm_vulkan_handles *handle
         status = an_vulkan_check_version(&info, &features);
     if (status != ANYNORM_OK)
         return status;
+    features.size_control = features.size_control && info.subgroup_size > 0; /* or of no use */
     anynorm_vulkan_wishes found = {.shader_float64 = info.fp64,
                                    .storage_buffer_16bit_access = info.storage16,
                                    .subgroup_size_control = features.size_control,
