@@ -52,8 +52,20 @@ static inline uint64_t largest_group(const struct problem *p)
     return power_of_two_at_most(p->info->max_work_group_size);
 }
 
+static inline bool is_vulkan(const anynorm_device_info *info)
+{
+    return strncmp(info->version, "Vulkan", 6) == 0;
+}
+
+/* Of a Vulkan kernel's flags, and arrays that a spec has no use for, which are of one element.
+ * Where OpenCL tells of a compiled kernel's limits, Vulkan only knows what was declared. */
+#define FLAG_BYTES 32
+
+/* `bytes`: of what a schedule's work-items share. */
 static inline bool fits_local_memory(const struct problem *p, uint64_t bytes)
 {
+    if (is_vulkan(p->info))
+        bytes += FLAG_BYTES;
     if (bytes <= p->info->local_bytes)
         return true;
     snprintf(p->reason, p->capacity,
@@ -72,11 +84,6 @@ static inline uint64_t native_vector(const struct problem *p)
 {
     uint64_t width = p->info->vector_width * sizeof(float) / accumulator_size(p->spec);
     return width >= 16 ? 16 : width >= 8 ? 8 : 4;
-}
-
-static inline bool is_vulkan(const anynorm_device_info *info)
-{
-    return strncmp(info->version, "Vulkan", 6) == 0;
 }
 
 /* A CPU whose compiler makes lanes of work-items. */

@@ -313,6 +313,29 @@ static void test_select_forced_groups(void **state)
     }
 }
 
+/* A Vulkan device has no compiled kernel to ask: the local memory that is declared must be counted
+ * to the last byte, flags and all. */
+static void test_select_local_memory_of_vulkan(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wish;
+        uint64_t local;
+    } enough[] = {{"column_walk group=512 vector=4 slices=8", 512 * 32 + 32},
+                  {"row_per_group group=256 rows=1", 257 * 16 + 8 + 32}};
+    for (size_t i = 0; i < COUNT(enough); i++) {
+        anynorm_device_info info = whole_gpu;
+        const anynorm_spec spec = {.columns = 64};
+        struct an_choice wish, choice;
+        snprintf(info.version, sizeof(info.version), "Vulkan 1.1.0");
+        assert_ok(an_choice_parse(enough[i].wish, &wish));
+        info.local_bytes = enough[i].local;
+        assert_true(fits(&info, &spec, &wish, &choice));
+        info.local_bytes--;
+        assert_false(fits(&info, &spec, &wish, &choice));
+    }
+}
+
 /* Columns that lie apart are column_walk's alone, on any device, with or without local memory. */
 static void test_select_columns_apart(void **state)
 {
@@ -576,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_subgroup_sizes),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
+        cmocka_unit_test(test_select_local_memory_of_vulkan),
         cmocka_unit_test(test_select_columns_apart),
         cmocka_unit_test(test_select_column_runs),
         cmocka_unit_test(test_select_needs_doubles),

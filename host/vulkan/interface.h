@@ -27,6 +27,8 @@ struct an_push {
     uint32_t offset[AN_MOST_SLOTS];
 };
 
+_Static_assert(sizeof(struct an_push) <= 128, "Vulkan promises no more push constants");
+
 /* What a launch of row_split.comp does. */
 enum an_stage { AN_STAGE_WHOLE, AN_STAGE_PARTIALS, AN_STAGE_FINISH };
 
