@@ -19,6 +19,7 @@ static const struct {
     {"no-subgroup", offsetof(anynorm_device_info, subgroup)},
     {"no-unified", offsetof(anynorm_device_info, unified_memory)},
     {"no-storage16", offsetof(anynorm_device_info, storage16)},
+    {"no-push-descriptors", offsetof(anynorm_device_info, push_descriptors)},
 };
 
 static const struct {
@@ -87,13 +88,12 @@ anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
         size_t length = strcspn(word, ",");
         if (length > 0 && !apply_feature(&masked, word, length) &&
             !apply_limit(&masked, word, length))
-            return an_fail(
-                ANYNORM_INVALID_ARGUMENT,
-                "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
-                "no-subgroup-size, "
-                "no-unified, no-storage16, max-wg=N, max-local=N, max-groups=N, max-alloc=N, "
-                "max-range=N, max-buffers=N (N from 1)",
-                length > 60 ? 60 : (int)length, word);
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "ANYNORM_CAPS: \"%.*s\" is none of no-fp64, no-fp16, no-subgroup, "
+                           "no-subgroup-size, no-unified, no-storage16, no-push-descriptors, "
+                           "max-wg=N, max-local=N, max-groups=N, max-alloc=N, max-range=N, "
+                           "max-buffers=N (N from 1)",
+                           length > 60 ? 60 : (int)length, word);
         word += length;
         word += *word == ',';
     }

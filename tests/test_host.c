@@ -298,6 +298,7 @@ static void assert_masked(const char *list, anynorm_device_info expected)
     assert_int_equal(info.shuffle, expected.shuffle);
     assert_int_equal(info.unified_memory, expected.unified_memory);
     assert_int_equal(info.storage16, expected.storage16);
+    assert_int_equal(info.push_descriptors, expected.push_descriptors);
     assert_int_equal(info.max_work_group_size, expected.max_work_group_size);
     assert_int_equal(info.local_bytes, expected.local_bytes);
     assert_int_equal(info.max_groups, expected.max_groups);
@@ -311,7 +312,8 @@ static void test_caps_words(void **state)
 {
     (void)state;
     anynorm_device_info no_fp64 = whole_gpu, no_fp16 = whole_gpu, no_subgroup = whole_gpu,
-                        no_size = whole_gpu, no_unified = whole_gpu, no_storage16 = whole_gpu;
+                        no_size = whole_gpu, no_unified = whole_gpu, no_storage16 = whole_gpu,
+                        no_push = whole_gpu;
     anynorm_device_info group = whole_gpu, local = whole_gpu, groups = whole_gpu, alloc = whole_gpu,
                         range = whole_gpu, buffers = whole_gpu, all = whole_gpu;
     all.fp64 = no_fp64.fp64 = false;
@@ -321,6 +323,7 @@ static void test_caps_words(void **state)
     all.shuffle = no_subgroup.shuffle = no_size.shuffle = ANYNORM_SHUFFLE_NONE;
     all.unified_memory = no_unified.unified_memory = false;
     all.storage16 = no_storage16.storage16 = false;
+    all.push_descriptors = no_push.push_descriptors = false;
     all.max_work_group_size = group.max_work_group_size = 64;
     all.local_bytes = local.local_bytes = 1;
     all.max_groups = groups.max_groups = 7;
@@ -335,6 +338,7 @@ static void test_caps_words(void **state)
     assert_masked("no-subgroup-size", no_size);
     assert_masked("no-unified,", no_unified);
     assert_masked("no-storage16", no_storage16);
+    assert_masked("no-push-descriptors", no_push);
     assert_masked("max-wg=64", group);
     assert_masked("max-wg=100,max-wg=64,max-wg=200", group);
     assert_masked("max-local=1", local);
@@ -343,7 +347,7 @@ static void test_caps_words(void **state)
     assert_masked("max-range=1048576", range);
     assert_masked("max-buffers=4,max-buffers=5", buffers);
     assert_masked("max-alloc=4096,no-fp64,max-groups=7,no-unified,max-local=1,no-fp16,max-wg=64,"
-                  "no-subgroup,no-storage16,max-range=1048576,max-buffers=4",
+                  "no-subgroup,no-storage16,no-push-descriptors,max-range=1048576,max-buffers=4",
                   all);
     assert_masked("max-wg=1025,max-local=999999999999999999,max-groups=65536,max-alloc=1073741825",
                   whole_gpu);

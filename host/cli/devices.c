@@ -141,6 +141,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"fp16", info->fp16},
         {"fp64", info->fp64},
         {"storage16", info->storage16},
+        {"push_descriptors", info->push_descriptors},
         {"subgroup", info->subgroup},
         {"own_local_memory", info->own_local_memory},
         {"unified_memory", info->unified_memory},

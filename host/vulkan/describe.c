@@ -326,12 +326,14 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     set_memory(instance, physical, &a, info);
     set_queues(instance, physical, &a, enabled, features);
     features->timeline = a.timeline.timelineSemaphore;
-    features->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
+    info->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)
         features->offset_alignment = 4;
     info->max_buffers = limits->maxPerStageDescriptorStorageBuffers;
     if (info->max_buffers > limits->maxDescriptorSetStorageBuffers)
         info->max_buffers = limits->maxDescriptorSetStorageBuffers;
-    return an_caps_mask_environment(info);
+    anynorm_status status = an_caps_mask_environment(info);
+    features->push_descriptors = info->push_descriptors;
+    return status;
 }

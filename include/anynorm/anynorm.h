@@ -48,9 +48,10 @@
  * ENVIRONMENT, read when a device is listed or opened, or a plan is created
  *     ANYNORM_DEVICE    the device anynorm_device_open(NULL) opens
  *     ANYNORM_CAPS      pretend a weaker device: comma-separated no-fp64, no-fp16, no-subgroup,
- *                       no-subgroup-size, no-unified, no-storage16, max-wg=N (work-items),
- *                       max-local=N (bytes), max-groups=N, max-alloc=N (bytes), max-range=N
- *                       (bytes), max-buffers=N. The way out on a broken driver.
+ *                       no-subgroup-size, no-unified, no-storage16, no-push-descriptors,
+ *                       max-wg=N (work-items), max-local=N (bytes), max-groups=N, max-alloc=N
+ *                       (bytes), max-range=N (bytes), max-buffers=N. The way out on a broken
+ *                       driver.
  *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
  *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
  *                       anynorm_plan_options. Does not bind the reference, which has its own.
@@ -198,7 +199,9 @@ typedef struct anynorm_device_info {
     bool fp16;                /* arithmetic in half; f16 storage never needs it */
     bool fp64;
     bool storage16; /* buffers can be of 16-bit elements; else kernels take these out of words */
-    bool subgroup;  /* kernels can be of sub-groups */
+    bool push_descriptors;  /* a command can name its buffers itself (Vulkan); else by a descriptor
+                               set */
+    bool subgroup;          /* kernels can be of sub-groups */
     uint32_t subgroup_size; /* work-items of a sub-group, where kernels can count on a size; or 0 */
     anynorm_shuffle shuffle; /* NONE where subgroup_size is 0 */
     bool own_local_memory;   /* local memory is memory of its own, not a part of global memory */

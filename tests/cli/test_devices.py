@@ -8,7 +8,8 @@ TEXTS = ["id", "name", "vendor", "platform", "driver", "version", "class", "shuf
 NUMBERS = ["compute_units", "vector_width", "max_work_group_size", "max_groups", "local_bytes",
            "global_bytes", "max_alloc_bytes", "max_range_bytes", "max_buffers", "cache_bytes",
            "subgroup_size"]
-BOOLS = ["fp16", "fp64", "storage16", "subgroup", "own_local_memory", "unified_memory", "default"]
+BOOLS = ["fp16", "fp64", "storage16", "push_descriptors", "subgroup", "own_local_memory",
+         "unified_memory", "default"]
 
 
 def test_json(run):
