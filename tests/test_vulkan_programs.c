@@ -20,9 +20,10 @@ enum { HEADER = 32, DATA_BYTES = HEADER + 200 };
 
 static unsigned char data[DATA_BYTES];
 static struct VolkDeviceTable inner;
-static size_t given; /* bytes that the driver tells of */
-static size_t taken; /* bytes that it was handed last */
-static bool same;    /* whether they were `data` */
+static size_t given;                         /* bytes that the driver tells of */
+static size_t taken;                         /* bytes that it was handed last */
+static bool same;                            /* whether they were `data` */
+static VkPipelineCreationFeedbackFlags told; /* of what it compiles */
 static char base[FOLDER_BYTES], folder[FOLDER_BYTES + 8], entry[160];
 
 static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice a, const VkPipelineCacheCreateInfo *b,
@@ -48,6 +49,18 @@ static VKAPI_ATTR VkResult VKAPI_CALL cache_data(VkDevice a, VkPipelineCache b, 
     return VK_SUCCESS;
 }
 
+static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice a, VkPipelineCache b, uint32_t c,
+                                                       const VkComputePipelineCreateInfo *d,
+                                                       const VkAllocationCallbacks *e,
+                                                       VkPipeline *f)
+{
+    VkResult result = inner.vkCreateComputePipelines(a, b, c, d, e, f);
+    const VkPipelineCreationFeedbackCreateInfo *feedback = d->pNext;
+    if (feedback && feedback->sType == VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO)
+        feedback->pPipelineCreationFeedback->flags = told;
+    return result;
+}
+
 static const anynorm_spec usual = {.columns = 96, .flags = ALL_FLAGS, .eps = ANYNORM_EPS_DEFAULT};
 
 /* Makes the usual plan on a device of its own, and says how many bytes the driver was handed. */
@@ -60,6 +73,7 @@ static size_t make_usual(const char *id)
     inner = *vk;
     vk->vkCreatePipelineCache = create_cache;
     vk->vkGetPipelineCacheData = cache_data;
+    vk->vkCreateComputePipelines = create_pipelines;
     taken = SIZE_MAX;
     anynorm_plan *plan = make_plan(device, &usual, NULL);
     check_plan(device, plan, &problem, "kept", &worst);
@@ -124,6 +138,31 @@ static void test_damage_never_reaches_the_driver(void **state)
     }
 }
 
+/* An intact entry that the driver makes nothing of is replaced; one that serves, or of which it
+ * does not tell, stays. */
+static void test_what_is_of_no_use_is_replaced(void **state)
+{
+    static const VkPipelineCreationFeedbackFlags
+        valid = VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT,
+        hit = VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT;
+    if (strncmp(*state, "vulkan:", 7) != 0)
+        return;
+    assert_int_equal(make_usual(*state), 0);
+    data[HEADER + 1] ^= 1; /* what the driver gives from now on */
+    for (told = 0; told <= (valid | hit); told += valid | hit) {
+        assert_int_equal(make_usual(*state), sizeof(data));
+        assert_false(same);
+    }
+    anynorm_device *device = open_device(*state);
+    bool tells = an_vulkan(device)->features.creation_feedback;
+    anynorm_device_close(device);
+    told = valid;
+    assert_int_equal(make_usual(*state), sizeof(data));
+    assert_false(same);
+    assert_int_equal(make_usual(*state), sizeof(data));
+    assert_int_equal(same, tells);
+}
+
 /* Nobody else may write there. */
 static void test_an_open_folder_is_refused(void **state)
 {
@@ -142,6 +181,7 @@ static int make_base(void **state)
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (unsigned char)(7 * i + 1);
     given = sizeof(data);
+    told = 0;
     make_folder(base);
     snprintf(folder, sizeof(folder), "%s/cache", base);
     assert_int_equal(setenv("ANYNORM_CACHE", "on", 1), 0);
@@ -161,6 +201,7 @@ int main(void)
         {"an entry serves", test_an_entry_serves},
         {"a header is not kept", test_a_header_is_not_kept},
         {"damage never reaches the driver", test_damage_never_reaches_the_driver},
+        {"what is of no use is replaced", test_what_is_of_no_use_is_replaced},
         {"an open folder is refused", test_an_open_folder_is_refused},
     };
     return run_on_devices("vulkan programs", tests, COUNT(tests), make_base, remove_base);

@@ -33,7 +33,7 @@ struct answers {
 };
 
 struct extensions {
-    bool driver, float16, timeline, size_control, push, nvidia, amd, arm;
+    bool driver, float16, timeline, size_control, push, feedback, nvidia, amd, arm;
 };
 
 static void chain(void *head, void *structure)
@@ -49,7 +49,8 @@ static struct extensions find_extensions(const struct an_vulkan_instance *instan
     struct extensions found = {.driver = version >= VK_API_VERSION_1_2,
                                .float16 = version >= VK_API_VERSION_1_2,
                                .timeline = version >= VK_API_VERSION_1_2,
-                               .size_control = version >= VK_API_VERSION_1_3};
+                               .size_control = version >= VK_API_VERSION_1_3,
+                               .feedback = version >= VK_API_VERSION_1_3};
     const struct {
         const char *name;
         bool *found;
@@ -59,6 +60,7 @@ static struct extensions find_extensions(const struct an_vulkan_instance *instan
         {VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME, &found.timeline},
         {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &found.size_control},
         {VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME, &found.push},
+        {VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME, &found.feedback},
         {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, &found.nvidia},
         {VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME, &found.amd},
         {VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME, &found.arm},
@@ -326,6 +328,9 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     set_memory(instance, physical, &a, info);
     set_queues(instance, physical, &a, enabled, features);
     features->timeline = a.timeline.timelineSemaphore;
+    features->creation_feedback =
+        has.feedback && (!enabled || enabled->creation_feedback ||
+                         features->version >= VK_API_VERSION_1_3); /* where it needs no enabling */
     info->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)

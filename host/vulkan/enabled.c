@@ -13,6 +13,8 @@ uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
         names[count++] = VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME;
     if (features->push_descriptors)
         names[count++] = VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME;
+    if (features->creation_feedback && features->version < VK_API_VERSION_1_3)
+        names[count++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
     return count;
 }
 
@@ -67,9 +69,12 @@ void an_vulkan_find_enabled(const VkDeviceCreateInfo *info, struct an_vulkan_ena
         enabled->fp64 = info->pEnabledFeatures->shaderFloat64;
     for (const VkBaseInStructure *s = info->pNext; s; s = s->pNext)
         find_feature(s, enabled);
-    for (uint32_t i = 0; i < info->enabledExtensionCount; i++)
-        enabled->push_descriptors |=
-            strcmp(info->ppEnabledExtensionNames[i], VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME) == 0;
+    for (uint32_t i = 0; i < info->enabledExtensionCount; i++) {
+        const char *name = info->ppEnabledExtensionNames[i];
+        enabled->push_descriptors |= strcmp(name, VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME) == 0;
+        enabled->creation_feedback |=
+            strcmp(name, VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME) == 0;
+    }
 }
 
 /* With the features that kernels and enqueues use, and no others. */

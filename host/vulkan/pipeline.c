@@ -77,10 +77,20 @@ static anynorm_status make_layouts(struct an_vulkan_device *d, uint32_t slots)
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreatePipelineLayout");
 }
 
+/* *missed: the driver says that the kernel's cache had no such pipeline. */
 static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interface *interface,
                               const struct an_choice *choice, VkShaderModule module,
-                              struct an_kernel *kernel)
+                              struct an_kernel *kernel, bool *missed)
 {
+    const VkPipelineCreationFeedbackFlags
+        valid = VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT,
+        hit = VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT;
+    VkPipelineCreationFeedback whole = {0}, stage = {0};
+    const VkPipelineCreationFeedbackCreateInfo feedback = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO,
+        .pPipelineCreationFeedback = &whole,
+        .pipelineStageCreationFeedbackCount = 1,
+        .pPipelineStageCreationFeedbacks = &stage};
     VkSpecializationMapEntry entries[AN_CONSTANT_COUNT];
     for (uint32_t i = 0; i < AN_CONSTANT_COUNT; i++)
         entries[i] =
@@ -93,6 +103,7 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
     bool sized = choice->subgroup > 1;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .pNext = d->features.creation_feedback ? &feedback : NULL,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = sized ? &size : NULL,
                   .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
@@ -101,13 +112,15 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
                   .pName = "main",
                   .pSpecializationInfo = &constants},
         .layout = d->layouts[interface->slots]};
-    return d->vk.vkCreateComputePipelines(d->handle, kernel->cache, 1, &info, NULL,
-                                          &kernel->pipeline);
+    VkResult result =
+        d->vk.vkCreateComputePipelines(d->handle, kernel->cache, 1, &info, NULL, &kernel->pipeline);
+    *missed = result == VK_SUCCESS && (whole.flags & valid) && !(whole.flags & hit);
+    return result;
 }
 
 static anynorm_status compile(struct an_vulkan_device *d, const struct an_interface *interface,
                               const struct an_choice *choice, const struct an_module *source,
-                              struct an_kernel *kernel)
+                              struct an_kernel *kernel, bool *missed)
 {
     const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                            .codeSize = source->bytes,
@@ -121,7 +134,7 @@ static anynorm_status compile(struct an_vulkan_device *d, const struct an_interf
     VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, &module);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, "vkCreateShaderModule");
-    result = make_pipeline(d, interface, choice, module, kernel);
+    result = make_pipeline(d, interface, choice, module, kernel, missed);
     d->vk.vkDestroyShaderModule(d->handle, module, NULL);
     if (result == VK_SUCCESS)
         return ANYNORM_OK;
@@ -237,14 +250,16 @@ anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
     struct pipeline_key key;
     struct an_cache folder;
     void *kept = NULL;
+    bool missed = false;
     make_key(d, plan, &key);
     bool cached = !binary && d->cached && an_cache_open(&folder);
     if (cached)
         kept = an_cache_load(&folder, &key.key);
     anynorm_status status = make_cache(d, binary ? binary : kept, &kernel->cache);
     if (status == ANYNORM_OK)
-        status = compile(d, &plan->interface, choice, plan->module, kernel);
-    if (status == ANYNORM_OK && cached && !kept)
+        status = compile(d, &plan->interface, choice, plan->module, kernel, &missed);
+    /* What is kept, intact as it is, may be of no use to a driver that has since changed. */
+    if (status == ANYNORM_OK && cached && (!kept || missed))
         save(d, kernel, &key.key, &folder);
     if (cached)
         an_cache_close(&folder);

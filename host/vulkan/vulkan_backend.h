@@ -23,12 +23,14 @@ struct an_vulkan_features {
     uint64_t max_subgroups;    /* of a work-group, where the size is told */
     bool timeline;             /* semaphores can be of a number */
     bool push_descriptors;     /* a command can name its buffers without a descriptor set */
+    bool creation_feedback;    /* the driver tells whether a pipeline came out of its cache */
 };
 
 /* What a caller says of his device. */
 struct an_vulkan_enabled {
     uint32_t family; /* of queues that the device was made with */
-    bool fp64, fp16, storage16, size_control, full_subgroups, timeline, push_descriptors;
+    bool fp64, fp16, storage16, size_control, full_subgroups, timeline, push_descriptors,
+        creation_feedback;
 };
 
 /* Around each use of the queue; may be NULL. */
@@ -133,7 +135,7 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
                                      const struct an_vulkan_given *given, anynorm_device **device);
 
 /* enabled.c: what a device is made with. */
-#define AN_MOST_EXTENSIONS 3
+#define AN_MOST_EXTENSIONS 4
 /* The extensions that kernels and enqueues have a use for, static, and how many. */
 uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
                               const char *names[AN_MOST_EXTENSIONS]);
