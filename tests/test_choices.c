@@ -121,6 +121,8 @@ static void test_forced_numbers(void **state)
         "row_in_local group=7 held=40",
         "row_in_local subgroup=1",
         "row_in_local subgroup=S group=64",
+        "row_reread group=16 segment=64",
+        "row_split group=16 segment=64",
         "row_reread subgroup=S group=S segment=64",
         "row_split subgroup=S group=S segment=64",
     };

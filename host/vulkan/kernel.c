@@ -16,11 +16,13 @@ static void destroy(struct an_vulkan_device *d, struct an_kernel *kernel)
     free(kernel);
 }
 
-/* With a reference more, or NULL. The lock is held. */
-static struct an_kernel *find(struct an_vulkan_device *d, const struct an_vulkan_plan *plan)
+/* With a reference more, or NULL. The lock is held. row_reread and row_split have the same
+ * pipelines, but not as much scratch. */
+static struct an_kernel *find(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                              uint64_t moments_bytes)
 {
     struct an_kernel *k = d->kernels;
-    while (k && (k->module != plan->module ||
+    while (k && (k->module != plan->module || k->moments_bytes < moments_bytes ||
                  memcmp(k->constants, plan->interface.constants, sizeof(k->constants)) != 0))
         k = k->next;
     if (k)
@@ -37,6 +39,7 @@ static anynorm_status make(struct an_vulkan_device *d, const struct an_vulkan_pl
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a kernel");
     made->references = 1;
     made->module = plan->module;
+    made->moments_bytes = moments_bytes;
     memcpy(made->constants, plan->interface.constants, sizeof(made->constants));
     anynorm_status status = an_vulkan_pipeline_create(d, plan, choice, binary, made);
     if (status == ANYNORM_OK && moments_bytes > 0)
@@ -57,7 +60,7 @@ anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan
     /* Held while compiling: a second thread that wants the same kernel shall wait, not compile. */
     pthread_mutex_lock(&d->kernels_lock);
     pthread_mutex_lock(&d->lock);
-    *kernel = find(d, plan);
+    *kernel = find(d, plan, moments_bytes);
     pthread_mutex_unlock(&d->lock);
     if (!*kernel) {
         status = make(d, plan, choice, binary, moments_bytes, kernel);

@@ -74,7 +74,8 @@ struct an_kernel {
     VkPipeline pipeline;
     VkPipelineCache cache;           /* of this one alone: what plan_binary hands out */
     struct an_vulkan_memory moments; /* row_split's scratch, if it has any */
-    struct an_kernel *next;          /* of the device's */
+    uint64_t moments_bytes;
+    struct an_kernel *next; /* of the device's */
 };
 
 struct an_vulkan_device {
@@ -267,8 +268,8 @@ anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
                                          struct an_kernel *kernel);
 anynorm_status an_vulkan_plan_binary(anynorm_plan *plan, void **packed, size_t *size);
 
-/* kernel.c. The kernel of the plan's module and constants, with scratch of `moments_bytes`; made if
- * there is none, from `binary` if that is not NULL. Without the lock. */
+/* kernel.c. The kernel of the plan's module and constants, with scratch of `moments_bytes` or more;
+ * made if there is none, from `binary` if that is not NULL. Without the lock. */
 anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                               const struct an_choice *choice, const void *binary,
                               uint64_t moments_bytes, struct an_kernel **kernel);
