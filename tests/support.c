@@ -77,9 +77,13 @@ anynorm_device *open_device(const char *id)
 anynorm_device *open_device_with(const char *id, const char *caps)
 {
     anynorm_device *device = NULL;
-    assert_int_equal(setenv("ANYNORM_CAPS", caps, 1), 0);
+    const char *before = getenv("ANYNORM_CAPS");
+    char kept[256], both[512];
+    assert_in_range(snprintf(kept, sizeof(kept), "%s", before ? before : ""), 0, sizeof(kept) - 1);
+    snprintf(both, sizeof(both), "%s%s%s", kept, *kept ? "," : "", caps);
+    assert_int_equal(setenv("ANYNORM_CAPS", both, 1), 0);
     anynorm_status status = anynorm_device_open(id, &device);
-    assert_int_equal(unsetenv("ANYNORM_CAPS"), 0);
+    assert_int_equal(before ? setenv("ANYNORM_CAPS", kept, 1) : unsetenv("ANYNORM_CAPS"), 0);
     assert_ok(status);
     return device;
 }

@@ -33,7 +33,7 @@ bool is_reference(const anynorm_device_info *info);
 /* A GPU that need not be there, of all abilities. */
 extern const anynorm_device_info whole_gpu;
 
-/* Opens it or fails the test; the second as poor as $ANYNORM_CAPS would have it. */
+/* Opens it or fails the test; the second as poor as with `caps` in $ANYNORM_CAPS, too. */
 anynorm_device *open_device(const char *id);
 anynorm_device *open_device_with(const char *id, const char *caps);
 
