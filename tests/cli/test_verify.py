@@ -33,7 +33,12 @@ def test_quick_passes(run, device):
             assert verdict.startswith("skipped")
             continue
         assert verdict == "pass"
-        assert int(cases) == {"f16": 24, "family": 8}.get(kind, 28)
+        most = {"f16": 24, "family": 8}.get(kind, 28)
+        if schedule in ("row_per_subgroup", "row_in_local"):
+            # Small sub-groups, or little local memory, hold the shorter rows only.
+            assert 0 < int(cases) <= most
+        else:
+            assert int(cases) == most
         assert float(error) <= float(bound) == {"f16": 0.6, "bf16": 0.6, "family": 1}.get(kind, 8)
         assert float(error) > 0 or schedule == "reference"
 
