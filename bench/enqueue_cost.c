@@ -7,14 +7,12 @@
  * plan's options. Once it sets the buffers only, which is the least a program with changing tensors
  * does, and once every argument. All take turns in a new order each round; the figures are medians.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <anynorm/opencl.h>
 
 #include "opencl/sources.h"
+#include "rounds.h"
 
 enum { ANYNORM, BARE, BARE_ALL, EMPTY, KINDS };
 enum { ALONE, WAITED, BATCHED, MEASURES };
@@ -33,33 +31,6 @@ enum argument_number {
 static const char *const names[KINDS] = {
     "anynorm_opencl_enqueue", "clSetKernelArg of 4 buffers, launch",
     "clSetKernelArg of all arguments, launch", "anynorm_opencl_enqueue of an empty kernel"};
-
-static void demand(int held, const char *what)
-{
-    if (held)
-        return;
-    fprintf(stderr, "enqueue_cost: %s: %s\n", what, anynorm_message());
-    exit(1);
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof(double), by_size);
-    return values[count / 2];
-}
 
 struct bench {
     anynorm_device *device;
@@ -206,17 +177,6 @@ static void time_turn(struct bench *b, int kind, const struct argument *argument
     finish(events, BATCH);
 }
 
-/* In a new order each time: what one leaves behind, its follower finds. */
-static void shuffle(int *order, uint64_t *state)
-{
-    for (int k = KINDS - 1; k > 0; k--) {
-        *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        int other = (int)((*state >> 33) % (uint64_t)(k + 1)), kept = order[k];
-        order[k] = order[other];
-        order[other] = kept;
-    }
-}
-
 int main(int argc, char **argv)
 {
     char text[128];
@@ -238,7 +198,7 @@ int main(int argc, char **argv)
     int order[KINDS] = {ANYNORM, BARE, BARE_ALL, EMPTY};
     uint64_t state = 1607;
     for (int i = -20; i < repetitions; i++) { /* twenty rounds that the later ones overwrite */
-        shuffle(order, &state);
+        shuffle(order, KINDS, &state);
         for (int k = 0; k < KINDS; k++)
             time_turn(&b, order[k], arguments, times[order[k]], i < 0 ? 0 : i);
     }
