@@ -294,14 +294,13 @@ static bool may_meet(const anynorm_spec *spec, uint64_t rows, const struct regio
     return slices_are_apart(&others, b, &written, a);
 }
 
-static anynorm_status check_overlap(const anynorm_spec *spec, uint64_t rows,
-                                    const struct region *regions)
+/* Whether `output` meets no other tensor where it may not. */
+static anynorm_status check_output(const anynorm_spec *spec, uint64_t rows,
+                                   const struct region *regions, enum an_tensor output)
 {
-    for (int i = 0; i < AN_TENSOR_COUNT * AN_TENSOR_COUNT; i++) {
-        enum an_tensor output = (enum an_tensor)(i / AN_TENSOR_COUNT);
-        enum an_tensor other = (enum an_tensor)(i % AN_TENSOR_COUNT);
-        if (output == other || !an_tensor_expect(spec, output).output ||
-            !share_memory(&regions[output], &regions[other]) ||
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+        enum an_tensor other = (enum an_tensor)i;
+        if (other == output || !share_memory(&regions[output], &regions[other]) ||
             may_meet(spec, rows, regions, output, other))
             continue;
         return an_fail(ANYNORM_INVALID_ARGUMENT,
@@ -310,6 +309,17 @@ static anynorm_status check_overlap(const anynorm_spec *spec, uint64_t rows,
                        an_tensor_name(output), an_tensor_name(other));
     }
     return ANYNORM_OK;
+}
+
+static anynorm_status check_overlap(const anynorm_spec *spec, uint64_t rows,
+                                    const struct region *regions)
+{
+    anynorm_status status = ANYNORM_OK;
+    for (int i = 0; i < AN_TENSOR_COUNT && status == ANYNORM_OK; i++) {
+        if (regions[i].kind != AN_BUFFER_NONE && an_tensor_expect(spec, (enum an_tensor)i).output)
+            status = check_output(spec, rows, regions, (enum an_tensor)i);
+    }
+    return status;
 }
 
 anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors *tensors,
