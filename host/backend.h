@@ -56,10 +56,6 @@ struct an_backend {
                                 anynorm_buffer *buffer);
     anynorm_status (*unwrap_host)(anynorm_device *device, anynorm_buffer *buffer, bool written);
 
-    /* Takes from a choice what the kernels here do not do, such that a plan tells what runs. NULL:
-     * they do all of it. */
-    void (*adjust)(struct an_choice *choice);
-
     /* Compiles, or takes the program of `binary` (packed and intact; NULL: none), which must then
      * be this very kernel's: UNSUPPORTED. Where the compiled kernel takes fewer work-items per
      * group than `choice` asks, fails with UNSUPPORTED and that number in *group_limit (else 0).

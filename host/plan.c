@@ -89,8 +89,6 @@ static anynorm_status try_schedule(anynorm_device *device, const anynorm_spec *s
             an_log(ANYNORM_LOG_DEBUG, "%s: not taken: %s", name, reason);
             return an_fail(ANYNORM_UNSUPPORTED, "%s does not fit: %s", name, reason);
         }
-        if (device->backend->adjust)
-            device->backend->adjust(&choice);
         uint64_t group_limit = 0;
         anynorm_status status =
             device->backend->plan_create(device, spec, &choice, binary, plan, &group_limit);

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "select.h"
+
 /* Makers whose OpenCL is missing on many of their devices, or behind their Vulkan. */
 static bool is_mobile(const anynorm_device_info *info)
 {
@@ -16,7 +18,7 @@ static bool is_mobile(const anynorm_device_info *info)
 
 int an_preference(const anynorm_device_info *info)
 {
-    bool vulkan = strncmp(info->id, "vulkan", strlen("vulkan")) == 0;
+    bool vulkan = an_info_is_vulkan(info);
     int of_class = !vulkan;
     if (info->device_class == ANYNORM_CLASS_CPU) /* vectors before what emulates a GPU */
         of_class = info->vector_width > 1 ? 2 : vulkan;

@@ -20,6 +20,11 @@ static bool fit_reference(const struct problem *p, struct an_choice *choice)
     return fits;
 }
 
+bool an_info_is_vulkan(const anynorm_device_info *info)
+{
+    return strncmp(info->id, "vulkan:", strlen("vulkan:")) == 0;
+}
+
 /* ---- Baselines ---- */
 
 static bool fit_empty(const struct problem *p, struct an_choice *choice)

@@ -4,6 +4,9 @@
 
 #include "choice.h"
 
+/* Whether it is a device of Vulkan's, whose kernels are others than OpenCL's: by its id. */
+bool an_info_is_vulkan(const anynorm_device_info *info);
+
 /* The schedules in order of preference for the resolved `spec` on the device: the one at `index`,
  * false past the last. */
 bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, size_t index,

@@ -52,11 +52,6 @@ static inline uint64_t largest_group(const struct problem *p)
     return power_of_two_at_most(p->info->max_work_group_size);
 }
 
-static inline bool is_vulkan(const anynorm_device_info *info)
-{
-    return strncmp(info->version, "Vulkan", 6) == 0;
-}
-
 /* Of a Vulkan kernel's flags, and arrays that a spec has no use for, which are of one element.
  * Where OpenCL tells of a compiled kernel's limits, Vulkan only knows what was declared. */
 #define FLAG_BYTES 32
@@ -64,7 +59,7 @@ static inline bool is_vulkan(const anynorm_device_info *info)
 /* `bytes`: of what a schedule's work-items share. */
 static inline bool fits_local_memory(const struct problem *p, uint64_t bytes)
 {
-    if (is_vulkan(p->info))
+    if (an_info_is_vulkan(p->info))
         bytes += FLAG_BYTES;
     if (bytes <= p->info->local_bytes)
         return true;
@@ -95,7 +90,7 @@ static inline bool is_cpu_of_lanes(const anynorm_device_info *info)
 /* One where a row's lanes, as a sub-group, need not wait at a barrier. */
 static inline bool is_cpu_of_subgroups(const anynorm_device_info *info)
 {
-    return is_cpu_of_lanes(info) && is_vulkan(info) && info->subgroup_size > 1;
+    return is_cpu_of_lanes(info) && an_info_is_vulkan(info) && info->subgroup_size > 1;
 }
 
 /* Bytes of output above which stores go past the cache: with x it would take three quarters of it.

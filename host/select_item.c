@@ -40,12 +40,15 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
                  p->spec->columns);
         return false;
     }
-    choice->vector = p->wish->vector ? p->wish->vector : native_vector(p);
+    /* Vulkan's kernel knows but vectors of four, and a row at a time: a work-item's neighbours hide
+     * its latencies. */
+    bool plain = an_info_is_vulkan(p->info);
+    choice->vector = p->wish->vector && !plain ? p->wish->vector : native_vector(p);
     uint64_t group = is_vector_cpu(p->info)                       ? 1
                      : p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU
                                                                   : 64;
     choice->group = p->wish->group ? p->wish->group : an_least(group, largest_group(p));
-    choice->rows = p->wish->rows;
+    choice->rows = plain ? 1 : p->wish->rows;
     if (!choice->rows) {
         bool four = is_vector_cpu(p->info) && has_cheap_functions(p->info);
         choice->rows = four && gains_by_four(p->spec) ? 4 : 1;

@@ -72,7 +72,7 @@ static uint64_t usual_group(const struct problem *p)
 static uint64_t subgroup_of(const struct problem *p, uint64_t group)
 {
     bool wanted = p->wish->subgroup > 0 || is_cpu_of_subgroups(p->info);
-    return wanted && is_vulkan(p->info) && group == p->info->subgroup_size ? group : 0;
+    return wanted && an_info_is_vulkan(p->info) && group == p->info->subgroup_size ? group : 0;
 }
 
 /* row_reread, and row_split where lanes are what the device has. */

@@ -48,7 +48,7 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
     choice->group = wish->group ? wish->group : usual;
     choice->slices = wish->slices ? wish->slices : usual_slices(choice->group, p->spec->columns);
     choice->held = wish->held;
-    if (choice->group > 1)
+    if (choice->group > 1 || an_info_is_vulkan(p->info)) /* whose neighbours hide latencies */
         choice->held = 1;
     else if (!wish->held)
         choice->held = strips_in_cache(p, choice->vector);

@@ -81,13 +81,6 @@ static bool add(const anynorm_device_info *info, const anynorm_spec *spec,
     return true;
 }
 
-/* Whether the wish comes to a kernel that is there with fewer changes: Vulkan's row_per_item has
- * vectors of four and a row at a time, whatever it is told. */
-static bool changes_nothing(const anynorm_device_info *info, const struct an_choice *wish)
-{
-    return is_vulkan(info) && wish->schedule == AN_ROW_PER_ITEM && (wish->vector || wish->rows);
-}
-
 static void add_changed(const anynorm_device_info *info, const anynorm_spec *spec,
                         enum an_schedule schedule, int changes, size_t most,
                         struct an_variants *variants)
@@ -95,7 +88,7 @@ static void add_changed(const anynorm_device_info *info, const anynorm_spec *spe
     struct an_choice wish;
     int found;
     for (size_t code = 0; most > 0 && (found = spell(schedule, code, &wish)) >= 0; code++) {
-        if (found == changes && !changes_nothing(info, &wish) && add(info, spec, &wish, variants))
+        if (found == changes && add(info, spec, &wish, variants))
             most--;
     }
 }

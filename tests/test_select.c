@@ -166,18 +166,18 @@ static void test_select_on_lanes(void **state)
 {
     (void)state;
     static const struct {
-        const char *version;
+        const char *id;
         uint64_t columns;
         const char *choice;
     } cases[] = {
-        {"Vulkan 1.3.230", 64, "row_per_item group=8 vector=4 rows=1"},
-        {"Vulkan 1.3.230", 1024, "row_per_item group=8 vector=4 rows=1"},
-        {"Vulkan 1.3.230", 1025, "row_split group=8 vector=4 segment=65536 subgroup=8"},
-        {"Vulkan 1.3.230", 1048576, "row_split group=8 vector=4 segment=65536 subgroup=8"},
-        {"Vulkan 1.3.230", 1048577, "row_split group=256 vector=4 segment=131072"},
-        {"Vulkan 1.3.230", 1u << 26, "row_split group=512 vector=4 segment=4194304"},
-        {"OpenCL 3.0", 65536, "row_per_item group=8 vector=4 rows=1"},
-        {"OpenCL 3.0", 65537, "row_split group=256 vector=4 segment=65536"},
+        {"vulkan:0", 64, "row_per_item group=8 vector=4 rows=1"},
+        {"vulkan:0", 1024, "row_per_item group=8 vector=4 rows=1"},
+        {"vulkan:0", 1025, "row_split group=8 vector=4 segment=65536 subgroup=8"},
+        {"vulkan:0", 1048576, "row_split group=8 vector=4 segment=65536 subgroup=8"},
+        {"vulkan:0", 1048577, "row_split group=256 vector=4 segment=131072"},
+        {"vulkan:0", 1u << 26, "row_split group=512 vector=4 segment=4194304"},
+        {"opencl:0", 65536, "row_per_item group=8 vector=4 rows=1"},
+        {"opencl:0", 65537, "row_split group=256 vector=4 segment=65536"},
     };
     anynorm_device_info info = {.device_class = ANYNORM_CLASS_CPU,
                                 .compute_units = 2,
@@ -190,7 +190,7 @@ static void test_select_on_lanes(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         char text[128];
         anynorm_spec spec = {.columns = cases[i].columns};
-        snprintf(info.version, sizeof(info.version), "%s", cases[i].version);
+        snprintf(info.id, sizeof(info.id), "%s", cases[i].id);
         assert_true(first_that_fits(&info, &spec, &choice));
         an_choice_format(&choice, text, sizeof(text));
         assert_string_equal(text, cases[i].choice);
@@ -198,7 +198,7 @@ static void test_select_on_lanes(void **state)
     /* And a tuner tries no kernel twice by another name. */
     struct an_variants variants;
     const anynorm_spec spec = {.columns = 64};
-    snprintf(info.version, sizeof(info.version), "Vulkan 1.3.230");
+    snprintf(info.id, sizeof(info.id), "vulkan:0");
     an_variants_list(&info, &spec, NULL, &variants);
     for (size_t i = 0; i < variants.count; i++) {
         bool items = variants.choices[i].schedule == AN_ROW_PER_ITEM;
@@ -327,7 +327,7 @@ static void test_select_local_memory_of_vulkan(void **state)
         anynorm_device_info info = whole_gpu;
         const anynorm_spec spec = {.columns = 64};
         struct an_choice wish, choice;
-        snprintf(info.version, sizeof(info.version), "Vulkan 1.1.0");
+        snprintf(info.id, sizeof(info.id), "vulkan:0");
         assert_ok(an_choice_parse(enough[i].wish, &wish));
         info.local_bytes = enough[i].local;
         assert_true(fits(&info, &spec, &wish, &choice));

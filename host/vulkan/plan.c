@@ -80,16 +80,6 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     return status;
 }
 
-/* Rows, or strips of them, that one work-item would walk side by side it walks one after the other,
- * to the same bits: its neighbours hide its latencies. */
-void an_vulkan_adjust(struct an_choice *choice)
-{
-    if (choice->schedule == AN_ROW_PER_ITEM)
-        choice->rows = 1;
-    if (choice->schedule == AN_COLUMN_WALK)
-        choice->held = 1;
-}
-
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
                                      anynorm_plan **plan, uint64_t *group_limit)

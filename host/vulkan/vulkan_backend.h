@@ -248,7 +248,6 @@ static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
     return (struct an_vulkan_plan *)(void *)plan;
 }
 
-void an_vulkan_adjust(struct an_choice *choice);
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
                                      anynorm_plan **plan, uint64_t *group_limit);
