@@ -226,6 +226,43 @@ shared acc_t shared_squares[SCRATCH];
 shared uint votes[2];
 uint turn = 0; /* each lane's own */
 
+/* Where the partials of the row in `slot` begin, in this turn. */
+uint first_partial(const uint of_turn, const uint slot)
+{
+    return TWO_STEPS ? slot * PITCH : (of_turn * ROWS + slot) * PITCH;
+}
+
+/* Whether the lane leaves one: each does without sub-groups, and else one of each sub-group. */
+bool puts_partial(const uint lane)
+{
+#if SUBGROUPS
+    if (REDUCE != REDUCE_LOCAL && SUBGROUP > 1)
+        return lane % SUBGROUP == 0;
+    if (REDUCE != REDUCE_LOCAL)
+        return subgroupElect();
+#endif
+    return true;
+}
+
+/* Which of the row's it then is. */
+uint place_of_partial(const uint lane)
+{
+#if SUBGROUPS
+    if (REDUCE != REDUCE_LOCAL)
+        return SUBGROUP > 1 ? lane / max(SUBGROUP, 1) : gl_SubgroupID;
+#endif
+    return lane;
+}
+
+uint count_partials()
+{
+#if SUBGROUPS
+    if (REDUCE != REDUCE_LOCAL && SUBGROUP <= 1)
+        return gl_NumSubgroups;
+#endif
+    return PARTIALS;
+}
+
 void put_partial(const uint at, const sums_t v)
 {
     if (RMS == 0)
@@ -268,19 +305,9 @@ sums_t lane_sums(const sums_t own, const uint slot, const uint lane)
     if (!USES_BARRIERS)
         return v;
     turn ^= 1;
-    const uint partials = TWO_STEPS ? slot * PITCH : (turn * ROWS + slot) * PITCH;
-    uint count = PARTIALS;
-#if SUBGROUPS
-    if (REDUCE != REDUCE_LOCAL && SUBGROUP > 1) {
-        if (lane % SUBGROUP == 0)
-            put_partial(partials + lane / SUBGROUP, v);
-    } else if (REDUCE != REDUCE_LOCAL) {
-        if (subgroupElect())
-            put_partial(partials + gl_SubgroupID, v);
-        count = gl_NumSubgroups;
-    } else
-#endif
-        put_partial(partials + lane, v);
+    const uint partials = first_partial(turn, slot), count = count_partials();
+    if (puts_partial(lane))
+        put_partial(partials + place_of_partial(lane), v);
     if (ROWS > 1 && slot == 0 && lane == 0)
         votes[turn] = 0;
     meet();
@@ -322,19 +349,9 @@ uint lane_max(const uint own, const uint slot, const uint lane)
     if (!USES_BARRIERS)
         return v;
     turn_of_maxima ^= 1;
-    const uint partials = TWO_STEPS ? slot * PITCH : (turn_of_maxima * ROWS + slot) * PITCH;
-    uint count = PARTIALS;
-#if SUBGROUPS
-    if (REDUCE != REDUCE_LOCAL && SUBGROUP > 1) {
-        if (lane % SUBGROUP == 0)
-            shared_maxima[partials + lane / SUBGROUP] = v;
-    } else if (REDUCE != REDUCE_LOCAL) {
-        if (subgroupElect())
-            shared_maxima[partials + gl_SubgroupID] = v;
-        count = gl_NumSubgroups;
-    } else
-#endif
-        shared_maxima[partials + lane] = v;
+    const uint partials = first_partial(turn_of_maxima, slot), count = count_partials();
+    if (puts_partial(lane))
+        shared_maxima[partials + place_of_partial(lane)] = v;
     barrier();
     if (!TWO_STEPS)
         return largest_partial(partials, 0, count, 1);
