@@ -61,34 +61,38 @@ static bool find_range(const struct an_vulkan_device *d, const anynorm_spec *spe
     return *bytes <= most_range(d);
 }
 
-static bool fits(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                 const anynorm_tensors *tensors, const struct stretch *left, uint64_t rows)
+/* The part of `rows` rows; false where one of its tensors reaches too far. */
+static bool fill(const struct an_vulkan_device *d, const anynorm_spec *spec,
+                 const anynorm_tensors *tensors, const struct stretch *left, uint64_t rows,
+                 struct an_part *part)
 {
-    const struct stretch part = {left->of_rows, left->first, rows};
+    const struct stretch stretch = {left->of_rows, left->first, rows};
+    part->rows = rows;
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
-        uint64_t bytes;
-        if (an_tensor_expect(spec, tensor).present &&
-            !find_range(d, spec, tensor, start_of(spec, tensors, tensor, part.first), &part,
-                        &bytes))
+        if (!an_tensor_expect(spec, tensor).present)
+            continue;
+        uint64_t start = start_of(spec, tensors, tensor, left->first), bytes;
+        uint64_t lead = start % d->features.offset_alignment;
+        if (!find_range(d, spec, tensor, start, &stretch, &bytes))
             return false;
+        VkBuffer memory = an_vulkan_buffer(an_tensor_buffer(tensors, tensor));
+        part->buffers[i] = (VkDescriptorBufferInfo){memory, start - lead, bytes};
+        part->offset[i] = (uint32_t)lead;
     }
     return true;
 }
 
-/* The most of the rows that are left: whole outer rows from the start of one on, or rows of one. */
+/* The most of `rows` rows that are within reach, where not all are: whole outer rows from the start
+ * of one on, or rows of one. */
 static uint64_t count_rows(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                           const anynorm_tensors *tensors, const struct stretch *left)
+                           const anynorm_tensors *tensors, const struct stretch *left,
+                           uint64_t rows)
 {
-    uint64_t inner = spec->inner_rows, first = left->first, rows = left->rows, unit = 1;
-    if (spec->sample_rows > MOST_ROWS) /* more than 32 bits may hold */
-        rows = an_least(rows, spec->sample_rows - first % spec->sample_rows);
-    if (inner > 0 && first % inner != 0)
-        rows = an_least(rows, inner - first % inner);
-    if (rows <= MOST_ROWS && fits(d, spec, tensors, left, rows))
-        return rows;
+    struct an_part tried;
+    uint64_t inner = spec->inner_rows, unit = 1;
     if (inner > 0 && rows > inner) {
-        if (inner <= MOST_ROWS && fits(d, spec, tensors, left, inner))
+        if (inner <= MOST_ROWS && fill(d, spec, tensors, left, inner, &tried))
             unit = inner;
         else
             rows = inner;
@@ -96,7 +100,7 @@ static uint64_t count_rows(const struct an_vulkan_device *d, const anynorm_spec 
     uint64_t low = 0, high = an_least(rows, MOST_ROWS) / unit + 1; /* low units fit, high do not */
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (fits(d, spec, tensors, left, middle * unit))
+        if (fill(d, spec, tensors, left, middle * unit, &tried))
             low = middle;
         else
             high = middle;
@@ -108,26 +112,21 @@ anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_sp
                               const anynorm_tensors *tensors, uint64_t first, uint64_t rows,
                               struct an_part *part)
 {
-    struct stretch stretch = {first + rows, first, rows};
-    part->rows = stretch.rows = count_rows(d, spec, tensors, &stretch);
-    if (part->rows == 0)
-        return an_fail(
-            ANYNORM_UNSUPPORTED,
-            "%s: a row, the parameters, or the partials of all shards reach further than "
-            "the %" PRIu64 " bytes that a kernel reaches of a buffer",
-            d->head.info.id, most_range(d));
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
-        enum an_tensor tensor = (enum an_tensor)i;
-        if (!an_tensor_expect(spec, tensor).present)
-            continue;
-        VkBuffer memory = an_vulkan_buffer(an_tensor_buffer(tensors, tensor));
-        uint64_t start = start_of(spec, tensors, tensor, first);
-        uint64_t lead = start % d->features.offset_alignment, bytes = 0;
-        (void)find_range(d, spec, tensor, start, &stretch, &bytes);
-        part->buffers[i] = (VkDescriptorBufferInfo){memory, start - lead, bytes};
-        part->offset[i] = (uint32_t)lead;
-    }
-    return ANYNORM_OK;
+    const struct stretch left = {first + rows, first, rows};
+    uint64_t inner = spec->inner_rows;
+    if (spec->sample_rows > MOST_ROWS) /* more than 32 bits may hold */
+        rows = an_least(rows, spec->sample_rows - first % spec->sample_rows);
+    if (inner > 0 && first % inner != 0)
+        rows = an_least(rows, inner - first % inner);
+    if (rows <= MOST_ROWS && fill(d, spec, tensors, &left, rows, part))
+        return ANYNORM_OK;
+    uint64_t fewer = count_rows(d, spec, tensors, &left, rows);
+    if (fewer > 0 && fill(d, spec, tensors, &left, fewer, part))
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED,
+                   "%s: a row, the parameters, or the partials of all shards reach further than "
+                   "the %" PRIu64 " bytes that a kernel reaches of a buffer",
+                   d->head.info.id, most_range(d));
 }
 
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)

@@ -5,43 +5,44 @@
 
 #include "status.h"
 
-/* The split of one call: where its sums lie, if there is one. */
-struct split {
-    bool wanted;
+/* What one call comes to: its first part, usually the only one, and where the sums of its rows lie
+ * if these are split. */
+struct prepared {
+    struct an_part first;
+    bool split;
     VkDescriptorBufferInfo moments;
 };
 
 /* Rows are split as an enqueue would; but the scratch is the recording's, as other submissions, on
  * any queue, may use the kernel's. */
 static anynorm_status prepare_split(anynorm_vulkan_recording *recording,
-                                    const struct an_vulkan_plan *plan,
-                                    const struct an_part *first_part, uint64_t rows,
-                                    struct split *split)
+                                    const struct an_vulkan_plan *plan, uint64_t rows,
+                                    struct prepared *made)
 {
-    split->wanted = first_part->rows == rows && rows <= plan->split_rows;
-    split->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
-    if (!split->wanted)
+    made->split = made->first.rows == rows && rows <= plan->split_rows;
+    made->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
+    if (!made->split)
         return ANYNORM_OK;
-    return an_recording_scratch(recording, rows * plan->moments_row_bytes, &split->moments);
+    return an_recording_scratch(recording, rows * plan->moments_row_bytes, &made->moments);
 }
 
 /* All that can fail, so that the commands, which cannot, are recorded whole or not at all. */
 static anynorm_status prepare(anynorm_vulkan_recording *recording,
                               const struct an_vulkan_plan *plan, const anynorm_tensors *tensors,
-                              uint64_t rows, struct split *split)
+                              uint64_t rows, struct prepared *made)
 {
     struct an_vulkan_device *d = recording->device;
     anynorm_status status = an_recording_keep(recording, plan->kernel);
     for (uint64_t first = 0; first < rows && status == ANYNORM_OK;) {
-        struct an_part part;
+        struct an_part later, *part = first == 0 ? &made->first : &later;
         VkDescriptorSet set;
-        status = an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, &part);
+        status = an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, part);
         if (status == ANYNORM_OK && first == 0)
-            status = prepare_split(recording, plan, &part, rows, split);
+            status = prepare_split(recording, plan, rows, made);
         if (status == ANYNORM_OK && !d->features.push_descriptors)
             status = an_recording_add_set(recording, plan->interface.slots, &set);
         if (status == ANYNORM_OK)
-            first += part.rows;
+            first += part->rows;
     }
     return status;
 }
@@ -66,20 +67,22 @@ static void order_scratch(struct an_vulkan_device *d, VkCommandBuffer commands,
 
 static void record(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                    VkCommandBuffer commands, const VkDescriptorSet *sets,
-                   const anynorm_tensors *tensors, uint64_t rows, const struct split *split)
+                   const anynorm_tensors *tensors, uint64_t rows, const struct prepared *made)
 {
     an_commands_begin(d, plan, commands);
-    if (split->wanted)
-        order_scratch(d, commands, &split->moments);
+    if (made->split)
+        order_scratch(d, commands, &made->moments);
     for (uint64_t first = 0; first < rows;) {
-        struct an_part part;
+        struct an_part later;
         struct an_bound bound;
+        const struct an_part *part = first == 0 ? &made->first : &later;
         VkDescriptorSet set = d->features.push_descriptors ? VK_NULL_HANDLE : *sets++;
-        (void)an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, &part);
-        an_commands_bound(plan, &part, split->moments, &bound);
+        if (first > 0)
+            (void)an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, &later);
+        an_commands_bound(plan, part, made->moments, &bound);
         an_commands_write_set(d, plan, &bound, set);
-        an_commands_part(d, plan, commands, set, &bound, &part, first, rows, split->wanted);
-        first += part.rows;
+        an_commands_part(d, plan, commands, set, &bound, part, first, rows, made->split);
+        first += part->rows;
     }
 }
 
@@ -93,13 +96,13 @@ anynorm_status anynorm_vulkan_record(anynorm_plan *plan, anynorm_vulkan_recordin
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan and recording are of different devices");
     if (rows == 0)
         return ANYNORM_OK;
-    struct split split = {.wanted = false};
+    struct prepared made;
     size_t first_set = recording->set_count;
     anynorm_status status = an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);
     if (status == ANYNORM_OK)
-        status = prepare(recording, an_vulkan_plan(plan), tensors, rows, &split);
+        status = prepare(recording, an_vulkan_plan(plan), tensors, rows, &made);
     if (status == ANYNORM_OK)
         record(recording->device, an_vulkan_plan(plan), commands, recording->sets + first_set,
-               tensors, rows, &split);
+               tensors, rows, &made);
     return status;
 }
