@@ -125,15 +125,20 @@ static void test_no_device(void **state)
 /* ---- Devices ---- */
 
 static const char *version;
+static const char *device_name, *driver_version; /* NULL: the device's own */
 static bool has_compiler, fails_numbers;
 
 static cl_int CL_API_CALL lying_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
                                               void *value, size_t *size)
 {
-    if (what == CL_DEVICE_VERSION && version && room > strlen(version)) {
-        memcpy(value, version, strlen(version) + 1);
+    const char *text = what == CL_DEVICE_VERSION   ? version
+                       : what == CL_DEVICE_NAME    ? device_name
+                       : what == CL_DRIVER_VERSION ? driver_version
+                                                   : NULL;
+    if (text && room > strlen(text)) {
+        memcpy(value, text, strlen(text) + 1);
         if (size)
-            *size = strlen(version) + 1;
+            *size = strlen(text) + 1;
         return CL_SUCCESS;
     }
     if (what == CL_DEVICE_COMPILER_AVAILABLE && !has_compiler) {
@@ -182,6 +187,27 @@ static void test_refused_devices(void **state)
     assert_non_null(strstr(anynorm_message(), "clGetDeviceInfo"));
     assert_null(device);
     fails_numbers = false;
+}
+
+/* As drivers for Adreno tell it, with the compiler's version, by which they differ, at the end. */
+#define LONG_DRIVER                                                                                \
+    "OpenCL 2.0 QUALCOMM build: commit #272cf717f5 changeid #Iee40f504b5 Date: 10/05/21 Tue "      \
+    "Local Branch:  Remote Branch:  Compiler E031."
+
+static void test_long_driver_version(void **state)
+{
+    (void)state;
+    anynorm_device_info info;
+    if (!have_device())
+        return;
+    table->GetDeviceInfo = lying_GetDeviceInfo;
+    has_compiler = true;
+    driver_version = LONG_DRIVER "38.01.08";
+    anynorm_device *device = open_device(device_id);
+    assert_ok(anynorm_device_describe(device, &info));
+    assert_string_equal(info.driver, driver_version);
+    anynorm_device_close(device);
+    driver_version = NULL;
 }
 
 static void test_no_shared_memory_functions(void **state)
@@ -526,6 +552,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_device),
         cmocka_unit_test_teardown(test_refused_devices, restore),
+        cmocka_unit_test_teardown(test_long_driver_version, restore),
         cmocka_unit_test_teardown(test_no_shared_memory_functions, restore),
         cmocka_unit_test_teardown(test_build_failure, restore),
         cmocka_unit_test_teardown(test_kernel_limit, restore),

@@ -180,7 +180,7 @@ typedef struct anynorm_device_info {
     char name[128];     /* the device's own name */
     char vendor[128];   /* who made it, in the driver's words */
     char platform[128]; /* its OpenCL platform's, or its Vulkan driver's, name */
-    char driver[64];    /* driver version */
+    char driver[256];   /* driver version */
     char version[128];  /* API version as the driver tells it */
     anynorm_device_class device_class;
     uint32_t compute_units;       /* under Vulkan a guess where no vendor's extension tells */
