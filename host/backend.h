@@ -36,8 +36,8 @@ struct anynorm_plan {
 struct an_backend {
     const char *name;
 
-    /* Devices: how many there are, what each is, and opening one (ANYNORM_CAPS applied, one
-     * reference held). `close` frees what `open` made. */
+    /* Devices: how many there are, what each is, and opening one (by an_quirks_mask_device,
+     * one reference held). `close` frees what `open` made. */
     size_t (*count)(void);
     anynorm_status (*list)(size_t index, anynorm_device_info *info);
     anynorm_status (*open)(size_t index, anynorm_device **device);

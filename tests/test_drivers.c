@@ -10,6 +10,10 @@
 
 #include "opencl/library.h"
 
+#ifndef CL_DEVICE_MAX_NUM_SUB_GROUPS /* OpenCL 2.1 */
+#define CL_DEVICE_MAX_NUM_SUB_GROUPS 0x105C
+#endif
+
 static struct an_cl *table;
 static struct an_cl real;
 static char device_id[32];
@@ -126,7 +130,7 @@ static void test_no_device(void **state)
 
 static const char *version;
 static const char *device_name, *driver_version; /* NULL: the device's own */
-static bool has_compiler, fails_numbers;
+static bool has_compiler, fails_numbers, claims_subgroups;
 
 static cl_int CL_API_CALL lying_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
                                               void *value, size_t *size)
@@ -150,6 +154,13 @@ static cl_int CL_API_CALL lying_GetDeviceInfo(cl_device_id id, cl_device_info wh
     }
     if (what == CL_DEVICE_MAX_COMPUTE_UNITS && fails_numbers)
         return CL_INVALID_VALUE;
+    if (what == CL_DEVICE_MAX_NUM_SUB_GROUPS && claims_subgroups) {
+        cl_uint number = 32;
+        memcpy(value, &number, sizeof(number));
+        if (size)
+            *size = sizeof(number);
+        return CL_SUCCESS;
+    }
     return real.GetDeviceInfo(id, what, room, value, size);
 }
 
@@ -208,6 +219,62 @@ static void test_long_driver_version(void **state)
     assert_string_equal(info.driver, driver_version);
     anynorm_device_close(device);
     driver_version = NULL;
+}
+
+static bool is_masked(const anynorm_device_info *info)
+{
+    const bool masked = *info->quirks;
+    assert_int_equal(masked, !info->subgroup);
+    assert_int_equal(masked, strstr(info->quirks, "no-subgroup (https://") != NULL);
+    return masked;
+}
+
+/* Lists, opens and wraps it: all have the same masks. */
+static bool is_masked_anyhow(void)
+{
+    anynorm_device_info listed, opened, wrapped;
+    struct caller caller = {.device = open_device(device_id)};
+    anynorm_device *again = NULL;
+    assert_ok(anynorm_device_describe(caller.device, &opened));
+    assert_ok(anynorm_opencl_device_handles(caller.device, &caller.context, &caller.cl_id));
+    assert_ok(anynorm_opencl_device_wrap(caller.context, caller.cl_id, &again));
+    assert_ok(anynorm_device_describe(again, &wrapped));
+    anynorm_device_close(again);
+    anynorm_device_close(caller.device);
+    for (size_t i = 0; i < anynorm_device_count(); i++) {
+        assert_ok(anynorm_device_list(i, &listed));
+        if (strcmp(listed.id, device_id) == 0)
+            break;
+    }
+    assert_string_equal(listed.id, device_id);
+    assert_int_equal(is_masked(&listed), is_masked(&opened));
+    assert_int_equal(is_masked(&wrapped), is_masked(&opened));
+    return is_masked(&opened);
+}
+
+/* A driver of Adreno's whose compiler dies of sub-groups, and the first that does not. */
+static void test_quirk(void **state)
+{
+    (void)state;
+    if (!have_device())
+        return;
+    table->GetDeviceInfo = lying_GetDeviceInfo;
+    has_compiler = claims_subgroups = true;
+    driver_version = LONG_DRIVER "38.01.08";
+    assert_false(is_masked_anyhow()); /* of another device */
+    device_name = "QUALCOMM Adreno(TM) 642L";
+    assert_true(is_masked_anyhow());
+    assert_int_equal(setenv("ANYNORM_QUIRKS", "off", 1), 0);
+    assert_false(is_masked_anyhow());
+    assert_int_equal(setenv("ANYNORM_QUIRKS", "maybe", 1), 0);
+    anynorm_device *device = NULL;
+    assert_status(anynorm_device_open(device_id, &device), ANYNORM_INVALID_ARGUMENT);
+    assert_non_null(strstr(anynorm_message(), "ANYNORM_QUIRKS"));
+    assert_int_equal(unsetenv("ANYNORM_QUIRKS"), 0);
+    driver_version = LONG_DRIVER "38.11.00";
+    assert_false(is_masked_anyhow());
+    device_name = driver_version = NULL;
+    claims_subgroups = false;
 }
 
 static void test_no_shared_memory_functions(void **state)
@@ -553,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_no_device),
         cmocka_unit_test_teardown(test_refused_devices, restore),
         cmocka_unit_test_teardown(test_long_driver_version, restore),
+        cmocka_unit_test_teardown(test_quirk, restore),
         cmocka_unit_test_teardown(test_no_shared_memory_functions, restore),
         cmocka_unit_test_teardown(test_build_failure, restore),
         cmocka_unit_test_teardown(test_kernel_limit, restore),

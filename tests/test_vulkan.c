@@ -4,6 +4,7 @@
  * looks at no others of an array.) */
 #include "vulkan_support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -601,6 +602,88 @@ static void test_lifetimes(void **state)
     on_each_kind(*state, check_lifetimes);
 }
 
+/* ---- Drivers' own texts ---- */
+
+/* What the driver is taken for. */
+static const char *driver_name, *driver_info;
+static PFN_vkGetInstanceProcAddr real_get;
+static PFN_vkGetPhysicalDeviceProperties2 real_properties;
+
+static VKAPI_ATTR void VKAPI_CALL lying_properties(VkPhysicalDevice physical,
+                                                   VkPhysicalDeviceProperties2 *properties)
+{
+    real_properties(physical, properties);
+    for (VkBaseOutStructure *at = properties->pNext; at; at = at->pNext) {
+        if (at->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES)
+            continue;
+        VkPhysicalDeviceDriverProperties *driver = (VkPhysicalDeviceDriverProperties *)(void *)at;
+        snprintf(driver->driverName, sizeof(driver->driverName), "%s", driver_name);
+        snprintf(driver->driverInfo, sizeof(driver->driverInfo), "%s", driver_info);
+    }
+}
+
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL lying_get(VkInstance instance, const char *name)
+{
+    if (strcmp(name, "vkGetPhysicalDeviceProperties2") == 0)
+        return (PFN_vkVoidFunction)lying_properties;
+    return real_get(instance, name);
+}
+
+static bool wishes_to_push(const anynorm_vulkan_wishes *wishes)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < wishes->extension_count; i++)
+        found = found || strcmp(wishes->extensions[i], VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME) == 0;
+    return found;
+}
+
+/* The device wrapped, and opened as our own, while its driver is said to be of that version. */
+static void check_quirk(struct engine *engine, const char *version, bool broken)
+{
+    struct an_vulkan_instance liar = engine->instance;
+    anynorm_vulkan_handles handles = engine->handles;
+    anynorm_vulkan_wishes wishes;
+    anynorm_device_info info, plain;
+    anynorm_device *devices[2];
+    driver_name = "Intel open-source Mesa driver";
+    driver_info = version;
+    liar.vkGetPhysicalDeviceProperties2 = lying_properties;
+    handles.get_instance_proc_addr = lying_get;
+    assert_ok(anynorm_vulkan_device_wishes(&handles, &wishes));
+    assert_int_equal(wishes_to_push(&wishes), !broken && wishes_to_push(&engine->wishes));
+    assert_ok(anynorm_vulkan_device_wrap(&handles, &devices[0]));
+    assert_ok(an_vulkan_device_make(&liar, engine->physical, "vulkan:9", NULL, &devices[1]));
+    assert_ok(anynorm_device_describe(engine->anynorm, &plain));
+    for (size_t i = 0; i < COUNT(devices); i++) {
+        bool pushes = i == 0 ? plain.push_descriptors : wishes_to_push(&engine->wishes);
+        assert_ok(anynorm_device_describe(devices[i], &info));
+        assert_string_equal(info.driver, version);
+        assert_int_equal(strstr(info.quirks, "no-push-descriptors (https://") != NULL, broken);
+        assert_int_equal(info.push_descriptors, pushes && !broken);
+        assert_int_equal(an_vulkan(devices[i])->features.push_descriptors, pushes && !broken);
+    }
+    anynorm_device_close(devices[1]);
+    anynorm_device_close(devices[0]);
+}
+
+static void check_quirks(struct engine *engine, enum engine_kind kind)
+{
+    (void)kind;
+    real_get = engine->instance.get;
+    real_properties = engine->instance.vkGetPhysicalDeviceProperties2;
+    check_quirk(engine, "Mesa 22.2.5", false);
+    check_quirk(engine, "Mesa 22.3.6", true);
+    check_quirk(engine, "Mesa 23.1.1", false);
+    assert_int_equal(setenv("ANYNORM_QUIRKS", "off", 1), 0);
+    check_quirk(engine, "Mesa 22.3.6", false);
+    assert_int_equal(unsetenv("ANYNORM_QUIRKS"), 0);
+}
+
+static void test_quirks(void **state)
+{
+    on_each_kind(*state, check_quirks);
+}
+
 /* ---- Refusals ---- */
 
 static void refuse_handles(struct engine *engine)
@@ -749,6 +832,7 @@ int main(void)
         {"binary semaphores", test_binary},
         {"timeline", test_timeline},
         {"lifetimes", test_lifetimes},
+        {"quirks", test_quirks},
         {"refusals", test_refusals},
     };
     return run_on_devices("vulkan", tests, COUNT(tests), NULL, NULL);

@@ -101,6 +101,12 @@ static void print_table(const anynorm_device_info *infos, size_t count, const ch
     }
     if (*chosen)
         puts("\n* is used where no device is named.");
+    for (size_t i = 0; i < count; i++) {
+        if (*infos[i].quirks)
+            printf("\n%s is masked for known faults of its driver, unless ANYNORM_QUIRKS=off:\n"
+                   "  %s\n",
+                   infos[i].id, infos[i].quirks);
+    }
 }
 
 static void print_json(const anynorm_device_info *info, bool chosen)
@@ -117,6 +123,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"version", info->version},
         {"class", class_name(info->device_class)},
         {"shuffle", shuffle_name(info->shuffle)},
+        {"quirks", info->quirks},
     };
     const struct {
         const char *key;

@@ -44,6 +44,7 @@ static void print_help(void)
          "                    no-subgroup-size,no-unified,no-storage16,no-push-descriptors,\n"
          "                    max-wg=N,max-local=N,max-groups=N,max-alloc=N,max-range=N,\n"
          "                    max-buffers=N\n"
+         "  ANYNORM_QUIRKS    off: mask nothing by itself on drivers that are known to be broken\n"
          "  ANYNORM_SCHEDULE  force one schedule by name\n"
          "  ANYNORM_CACHE     compiled programs on disk: off, on, or auto (the default): not for "
          "PoCL,\n"

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cache.h"
-#include "caps.h"
 #include "opencl/opencl_backend.h"
+#include "quirks.h"
 #include "status.h"
 
 #ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
@@ -184,7 +184,7 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     describe_subgroups(cl, id, info);
     info->own_local_memory = get_number(cl, id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
-    return an_caps_mask_environment(info);
+    return an_quirks_mask_device(info);
 }
 
 anynorm_status an_opencl_list(size_t index, anynorm_device_info *info)

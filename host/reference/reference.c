@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "caps.h"
+#include "quirks.h"
 #include "row.h"
 #include "status.h"
 
@@ -31,7 +31,7 @@ static anynorm_status reference_list(size_t index, anynorm_device_info *info)
                                   .fp64 = true,
                                   .storage16 = true,
                                   .unified_memory = true};
-    return an_caps_mask_environment(info);
+    return an_quirks_mask_device(info);
 }
 
 static anynorm_status reference_open(size_t index, anynorm_device **device)

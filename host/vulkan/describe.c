@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "caps.h"
+#include "quirks.h"
 #include "status.h"
 #include "vulkan/vulkan_backend.h"
 
@@ -300,7 +300,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
         a = (struct answers){.properties = {.properties = first}};
         set_texts(&a, first.apiVersion, info);
         info->device_class = class_of(first.deviceType);
-        return an_caps_mask_environment(info);
+        return an_quirks_mask_device(info);
     }
     const struct extensions has = find_extensions(instance, physical, features->version);
     ask(instance, physical, &has, &a);
@@ -338,7 +338,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     info->max_buffers = limits->maxPerStageDescriptorStorageBuffers;
     if (info->max_buffers > limits->maxDescriptorSetStorageBuffers)
         info->max_buffers = limits->maxDescriptorSetStorageBuffers;
-    anynorm_status status = an_caps_mask_environment(info);
+    anynorm_status status = an_quirks_mask_device(info);
     features->push_descriptors = info->push_descriptors;
     return status;
 }

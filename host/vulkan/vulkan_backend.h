@@ -110,7 +110,8 @@ static inline struct an_vulkan_device *an_vulkan(const anynorm_device *device)
     return (struct an_vulkan_device *)(void *)device;
 }
 
-/* describe.c: a physical device, ANYNORM_CAPS applied; `enabled` NULL: all that it offers. */
+/* describe.c: a physical device, quirks and ANYNORM_CAPS applied; `enabled` NULL: all that it
+ * offers. */
 anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
                                   VkPhysicalDevice physical,
                                   const struct an_vulkan_enabled *enabled, const char *name,

@@ -51,7 +51,9 @@
  *                       no-subgroup-size, no-unified, no-storage16, no-push-descriptors,
  *                       max-wg=N (work-items), max-local=N (bytes), max-groups=N, max-alloc=N
  *                       (bytes), max-range=N (bytes), max-buffers=N. The way out on a broken
- *                       driver.
+ *                       driver: `anynorm verify` finds which of them helps.
+ *     ANYNORM_QUIRKS    off: mask nothing by itself on drivers that are known to be broken, see
+ *                       anynorm_device_info.quirks; on: the default
  *     ANYNORM_SCHEDULE  force one schedule: row_per_item, row_per_subgroup, row_per_group,
  *                       row_in_local, row_reread, row_split, column_walk; numbers may follow, as in
  *                       anynorm_plan_options. Does not bind the reference, which has its own.
@@ -174,7 +176,7 @@ typedef enum anynorm_shuffle {
 } anynorm_shuffle;
 
 /* What a device is and has. A limit of 0 means "none" for memory and units that do not exist. The
- * capabilities are those left after ANYNORM_CAPS. */
+ * capabilities are those left after ANYNORM_CAPS and the quirks. */
 typedef struct anynorm_device_info {
     char id[32];        /* what anynorm_device_open takes: "opencl:0", "vulkan:0", "reference" */
     char name[128];     /* the device's own name */
@@ -206,12 +208,15 @@ typedef struct anynorm_device_info {
     anynorm_shuffle shuffle; /* NONE where subgroup_size is 0 */
     bool own_local_memory;   /* local memory is memory of its own, not a part of global memory */
     bool unified_memory;     /* device and host share memory: no copies are needed */
+    char quirks[512];        /* what is masked because this version of the driver is known to do it
+                                wrong: words of ANYNORM_CAPS and where the fault was reported, such
+                                as "no-subgroup (https://...)", several after commas; "": nothing */
 } anynorm_device_info;
 
 /* How many devices there are, and each one's description: `index` counts from 0, the last resort
  * `reference` last. Loads libOpenCL and libvulkan the first time; without either only `reference`
  * is there. A device that both APIs reach is listed once for each. Any thread. anynorm_device_list:
- * INVALID_ARGUMENT if index is not below the count, or for a bad ANYNORM_CAPS. */
+ * INVALID_ARGUMENT if index is not below the count, or for a bad ANYNORM_CAPS or ANYNORM_QUIRKS. */
 ANYNORM_API size_t anynorm_device_count(void);
 ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info);
 
@@ -227,8 +232,8 @@ ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info
  *                      but Vulkan's for a GPU of ARM, Broadcom, Imagination or Qualcomm; of CPUs
  *                      OpenCL's with vectors, then Vulkan's, then OpenCL's that emulates a GPU
  * Close it with anynorm_device_close. Any thread.
- * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS or
- * ANYNORM_CACHE.
+ * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS,
+ * ANYNORM_QUIRKS or ANYNORM_CACHE.
  * UNSUPPORTED: a backend this build does not have, a device older than OpenCL 1.2 or without a
  * compiler, or one older than Vulkan 1.1 or without a queue that computes. OUT_OF_MEMORY,
  * DEVICE_LOST: the driver's word.

@@ -25,9 +25,9 @@ extern "C" {
 
 /* Makes a device of the caller's context and one device of it. Both are retained until the device
  * is closed. Any thread.
- * INVALID_ARGUMENT: `id` is not of `context`, or a bad ANYNORM_CAPS or ANYNORM_CACHE. UNSUPPORTED:
- * no libOpenCL, or a device older than OpenCL 1.2 or without a compiler. OUT_OF_MEMORY,
- * DEVICE_LOST.
+ * INVALID_ARGUMENT: `id` is not of `context`, or a bad ANYNORM_CAPS, ANYNORM_QUIRKS or
+ * ANYNORM_CACHE. UNSUPPORTED: no libOpenCL, or a device older than OpenCL 1.2 or without a
+ * compiler. OUT_OF_MEMORY, DEVICE_LOST.
  */
 ANYNORM_API anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_device_id id,
                                                       anynorm_device **device);
