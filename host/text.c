@@ -12,3 +12,11 @@ void an_text_put(struct an_text *text, const char *format, ...)
     va_end(arguments);
     text->length += written > 0 ? (size_t)written : 0;
 }
+
+void an_text_line(char *to, size_t capacity, const char *from)
+{
+    for (; capacity > 1 && *from; capacity--, from++)
+        *to++ = (unsigned char)*from < ' ' || *from == 0x7f ? ' ' : *from;
+    if (capacity > 0)
+        *to = 0;
+}

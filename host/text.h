@@ -13,4 +13,7 @@ struct an_text {
 void an_text_put(struct an_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Copies as much as fits, as one line: control characters become blanks. */
+void an_text_line(char *to, size_t capacity, const char *from);
+
 #endif

@@ -679,6 +679,32 @@ static void check_quirks(struct engine *engine, enum engine_kind kind)
     assert_int_equal(unsetenv("ANYNORM_QUIRKS"), 0);
 }
 
+/* Qualcomm's driver tells of itself in several lines; the log, `anynorm tune`'s lines and whoever
+ * prints a device have one. */
+static void check_lines(struct engine *engine, enum engine_kind kind)
+{
+    (void)kind;
+    anynorm_vulkan_handles handles = engine->handles;
+    anynorm_device_info info;
+    anynorm_device *device;
+    real_get = engine->instance.get;
+    real_properties = engine->instance.vkGetPhysicalDeviceProperties2;
+    driver_name = "Qualcomm Technologies Inc.\nAdreno Vulkan Driver";
+    driver_info = "Driver Build: 85da404\nDate: 11/30/20\r\n\tCompiler Version: EV031.31.04.01";
+    handles.get_instance_proc_addr = lying_get;
+    assert_ok(anynorm_vulkan_device_wrap(&handles, &device));
+    assert_ok(anynorm_device_describe(device, &info));
+    anynorm_device_close(device);
+    assert_string_equal(info.platform, "Qualcomm Technologies Inc. Adreno Vulkan Driver");
+    assert_string_equal(info.driver, "Driver Build: 85da404 Date: 11/30/20   "
+                                     "Compiler Version: EV031.31.04.01");
+}
+
+static void test_lines(void **state)
+{
+    on_each_kind(*state, check_lines);
+}
+
 static void test_quirks(void **state)
 {
     on_each_kind(*state, check_quirks);
@@ -832,6 +858,7 @@ int main(void)
         {"binary semaphores", test_binary},
         {"timeline", test_timeline},
         {"lifetimes", test_lifetimes},
+        {"driver of several lines", test_lines},
         {"quirks", test_quirks},
         {"refusals", test_refusals},
     };

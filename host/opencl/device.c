@@ -7,6 +7,7 @@
 #include "opencl/opencl_backend.h"
 #include "quirks.h"
 #include "status.h"
+#include "text.h"
 
 #ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
 #define CL_DEVICE_HOST_UNIFIED_MEMORY 0x1035
@@ -83,7 +84,7 @@ static void get_text(const struct an_cl *cl, cl_device_id id, cl_device_info wha
     char whole[512] = "";
     if (cl->GetDeviceInfo(id, what, sizeof(whole) - 1, whole, NULL) != CL_SUCCESS)
         whole[0] = 0;
-    snprintf(text, capacity, "%.*s", (int)capacity - 1, whole + strspn(whole, " "));
+    an_text_line(text, capacity, whole + strspn(whole, " "));
 }
 
 static bool has_extension(const struct an_cl *cl, cl_device_id id, const char *name)

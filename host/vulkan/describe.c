@@ -6,6 +6,7 @@
 
 #include "quirks.h"
 #include "status.h"
+#include "text.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Vulkan guarantees so many work-groups in each dimension; kernels loop over rows beyond. */
@@ -166,13 +167,12 @@ static void set_vendor(uint32_t id, char *text, size_t capacity)
 static void set_texts(const struct answers *a, uint32_t version, anynorm_device_info *info)
 {
     const VkPhysicalDeviceProperties *p = &a->properties.properties;
-    snprintf(info->name, sizeof(info->name), "%.*s", (int)sizeof(info->name) - 1, p->deviceName);
+    an_text_line(info->name, sizeof(info->name), p->deviceName);
     set_vendor(p->vendorID, info->vendor, sizeof(info->vendor));
-    snprintf(info->platform, sizeof(info->platform), "%.*s", (int)sizeof(info->platform) - 1,
-             a->driver.driverName[0] ? a->driver.driverName : "Vulkan");
+    an_text_line(info->platform, sizeof(info->platform),
+                 a->driver.driverName[0] ? a->driver.driverName : "Vulkan");
     if (a->driver.driverInfo[0])
-        snprintf(info->driver, sizeof(info->driver), "%.*s", (int)sizeof(info->driver) - 1,
-                 a->driver.driverInfo);
+        an_text_line(info->driver, sizeof(info->driver), a->driver.driverInfo);
     else
         snprintf(info->driver, sizeof(info->driver), "0x%08x", p->driverVersion);
     snprintf(info->version, sizeof(info->version), "Vulkan %u.%u.%u", VK_API_VERSION_MAJOR(version),
