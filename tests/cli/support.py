@@ -171,17 +171,16 @@ def real_opencl():
     return None
 
 
-def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
-                 wrong="* rstd * ERROR - shift_rstd"):
-    """The environment in which kernels whose options meet the preprocessor's condition are wrong,
-    where they have one text in place of another; in it, ERROR is a little more than 1 for these."""
+def build_shim(device, folder, text):
+    """The environment in which a libOpenCL of one function of that text is found; all else is the
+    real one's."""
     real = real_opencl()
     if not device["id"].startswith("opencl:") or not real or not shutil.which("gcc"):
         pytest.skip("needs an OpenCL device, its loader and a compiler")
     folder = folder / "shim"
     folder.mkdir()
     source = folder / "shim.c"
-    source.write_text(SHIM)
+    source.write_text(text)
     # Linked against a stand-in of that name, which is the real library by the time it is run: were
     # the real one linked, the loader would look for its own name and find the shim.
     (folder / "empty.c").write_text("int nothing;\n")
@@ -192,8 +191,41 @@ def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
                     "-Wl,--no-as-needed", stand_in, "-ldl"], check=True)
     stand_in.unlink()
     stand_in.symlink_to(real)
-    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in), "WRONG_IF": condition,
-            "RIGHT_TEXT": right, "WRONG_TEXT": wrong}
+    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in)}
+
+
+def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
+                 wrong="* rstd * ERROR - shift_rstd"):
+    """The environment in which kernels whose options meet the preprocessor's condition are wrong,
+    where they have one text in place of another; in it, ERROR is a little more than 1 for these."""
+    return dict(build_shim(device, folder, SHIM), WRONG_IF=condition, RIGHT_TEXT=right,
+                WRONG_TEXT=wrong)
+
+
+# Every device's driver tells $DRIVER_VERSION, and its name is $DEVICE_NAME.
+NAMING_SHIM = r"""
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+int clGetDeviceInfo(void *device, unsigned what, size_t room, void *value, size_t *size)
+{
+    const char *text = what == 0x102b ? getenv("DEVICE_NAME")
+                       : what == 0x102d ? getenv("DRIVER_VERSION") : NULL;
+    int (*next)(void *, unsigned, size_t, void *, size_t *);
+    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clGetDeviceInfo");
+    if (!text || room <= strlen(text))
+        return next(device, what, room, value, size);
+    strcpy(value, text);
+    if (size)
+        *size = strlen(text) + 1;
+    return 0;
+}
+"""
+
+
+def renamed_opencl(device, folder, name, driver):
+    """The environment in which every OpenCL device is called so, and its driver's version is so."""
+    return dict(build_shim(device, folder, NAMING_SHIM), DEVICE_NAME=name, DRIVER_VERSION=driver)
 
 
 def heed_signals():

@@ -2,9 +2,10 @@
 import json
 import subprocess
 
-from support import assert_error
+from support import assert_error, renamed_opencl
 
-TEXTS = ["id", "name", "vendor", "platform", "driver", "version", "class", "shuffle"]
+TEXTS = ["id", "name", "vendor", "platform", "driver", "version", "class", "shuffle",
+         "quirks"]
 NUMBERS = ["compute_units", "vector_width", "max_work_group_size", "max_groups", "local_bytes",
            "global_bytes", "max_alloc_bytes", "max_range_bytes", "max_buffers", "cache_bytes",
            "subgroup_size"]
@@ -55,6 +56,40 @@ def test_bad_default_still_lists(run):
 def test_bad_capabilities(run, x_file):
     assert_error(run("layer-norm", x_file, env={"ANYNORM_CAPS": "no-sense"}), 2, "ANYNORM_CAPS",
                  "no-sense")
+
+
+OLD_ADRENO = ("QUALCOMM Adreno(TM) 660", "OpenCL 2.0 QUALCOMM build: commit #3dad7f8ed7 changeid "
+              "#I593c16c433 Date: 10/01/21 Fri Local Branch:  Remote Branch:  Compiler E031.37.12")
+
+
+def test_quirks_are_shown(run, device, tmp_path):
+    env = dict(renamed_opencl(device, tmp_path, *OLD_ADRENO), ANYNORM_LOG="info")
+    ours = [entry for entry in json.loads(run("devices", "--json", env=env).stdout)
+            if entry["id"] == device["id"]][0]
+    assert (ours["name"], ours["driver"]) == OLD_ADRENO
+    assert ours["quirks"] == "no-subgroup (https://github.com/ggml-org/llama.cpp/pull/22006)"
+    assert not ours["subgroup"] and ours["subgroup_size"] == 0
+    result = run("devices", env=env)
+    assert result.stdout.splitlines()[-2:] == [
+        f"{device['id']} is masked for known faults of its driver, unless ANYNORM_QUIRKS=off:",
+        "  " + ours["quirks"]]
+    assert [line for line in result.stderr.splitlines()
+            if "masked by no-subgroup" in line and ours["driver"] in line
+            and "https://github.com/ggml-org/llama.cpp/pull/22006" in line], result.stderr
+
+
+def test_quirks_are_switched_off(run, device, tmp_path):
+    env = dict(renamed_opencl(device, tmp_path, *OLD_ADRENO), ANYNORM_QUIRKS="off")
+    ours = [entry for entry in json.loads(run("devices", "--json", env=env).stdout)
+            if entry["id"] == device["id"]][0]
+    assert ours["quirks"] == "" and ours["name"] == OLD_ADRENO[0]
+    assert ours["subgroup"] >= device["subgroup"]
+    assert "masked" not in run("devices", env=env).stdout
+
+
+def test_bad_switch(run, x_file):
+    assert_error(run("layer-norm", x_file, env={"ANYNORM_QUIRKS": "never"}), 2, "ANYNORM_QUIRKS",
+                 "never")
 
 
 def test_full_standard_output(run):
