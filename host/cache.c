@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "rights.h"
+#include "shortage.h"
 #include "status.h"
 
 /* An entry is "0123456789abcdef.program", the hash of its key; while it is being written,
@@ -185,12 +186,6 @@ static void *read_entry(int file, uint64_t limit, bool *bad)
     return NULL;
 }
 
-/* Whether an open failed for want of something, which says nothing of the file. */
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
 void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
 {
     char name[NAME_SIZE];
@@ -202,7 +197,7 @@ void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
         int error = errno;
         if (error != ENOENT)
             note("cannot open", name, error);
-        if (error != ENOENT && !is_shortage(error))
+        if (error != ENOENT && !an_is_shortage(error))
             delete_entry(cache, name); /* a symbolic link, say */
         return NULL;
     }

@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "rights.h"
+#include "shortage.h"
 
 /* Complaints about one file; more would only bury what else the log has. */
 #define MOST_COMPLAINTS 10
@@ -80,16 +81,21 @@ static void complain(void *user, size_t line)
         an_log(ANYNORM_LOG_WARN, "%s:%zu: left out: %s", complaints->name, line, anynorm_message());
 }
 
-static void parse(const char *name, const char *text, size_t length, struct an_tunings *tunings)
+/* False for want of memory: then the text is to be read again. */
+static bool parse(const char *name, const char *text, size_t length, struct an_tunings *tunings)
 {
     struct complaints complaints = {name, 0};
+    anynorm_status status = ANYNORM_OK;
     if (memchr(text, 0, length))
         an_log(ANYNORM_LOG_WARN, "%s: not used: it holds zero bytes, so it is no text", name);
-    else if (an_tuning_parse_all(text, length, complain, &complaints, tunings) != ANYNORM_OK)
+    else
+        status = an_tuning_parse_all(text, length, complain, &complaints, tunings);
+    if (status != ANYNORM_OK)
         an_log(ANYNORM_LOG_WARN, "%s: not used: %s", name, anynorm_message());
     if (complaints.count > MOST_COMPLAINTS)
         an_log(ANYNORM_LOG_WARN, "%s: %d more lines are left out", name,
                complaints.count - MOST_COMPLAINTS);
+    return status == ANYNORM_OK;
 }
 
 static const char *why_unfit(const struct stat *status)
@@ -99,15 +105,17 @@ static const char *why_unfit(const struct stat *status)
     return status->st_size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB" : NULL;
 }
 
-/* The whole file, or NULL with the reason. */
-static char *read_file(const char *path, size_t *length, const char **reason)
+/* The whole file, or NULL with the reason; `passing` if that may be gone the next time. */
+static char *read_file(const char *path, size_t *length, const char **reason, bool *passing)
 {
     struct stat status;
     char *text = NULL;
+    *passing = false;
     /* Not to hang where the path has become a pipe. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &status) != 0) {
         *reason = strerror(errno);
+        *passing = an_is_shortage(errno);
         goto end;
     }
     *reason = why_unfit(&status);
@@ -128,8 +136,10 @@ static char *read_file(const char *path, size_t *length, const char **reason)
             goto end;
         }
     }
-    if (!text)
+    if (!text) {
         *reason = "no host memory for it";
+        *passing = true;
+    }
 
 end:
     if (file >= 0)
@@ -176,12 +186,15 @@ static void refresh_users_own(void)
     if (!*path || (now.error == ENOENT && !named_file()))
         return;
     const char *reason;
-    char *text = read_file(path, &length, &reason);
+    bool passing;
+    char *text = read_file(path, &length, &reason, &passing);
     if (text)
-        parse(path, text, length, &users_own);
+        passing = !parse(path, text, length, &users_own);
     else
         an_log(ANYNORM_LOG_WARN, "%s: not used: %s", path, reason);
     free(text);
+    if (passing)
+        users_identity = (struct identity){.error = 0};
 }
 
 bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows,
@@ -191,10 +204,8 @@ bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, ui
     if (is_off() || info->device_class == ANYNORM_CLASS_REFERENCE)
         return false;
     pthread_mutex_lock(&lock);
-    if (!built_in_read) {
-        parse("the built-in tuning", an_tunings_text, an_tunings_length, &built_in);
-        built_in_read = true;
-    }
+    if (!built_in_read)
+        built_in_read = parse("the built-in tuning", an_tunings_text, an_tunings_length, &built_in);
     if (users) {
         refresh_users_own();
         found = an_tuning_find(&users_own, info, spec, rows);
