@@ -15,6 +15,7 @@ struct scene {
     struct problem problem;
     struct images before, expected;
     anynorm_device *device;
+    anynorm_device_info info; /* without a fault */
     anynorm_plan *plan;
 };
 
@@ -39,6 +40,19 @@ static void run_and_check(struct scene *scene, anynorm_device *device, anynorm_p
 
 /* ---- Devices and plans ---- */
 
+/* A device is not taken for a poorer one because there was no memory to ask it. */
+static void check_abilities(const anynorm_device_info *info, const anynorm_device_info *expected)
+{
+    assert_int_equal(info->fp16, expected->fp16);
+    assert_int_equal(info->fp64, expected->fp64);
+    assert_int_equal(info->storage16, expected->storage16);
+    assert_int_equal(info->push_descriptors, expected->push_descriptors);
+    assert_int_equal(info->subgroup, expected->subgroup);
+    assert_int_equal(info->subgroup_size, expected->subgroup_size);
+    assert_int_equal(info->shuffle, expected->shuffle);
+    assert_string_equal(info->driver, expected->driver);
+}
+
 static void open_and_plan(void *user)
 {
     struct scene *scene = user;
@@ -51,6 +65,7 @@ static void open_and_plan(void *user)
         STEP(anynorm_device_list(i, &info), true);
     STEP(anynorm_device_open(scene->id, &device), device == NULL);
     STEP(anynorm_device_describe(device, &info), true);
+    check_abilities(&info, &scene->info);
     STEP(anynorm_plan_candidate(device, &scene->problem.spec, 0, &candidate, NULL), true);
     STEP(anynorm_plan_variant(device, &scene->problem.spec, 0, &variant, NULL), true);
     STEP(anynorm_plan_create(device, &scene->problem.spec, NULL, &plan), plan == NULL);
@@ -296,6 +311,7 @@ static void make_scene(struct scene *scene, const char *id, const char *caps)
     anynorm_plan_destroy(plan);
     anynorm_device_close(device);
     scene->device = caps ? open_device_with(id, caps) : open_device(id);
+    assert_ok(anynorm_device_describe(scene->device, &scene->info));
     scene->plan = make_plan(scene->device, &scene->problem.spec, NULL);
 }
 

@@ -87,19 +87,26 @@ static void get_text(const struct an_cl *cl, cl_device_id id, cl_device_info wha
     an_text_line(text, capacity, whole + strspn(whole, " "));
 }
 
-static bool has_extension(const struct an_cl *cl, cl_device_id id, const char *name)
+/* The names, with blanks between, to be freed; none where the driver does not tell. */
+static anynorm_status get_extensions(const struct an_cl *cl, cl_device_id id, char **list)
 {
     size_t size = 0;
+    if (cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
+        size = 0;
+    *list = calloc(1, size + 1);
+    if (!*list)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a list of extensions");
+    if (size > 0 && cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, *list, NULL) != CL_SUCCESS)
+        **list = 0;
+    return ANYNORM_OK;
+}
+
+static bool has_extension(const char *list, const char *name)
+{
     bool result = false;
-    if (cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS || size == 0)
-        return false;
-    char *list = calloc(1, size + 1);
-    if (list && cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, list, NULL) == CL_SUCCESS) {
-        size_t length = strlen(name);
-        for (char *at = strstr(list, name); at && !result; at = strstr(at + 1, name))
-            result = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0);
-    }
-    free(list);
+    size_t length = strlen(name);
+    for (const char *at = strstr(list, name); at && !result; at = strstr(at + 1, name))
+        result = (at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0);
     return result;
 }
 
@@ -119,23 +126,24 @@ static uint32_t required_size(const struct an_cl *cl, cl_device_id id)
 }
 
 /* Sub-groups, and the size of them and the words for exchanges that kernels may count on. */
-static void describe_subgroups(const struct an_cl *cl, cl_device_id id, anynorm_device_info *info)
+static void describe_subgroups(const struct an_cl *cl, cl_device_id id, const char *extensions,
+                               anynorm_device_info *info)
 {
     info->subgroup = get_number(cl, id, CL_DEVICE_MAX_NUM_SUB_GROUPS) > 0 ||
-                     has_extension(cl, id, "cl_khr_subgroups") ||
-                     has_extension(cl, id, "cl_intel_subgroups");
+                     has_extension(extensions, "cl_khr_subgroups") ||
+                     has_extension(extensions, "cl_intel_subgroups");
     uint64_t size = 0;
-    if (has_extension(cl, id, "cl_nv_device_attribute_query")) {
+    if (has_extension(extensions, "cl_nv_device_attribute_query")) {
         size = get_number(cl, id, AN_WARP_SIZE_NV);
         info->shuffle = ANYNORM_SHUFFLE_PTX;
-    } else if (has_extension(cl, id, "cl_amd_device_attribute_query")) {
+    } else if (has_extension(extensions, "cl_amd_device_attribute_query")) {
         size = get_number(cl, id, AN_WAVEFRONT_WIDTH_AMD);
         info->shuffle = ANYNORM_SHUFFLE_AMD;
-    } else if (has_extension(cl, id, "cl_intel_required_subgroup_size")) {
+    } else if (has_extension(extensions, "cl_intel_required_subgroup_size")) {
         size = required_size(cl, id);
-        if (has_extension(cl, id, "cl_intel_subgroups"))
+        if (has_extension(extensions, "cl_intel_subgroups"))
             info->shuffle = ANYNORM_SHUFFLE_INTEL;
-        else if (has_extension(cl, id, "cl_khr_subgroup_shuffle"))
+        else if (has_extension(extensions, "cl_khr_subgroup_shuffle"))
             info->shuffle = ANYNORM_SHUFFLE_KHR;
     }
     if (size < 2 || size > 128 || (size & (size - 1)) != 0)
@@ -153,6 +161,10 @@ static anynorm_device_class class_of(uint64_t type)
 static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const char *name,
                                anynorm_device_info *info)
 {
+    char *extensions;
+    anynorm_status status = get_extensions(cl, id, &extensions);
+    if (status != ANYNORM_OK)
+        return status;
     *info = (anynorm_device_info){0};
     snprintf(info->id, sizeof(info->id), "%s", name);
     get_text(cl, id, CL_DEVICE_NAME, info->name, sizeof(info->name));
@@ -179,10 +191,11 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     uint64_t shared = info->device_class == ANYNORM_CLASS_CPU ? an_opencl_host_cache() : 0;
     if (info->cache_bytes < shared)
         info->cache_bytes = shared;
-    info->fp16 = has_extension(cl, id, "cl_khr_fp16");
-    info->fp64 = has_extension(cl, id, "cl_khr_fp64");
+    info->fp16 = has_extension(extensions, "cl_khr_fp16");
+    info->fp64 = has_extension(extensions, "cl_khr_fp64");
     info->storage16 = true;
-    describe_subgroups(cl, id, info);
+    describe_subgroups(cl, id, extensions, info);
+    free(extensions);
     info->own_local_memory = get_number(cl, id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
     return an_quirks_mask_device(info);

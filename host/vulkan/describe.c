@@ -44,8 +44,10 @@ static void chain(void *head, void *structure)
     first->pNext = added;
 }
 
-static struct extensions find_extensions(const struct an_vulkan_instance *instance,
-                                         VkPhysicalDevice physical, uint32_t version)
+/* Only those of its version where the driver does not tell. */
+static anynorm_status find_extensions(const struct an_vulkan_instance *instance,
+                                      VkPhysicalDevice physical, uint32_t version,
+                                      struct extensions *has)
 {
     struct extensions found = {.driver = version >= VK_API_VERSION_1_2,
                                .float16 = version >= VK_API_VERSION_1_2,
@@ -68,17 +70,20 @@ static struct extensions find_extensions(const struct an_vulkan_instance *instan
     };
     uint32_t count = 0;
     if (instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
-        return found;
+        count = 0;
     VkExtensionProperties *list = calloc(count ? count : 1, sizeof(*list));
-    if (list && instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) ==
-                    VK_SUCCESS) {
+    if (!list)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a list of extensions");
+    if (count > 0 && instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) ==
+                         VK_SUCCESS) {
         for (uint32_t i = 0; i < count; i++) {
             for (size_t k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
                 *wanted[k].found |= strcmp(list[i].extensionName, wanted[k].name) == 0;
         }
     }
     free(list);
-    return found;
+    *has = found;
+    return ANYNORM_OK;
 }
 
 static void ask(const struct an_vulkan_instance *instance, VkPhysicalDevice physical,
@@ -302,7 +307,10 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
         info->device_class = class_of(first.deviceType);
         return an_quirks_mask_device(info);
     }
-    const struct extensions has = find_extensions(instance, physical, features->version);
+    struct extensions has = {.driver = false};
+    anynorm_status status = find_extensions(instance, physical, features->version, &has);
+    if (status != ANYNORM_OK)
+        return status;
     ask(instance, physical, &has, &a);
     if (enabled)
         leave_enabled(enabled, &a);
@@ -338,7 +346,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     info->max_buffers = limits->maxPerStageDescriptorStorageBuffers;
     if (info->max_buffers > limits->maxDescriptorSetStorageBuffers)
         info->max_buffers = limits->maxDescriptorSetStorageBuffers;
-    anynorm_status status = an_quirks_mask_device(info);
+    status = an_quirks_mask_device(info);
     features->push_descriptors = info->push_descriptors;
     return status;
 }
