@@ -88,6 +88,8 @@ static bool verify_variant(struct tune *tune, struct job *job, struct tune_varia
             return true; /* the compiled kernel's own limits */
         if (status == ANYNORM_BUILD_FAILED)
             snprintf(variant->wrong, sizeof variant->wrong, "%.190s", anynorm_message());
+        else if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
+            return cli_fail(error, CLI_FAILED, "tune", "the memory for a case could not be had");
         else if (status != ANYNORM_OK)
             return cli_fail_library(error, "tune", status);
         else if (*result.wrong)

@@ -67,6 +67,8 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
         note_failure(verify, tally, c, result.wrong);
         return true;
     }
+    if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
+        return cli_fail(error, CLI_FAILED, "verify", "the memory for a case could not be had");
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "verify", status);
 
