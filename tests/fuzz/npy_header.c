@@ -1,7 +1,5 @@
-/* libFuzzer target of the npy header parser:
- *     clang -g -fsanitize=fuzzer,address,undefined -Ihost/cli tests/fuzz/npy_header.c \
- *         host/cli/npy_header.c host/cli/tensor_layout.c host/cli/error.c
- * Beside memory errors it checks what callers rely on. */
+/* libFuzzer target of the npy header parser; ci/fuzz builds and runs it. Beside memory errors it
+ * checks what callers rely on. */
 #include "npy_header.h"
 
 #include <stdlib.h>

@@ -1,7 +1,5 @@
-/* libFuzzer target of the tuning database's parser:
- *     clang -g -fsanitize=fuzzer,address,undefined -Ihost -Iinclude tests/fuzz/tuning.c \
- *         host/tuning.c host/choice.c host/dtype.c host/status.c -lm
- * Beside memory errors it checks what callers rely on. */
+/* libFuzzer target of the tuning database's parser; ci/fuzz builds and runs it. Beside memory
+ * errors it checks what callers rely on. */
 #include "tuning.h"
 
 #include <stdlib.h>
