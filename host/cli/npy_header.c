@@ -262,8 +262,10 @@ bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
                         bytes[7]);
     length_size = bytes[6] == 1 ? 2 : 4;
     start = 8 + length_size;
-    length = size < start ? 0 : little_endian(bytes + 8, length_size);
-    if (size < start || length > size - start)
+    if (size < start)
+        return cli_fail(error, CLI_USAGE, subject, "is cut within its npy header; copy it again");
+    length = little_endian(bytes + 8, length_size);
+    if (length > size - start)
         return cli_fail(error, CLI_USAGE, subject,
                         "its npy header of %" PRIu64 " bytes goes past the end of the file; copy "
                         "it again",
