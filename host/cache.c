@@ -37,6 +37,16 @@ static void note(const char *what, const char *name, int error)
     an_log(ANYNORM_LOG_DEBUG, "cache: %s %s: %s", what, name, strerror(error));
 }
 
+/* Opens a file, however often a signal interrupts it, as it may on a network's file system. */
+static int open_at(int folder, const char *path, int flags)
+{
+    int file;
+    do
+        file = openat(folder, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    while (file < 0 && errno == EINTR);
+    return file;
+}
+
 /* ---- The folder ---- */
 
 anynorm_status an_cache_wanted(bool has_own, bool *wanted)
@@ -102,7 +112,7 @@ static bool is_private(const struct stat *status, mode_t type)
 
 static int open_folder(const char *path)
 {
-    return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
 }
 
 bool an_cache_open(struct an_cache *cache)
@@ -192,7 +202,7 @@ void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
     bool bad = false;
     entry_name(key, name);
     /* Not to wait where somebody has put a pipe. */
-    int file = openat(cache->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int file = open_at(cache->folder, name, O_RDONLY | O_NONBLOCK);
     if (file < 0) {
         int error = errno;
         if (error != ENOENT)
@@ -253,8 +263,7 @@ static int create_beside(const struct an_cache *cache, const char *name, char be
          attempt++) {
         snprintf(beside, NAME_SIZE, "%.*s.%ld-%u", (int)ENTRY_LENGTH, name, (long)getpid(),
                  atomic_fetch_add(&counter, 1));
-        file = openat(cache->folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                      0600);
+        file = open_at(cache->folder, beside, O_WRONLY | O_CREAT | O_EXCL);
     }
     return file;
 }
@@ -287,7 +296,7 @@ static struct entry *list_entries(const struct an_cache *cache, size_t *count)
     struct entry *list = NULL;
     size_t room = 0;
     *count = 0;
-    int again = openat(cache->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int again = open_at(cache->folder, ".", O_RDONLY | O_DIRECTORY);
     DIR *folder = again >= 0 ? fdopendir(again) : NULL;
     if (!folder) {
         if (again >= 0)

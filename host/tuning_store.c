@@ -110,9 +110,11 @@ static char *read_file(const char *path, size_t *length, const char **reason, bo
 {
     struct stat status;
     char *text = NULL;
+    int file;
     *passing = false;
-    /* Not to hang where the path has become a pipe. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    do /* not to hang where the path has become a pipe */
+        file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (file < 0 && errno == EINTR);
     if (file < 0 || fstat(file, &status) != 0) {
         *reason = strerror(errno);
         *passing = an_is_shortage(errno);
@@ -125,12 +127,11 @@ static char *read_file(const char *path, size_t *length, const char **reason, bo
     *length = 0;
     while (text && *length < (size_t)status.st_size) {
         ssize_t part = read(file, text + *length, (size_t)status.st_size - *length);
-        if (part == 0)
-            break;
         if (part > 0) {
             *length += (size_t)part;
-        } else if (errno != EINTR) {
-            *reason = strerror(errno);
+        } else if (part == 0 || errno != EINTR) {
+            /* Half of its lines may say something else than all of them. */
+            *reason = part == 0 ? "it was cut while it was read" : strerror(errno);
             free(text);
             text = NULL;
             goto end;
