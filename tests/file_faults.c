@@ -169,12 +169,6 @@ void *fault_mmap(void *at, size_t size, int protection, int flags, int file,
                  off_t offset) __asm__("__wrap_mmap" LARGE);
 int real_getrlimit(int, struct rlimit *) __asm__("__real_getrlimit" LARGE);
 int fault_getrlimit(int what, struct rlimit *limit) __asm__("__wrap_getrlimit" LARGE);
-FILE *real_fopen(const char *, const char *) __asm__("__real_fopen" LARGE);
-FILE *fault_fopen(const char *path, const char *mode) __asm__("__wrap_fopen" LARGE);
-size_t real_fread(void *, size_t, size_t, FILE *) __asm__("__real_fread");
-size_t fault_fread(void *to, size_t size, size_t count, FILE *file) __asm__("__wrap_fread");
-int real_ferror(FILE *) __asm__("__real_ferror");
-int fault_ferror(FILE *file) __asm__("__wrap_ferror");
 
 /* The third or fourth argument of an open that may make a file. */
 static mode_t mode_of(int flags, va_list list)
@@ -323,25 +317,6 @@ int fault_getrlimit(int what, struct rlimit *limit)
     return judge(CALL_LIMIT) == FAIL ? -1 : real_getrlimit(what, limit);
 }
 
-FILE *fault_fopen(const char *path, const char *mode)
-{
-    return judge(CALL_OPEN) == FAIL ? NULL : real_fopen(path, mode);
-}
-
-/* The C library goes on reading where less came than it asked for, but not after an error. */
-static bool stream_failed;
-
-size_t fault_fread(void *to, size_t size, size_t count, FILE *file)
-{
-    stream_failed = judge(CALL_READ) == FAIL;
-    return stream_failed ? 0 : real_fread(to, size, count, file);
-}
-
-int fault_ferror(FILE *file)
-{
-    return stream_failed || real_ferror(file);
-}
-
 /* ---- Runs ---- */
 
 static struct {
@@ -382,6 +357,9 @@ static int run_once(const struct fault_scenario *scenario, const struct file_fau
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        int messages = creat(FAULT_MESSAGES, 0600);
+        if (messages < 0 || dup2(messages, STDERR_FILENO) < 0)
+            exit(LEAKED + 1);
         int descriptors = count_descriptors();
         shared->armed = true;
         int outcome = scenario->act();

@@ -45,6 +45,9 @@ struct file_fault {
     enum file_call call; /* what call number `at` is */
 };
 
+/* In the folder, what `act` says on stderr. */
+#define FAULT_MESSAGES "messages.txt"
+
 /* One scenario of faults. Its folder is the working one, and empty before `prepare`. */
 struct fault_scenario {
     const char *name;

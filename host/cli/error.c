@@ -24,6 +24,17 @@ bool cli_fail(struct cli_error *error, int exit_status, const char *subject, con
     return false;
 }
 
+int cli_exit_of(int number)
+{
+    static const int failures[] = {EIO, ENOMEM, EMFILE, ENFILE, ENOSPC, EINTR};
+
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        if (number == failures[i])
+            return CLI_FAILED;
+    }
+    return CLI_USAGE;
+}
+
 int cli_error_print(const struct cli_error *error)
 {
     char line[sizeof error->text];

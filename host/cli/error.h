@@ -20,6 +20,10 @@ struct cli_error {
 __attribute__((format(printf, 4, 5))) bool cli_fail(struct cli_error *error, int exit_status,
                                                     const char *subject, const char *format, ...);
 
+/* Whose affair it is that a call on a file failed with this errno: CLI_FAILED where it is the
+ * machine's, which lacks something or whose disk fails, else CLI_USAGE. */
+int cli_exit_of(int number);
+
 /* Prints the error on stderr as one line, control characters replaced; returns its exit status. */
 int cli_error_print(const struct cli_error *error);
 

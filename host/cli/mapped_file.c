@@ -11,18 +11,20 @@
 bool mapped_file_open(const char *path, struct mapped_file *file, struct cli_error *error)
 {
     struct stat status;
-    /* Not blocking: a named pipe without a writer is refused below instead of waited for. */
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     void *mapping;
     bool done = false;
+    int descriptor;
 
     *file = (struct mapped_file){0};
+    do /* not blocking: a named pipe without a writer is refused below instead of waited for */
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0)
-        return cli_fail(error, CLI_USAGE, path,
+        return cli_fail(error, cli_exit_of(errno), path,
                         "cannot be opened: %s; name a readable .npy or .safetensors file",
                         strerror(errno));
     if (fstat(descriptor, &status) != 0) {
-        cli_fail(error, CLI_USAGE, path, "cannot be examined: %s", strerror(errno));
+        cli_fail(error, cli_exit_of(errno), path, "cannot be examined: %s", strerror(errno));
         goto out;
     }
     if (!S_ISREG(status.st_mode)) {

@@ -81,9 +81,16 @@ bool norm_outputs_close(struct norm_outputs *outputs, struct cli_error *error)
 
 bool norm_outputs_commit(struct norm_outputs *outputs, struct cli_error *error)
 {
-    for (int i = 0; i < OUTPUTS; i++) {
-        if (outputs->files[i].path && !output_commit(&outputs->files[i], error))
+    int last = OUTPUTS - 1;
+
+    while (last > 0 && !outputs->files[last].path)
+        last--;
+    for (int i = 0; i <= last; i++) {
+        if (outputs->files[i].path && !output_commit(&outputs->files[i], i < last, error)) {
+            while (i-- > 0)
+                output_revoke(&outputs->files[i]);
             return false;
+        }
     }
     return true;
 }

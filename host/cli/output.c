@@ -1,4 +1,3 @@
-#define _XOPEN_SOURCE 700
 #include "output.h"
 
 #include "cleanup.h"
@@ -27,11 +26,15 @@ static bool no_memory(const struct output *output, struct cli_error *error)
 static bool find_target(struct output *output, struct cli_error *error)
 {
     struct stat status;
+    bool there = lstat(output->path, &status) == 0;
 
-    if (lstat(output->path, &status) == 0 && S_ISLNK(status.st_mode)) {
+    if (!there && errno != ENOENT && errno != ENOTDIR)
+        return cli_fail(error, cli_exit_of(errno), output->path,
+                        "cannot be written: %s; name another file", strerror(errno));
+    if (there && S_ISLNK(status.st_mode)) {
         output->target = realpath(output->path, NULL);
         if (!output->target)
-            return cli_fail(error, CLI_USAGE, output->path,
+            return cli_fail(error, cli_exit_of(errno), output->path,
                             "is a symbolic link that leads nowhere (%s); name a file",
                             strerror(errno));
     } else {
@@ -48,8 +51,8 @@ static bool check_existing(struct output *output, struct cli_error *error)
     output->mode = -1;
     if (stat(output->target, &status) != 0)
         return errno == ENOENT || errno == ENOTDIR ||
-               cli_fail(error, CLI_USAGE, output->path, "cannot be written: %s; name another file",
-                        strerror(errno));
+               cli_fail(error, cli_exit_of(errno), output->path,
+                        "cannot be written: %s; name another file", strerror(errno));
     if (S_ISDIR(status.st_mode))
         return cli_fail(error, CLI_USAGE, output->path, "is a folder; name a file");
     if (S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 &&
@@ -61,7 +64,7 @@ static bool check_existing(struct output *output, struct cli_error *error)
         return cli_fail(error, CLI_USAGE, output->path,
                         "is no regular file; name a file, or /dev/null to drop the result");
     if (access(output->target, W_OK) != 0)
-        return cli_fail(error, CLI_USAGE, output->path,
+        return cli_fail(error, cli_exit_of(errno), output->path,
                         "may not be replaced: %s; name another file", strerror(errno));
     output->mode = (int)(status.st_mode & 0777);
     return true;
@@ -71,6 +74,7 @@ static bool check_folder(struct output *output, struct cli_error *error)
 {
     const char *slash = strrchr(output->target, '/');
     struct stat status;
+    bool there;
 
     output->base = slash ? slash + 1 : output->target;
     output->folder = !slash ? strdup(".")
@@ -81,14 +85,21 @@ static bool check_folder(struct output *output, struct cli_error *error)
         return no_memory(output, error);
     if (!*output->base)
         return cli_fail(error, CLI_USAGE, output->path, "names a folder; name a file");
-    if (stat(output->folder, &status) != 0 || !S_ISDIR(status.st_mode))
+    there = stat(output->folder, &status) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR)
+        return cli_fail(error, cli_exit_of(errno), output->path,
+                        "its folder '%.300s' cannot be examined: %s", output->folder,
+                        strerror(errno));
+    if (!there || !S_ISDIR(status.st_mode))
         return cli_fail(error, CLI_USAGE, output->path,
                         "there is no folder '%.300s'; make it first or name another",
                         output->folder);
     if (access(output->folder, W_OK | X_OK) != 0)
-        return cli_fail(error, CLI_USAGE, output->path,
+        return cli_fail(error, cli_exit_of(errno), output->path,
                         "nothing may be written into the folder '%.300s' (%s); name another",
                         output->folder, strerror(errno));
+    output->folder_device = status.st_dev;
+    output->folder_inode = status.st_ino;
     return true;
 }
 
@@ -101,14 +112,19 @@ bool output_prepare(struct output *output, const char *path, struct cli_error *e
 
 bool output_same(const struct output *a, const struct output *b)
 {
-    struct stat folder_a;
-    struct stat folder_b;
+    return a->path && b->path && !a->direct && !b->direct && strcmp(a->base, b->base) == 0 &&
+           a->folder_device == b->folder_device && a->folder_inode == b->folder_inode;
+}
 
-    if (!a->path || !b->path || a->direct || b->direct)
-        return false;
-    return strcmp(a->base, b->base) == 0 && stat(a->folder, &folder_a) == 0 &&
-           stat(b->folder, &folder_b) == 0 && folder_a.st_dev == folder_b.st_dev &&
-           folder_a.st_ino == folder_b.st_ino;
+/* However often a signal interrupts it, as it may on a network's file system. */
+static int open_to_write(const char *path, int flags)
+{
+    int file;
+
+    do
+        file = open(path, O_WRONLY | O_CLOEXEC | flags, 0666);
+    while (file < 0 && errno == EINTR);
+    return file;
 }
 
 static bool create_temporary(struct output *output, struct cli_error *error)
@@ -123,7 +139,7 @@ static bool create_temporary(struct output *output, struct cli_error *error)
                  (long)getpid(), i);
         /* Before the file is there, as a signal may come in between. */
         output->slot = cleanup_add(name);
-        output->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        output->file = open_to_write(name, O_CREAT | O_EXCL);
         if (output->file >= 0) {
             output->temporary = name;
             return true;
@@ -141,7 +157,7 @@ static bool create_temporary(struct output *output, struct cli_error *error)
 bool output_create(struct output *output, struct cli_error *error)
 {
     if (output->direct) {
-        output->file = open(output->target, O_WRONLY | O_CLOEXEC);
+        output->file = open_to_write(output->target, 0);
         return output->file >= 0 ||
                cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
     }
@@ -161,9 +177,9 @@ bool output_write(struct output *output, const void *data, size_t size, struct c
     while (size > 0) {
         ssize_t written = write(output->file, from, size < WRITE_MOST ? size : WRITE_MOST);
 
-        if (written < 0 && errno != EINTR)
+        if (written == 0 || (written < 0 && errno != EINTR))
             return cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s",
-                            strerror(errno));
+                            written < 0 ? strerror(errno) : "nothing of it was taken");
         if (written > 0) {
             from += written;
             size -= (size_t)written;
@@ -181,17 +197,47 @@ bool output_close(struct output *output, struct cli_error *error)
            cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
 }
 
-bool output_commit(struct output *output, struct cli_error *error)
+static void forget_temporary(struct output *output)
+{
+    cleanup_remove(output->slot);
+    free(output->temporary);
+    output->temporary = NULL;
+}
+
+/* Puts the new file in place of the old one, which gets the temporary's name; false where this
+ * system or the file system has no such call. */
+static bool exchange(const struct output *output)
+{
+#if defined(RENAME_EXCHANGE)
+    return renameat2(AT_FDCWD, output->temporary, AT_FDCWD, output->target, RENAME_EXCHANGE) == 0;
+#else
+    (void)output;
+    return false;
+#endif
+}
+
+bool output_commit(struct output *output, bool revocable, struct cli_error *error)
 {
     if (!output->temporary)
+        return true;
+    output->exchanged = revocable && output->mode >= 0 && exchange(output);
+    if (output->exchanged)
         return true;
     if (rename(output->temporary, output->target) != 0)
         return cli_fail(error, CLI_FAILED, output->path, "cannot be put in its place: %s",
                         strerror(errno));
-    cleanup_remove(output->slot);
-    free(output->temporary);
-    output->temporary = NULL;
+    forget_temporary(output);
+    output->made = output->mode < 0;
     return true;
+}
+
+void output_revoke(struct output *output)
+{
+    if (output->exchanged && rename(output->temporary, output->target) == 0)
+        forget_temporary(output);
+    if (output->made)
+        unlink(output->target);
+    output->exchanged = output->made = false;
 }
 
 void output_discard(struct output *output)
@@ -202,8 +248,7 @@ void output_discard(struct output *output)
         close(output->file);
     if (output->temporary) {
         unlink(output->temporary);
-        cleanup_remove(output->slot);
-        free(output->temporary);
+        forget_temporary(output);
     }
     free(output->target);
     free(output->folder);

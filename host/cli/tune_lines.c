@@ -1,10 +1,12 @@
-#define _XOPEN_SOURCE 700
 #include "tune_lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* The library reads no larger one. */
 enum { MOST_BYTES = 1 << 20 };
@@ -105,35 +107,68 @@ void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, c
 
 /* ---- The file ---- */
 
+/* As much of the file as is there, up to `size` bytes; -1: it cannot be read. */
+static ssize_t read_up_to(int file, char *text, size_t size)
+{
+    size_t length = 0;
+
+    while (length < size) {
+        ssize_t part = read(file, text + length, size - length);
+
+        if (part == 0)
+            break;
+        if (part > 0)
+            length += (size_t)part;
+        else if (errno != EINTR)
+            return -1;
+    }
+    return (ssize_t)length;
+}
+
+/* The text of an open file with a zero behind it. */
+static bool read_text(const char *path, int file, char *text, size_t *length,
+                      struct cli_error *error)
+{
+    struct stat status;
+    ssize_t got = fstat(file, &status) == 0 ? read_up_to(file, text, MOST_BYTES + 1) : -1;
+
+    if (got < 0)
+        return cli_fail(error, CLI_FAILED, path, "cannot be read: %s", strerror(errno));
+    if (got > MOST_BYTES || memchr(text, 0, (size_t)got))
+        return cli_fail(error, CLI_USAGE, path,
+                        "is no tuning database (a text of up to 1 MiB); name another file");
+    if (got < status.st_size)
+        return cli_fail(error, CLI_FAILED, path, "was cut while it was read; try again");
+    text[got] = '\0';
+    *length = (size_t)got;
+    return true;
+}
+
 /* The whole file with a zero behind it; "" where there is none. */
 static bool read_old(const char *path, char **text, size_t *length, struct cli_error *error)
 {
-    FILE *file = fopen(path, "rb");
-    bool whole;
+    bool done = false;
+    int file;
 
-    *length = 0;
-    if (!file && errno != ENOENT)
-        return cli_fail(error, CLI_USAGE, path, "cannot be read: %s; name another file",
+    do
+        file = open(path, O_RDONLY | O_CLOEXEC);
+    while (file < 0 && errno == EINTR);
+    if (file < 0 && errno != ENOENT)
+        return cli_fail(error, cli_exit_of(errno), path, "cannot be read: %s; name another file",
                         strerror(errno));
-    *text = malloc(MOST_BYTES + 2);
-    if (!*text) {
-        if (file)
-            fclose(file);
-        return no_memory(error);
+    *length = 0;
+    *text = calloc(1, MOST_BYTES + 2); /* and room for the new line that the last one may lack */
+    if (!*text)
+        no_memory(error);
+    else
+        done = file < 0 || read_text(path, file, *text, length, error);
+    if (!done) {
+        free(*text);
+        *text = NULL;
     }
-    if (file) {
-        *length = fread(*text, 1, MOST_BYTES + 1, file);
-        whole = !ferror(file);
-        fclose(file);
-        if (!whole || *length > MOST_BYTES || memchr(*text, 0, *length)) {
-            free(*text);
-            *text = NULL;
-            return cli_fail(error, CLI_USAGE, path,
-                            "is no tuning database (a text of up to 1 MiB); name another file");
-        }
-    }
-    (*text)[*length] = '\0';
-    return true;
+    if (file >= 0)
+        close(file);
+    return done;
 }
 
 bool tune_lines_check(const char *path, struct cli_error *error)
@@ -204,7 +239,7 @@ bool tune_lines_write(const struct tune_lines *lines, struct output *output,
     } else {
         written = output_write(output, text, length, error) &&
                   output_write(output, lines->added, lines->added_length, error) &&
-                  output_close(output, error) && output_commit(output, error);
+                  output_close(output, error) && output_commit(output, false, error);
     }
     free(text);
     return written;
