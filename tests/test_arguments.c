@@ -548,5 +548,6 @@ int main(void)
         {"plan buffers", test_plan_buffers},
         {"plan binary and warm-up", test_plan_binary_and_warm_up},
     };
-    return run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);
+    int result = run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);
+    return tell_refused("arguments", result);
 }

@@ -381,5 +381,6 @@ int main(void)
         {"run", test_run_arguments},
         {"a plan keeps its device", test_plan_keeps_its_device},
     };
-    return run_on_devices("enqueue", tests, COUNT(tests), open_subject, close_subject);
+    int result = run_on_devices("enqueue", tests, COUNT(tests), open_subject, close_subject);
+    return tell_refused("enqueue", result);
 }
