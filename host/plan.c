@@ -321,23 +321,28 @@ anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensor
     return plan->device->backend->enqueue(plan, tensors, rows, wait_count, wait_list, event);
 }
 
+static bool is_empty(const anynorm_event *event)
+{
+    return !event || !event->valid || !event->device;
+}
+
 anynorm_status anynorm_event_wait(const anynorm_event *event)
 {
-    if (!event || !event->valid)
+    if (is_empty(event))
         return an_fail(ANYNORM_INVALID_ARGUMENT, "event is NULL or empty");
     return event->device->backend->event_wait(event);
 }
 
 anynorm_status anynorm_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds)
 {
-    if (!event || !event->valid || !nanoseconds)
+    if (is_empty(event) || !nanoseconds)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "event is NULL or empty, or nanoseconds is NULL");
     return event->device->backend->event_elapsed(event, nanoseconds);
 }
 
 void anynorm_event_release(anynorm_event *event)
 {
-    if (!event || !event->valid)
+    if (is_empty(event))
         return;
     event->device->backend->event_release(event);
     *event = (anynorm_event){0};
