@@ -16,8 +16,8 @@
 #define assert_refused_naming(call, expected, word)                                                \
     (make_message_stale(), check_refused_naming((call), (expected), (word), __FILE__, __LINE__))
 
-/* How many calls this program saw refused as they should be. */
-static unsigned refused_calls;
+/* How many calls this program saw refused as they should be; support.c has it. */
+extern unsigned refused_calls;
 
 static inline void make_message_stale(void)
 {

@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include "refused.h"
+
 #include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
@@ -11,6 +13,8 @@
 #include "text.h"
 
 #define GUARD_BYTES 64
+
+unsigned refused_calls;
 
 bool reduced(void)
 {

@@ -59,7 +59,8 @@ static void scene_free(struct scene *scene)
 static anynorm_status status_of(const struct fault *fault)
 {
     if (strstr(fault->call, "clWaitForEvents") ||
-        (strstr(fault->call, "clGetEventInfo") && !strstr(fault->step, "anynorm_enqueue")))
+        (strstr(fault->call, "clGetEventInfo") && !strstr(fault->step, "anynorm_enqueue") &&
+         !strstr(fault->step, "event_wrap")))
         return fault->in_unmap || strstr(fault->step, "elapsed") ? ANYNORM_OK : ANYNORM_DEVICE_LOST;
     if (strcmp(fault->call, "clBuildProgram") == 0)
         return fault->code == CL_OUT_OF_RESOURCES ? ANYNORM_OUT_OF_MEMORY : ANYNORM_BUILD_FAILED;

@@ -1,4 +1,5 @@
 /* <anynorm/opencl.h>: the caller's own context, queue, memory and events. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "opencl/opencl_backend.h" /* before opencl.h: it asks <CL/cl.h> for more */
@@ -105,6 +106,11 @@ anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void *pointer, ui
         return not_opencl();
     if (!pointer || !buffer || bytes == 0)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "pointer or buffer is NULL, or bytes is 0");
+    if (bytes - 1 > UINTPTR_MAX - (uintptr_t)pointer)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "bytes is %" PRIu64 ", which from the pointer on passes the end of all "
+                       "memory",
+                       bytes);
     struct an_opencl_device *d = an_opencl(device);
     if (!d->svm)
         return an_fail(ANYNORM_UNSUPPORTED, "%s has no shared virtual memory", device->info.id);
@@ -127,6 +133,11 @@ anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue
         return an_fail(ANYNORM_INVALID_ARGUMENT, "the plan is not of an OpenCL device");
     if ((wait_count > 0) != (wait_list != NULL))
         return an_fail(ANYNORM_INVALID_ARGUMENT, "wait_list and wait_count do not agree");
+    /* Not every driver looks: PoCL 3.1 starts a kernel without waiting. */
+    for (cl_uint i = 0; i < wait_count; i++) {
+        if (!wait_list[i])
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "wait_list[%u] is NULL", (unsigned)i);
+    }
     struct an_opencl_device *d = an_opencl(plan->device);
     if (rows > 0) {
         anynorm_status status = an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);
@@ -155,7 +166,13 @@ anynorm_status anynorm_opencl_event_wrap(anynorm_device *device, cl_event event,
     if (!event || !wrapped)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "event or wrapped is NULL");
     struct an_opencl_device *d = an_opencl(device);
-    cl_int code = d->cl->RetainEvent(event);
+    cl_context context = NULL;
+    cl_int code = d->cl->GetEventInfo(event, CL_EVENT_CONTEXT, sizeof(context), &context, NULL);
+    if (code != CL_SUCCESS)
+        return an_cl_fail(code, "clGetEventInfo");
+    if (context != d->context)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "the event is of another context");
+    code = d->cl->RetainEvent(event);
     if (code != CL_SUCCESS)
         return an_cl_fail(code, "clRetainEvent");
     *wrapped = (anynorm_event){.device = device, .handle = event, .valid = true};

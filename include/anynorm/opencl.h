@@ -47,7 +47,8 @@ ANYNORM_API anynorm_status anynorm_opencl_buffer_wrap(anynorm_device *device, cl
 /* Describes `bytes` of shared virtual memory at `pointer` (from clSVMAlloc, or any memory where the
  * device has fine-grained system SVM) as a buffer. Coarse-grained memory must be unmapped while the
  * device uses it, as the API says. Any thread.
- * UNSUPPORTED: the device has no SVM. INVALID_ARGUMENT. */
+ * UNSUPPORTED: the device has no SVM. INVALID_ARGUMENT: NULL, or bytes that are none or pass the
+ * end of the address space. */
 ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void *pointer,
                                                    uint64_t bytes, anynorm_buffer *buffer);
 
@@ -59,9 +60,10 @@ ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void 
  * or waited for by this library.
  * Plans and buffers must be of the queue's context and device. Any thread.
  * Statuses as anynorm_enqueue; INVALID_ARGUMENT also for a queue of another context or a bad wait
- * list. A kernel that fails later, or whose wait list failed, shows where the event is waited for:
- * clWaitForEvents fails, or the event's execution status is negative; drivers differ in which, and
- * anynorm_event_wait looks at both.
+ * list, of which the driver judges whether its events are of the context. A kernel that fails
+ * later, or whose wait list failed, shows where the event is waited for: clWaitForEvents fails, or
+ * the event's execution status is negative; drivers differ in which, and anynorm_event_wait looks
+ * at both.
  */
 ANYNORM_API anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue,
                                                   const anynorm_tensors *tensors, uint64_t rows,
@@ -69,7 +71,8 @@ ANYNORM_API anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command
                                                   cl_event *event);
 
 /* A cl_event as an anynorm_event, for wait lists and anynorm_event_wait. Takes a reference of its
- * own: release the result with anynorm_event_release. INVALID_ARGUMENT. Any thread. */
+ * own: release the result with anynorm_event_release. INVALID_ARGUMENT: an event of another context
+ * too. Any thread. */
 ANYNORM_API anynorm_status anynorm_opencl_event_wrap(anynorm_device *device, cl_event event,
                                                      anynorm_event *wrapped);
 
