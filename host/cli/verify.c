@@ -7,9 +7,12 @@
 #include "progress.h"
 #include "spec_tensors.h"
 #include "verify_list.h"
+#include "verify_masks.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -20,6 +23,8 @@ struct verify {
     bool quick;
     bool failed;
     char first_failure[640];
+    struct verify_failures failures; /* the first of each line of the table */
+    char wrong[200], right[200];     /* schedules; of the second's none was wrong in any line */
     struct progress progress;
     uint64_t done;
 };
@@ -41,6 +46,8 @@ static void note_failure(struct verify *verify, const struct tally *tally,
     char text[256];
 
     verify->failed = true;
+    if (tally->wrong == 1)
+        verify_failures_add(&verify->failures, tally->schedule, c);
     if (verify->first_failure[0])
         return;
     anynorm_spec_format(&c->spec, c->rows, text, sizeof text);
@@ -96,6 +103,22 @@ static void print_tally(const struct tally *tally)
     }
     printf("%-16s  %-6s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, tally->name, tally->cases,
            tally->worst, tally->bound, tally->wrong ? "FAIL" : "pass");
+}
+
+static void add_name(char *list, size_t capacity, const char *name)
+{
+    size_t length = strlen(list);
+
+    snprintf(list + length, capacity - length, "%s%s", length ? ", " : "", name);
+}
+
+/* After the last line of a schedule. */
+static void note_schedule(struct verify *verify, const char *schedule, int cases, int wrong)
+{
+    if (wrong)
+        add_name(verify->wrong, sizeof verify->wrong, schedule);
+    else if (cases)
+        add_name(verify->right, sizeof verify->right, schedule);
 }
 
 static struct tally plain_tally(const char *schedule, anynorm_dtype type)
@@ -155,6 +178,7 @@ static bool verify_all(struct verify *verify, struct cli_error *error)
 
     print_heading();
     for (size_t s = 0; s < schedules; s++) {
+        int cases = 0, wrong = 0;
         anynorm_status status =
             anynorm_plan_candidate(verify->device, &probe, s, &candidate, &schedules);
 
@@ -166,10 +190,13 @@ static bool verify_all(struct verify *verify, struct cli_error *error)
             tally = plain_tally(candidate.schedule, types[t]);
             if (!run_tally(verify, &tally, types[t], error))
                 return false;
+            cases += tally.cases;
+            wrong += tally.wrong;
         }
         tally = family_tally(candidate.schedule);
         if (!run_tally(verify, &tally, ANYNORM_F32, error))
             return false;
+        note_schedule(verify, candidate.schedule, cases + tally.cases, wrong + tally.wrong);
     }
     return true;
 }
@@ -212,13 +239,37 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
                 return false;
         }
         print_tally(&tally);
+        note_schedule(verify, candidate.schedule, tally.cases, tally.wrong);
     }
     return true;
 }
 
+/* The last line of the table, which is on stderr, too. */
+static void find_way_out(struct verify *verify, const char *caps, char *text, size_t capacity)
+{
+    struct verify_masks found;
+
+    fflush(stdout);
+    verify_find_masks(&verify->info, verify->reference, caps, &verify->failures, &found);
+    if (*found.caps)
+        snprintf(text, capacity, "with ANYNORM_CAPS=%s the first failed case of each line %s",
+                 found.caps,
+                 !found.refused ? "passes"
+                 : found.right  ? "passes or is refused"
+                                : "is refused");
+    else if (*verify->right)
+        snprintf(text, capacity,
+                 "no mask of ANYNORM_CAPS helps; wrong: %s; never wrong, for ANYNORM_SCHEDULE: %s",
+                 verify->wrong, verify->right);
+    else
+        snprintf(text, capacity, "no mask of ANYNORM_CAPS helps; wrong: %s", verify->wrong);
+    puts(text);
+}
+
 int cli_verify(int argc, char **argv)
 {
-    const char *device = NULL, *text = NULL;
+    const char *device = NULL, *text = NULL, *caps = getenv("ANYNORM_CAPS");
+    char own_caps[256], way_out[768];
     struct verify verify = {.quick = false};
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to verify (default: the best found)",
@@ -237,6 +288,7 @@ int cli_verify(int argc, char **argv)
             "(all that a spec names beyond LayerNorm with weight and bias) are shares of what "
             "each\n"
             "may be. Statistics and sums must be right, too.\n"
+            "After a failure, masks of ANYNORM_CAPS are tried; the last line tells which helps.\n"
             "Exit status: 0 all passed, 1 a schedule failed, 2 bad usage.\n",
         .options = options,
         .option_count = COUNT(options),
@@ -247,6 +299,7 @@ int cli_verify(int argc, char **argv)
 
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
+    snprintf(own_caps, sizeof own_caps, "%s", caps ? caps : ""); /* before the oracle unsets it */
     if (!cli_open_device(device, &verify.device, &error))
         return cli_error_print(&error);
     if (cli_open_oracle(&verify.reference, &error)) {
@@ -254,14 +307,16 @@ int cli_verify(int argc, char **argv)
         cli_print_device(&verify.info);
         ran = text ? verify_one(&verify, text, &error) : verify_all(&verify, &error);
         progress_end(&verify.progress);
+        if (ran && verify.failed)
+            find_way_out(&verify, own_caps, way_out, sizeof way_out);
     }
     anynorm_device_close(verify.reference);
     anynorm_device_close(verify.device);
     if (!ran || !cli_flush_stdout(&error))
         return cli_error_print(&error);
     if (verify.failed) {
-        cli_fail(&error, CLI_FAILED, verify.info.id, "wrong results; first in %s",
-                 verify.first_failure);
+        cli_fail(&error, CLI_FAILED, verify.info.id, "wrong results; first in %s; %s",
+                 verify.first_failure, way_out);
         return cli_error_print(&error);
     }
     return CLI_DONE;

@@ -11,10 +11,21 @@ LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family) +(\d+) +(\S+) +(\S+)  (.*)
 def table(result):
     """The rows of the table as (schedule, type, cases, error, bound, verdict)."""
     lines = result.stdout.splitlines()
+    if result.returncode == 1:
+        lines.pop()
     assert lines[1].split()[:3] == ["SCHEDULE", "TYPE", "CASES"]
     rows = [LINE.match(line) for line in lines[2:]]
     assert rows and all(rows), result.stdout
     return [row.groups() for row in rows]
+
+
+def way_out(result):
+    """The last line, which ends the error's, too."""
+    assert result.returncode == 1, result
+    last = result.stdout.splitlines()[-1]
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.endswith(f"; {last}\n")
+    return last
 
 
 def test_quick_passes(run, device):
@@ -110,6 +121,56 @@ def test_wrong_kernel_is_found(run, device, tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith(f"anynorm: {device['id']}: wrong results; first in ")
     assert "layer-norm" in lines[0] and "f32" in lines[0]
+    assert way_out(result).startswith("no mask of ANYNORM_CAPS helps; wrong: row_per_")
+    assert "never" not in way_out(result)
+
+
+def run_wrong(run, device, tmp_path, condition, text="layer-norm 5x3000"):
+    shim = wrong_opencl(device, tmp_path, condition)
+    return run("verify", "--case", text, "--device", device["id"], env=shim)
+
+
+def test_mask_that_helps_is_found(run, device, tmp_path):
+    """On top of the user's own; and is right: with it, nothing is wrong."""
+    shim = dict(wrong_opencl(device, tmp_path, "defined(GROUP) && GROUP > 64"),
+                ANYNORM_CAPS="max-groups=7")
+    call = ["verify", "--case", "layer-norm 5x3000", "--device", device["id"]]
+    result = run(*call, env=shim)
+    assert {row[5] for row in table(result) if row[0] == "row_reread"} == {"FAIL"}
+    assert way_out(result) == \
+        "with ANYNORM_CAPS=max-groups=7,max-wg=64 the first failed case of each line passes"
+    assert run(*call, env=dict(shim, ANYNORM_CAPS="max-groups=7,max-wg=64")).returncode == 0
+
+
+def test_mask_that_refuses_is_found(run, device, tmp_path):
+    if not device["fp64"]:
+        pytest.skip("the device has no double precision")
+    result = run_wrong(run, device, tmp_path, "ACC_DOUBLE", "layer-norm 5x300 f64")
+    assert way_out(result) == \
+        "with ANYNORM_CAPS=no-fp64 the first failed case of each line is refused"
+
+
+def test_masks_that_help_together_are_found(run, device, tmp_path):
+    if not device["subgroup_size"]:
+        pytest.skip("the device has no sub-groups of a told size")
+    result = run_wrong(run, device, tmp_path, "(defined(SUBGROUP) && SUBGROUP > 0) || "
+                                              "(defined(GROUP) && GROUP > 64)",
+                       "layer-norm 5x300")
+    assert {row[5] for row in table(result) if row[0] == "row_per_subgroup"} == {"FAIL"}
+    words = re.match(r"with ANYNORM_CAPS=(\S+) the first failed case of each line passes",
+                     way_out(result)).group(1).split(",")
+    assert len(words) == 2 and words[0].startswith("no-subgroup") and words[1] == "max-wg=64"
+
+
+def test_where_no_mask_helps_right_schedules_are_told(run, device, tmp_path):
+    """Kernels in which a group walks rows are wrong, whatever the group."""
+    result = run_wrong(run, device, tmp_path, "defined(GROUP) && !defined(SLICES)")
+    wrong, right = re.match(r"no mask of ANYNORM_CAPS helps; wrong: (.*); "
+                            r"never wrong, for ANYNORM_SCHEDULE: (.*)$", way_out(result)).groups()
+    rows = table(result)
+    assert wrong.split(", ") == [row[0] for row in rows if row[5] == "FAIL"]
+    assert right.split(", ") == [row[0] for row in rows if row[5] == "pass"]
+    assert "row_per_item" in right and "row_reread" in wrong
 
 
 def test_wrong_kernel_of_the_family_is_found(run, device, tmp_path):
