@@ -50,11 +50,10 @@ static void list_words(struct search *search)
         {"no-subgroup", info->subgroup},
         {"max-wg=64", info->max_work_group_size > 64},
         {"max-local=8192", info->local_bytes > 8192},
-        {"max-local=1", info->local_bytes > 1},
         {"no-fp64", info->fp64},
     };
 
-    for (size_t i = 0; i < COUNT(all) && search->count < MOST_MASKS; i++) {
+    for (size_t i = 0; i < COUNT(all) && search->count < MOST_MASKS - 1; i++) {
         if (all[i].changes)
             search->words[search->count++] = all[i].word;
     }
@@ -119,9 +118,11 @@ static bool try_masks(const struct search *search, struct verify_masks *found)
     return i == search->failures->count;
 }
 
-static bool try_each(struct search *search, struct progress *progress, struct verify_masks *found)
+static bool try_each(struct search *search, size_t first, struct progress *progress,
+                     struct verify_masks *found)
 {
-    for (size_t i = 0; i < search->count; i++) {
+    memset(search->on, false, sizeof search->on);
+    for (size_t i = first; i < search->count; i++) {
         search->on[i] = true;
         if (try_masks(search, found))
             return true;
@@ -160,8 +161,15 @@ void verify_find_masks(const anynorm_device_info *info, anynorm_device *referenc
     struct progress progress = {.total = 0};
 
     list_words(&search);
-    progress_start(&progress, 2 * search.count);
-    if (!try_each(&search, &progress, found) && !try_together(&search, &progress, found))
+    progress_start(&progress, 2 * (search.count + 1));
+    bool done = try_each(&search, 0, &progress, found) || try_together(&search, &progress, found);
+    if (!done && info->local_bytes > 1) {
+        /* The last resort: work-items that share nothing. */
+        search.words[search.count++] = "max-local=1";
+        done = try_each(&search, search.count - 1, &progress, found) ||
+               try_together(&search, &progress, found);
+    }
+    if (!done)
         *found = (struct verify_masks){.right = 0};
     progress_end(&progress);
 }
