@@ -171,7 +171,7 @@ static bool has_limit(const struct an_quirk *quirk)
     return quirk->from || quirk->before;
 }
 
-/* Not faster than a person reads: that an entry is one, has a reference, and masks something. */
+/* Each is well-formed, masks something, and has a reference that can be read up. */
 static void test_every_entry(void **state)
 {
     (void)state;
