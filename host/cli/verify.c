@@ -250,8 +250,9 @@ static void find_way_out(struct verify *verify, const char *caps, char *text, si
     struct verify_masks found;
 
     fflush(stdout);
-    verify_find_masks(&verify->info, verify->reference, caps, &verify->failures, &found);
-    if (*found.caps)
+    if (!verify_find_masks(&verify->info, verify->reference, caps, &verify->failures, &found))
+        snprintf(text, capacity, "the memory to try masks of ANYNORM_CAPS could not be had");
+    else if (*found.caps)
         snprintf(text, capacity, "with ANYNORM_CAPS=%s the first failed case of each line %s",
                  found.caps,
                  !found.refused ? "passes"

@@ -30,6 +30,7 @@ struct search {
     const char *words[MOST_MASKS];
     size_t count;
     bool on[MOST_MASKS];
+    bool lacks_memory; /* what failed then says nothing of a mask */
 };
 
 /* Words that change something on the device, from the one that takes the least away. Not among them
@@ -75,12 +76,13 @@ static bool write_caps(const struct search *search, struct verify_masks *found)
 /* ---- Trying ---- */
 
 /* Whether the case is not wrong; *right: it ran. */
-static bool is_not_wrong(const struct search *search, anynorm_device *device, const char *schedule,
+static bool is_not_wrong(struct search *search, anynorm_device *device, const char *schedule,
                          const struct verify_case *c, bool *right)
 {
     struct verify_result result;
     anynorm_status status = verify_case_run(device, search->reference, schedule, c, &result);
 
+    search->lacks_memory |= status == ANYNORM_OUT_OF_MEMORY;
     if (status == ANYNORM_UNSUPPORTED)
         return true;
     if (status != ANYNORM_OK || *result.wrong)
@@ -90,7 +92,7 @@ static bool is_not_wrong(const struct search *search, anynorm_device *device, co
 }
 
 /* Whether no failure is left with the masks that are on. */
-static bool try_masks(const struct search *search, struct verify_masks *found)
+static bool try_masks(struct search *search, struct verify_masks *found)
 {
     anynorm_device *device = NULL;
     anynorm_status status = ANYNORM_INVALID_ARGUMENT;
@@ -100,6 +102,7 @@ static bool try_masks(const struct search *search, struct verify_masks *found)
     if (write_caps(search, found) && setenv("ANYNORM_CAPS", found->caps, 1) == 0)
         status = anynorm_device_open(search->info->id, &device);
     unsetenv("ANYNORM_CAPS");
+    search->lacks_memory |= status == ANYNORM_OUT_OF_MEMORY;
     if (status != ANYNORM_OK)
         return false;
     for (; i < search->failures->count; i++) {
@@ -153,7 +156,7 @@ static bool try_together(struct search *search, struct progress *progress,
     return true;
 }
 
-void verify_find_masks(const anynorm_device_info *info, anynorm_device *reference, const char *caps,
+bool verify_find_masks(const anynorm_device_info *info, anynorm_device *reference, const char *caps,
                        const struct verify_failures *failures, struct verify_masks *found)
 {
     struct search search = {
@@ -172,4 +175,5 @@ void verify_find_masks(const anynorm_device_info *info, anynorm_device *referenc
     if (!done)
         *found = (struct verify_masks){.right = 0};
     progress_end(&progress);
+    return done || !search.lacks_memory;
 }

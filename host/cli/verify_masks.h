@@ -27,8 +27,9 @@ struct verify_masks {
 /* Tries masks of ANYNORM_CAPS, on top of `caps`, until all failures are gone: each by itself, those
  * that take the least away first; then all together, less whatever is not needed; and no local
  * memory at the very last. Each failure is run with its schedule and with the library's own choice.
- * The environment's ANYNORM_CAPS is unset afterwards. */
-void verify_find_masks(const anynorm_device_info *info, anynorm_device *reference, const char *caps,
+ * The environment's ANYNORM_CAPS is unset afterwards. False where none was found and a want of
+ * memory may be why. */
+bool verify_find_masks(const anynorm_device_info *info, anynorm_device *reference, const char *caps,
                        const struct verify_failures *failures, struct verify_masks *found);
 
 #endif

@@ -195,10 +195,11 @@ def build_shim(device, folder, text):
 
 
 def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
-                 wrong="* rstd * ERROR - shift_rstd"):
+                 wrong="* rstd * ERROR - shift_rstd", more=""):
     """The environment in which kernels whose options meet the preprocessor's condition are wrong,
-    where they have one text in place of another; in it, ERROR is a little more than 1 for these."""
-    return dict(build_shim(device, folder, SHIM), WRONG_IF=condition, RIGHT_TEXT=right,
+    where they have one text in place of another; in it, ERROR is a little more than 1 for these.
+    `more` are functions that the library has besides."""
+    return dict(build_shim(device, folder, SHIM + more), WRONG_IF=condition, RIGHT_TEXT=right,
                 WRONG_TEXT=wrong)
 
 

@@ -125,9 +125,9 @@ def test_wrong_kernel_is_found(run, device, tmp_path):
     assert "never" not in way_out(result)
 
 
-def run_wrong(run, device, tmp_path, condition, text="layer-norm 5x3000"):
-    shim = wrong_opencl(device, tmp_path, condition)
-    return run("verify", "--case", text, "--device", device["id"], env=shim)
+def run_wrong(run, device, tmp_path, condition, text="layer-norm 5x3000", more=""):
+    shim = wrong_opencl(device, tmp_path, condition, more=more)
+    return run("verify", "--case", text, "--device", device["id"], env=dict(shim, ANYNORM_CAPS=""))
 
 
 def test_mask_that_helps_is_found(run, device, tmp_path):
@@ -160,6 +160,27 @@ def test_masks_that_help_together_are_found(run, device, tmp_path):
     words = re.match(r"with ANYNORM_CAPS=(\S+) the first failed case of each line passes",
                      way_out(result)).group(1).split(",")
     assert len(words) == 2 and words[0].startswith("no-subgroup") and words[1] == "max-wg=64"
+
+
+# There is no memory for a device while $ANYNORM_CAPS masks it.
+NO_CONTEXT = r"""
+void *clCreateContext(const void *properties, unsigned count, const void *devices, void *notify,
+                      void *user, int *code)
+{
+    void *(*next)(const void *, unsigned, const void *, void *, void *, int *);
+    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateContext");
+    const char *caps = getenv("ANYNORM_CAPS");
+    if (!caps || !*caps)
+        return next(properties, count, devices, notify, user, code);
+    *code = -6;
+    return 0;
+}
+"""
+
+
+def test_want_of_memory_is_no_word_on_masks(run, device, tmp_path):
+    result = run_wrong(run, device, tmp_path, "defined(GROUP) && GROUP > 64", more=NO_CONTEXT)
+    assert way_out(result) == "the memory to try masks of ANYNORM_CAPS could not be had"
 
 
 def test_where_no_mask_helps_right_schedules_are_told(run, device, tmp_path):
