@@ -85,8 +85,11 @@ static anynorm_status record(struct an_vulkan_device *d, const struct an_vulkan_
             if (status == ANYNORM_OK)
                 lender = lender->more;
         }
-        if (status != ANYNORM_OK)
+        if (status != ANYNORM_OK) {
+            /* What is being recorded could not be begun anew. */
+            (void)d->vk.vkEndCommandBuffer(launch->commands);
             return status;
+        }
         bool split = part.rows == rows && rows <= plan->split_rows;
         record_part(d, plan, launch->commands, lender, &part, first, rows, split);
         first += part.rows;
