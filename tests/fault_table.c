@@ -10,6 +10,7 @@ static struct an_cl real;
 static struct fault fault;
 static struct live live;
 static cl_command_queue last_queue;
+static unsigned long struck[2], struck_calls; /* runs with a fault that is not, and is, sticky */
 
 /* The code to fail the present call with, or CL_SUCCESS. */
 static cl_int strike(const char *call)
@@ -235,8 +236,23 @@ void fault_uninstall(void)
     *table = real;
 }
 
+static void count_struck(void)
+{
+    struck[fault.sticky] += fault.fired > 0;
+    struck_calls += fault.fired;
+    fault.fired = 0;
+}
+
+void fault_print(const char *what)
+{
+    count_struck();
+    fprintf(stderr, "%s: faults injected: %lu once, %lu sticky; calls failed: %lu\n", what,
+            struck[false], struck[true], struck_calls);
+}
+
 struct live fault_start(unsigned long at, bool sticky, cl_int code)
 {
+    count_struck();
     fault = (struct fault){.at = at, .sticky = sticky, .code = code, .call = "", .step = ""};
     return live;
 }

@@ -35,6 +35,9 @@ void fault_stop(void);
 /* Fails the test unless exactly `before` is alive. */
 void fault_check_live(const struct live *before);
 
+/* Prints how often a fault struck, over all that was started. */
+void fault_print(const char *what);
+
 struct fault *fault_now(void);
 /* The table with the wrappers, to change it further; and the driver's own functions. */
 struct an_cl *fault_table(void);

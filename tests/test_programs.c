@@ -512,5 +512,7 @@ int main(void)
         ALONE(test_plan_binary),       ALONE(test_damaged_binary),
         ALONE(test_binary_of_another), ALONE(test_faults),
     };
-    return cmocka_run_group_tests_name("programs", tests, make_cold, remove_cold);
+    int failed = cmocka_run_group_tests_name("programs", tests, make_cold, remove_cold);
+    fault_print("programs");
+    return failed;
 }

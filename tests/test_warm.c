@@ -101,5 +101,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_warm_up, install, uninstall_faults),
         cmocka_unit_test_setup_teardown(test_warm_up_fails, install, uninstall_faults),
     };
-    return cmocka_run_group_tests_name("warm", tests, make_cold, remove_cold);
+    int failed = cmocka_run_group_tests_name("warm", tests, make_cold, remove_cold);
+    fault_print("warm-up");
+    return failed;
 }
