@@ -252,7 +252,7 @@ static void one_plan(const char *id)
     struct shared shared = {.spec = {.columns = COLUMNS,
                                      .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT,
                                      .eps = ANYNORM_EPS_DEFAULT},
-                            .iterations = reduced() ? 8 : 400};
+                            .iterations = reduced() ? 40 : 1000};
     static struct worker workers[THREADS];
     struct maker makers[MAKERS] = {{.shared = NULL}};
     memset(workers, 0, sizeof(workers));
@@ -285,8 +285,8 @@ static void one_plan(const char *id)
         assert_true(makers[i].made > 0);
     }
     assert_true(log_lines >= makers[0].made + makers[1].made);
-    fprintf(stderr, "%s: %u enqueues beside %u plans\n", id, THREADS * shared.iterations,
-            makers[0].made + makers[1].made);
+    fprintf(stderr, "%s: %d threads x %u enqueues on one plan, beside %u plans made\n", id, THREADS,
+            shared.iterations, makers[0].made + makers[1].made);
     anynorm_plan_destroy(shared.plan);
     anynorm_device_close(shared.device);
 }
