@@ -285,6 +285,10 @@ int main(int argc, char **argv)
         printf("skipped: no OpenCL device\n");
         return 0;
     }
+    if (measure().heap == 0) {
+        printf("skipped: this malloc (a sanitizer's?) does not say what it has given out\n");
+        return 0;
+    }
     for (int part = 0; part < PARTS; part++) {
         if (argc > part + 1)
             counts[part] = atol(argv[part + 1]);

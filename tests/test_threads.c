@@ -162,15 +162,21 @@ struct maker {
     struct finding finding;
 };
 
+static anynorm_spec spec_to_make(const struct shared *shared, unsigned number)
+{
+    anynorm_spec spec = shared->spec;
+    spec.flags = number % 3 == 0 ? ANYNORM_BIAS : shared->spec.flags;
+    spec.columns += number % 5;
+    return spec;
+}
+
 static void *make_plans(void *argument)
 {
     struct maker *maker = argument;
     struct shared *shared = maker->shared;
     do {
-        anynorm_spec spec = shared->spec;
+        anynorm_spec spec = spec_to_make(shared, maker->made);
         anynorm_plan *plan = NULL;
-        spec.flags = maker->made % 3 == 0 ? ANYNORM_BIAS : shared->spec.flags;
-        spec.columns += maker->made % 5;
         anynorm_status status = anynorm_plan_create(shared->device, &spec, NULL, &plan);
         if (status != ANYNORM_OK) {
             wrong(&maker->finding, "plan", status);
@@ -263,6 +269,11 @@ static void one_plan(const char *id)
         workers[i].shared = &shared;
         workers[i].number = i;
         alone(&workers[i]);
+    }
+    for (unsigned i = 0; i < 15;
+         i++) { /* so that makers make many, and not one for each compilation */
+        anynorm_spec spec = spec_to_make(&shared, i);
+        anynorm_plan_destroy(make_plan(shared.device, &spec, NULL));
     }
     log_lines = 0;
     anynorm_log_set(count_line, &log_lines, ANYNORM_LOG_DEBUG);
