@@ -24,6 +24,9 @@ static size_t given;                         /* bytes that the driver tells of *
 static size_t taken;                         /* bytes that it was handed last */
 static bool same;                            /* whether they were `data` */
 static VkPipelineCreationFeedbackFlags told; /* of what it compiles */
+static VkResult data_result;                 /* of a cache that is made of data */
+static VkResult pipeline_result;             /* of a pipeline with such a cache */
+static unsigned refusals;                    /* that the driver gave */
 static char base[FOLDER_BYTES], folder[FOLDER_BYTES + 8], entry[160];
 
 static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice a, const VkPipelineCacheCreateInfo *b,
@@ -33,6 +36,10 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice a, const VkPipelineC
     VkPipelineCacheCreateInfo empty = *b;
     taken = b->initialDataSize;
     same = taken == sizeof(data) && memcmp(b->pInitialData, data, sizeof(data)) == 0;
+    if (taken > 0 && data_result != VK_SUCCESS) {
+        refusals++;
+        return data_result;
+    }
     empty.initialDataSize = 0;
     empty.pInitialData = NULL;
     return inner.vkCreatePipelineCache(a, &empty, c, d);
@@ -54,6 +61,11 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice a, VkPipelineCac
                                                        const VkAllocationCallbacks *e,
                                                        VkPipeline *f)
 {
+    if (taken > 0 && pipeline_result != VK_SUCCESS) {
+        *f = VK_NULL_HANDLE;
+        refusals++;
+        return pipeline_result;
+    }
     VkResult result = inner.vkCreateComputePipelines(a, b, c, d, e, f);
     const VkPipelineCreationFeedbackCreateInfo *feedback = d->pNext;
     if (feedback && feedback->sType == VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO)
@@ -163,6 +175,28 @@ static void test_what_is_of_no_use_is_replaced(void **state)
     assert_int_equal(same, tells);
 }
 
+/* An intact entry that the driver refuses, or with which it cannot compile, costs a compilation:
+ * the plan is made without it, and the entry is replaced. */
+static void test_what_is_refused_is_replaced(void **state)
+{
+    static const VkResult results[] = {VK_ERROR_UNKNOWN, VK_ERROR_INITIALIZATION_FAILED,
+                                       VK_ERROR_OUT_OF_HOST_MEMORY};
+    if (strncmp(*state, "vulkan:", 7) != 0)
+        return;
+    assert_int_equal(make_usual(*state), 0);
+    for (size_t i = 0; i < 2 * COUNT(results); i++) {
+        data[HEADER + 1] ^= 1; /* what the driver gives from now on */
+        *(i % 2 ? &data_result : &pipeline_result) = results[i / 2];
+        refusals = 0;
+        assert_int_equal(make_usual(*state), 0);
+        assert_int_equal(refusals, 1);
+        data_result = pipeline_result = VK_SUCCESS;
+        assert_int_equal(count_entries(), 1);
+        assert_int_equal(make_usual(*state), sizeof(data));
+        assert_true(same);
+    }
+}
+
 /* Nobody else may write there. */
 static void test_an_open_folder_is_refused(void **state)
 {
@@ -182,6 +216,7 @@ static int make_base(void **state)
         data[i] = (unsigned char)(7 * i + 1);
     given = sizeof(data);
     told = 0;
+    data_result = pipeline_result = VK_SUCCESS;
     make_folder(base);
     snprintf(folder, sizeof(folder), "%s/cache", base);
     assert_int_equal(setenv("ANYNORM_CACHE", "on", 1), 0);
@@ -202,6 +237,7 @@ int main(void)
         {"a header is not kept", test_a_header_is_not_kept},
         {"damage never reaches the driver", test_damage_never_reaches_the_driver},
         {"what is of no use is replaced", test_what_is_of_no_use_is_replaced},
+        {"what is refused is replaced", test_what_is_refused_is_replaced},
         {"an open folder is refused", test_an_open_folder_is_refused},
     };
     return run_on_devices("vulkan programs", tests, COUNT(tests), make_base, remove_base);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "log.h"
 #include "spec.h"
 #include "status.h"
 #include "vulkan/vulkan_backend.h"
@@ -185,7 +186,10 @@ static anynorm_status make_cache(struct an_vulkan_device *d, const void *binary,
     if (binary)
         info.pInitialData = an_binary_program(binary, &info.initialDataSize);
     VkResult result = d->vk.vkCreatePipelineCache(d->handle, &info, NULL, cache);
-    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreatePipelineCache");
+    if (result == VK_SUCCESS)
+        return ANYNORM_OK;
+    *cache = VK_NULL_HANDLE;
+    return an_vk_fail(result, "vkCreatePipelineCache");
 }
 
 /* What the driver has put into the cache, packed: to be freed. */
@@ -242,6 +246,27 @@ anynorm_status an_vulkan_binary_check(const struct an_vulkan_device *d,
     return ANYNORM_OK;
 }
 
+/* From the data of a binary, or from none. */
+static anynorm_status make(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                           const struct an_choice *choice, const void *binary,
+                           struct an_kernel *kernel, bool *missed)
+{
+    anynorm_status status = make_cache(d, binary, &kernel->cache);
+    if (status == ANYNORM_OK)
+        status = compile(d, &plan->interface, choice, plan->module, kernel, missed);
+    return status;
+}
+
+/* A driver may refuse data that it once gave, or fail to compile with it: all there is for a second
+ * try without. */
+static void forget_cache(struct an_vulkan_device *d, struct an_kernel *kernel)
+{
+    an_log(ANYNORM_LOG_DEBUG, "%s: the driver refuses a binary: %s", d->head.info.id,
+           anynorm_message());
+    d->vk.vkDestroyPipelineCache(d->handle, kernel->cache, NULL);
+    kernel->cache = VK_NULL_HANDLE;
+}
+
 anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
                                          const struct an_vulkan_plan *plan,
                                          const struct an_choice *choice, const void *binary,
@@ -255,9 +280,15 @@ anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
     bool cached = !binary && d->cached && an_cache_open(&folder);
     if (cached)
         kept = an_cache_load(&folder, &key.key);
-    anynorm_status status = make_cache(d, binary ? binary : kept, &kernel->cache);
-    if (status == ANYNORM_OK)
-        status = compile(d, &plan->interface, choice, plan->module, kernel, &missed);
+    const void *given = binary ? binary : kept;
+    anynorm_status status = make(d, plan, choice, given, kernel, &missed);
+    if (status != ANYNORM_OK && given) {
+        if (kept)
+            an_cache_remove(&folder, &key.key);
+        forget_cache(d, kernel);
+        status = make(d, plan, choice, NULL, kernel, &missed);
+        missed = true;
+    }
     /* What is kept, intact as it is, may be of no use to a driver that has since changed. */
     if (status == ANYNORM_OK && cached && (!kept || missed))
         save(d, kernel, &key.key, &folder);
