@@ -25,7 +25,7 @@ def environment():
 def run(program, environment, tmp_path):
     """run("layer-norm", path, ...) in an empty folder; keywords go to subprocess.run."""
     def call(*arguments, env=None, **keywords):
-        settings = dict(capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        settings = dict(capture_output=True, text=True, timeout=1200, cwd=tmp_path)
         settings.update(keywords)
         return subprocess.run([program, *map(str, arguments)], env=dict(environment, **(env or {})),
                               check=False, **settings)
