@@ -160,8 +160,12 @@ static void *CL_API_CALL faulty_EnqueueMapBuffer(cl_command_queue a, cl_mem b, c
                                                  cl_map_flags d, size_t e, size_t f, cl_uint g,
                                                  const cl_event *h, cl_event *i, cl_int *error)
 {
+    void *mapped = NULL;
     *error = strike("clEnqueueMapBuffer");
-    return *error == CL_SUCCESS ? real.EnqueueMapBuffer(a, b, c, d, e, f, g, h, i, error) : NULL;
+    if (*error == CL_SUCCESS)
+        mapped = real.EnqueueMapBuffer(a, b, c, d, e, f, g, h, i, error);
+    live.mappings += mapped != NULL;
+    return mapped;
 }
 
 /* Unmaps, whatever it tells: PoCL never frees a memory object that stays mapped. */
@@ -172,6 +176,7 @@ static cl_int CL_API_CALL faulty_EnqueueUnmapMemObject(cl_command_queue a, cl_me
     cl_int code = strike("clEnqueueUnmapMemObject");
     fault.in_unmap = true;
     cl_int unmapped = real.EnqueueUnmapMemObject(a, b, c, d, e, code == CL_SUCCESS ? event : NULL);
+    live.mappings -= unmapped == CL_SUCCESS;
     if (code == CL_SUCCESS)
         code = unmapped;
     live.events += code == CL_SUCCESS && event;
@@ -273,11 +278,12 @@ void fault_check_live(const struct live *before)
         return;
     fprintf(stderr,
             "after call %lu%s (%s) failed: %+ld contexts, %+ld queues, %+ld memory, %+ld programs, "
-            "%+ld kernels, %+ld events left\n",
+            "%+ld kernels, %+ld events, %+ld mappings left\n",
             fault.at, fault.sticky ? " and all later" : "", fault.call,
             live.contexts - before->contexts, live.queues - before->queues,
             live.memory - before->memory, live.programs - before->programs,
-            live.kernels - before->kernels, live.events - before->events);
+            live.kernels - before->kernels, live.events - before->events,
+            live.mappings - before->mappings);
     fail();
 }
 

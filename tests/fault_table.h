@@ -19,9 +19,9 @@ struct fault {
     bool in_unmap;       /* the last command enqueued was an unmap */
 };
 
-/* How many objects the library holds: made or retained, and not released. */
+/* How many objects the library holds: made or retained, and not released; and mapped memory. */
 struct live {
-    long contexts, queues, memory, programs, kernels, events;
+    long contexts, queues, memory, programs, kernels, events, mappings;
 };
 
 /* Puts the wrappers in, and the driver's functions back. */
