@@ -1,6 +1,6 @@
 /* Every schedule, at its smallest, with each thing that a spec can name: short rows in small groups
- * against the oracle, few enough for a simulator to look at each kernel for races and reads of what
- * was never written. Other tests have longer rows, more types and all that may stand together.
+ * against the oracle, few enough for a simulator to look at each kernel for races. Other tests have
+ * longer rows, more types and all that may stand together.
  *
  *     ANYNORM_TEST_DEVICE=opencl:0   only this device
  */
