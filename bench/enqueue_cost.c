@@ -121,10 +121,7 @@ static void open_bench(struct bench *b)
                                             &b->tensors.bias};
     for (int t = 0; t < TENSORS; t++) {
         size_t count = (size_t)(b->spec.columns * (t < 2 ? b->rows : 1));
-        float *data = malloc(count * sizeof(float));
-        demand(data != NULL, "host memory");
-        for (size_t i = 0; i < count; i++)
-            data[i] = (float)(i * 7919 % 1009) / 500 - 1;
+        float *data = make_values(count);
         b->memory[t] = clCreateBuffer(b->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
                                       count * sizeof(float), data, &code);
         free(data);

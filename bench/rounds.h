@@ -18,6 +18,16 @@ static inline void demand(int held, const char *what)
     exit(1);
 }
 
+/* `count` values of about one, to be freed. */
+static inline float *make_values(size_t count)
+{
+    float *values = malloc(count * sizeof(float));
+    demand(values != NULL, "host memory");
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(i * 7919 % 1009) / 500 - 1;
+    return values;
+}
+
 static inline double seconds(void)
 {
     struct timespec now;

@@ -108,10 +108,7 @@ static void open_bench(struct bench *b)
                                             &b->tensors.bias};
     for (int t = 0; t < TENSORS; t++) {
         size_t count = (size_t)(b->spec.columns * (t < 2 ? b->rows : 1));
-        float *data = malloc(count * sizeof(float));
-        demand(data != NULL, "host memory");
-        for (size_t i = 0; i < count; i++)
-            data[i] = (float)(i * 7919 % 1009) / 500 - 1;
+        float *data = make_values(count);
         demand(anynorm_buffer_create(b->device, count * sizeof(float), slots[t]) == ANYNORM_OK &&
                    anynorm_buffer_write(b->device, slots[t], data, count * sizeof(float)) ==
                        ANYNORM_OK,

@@ -11,35 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "opencl_support.h"
 
 #include "dtype.h"
+#include "guarded.h"
 #include "spec.h"
 #include "spec_flags.h"
 #include "turns.h"
-
-/* ---- Guarded memory ---- */
-
-struct guarded {
-    unsigned char *map;
-    size_t map_bytes;
-    unsigned char *at;
-};
-
-/* `bytes` between two pages without access, touching the second, or the first. */
-static struct guarded guarded_make(size_t bytes, bool at_end)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (bytes + page - 1) / page * page;
-    struct guarded memory = {.map_bytes = inner + 2 * page};
-    memory.map = mmap(NULL, memory.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(memory.map, MAP_FAILED);
-    assert_int_equal(mprotect(memory.map + page, inner, PROT_READ | PROT_WRITE), 0);
-    memory.at = memory.map + page + (at_end ? inner - bytes : 0);
-    return memory;
-}
 
 /* ---- Telling which case it was ---- */
 
@@ -113,7 +93,7 @@ static void run_guarded(const struct subject *subject, anynorm_plan *plan,
             continue;
         memcpy(after->bytes[t], memory[t].at, bytes_of(problem, &resolved, t));
         assert_cl(clReleaseMemObject(objects[t]));
-        assert_int_equal(munmap(memory[t].map, memory[t].map_bytes), 0);
+        guarded_free(&memory[t]);
     }
 }
 

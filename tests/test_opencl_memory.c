@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "guarded.h"
 #include "opencl_support.h"
 #include "spec.h"
 
@@ -25,24 +26,6 @@ static anynorm_plan *plan_or_skip(anynorm_device *device, const anynorm_spec *sp
 }
 
 /* ---- Guard pages ---- */
-
-/* Memory of `bytes` between two pages that may not be touched, beside the one or the other. */
-struct guarded {
-    unsigned char *map;
-    size_t map_bytes;
-    unsigned char *at;
-};
-
-static struct guarded guarded_make(size_t bytes, bool at_end)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (bytes + page - 1) / page * page;
-    struct guarded memory = {.map_bytes = inner + 2 * page};
-    memory.map = mmap(NULL, memory.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(memory.map, MAP_FAILED);
-    assert_int_equal(mprotect(memory.map + page, inner, PROT_READ | PROT_WRITE), 0);
-    memory.at = memory.map + page + (at_end ? inner - bytes : 0);
-    return memory;
-}
 
 /* Runs with every tensor in guarded memory of exactly its size, which kernels use in place. */
 static void run_guarded(const struct caller *caller, anynorm_device *device, anynorm_plan *plan,
@@ -90,7 +73,7 @@ static void run_guarded(const struct caller *caller, anynorm_device *device, any
     check_against_oracle(problem, &before, &after, label, &worst);
     for (int t = 0; t < PLAIN_TENSORS; t++) {
         assert_cl(clReleaseMemObject(objects[t]));
-        assert_int_equal(munmap(memory[t].map, memory[t].map_bytes), 0);
+        guarded_free(&memory[t]);
     }
     images_free(&before);
     images_free(&after);
