@@ -1,6 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "mapped_file.h"
 
+#include "open_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,14 +13,12 @@
 bool mapped_file_open(const char *path, struct mapped_file *file, struct cli_error *error)
 {
     struct stat status;
+    /* Not blocking: a named pipe without a writer is refused below instead of waited for. */
+    int descriptor = cli_open_file(path, O_RDONLY | O_NONBLOCK);
     void *mapping;
     bool done = false;
-    int descriptor;
 
     *file = (struct mapped_file){0};
-    do /* not blocking: a named pipe without a writer is refused below instead of waited for */
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0)
         return cli_fail(error, cli_exit_of(errno), path,
                         "cannot be opened: %s; name a readable .npy or .safetensors file",

@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include "cleanup.h"
+#include "open_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,17 +117,6 @@ bool output_same(const struct output *a, const struct output *b)
            a->folder_device == b->folder_device && a->folder_inode == b->folder_inode;
 }
 
-/* However often a signal interrupts it, as it may on a network's file system. */
-static int open_to_write(const char *path, int flags)
-{
-    int file;
-
-    do
-        file = open(path, O_WRONLY | O_CLOEXEC | flags, 0666);
-    while (file < 0 && errno == EINTR);
-    return file;
-}
-
 static bool create_temporary(struct output *output, struct cli_error *error)
 {
     size_t size = strlen(output->folder) + NAME_KEPT + 40;
@@ -139,7 +129,7 @@ static bool create_temporary(struct output *output, struct cli_error *error)
                  (long)getpid(), i);
         /* Before the file is there, as a signal may come in between. */
         output->slot = cleanup_add(name);
-        output->file = open_to_write(name, O_CREAT | O_EXCL);
+        output->file = cli_open_file(name, O_WRONLY | O_CREAT | O_EXCL);
         if (output->file >= 0) {
             output->temporary = name;
             return true;
@@ -157,7 +147,7 @@ static bool create_temporary(struct output *output, struct cli_error *error)
 bool output_create(struct output *output, struct cli_error *error)
 {
     if (output->direct) {
-        output->file = open_to_write(output->target, 0);
+        output->file = cli_open_file(output->target, O_WRONLY);
         return output->file >= 0 ||
                cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
     }

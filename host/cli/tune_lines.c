@@ -1,5 +1,7 @@
 #include "tune_lines.h"
 
+#include "open_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -148,11 +150,8 @@ static bool read_text(const char *path, int file, char *text, size_t *length,
 static bool read_old(const char *path, char **text, size_t *length, struct cli_error *error)
 {
     bool done = false;
-    int file;
+    int file = cli_open_file(path, O_RDONLY);
 
-    do
-        file = open(path, O_RDONLY | O_CLOEXEC);
-    while (file < 0 && errno == EINTR);
     if (file < 0 && errno != ENOENT)
         return cli_fail(error, cli_exit_of(errno), path, "cannot be read: %s; name another file",
                         strerror(errno));

@@ -1,0 +1,19 @@
+/* How the program opens files. */
+#ifndef ANYNORM_CLI_OPEN_FILE_H
+#define ANYNORM_CLI_OPEN_FILE_H
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* open, however often a signal interrupts it, as it may on a network's file system. */
+static inline int cli_open_file(const char *path, int flags)
+{
+    int file;
+
+    do
+        file = open(path, flags | O_CLOEXEC, 0666);
+    while (file < 0 && errno == EINTR);
+    return file;
+}
+
+#endif
