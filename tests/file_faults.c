@@ -410,7 +410,7 @@ static void try_faults_at(const struct fault_scenario *scenario, unsigned at, en
         try_fault(scenario, &fault, folder);
 }
 
-void run_fault_scenario(const struct fault_scenario *scenario, const char *folder)
+static void run_scenario(const struct fault_scenario *scenario, const char *folder)
 {
     static unsigned char kinds[MOST_CALLS];
     const struct file_fault none = {.manner = FAULT_NONE};
@@ -434,9 +434,11 @@ void run_fault_scenario(const struct fault_scenario *scenario, const char *folde
     fprintf(stderr, "# %s: %u faults at %u calls\n", scenario->name, totals.faults - before, calls);
 }
 
-void print_fault_totals(void)
+void run_fault_scenarios(const struct fault_scenario *scenarios, size_t count, const char *folder)
 {
     unsigned kinds = 0;
+    for (size_t i = 0; i < count; i++)
+        run_scenario(&scenarios[i], folder);
     for (int i = 0; i < CALL_KINDS; i++)
         kinds += totals.seen[i];
     fprintf(stderr, "# %u faults, %u of them kills, at %u calls of %u kinds in %u scenarios\n",

@@ -65,12 +65,9 @@ bool fault_is_harmless(const struct file_fault *fault);
 /* Fails the test, naming the scenario and its fault, unless `holds`. */
 void fault_expect(bool holds, const char *what);
 
-/* Runs the scenario once without a fault and then with each fault at each of its calls; prints how
- * many. `folder` is emptied before each. Fails the test where a process crashes, leaks a
- * descriptor, or `check` fails. */
-void run_fault_scenario(const struct fault_scenario *scenario, const char *folder);
-
-/* Prints the sums over all scenarios. */
-void print_fault_totals(void);
+/* Runs each scenario once without a fault and then with each fault at each of its calls; prints how
+ * many, and the sums over all. `folder` is emptied before each run. Fails the test where a process
+ * crashes, leaks a descriptor, or `check` fails. */
+void run_fault_scenarios(const struct fault_scenario *scenarios, size_t count, const char *folder);
 
 #endif

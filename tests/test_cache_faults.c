@@ -290,9 +290,7 @@ static void test_scenarios(void **state)
     assert_int_equal(setenv("ANYNORM_CACHE_DIR", folder, 1), 0);
     assert_int_equal(setenv("ANYNORM_TUNING", "tuning", 1), 0);
     assert_int_equal(setenv("ANYNORM_LOG", "error", 1), 0);
-    for (size_t i = 0; i < COUNT(scenarios); i++)
-        run_fault_scenario(&scenarios[i], work);
-    print_fault_totals();
+    run_fault_scenarios(scenarios, COUNT(scenarios), work);
     remove_folder(base);
 }
 
