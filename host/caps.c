@@ -7,6 +7,7 @@
 #include "checked.h"
 #include "log.h"
 #include "status.h"
+#include "text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -93,7 +94,7 @@ anynorm_status an_caps_mask(anynorm_device_info *info, const char *list)
                            "no-subgroup-size, no-unified, no-storage16, no-push-descriptors, "
                            "max-wg=N, max-local=N, max-groups=N, max-alloc=N, max-range=N, "
                            "max-buffers=N (N from 1)",
-                           length > 60 ? 60 : (int)length, word);
+                           an_text_shown(length), word);
         word += length;
         word += *word == ',';
     }

@@ -78,7 +78,7 @@ static anynorm_status no_such_schedule(const char *word, size_t length)
         snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", names[i]);
     }
     return an_fail(ANYNORM_INVALID_ARGUMENT, "schedule \"%.*s\" does not exist; there are %s",
-                   length > 60 ? 60 : (int)length, word, list);
+                   an_text_shown(length), word, list);
 }
 
 /* A number from 1, or "never". */
@@ -119,7 +119,7 @@ anynorm_status an_choice_parse(const char *text, struct an_choice *choice)
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "schedule: \"%.*s\" is no number of a schedule, given once, such as "
                            "group=64",
-                           length > 60 ? 60 : (int)length, word);
+                           an_text_shown(length), word);
     }
     *choice = result;
     return ANYNORM_OK;

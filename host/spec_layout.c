@@ -57,9 +57,8 @@ bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *e
         return true;
     struct an_axis axes[AN_AXES];
     an_layout_axes(layout, rows, axes);
-    uint64_t span = 1;
-    if (!advance(axes[0].stride, axes[0].steps, &span) ||
-        !advance(axes[1].stride, axes[1].steps, &span))
+    uint64_t span = layout->column_run;
+    if (!advance(axes[1].stride, axes[1].steps, &span))
         return false;
     /* The last full group of inner rows may reach further than a short one after it. */
     uint64_t last = span, full = span, inner = axes[2].steps;

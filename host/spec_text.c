@@ -139,7 +139,7 @@ static void leave_c_locale(struct numbers numbers)
 static bool parse_number(const char *text, size_t length, double *value)
 {
     char copy[64];
-    if (length == 0 || length >= sizeof(copy))
+    if (length >= sizeof(copy))
         return false;
     memcpy(copy, text, length);
     copy[length] = 0;
@@ -219,7 +219,7 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     int position = 0;
     for (const char *word = text + strspn(text, " "); *word; position++) {
         size_t length = strcspn(word, " ");
-        int shown = length > 60 ? 60 : (int)length;
+        int shown = an_text_shown(length);
         if (position == 0) {
             if (!parse_kind(word, length, &result.flags))
                 return an_fail(ANYNORM_INVALID_ARGUMENT,

@@ -6,7 +6,8 @@
 #include "checked.h"
 #include "status.h"
 
-/* Where a tensor lies: bytes [begin, end) of the memory `root`, buffers of one `kind`. */
+/* Where a tensor lies: bytes [begin, end) of the memory `root`, buffers of one `kind`; all 0 of one
+ * that is not there. */
 struct region {
     uint32_t kind;
     const void *root;
@@ -209,9 +210,7 @@ static anynorm_status check_one(const anynorm_spec *spec, enum an_tensor tensor,
 
 static bool share_memory(const struct region *a, const struct region *b)
 {
-    if (a->kind == AN_BUFFER_NONE || b->kind == AN_BUFFER_NONE || a->root != b->root)
-        return false;
-    return a->begin < b->end && b->begin < a->end;
+    return a->root == b->root && a->begin < b->end && b->begin < a->end;
 }
 
 /* Blocks of `length` bytes at begin + i * stride and other + j * stride never meet if they fit into
@@ -225,20 +224,16 @@ static bool interleave(uint64_t begin, uint64_t other, uint64_t stride, uint64_t
 }
 
 /* Bytes that a tensor's elements span when only their place within a period of `stride` bytes
- * counts: steps of whole periods lead nowhere. False where that is more than 64 bits. */
-static bool span_within(const struct an_axis axes[AN_AXES], uint64_t size, uint64_t stride,
-                        uint64_t *bytes)
+ * counts: steps of whole periods lead nowhere. No more than the tensor spans in all, which
+ * check_one has found to be less than 2^64; but a stride that is never taken may be anything. */
+static uint64_t span_within(const struct an_axis axes[AN_AXES], uint64_t size, uint64_t stride)
 {
-    *bytes = size;
+    uint64_t bytes = size;
     for (int i = 0; i < AN_AXES; i++) {
-        uint64_t step, distance;
-        if (!an_mul(axes[i].stride, size, &step))
-            return false;
-        if (step % stride != 0 &&
-            (!an_mul(step, axes[i].steps, &distance) || !an_add(*bytes, distance, bytes)))
-            return false;
+        if (axes[i].steps > 0 && axes[i].stride * size % stride != 0)
+            bytes += axes[i].stride * size * axes[i].steps;
     }
-    return true;
+    return bytes;
 }
 
 /* The elements of a tensor AN_OF_ROWS: their size and the steps between them. */
@@ -261,11 +256,10 @@ static bool slices_are_apart(const struct elements *a, const struct region *at,
                              const struct elements *b, const struct region *other_at)
 {
     for (int i = 0; i < AN_AXES; i++) {
-        uint64_t period, span, other_span;
+        uint64_t period;
         if (a->axes[i].stride > 0 && an_mul(a->axes[i].stride, a->size, &period) &&
-            span_within(a->axes, a->size, period, &span) &&
-            span_within(b->axes, b->size, period, &other_span) &&
-            interleave(at->begin, other_at->begin, period, span, other_span))
+            interleave(at->begin, other_at->begin, period, span_within(a->axes, a->size, period),
+                       span_within(b->axes, b->size, period)))
             return true;
     }
     return false;

@@ -13,6 +13,12 @@ struct an_text {
 void an_text_put(struct an_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* How many bytes of a stranger's word a message shows. */
+static inline int an_text_shown(size_t length)
+{
+    return length < 60 ? (int)length : 60;
+}
+
 /* Copies as much as fits, as one line: control characters become blanks. */
 void an_text_line(char *to, size_t capacity, const char *from);
 

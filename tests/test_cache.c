@@ -284,6 +284,11 @@ static void test_places(void **state)
     check_made(path);
     assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
     assert_true(opens());
+    assert_int_equal(setenv("XDG_CACHE_HOME", "", 1), 0); /* which is as if it were not set */
+    assert_true(opens());
+    assert_int_equal(setenv("HOME", "", 1), 0);
+    assert_false(opens());
+    assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
     assert_int_equal(unsetenv("HOME"), 0);
     assert_false(opens());
     if (home)
@@ -332,9 +337,17 @@ static int use_borrowed_rights(void)
     return opens() ? 1 : 0;
 }
 
+static int use_borrowed_group(void)
+{
+    if (geteuid() != 0 || setregid(12345, 0) != 0)
+        return 77;
+    return opens() ? 1 : 0;
+}
+
 static void test_other_users(void **state)
 {
     (void)state;
+    assert_child(use_borrowed_group);
     assert_child(use_borrowed_rights);
     assert_child(use_foreign_folder);
 }
@@ -421,6 +434,43 @@ static void test_strange_entries(void **state)
     free(packed);
 }
 
+/* The key of entry number `index`, valid until the next call. */
+static const struct an_key *numbered(int index)
+{
+    static int number;
+    static struct an_key_part part = {"number", &number, sizeof(number)};
+    static const struct an_key made = {&part, 1};
+    number = index;
+    return &made;
+}
+
+static int count_entries(void)
+{
+    return count_files(folder, "", NULL, 0);
+}
+
+/* What a cache of another limit has kept is not read, however large it is. */
+static void test_entry_past_the_limit(void **state)
+{
+    (void)state;
+    store(&key, 1000, 1);
+    cache.limit = 500;
+    assert_null(an_cache_load(&cache, &key));
+    assert_false(exists(path_of(&key)));
+}
+
+/* More entries than a list of them begins with. */
+static void test_many_entries(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 150; i++)
+        store(numbered(i), 1000, i);
+    cache.limit = 100 * an_binary_size(numbered(0), 1000);
+    store(numbered(150), 1000, 150);
+    assert_int_equal(count_entries(), 100);
+    assert_true(has(numbered(150), 1000, 150));
+}
+
 /* A process with no descriptor left loads nothing, and the entry is there for the next. */
 static void test_out_of_descriptors(void **state)
 {
@@ -454,16 +504,6 @@ static void test_collision(void **state)
 }
 
 /* ---- Limits ---- */
-
-/* The key of entry number `index`, valid until the next call. */
-static const struct an_key *numbered(int index)
-{
-    static int number;
-    static struct an_key_part part = {"number", &number, sizeof(number)};
-    static const struct an_key made = {&part, 1};
-    number = index;
-    return &made;
-}
 
 static void set_age(const char *path, time_t seconds)
 {
@@ -526,6 +566,9 @@ static void test_leftovers(void **state)
         {"0123456789abcdef.programs", 24 * 60 * 60, true},
         {"0123456789abcde.program.77-1", 24 * 60 * 60, true},
         {"thesis.tex", 24 * 60 * 60, true},
+        {"0123456789abcdef.binary", 24 * 60 * 60, true},
+        {"0123456789abcdef.program.of-a-name-that-is-longer-than-any-file-of-ours-has",
+         24 * 60 * 60, true},
     };
     char path[200];
     (void)state;
@@ -539,20 +582,31 @@ static void test_leftovers(void **state)
         snprintf(path, sizeof(path), "%s/%s", folder, files[i].name);
         assert_int_equal(exists(path), files[i].stays);
     }
-    /* A killed process of the same number may have left the very name that is next. */
-    snprintf(path, sizeof(path), "%s.%ld-0", path_of(&other_key), (long)getpid());
-    for (int i = 0; i < 100; i++) {
-        snprintf(strrchr(path, '-'), 8, "-%d", i);
-        if (i % 3 != 0)
-            write_file(path, "x", 1);
-    }
-    store(&other_key, 100, 1);
-    assert_true(has(&other_key, 100, 1));
 }
 
-static int count_entries(void)
+/* Takes the names of the files that this process is to write for other_key, of which it has not
+ * yet used as many: all, or all but each tenth. */
+static void take_names(bool all)
 {
-    return count_files(folder, "", NULL, 0);
+    char path[200];
+    for (int i = 0; i < 2000; i++) {
+        snprintf(path, sizeof(path), "%s.%ld-%d", path_of(&other_key), (long)getpid(), i);
+        if (all || i % 10 != 0)
+            write_file(path, "x", 1);
+    }
+}
+
+/* A killed process of the same number may have left the very names that are next: some are passed
+ * over. */
+static void test_names_that_are_taken(void **state)
+{
+    (void)state;
+    take_names(false);
+    store(&other_key, 100, 1);
+    assert_true(has(&other_key, 100, 1));
+    take_names(true);
+    store(&other_key, 100, 2);
+    assert_true(has(&other_key, 100, 1));
 }
 
 /* A write past this limit raises SIGXFSZ, whose default is to kill. */
@@ -664,10 +718,13 @@ int main(void)
         ALONE(test_round_trip),
         ALONE(test_damaged_entries),
         ALONE(test_strange_entries),
+        ALONE(test_entry_past_the_limit),
+        ALONE(test_many_entries),
         ALONE(test_out_of_descriptors),
         ALONE(test_collision),
         ALONE(test_least_recently_used_go),
         ALONE(test_leftovers),
+        ALONE(test_names_that_are_taken),
         ALONE(test_no_room),
         ALONE(test_processes),
     };

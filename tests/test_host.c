@@ -388,6 +388,7 @@ static void test_caps_bad_words(void **state)
         "max-alloc=0",
         "max-alloc=1G",
         "max=1",
+        "a-word-that-goes-on-and-on-and-on-for-more-than-the-sixty-characters-shown-of-it",
         "no-fp64,max-wg=64,zzz",
         "max-wg=64,no-fp64,max-alloc=",
         "no-fp64\nno-fp16",

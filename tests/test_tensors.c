@@ -192,7 +192,12 @@ static void test_extents(void **state)
     assert_int_equal(an_tensor_start(&spec, AN_SUM, 5), 5 * 9 * 4);
     assert_int_equal(an_tensor_start(&spec, AN_PARTIALS, 5), 5 * 12);
     uint64_t bytes;
-    spec.shards = UINT64_MAX / 12;
+    for (uint64_t least = 1; least <= 3;
+         least += 2) { /* of bytes, of numbers, of shards too many */
+        spec.shards = UINT64_MAX / (4 * least);
+        assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
+    }
+    spec.shards = UINT64_MAX;
     assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
     assert_int_equal(an_tensor_start(&spec, AN_Y_SCALE, 5), 5 * 4);
     spec.flags ^= ANYNORM_Y_SCALE_OUTPUT | ANYNORM_Y_SCALE_INPUT; /* then it is one for all */
@@ -491,6 +496,28 @@ static void test_statistics_as_inputs(void **state)
     }
 }
 
+/* Slices whose rows are all inner ones, so that the outer strides, which may then be anything, are
+ * never taken. */
+static void test_slices_with_untaken_strides(void **state)
+{
+    (void)state;
+    static const uint64_t strides[] = {1000, UINT64_C(1) << 62, UINT64_MAX / 4, UINT64_MAX};
+    anynorm_buffer wide = {.bytes = 4096, .root = &wide, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+    for (size_t i = 0; i < COUNT(strides) * COUNT(strides); i++) {
+        anynorm_spec spec = {.columns = 6,
+                             .inner_rows = 100,
+                             .x_row_stride = 12,
+                             .y_row_stride = 12,
+                             .x_outer_stride = strides[i % COUNT(strides)],
+                             .y_outer_stride = strides[i / COUNT(strides)]};
+        anynorm_tensors tensors = {.x = wide, .y = wide};
+        tensors.y.offset = 24;
+        assert_ok(check(&spec, &tensors));
+        tensors.y.offset = 20;
+        assert_refused_tensors(check(&spec, &tensors));
+    }
+}
+
 /* Parts of one tensor [rows][4][6]: x, residual, y and sum, in any order. */
 static void test_four_slices_of_one_tensor(void **state)
 {
@@ -783,6 +810,7 @@ int main(void)
         cmocka_unit_test(test_outputs_over_inputs),
         cmocka_unit_test(test_unlike_outputs_over_inputs),
         cmocka_unit_test(test_statistics_as_inputs),
+        cmocka_unit_test(test_slices_with_untaken_strides),
         cmocka_unit_test(test_four_slices_of_one_tensor),
         cmocka_unit_test(test_random_overlaps),
         cmocka_unit_test(test_random_overlaps_of_columns_apart),

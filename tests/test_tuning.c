@@ -110,6 +110,11 @@ static const struct {
     {"class gpu", "no choice"},
     {"class gpu ->", "does not exist"},
     {"class gpu -> row_reraed", "\"row_reraed\" does not exist; there are"},
+    {"class gpu -> a_schedule_of_a_name_that_goes_on_and_on_and_on_for_more_than_is_shown_of_it",
+     "on_for_more_tha\" does not exist"},
+    {"class gpu -> row_reread "
+     "a_number_of_a_name_that_goes_on_and_on_and_on_for_more_than_is_shown=1",
+     "nd_on_for_more_than_\" is no number"},
     {"class gpu -> row_reread group=0", "\"group=0\" is no number"},
     {"class gpu -> row_reread -> row_reread", "\"->\" is no number"},
     {"class gpu -> reference", "reference is no schedule of such a device"},
@@ -243,6 +248,20 @@ static void test_bad_lines_are_left_out(void **state)
     tunings = parse_text("");
     assert_int_equal(tunings.count + complaints, 0);
     free(tunings.entries);
+}
+
+/* A line is of dense columns and of a known kind of device, and for nothing else. */
+static void test_what_no_line_is_for(void **state)
+{
+    (void)state;
+    static const char text[] = "class gpu -> row_reread\nclass cpu -> row_reread\n"
+                               "class accelerator -> row_reread\n";
+    anynorm_device_info info = gpu;
+    assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8}, 3), 1);
+    assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8, .x_column_stride = 3}, 3),
+                     0);
+    info.device_class = (anynorm_device_class)77;
+    assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8}, 3), 0);
 }
 
 static void test_levels(void **state)
@@ -603,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_lines_that_are_too_much),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_bad_lines_are_left_out),
+        cmocka_unit_test(test_what_no_line_is_for),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_types_columns_rows),
         cmocka_unit_test(test_the_narrower_line),

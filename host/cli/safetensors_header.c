@@ -60,8 +60,9 @@ static bool malformed(const struct parser *parser, const char *what)
 static bool read_word(struct parser *parser, const char **word, size_t *length)
 {
     *word = parser->names;
-    return json_string(&parser->json, parser->names, length) ||
-           malformed(parser, "a string is missing or malformed");
+    if (!json_string(&parser->json, parser->names, length))
+        return malformed(parser, "a string is missing or malformed");
+    return true;
 }
 
 static bool is_word(const char *word, size_t length, const char *wanted)
@@ -71,16 +72,20 @@ static bool is_word(const char *word, size_t length, const char *wanted)
 
 static bool read_key(struct parser *parser, const char **key, size_t *length)
 {
-    return read_word(parser, key, length) &&
-           (json_take(&parser->json, ':') || malformed(parser, "a colon is missing"));
+    if (!read_word(parser, key, length))
+        return false;
+    if (!json_take(&parser->json, ':'))
+        return malformed(parser, "a colon is missing");
+    return true;
 }
 
 /* After one element of an object or an array: whether there is another, or `close`. */
 static bool read_more(struct parser *parser, char close, bool *more)
 {
     *more = json_take(&parser->json, ',');
-    return *more || json_take(&parser->json, close) ||
-           malformed(parser, "a comma or a closing bracket is missing");
+    if (!*more && !json_take(&parser->json, close))
+        return malformed(parser, "a comma or a closing bracket is missing");
+    return true;
 }
 
 static bool read_type(struct parser *parser, struct description *tensor)
@@ -133,7 +138,9 @@ static bool read_offsets(struct parser *parser, struct description *tensor)
     if (!json_take(json, '[') || !json_count(json, &tensor->begin) || !json_take(json, ',') ||
         !json_count(json, &tensor->end) || !json_take(json, ']'))
         return malformed(parser, "data_offsets are not two integers of 0 to 2^64 - 1");
-    return tensor->begin <= tensor->end || malformed(parser, "data_offsets go backwards");
+    if (tensor->begin > tensor->end)
+        return malformed(parser, "data_offsets go backwards");
+    return true;
 }
 
 static bool read_description(struct parser *parser, struct description *tensor)
@@ -163,7 +170,9 @@ static bool read_description(struct parser *parser, struct description *tensor)
         if (!read[which](parser, tensor) || !read_more(parser, '}', &more))
             return false;
     }
-    return seen == 7 || malformed(parser, "dtype, shape or data_offsets is missing");
+    if (seen != 7)
+        return malformed(parser, "dtype, shape or data_offsets is missing");
+    return true;
 }
 
 /* The bytes that the shape needs are those of the offsets. */
@@ -177,11 +186,13 @@ static bool check_description(const struct parser *parser, const struct safetens
     if (elements > (uint64_t)INT64_MAX / bits)
         return malformed(parser, "the shape overflows");
     bits = tensor->elements.empty ? 0 : bits * elements;
-    return (bits % 8 == 0 && bits / 8 == bytes) ||
-           cli_fail(parser->error, CLI_USAGE, parser->subject,
-                    "its tensor '%.*s' needs %" PRIu64 " bytes by dtype and shape and has %" PRIu64
-                    " by data_offsets; write the file again",
-                    safetensors_name_length(entry), entry->name, bits / 8 + (bits % 8 > 0), bytes);
+    if (bits % 8 != 0 || bits / 8 != bytes)
+        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+                        "its tensor '%.*s' needs %" PRIu64 " bytes by dtype and shape and has "
+                        "%" PRIu64 " by data_offsets; write the file again",
+                        safetensors_name_length(entry), entry->name, bits / 8 + (bits % 8 > 0),
+                        bytes);
+    return true;
 }
 
 static bool read_metadata(struct parser *parser)
@@ -244,8 +255,9 @@ static bool read_header(struct parser *parser)
     }
     while (parser->json.at < parser->json.end && *parser->json.at == ' ')
         parser->json.at++;
-    return parser->json.at == parser->json.end ||
-           malformed(parser, "something other than spaces follows the object");
+    if (parser->json.at != parser->json.end)
+        return malformed(parser, "something other than spaces follows the object");
+    return true;
 }
 
 static bool no_such_name(const struct parser *parser)

@@ -3,7 +3,7 @@
 size_t utf8_length(const char *at, size_t left)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = left ? (unsigned char)*at : 0xff;
+    unsigned char first = (unsigned char)*at;
     size_t length = first < 0x80   ? 1
                     : first < 0xc0 ? 0
                     : first < 0xe0 ? 2

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the character at `at`, of which `left` may be read; 0 if there is none. */
+/* Bytes of the character at `at`, of which `left`, at least 1, may be read; 0 if there is none. */
 size_t utf8_length(const char *at, size_t left);
 
 /* Writes the character, a valid one, of 4 bytes at most; returns how many. */

@@ -82,7 +82,8 @@ def inputs(tmp_path):
                "weight": generator.normal(size=8).astype("f4")}
     np.save(tmp_path / "x.npy", tensors["x"])
     np.save(tmp_path / "columns.npy", np.asfortranarray(tensors["x"]))
-    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(tensors))
+    (tmp_path / "model.safetensors").write_bytes(
+        safetensors_bytes(tensors, metadata={"format": "pt", "title": "a model"}))
 
 
 def tell(record_property, capsys, results):

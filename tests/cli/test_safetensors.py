@@ -135,6 +135,8 @@ def test_no_name(run, put):
     put(safetensors_bytes({"a.b": X}))
     assert_error(run("layer-norm", "model.safetensors"), 2, "model.safetensors: ",
                  "FILE.safetensors:NAME", "a.b")
+    put(safetensors_bytes({f"t{i}": X for i in range(9)}))
+    assert_error(run("layer-norm", "model.safetensors"), 2, "9: t0, t1, t2, t3, t4, ...")
 
 
 def test_no_file(run, save, tmp_path):
