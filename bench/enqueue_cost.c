@@ -170,7 +170,7 @@ static void time_turn(struct bench *b, int kind, const struct argument *argument
     begin = seconds();
     for (int i = 0; i < BATCH; i++)
         launch(b, kind, arguments, &events[i]);
-    what[BATCHED][at] = (seconds() - begin) / BATCH;
+    what[BATCHED][at] = (seconds() - begin) / (double)BATCH;
     finish(events, BATCH);
 }
 

@@ -193,7 +193,7 @@ static double time_turn(struct bench *b, int kind)
         else
             enqueue_bare(b, i);
     }
-    double took = (seconds() - start) / BATCH;
+    double took = (seconds() - start) / (double)BATCH;
     if (records)
         demand_vk(d->vk.vkEndCommandBuffer(b->recorded), "vkEndCommandBuffer");
     if (kind == ENQUEUE_BARE)

@@ -225,9 +225,9 @@ static double compare(const float *x)
     for (int r = 0; r < ROWS; r++) {
         double mean = 0, variance = 0;
         for (int c = 0; c < COLUMNS; c++)
-            mean += (double)x[r * COLUMNS + c] / COLUMNS;
+            mean += (double)x[r * COLUMNS + c] / (double)COLUMNS;
         for (int c = 0; c < COLUMNS; c++)
-            variance += pow((double)x[r * COLUMNS + c] - mean, 2) / COLUMNS;
+            variance += pow((double)x[r * COLUMNS + c] - mean, 2) / (double)COLUMNS;
         for (int c = 0; c < COLUMNS; c++) {
             double n = ((double)x[r * COLUMNS + c] - mean) / sqrt(variance + ANYNORM_EPS_DEFAULT);
             double expected = fmax(n * (double)mapped[WEIGHT][c], 0);

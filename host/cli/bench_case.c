@@ -173,7 +173,7 @@ static anynorm_status time_batch(struct bench_case *bench, enum bench_kind kind,
     }
     if (status == ANYNORM_OK)
         status = anynorm_event_wait(&events[BATCH - 1]);
-    *seconds = (clock_seconds() - begin) / BATCH;
+    *seconds = (clock_seconds() - begin) / (double)BATCH;
     for (int i = 0; i < count; i++) {
         anynorm_status one = anynorm_event_wait(&events[i]);
 

@@ -41,7 +41,7 @@ void progress_update(struct progress *progress, uint64_t done)
     if (now - progress->started < wait_seconds || now - progress->last < step_seconds)
         return;
     part = (double)done / (double)progress->total;
-    filled = (int)(part * BAR);
+    filled = (int)(part * (double)BAR);
     fprintf(stderr, "\r[%.*s%*s] %3.0f %%", filled, full, BAR - filled, "", part * 100.0);
     progress->last = now;
     progress->drawn = true;

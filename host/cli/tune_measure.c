@@ -356,7 +356,9 @@ static anynorm_status check_and_warm_up(struct stage *stage, struct race *race,
     }
     if (measure->baseline < measure->count) {
         double most = batch_seconds / times[measure->baseline];
-        stage->launches = most < 1 ? 1 : most > LAUNCHES_MOST ? LAUNCHES_MOST : (uint64_t)most;
+        stage->launches = most < 1                       ? 1
+                          : most > (double)LAUNCHES_MOST ? LAUNCHES_MOST
+                                                         : (uint64_t)most;
     }
     return status;
 }
