@@ -1,6 +1,8 @@
 """What the tests of the program share: making files, expected values, checks."""
 import json
 import os
+import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -141,7 +143,7 @@ void *clCreateProgramWithSource(void *context, unsigned count, const char **text
 {
     const char *right = getenv("RIGHT_TEXT"), *wrong = getenv("WRONG_TEXT");
     void *(*next)(void *, unsigned, const char **, const size_t *, int *);
-    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateProgramWithSource");
+    *(void **)&next = dlsym(dlopen(getenv("REAL_LIBRARY"), RTLD_NOW), "clCreateProgramWithSource");
     char *text = calloc(1, lengths[0] * 2 + 1000);
     char *to = text + sprintf(text, "#if %.500s\n#define ERROR 1.00001f\n#else\n"
                                     "#define ERROR 1.0f\n#endif\n", getenv("WRONG_IF"));
@@ -163,20 +165,21 @@ void *clCreateProgramWithSource(void *context, unsigned count, const char **text
 """
 
 
-def real_opencl():
+def real_library(name):
     for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"):
-        path = os.path.join(folder, "libOpenCL.so.1")
+        path = os.path.join(folder, name)
         if os.path.exists(path):
             return path
     return None
 
 
-def build_shim(device, folder, text):
-    """The environment in which a libOpenCL of one function of that text is found; all else is the
-    real one's."""
-    real = real_opencl()
-    if not device["id"].startswith("opencl:") or not real or not shutil.which("gcc"):
-        pytest.skip("needs an OpenCL device, its loader and a compiler")
+def build_shim(device, folder, text, library="libOpenCL.so.1"):
+    """The environment in which a library of one function of that text is found; all else is the
+    real one's, whose path is $REAL_LIBRARY."""
+    api = {"libOpenCL.so.1": "opencl", "libvulkan.so.1": "vulkan"}[library]
+    real = real_library(library)
+    if not device["id"].startswith(f"{api}:") or not real or not shutil.which("gcc"):
+        pytest.skip(f"needs a device of {api}, its loader and a compiler")
     folder = folder / "shim"
     folder.mkdir()
     source = folder / "shim.c"
@@ -187,11 +190,11 @@ def build_shim(device, folder, text):
     stand_in = folder / "libReal.so"
     subprocess.run(["gcc", "-shared", "-fPIC", folder / "empty.c", "-o", stand_in,
                     "-Wl,-soname,libReal.so"], check=True)
-    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", folder / "libOpenCL.so.1",
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", folder / library,
                     "-Wl,--no-as-needed", stand_in, "-ldl"], check=True)
     stand_in.unlink()
     stand_in.symlink_to(real)
-    return {"LD_LIBRARY_PATH": str(folder), "REAL_OPENCL": str(stand_in)}
+    return {"LD_LIBRARY_PATH": str(folder), "REAL_LIBRARY": str(stand_in)}
 
 
 def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
@@ -201,6 +204,71 @@ def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
     `more` are functions that the library has besides."""
     return dict(build_shim(device, folder, SHIM + more), WRONG_IF=condition, RIGHT_TEXT=right,
                 WRONG_TEXT=wrong)
+
+
+# A libvulkan that makes pipelines of LayerNorm and RMSNorm for each other where WRONG, of their
+# specialization constants.
+VULKAN_SHIM = r"""
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vulkan/vulkan.h>
+static PFN_vkGetInstanceProcAddr of_instance;
+static PFN_vkGetDeviceProcAddr of_device;
+static PFN_vkCreateComputePipelines create;
+static VKAPI_ATTR VkResult VKAPI_CALL create_wrong(
+    VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
+    const VkAllocationCallbacks *allocator, VkPipeline *pipelines)
+{
+    VkComputePipelineCreateInfo info = infos[0];
+    VkSpecializationInfo constants = *info.stage.pSpecializationInfo;
+    uint32_t values[512];
+    if (count != 1 || constants.dataSize > sizeof(values))
+        abort();
+    memcpy(values, constants.pData, constants.dataSize);
+    if (WRONG)
+        RMS = !RMS;
+    constants.pData = values;
+    info.stage.pSpecializationInfo = &constants;
+    return create(device, cache, 1, &info, allocator, pipelines);
+}
+static PFN_vkVoidFunction instead(const char *name, PFN_vkVoidFunction real);
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_of_device(VkDevice device, const char *name)
+{
+    return instead(name, of_device(device, name));
+}
+static PFN_vkVoidFunction instead(const char *name, PFN_vkVoidFunction real)
+{
+    if (strcmp(name, "vkCreateComputePipelines") == 0) {
+        create = (PFN_vkCreateComputePipelines)real;
+        return (PFN_vkVoidFunction)create_wrong;
+    }
+    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
+        of_device = (PFN_vkGetDeviceProcAddr)real;
+        return (PFN_vkVoidFunction)get_of_device;
+    }
+    return real;
+}
+VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instance, const char *name)
+{
+    *(void **)&of_instance = dlsym(dlopen(getenv("REAL_LIBRARY"), RTLD_NOW), "vkGetInstanceProcAddr");
+    return instead(name, of_instance(instance, name));
+}
+"""
+
+
+def wrong_vulkan(device, folder, condition):
+    """The environment in which kernels are wrong whose specialization constants, by their names,
+    meet the condition."""
+    table = pathlib.Path(__file__).parents[2] / "kernels" / "vulkan" / "constants.def"
+    ids = dict(re.findall(r"^AN_CONSTANT\((\d+), (\w+)\)", table.read_text(), re.MULTILINE))
+    names = {name: number for number, name in ids.items()}
+    defines = [f"#define {name} values[{names[name]}]\n"
+               for name in {"RMS", *re.findall(r"[A-Z_]+", condition)}]
+    text = "".join(defines) + f"#define WRONG ({condition})\n" + VULKAN_SHIM
+    if device["id"].startswith("vulkan:") and not os.path.exists("/usr/include/vulkan/vulkan.h"):
+        pytest.skip("needs Vulkan's headers")
+    return build_shim(device, folder, text, "libvulkan.so.1")
 
 
 # Every device's driver tells $DRIVER_VERSION, and its name is $DEVICE_NAME.
@@ -213,7 +281,7 @@ int clGetDeviceInfo(void *device, unsigned what, size_t room, void *value, size_
     const char *text = what == 0x102b ? getenv("DEVICE_NAME")
                        : what == 0x102d ? getenv("DRIVER_VERSION") : NULL;
     int (*next)(void *, unsigned, size_t, void *, size_t *);
-    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clGetDeviceInfo");
+    *(void **)&next = dlsym(dlopen(getenv("REAL_LIBRARY"), RTLD_NOW), "clGetDeviceInfo");
     if (!text || room <= strlen(text))
         return next(device, what, room, value, size);
     strcpy(value, text);

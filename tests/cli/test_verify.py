@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from support import assert_error, wrong_opencl
+from support import assert_error, wrong_opencl, wrong_vulkan
 
 LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family) +(\d+) +(\S+) +(\S+)  (.*)$")
 
@@ -164,13 +164,35 @@ def test_masks_that_help_together_are_found(run, device, tmp_path):
     assert len(words) == 2 and words[0].startswith("no-subgroup") and words[1] == "max-wg=64"
 
 
+@pytest.mark.parametrize("condition, mask, text", [
+    ("GROUP > 64", "max-wg=64", "layer-norm 5x3000"),
+    ("SUBGROUP > 1", "no-subgroup-size", "layer-norm 5x300")])
+def test_mask_that_helps_is_found_on_vulkan(run, device, tmp_path, condition, mask, text):
+    shim = wrong_vulkan(device, tmp_path, condition)
+    if mask == "no-subgroup-size" and not device["subgroup_size"]:
+        pytest.skip("the device has no sub-groups")
+    call = ["verify", "--case", text, "--device", device["id"]]
+    result = run(*call, env=dict(shim, ANYNORM_CAPS=""))
+    assert "FAIL" in {row[5] for row in table(result)}
+    assert way_out(result) == f"with ANYNORM_CAPS={mask} the first failed case of each line passes"
+    assert run(*call, env=dict(shim, ANYNORM_CAPS=mask)).returncode == 0
+
+
+def test_where_no_mask_helps_nothing_is_promised_on_vulkan(run, device, tmp_path):
+    shim = wrong_vulkan(device, tmp_path, "1")
+    result = run("verify", "--case", "layer-norm 5x300", "--device", device["id"],
+                 env=dict(shim, ANYNORM_CAPS=""))
+    assert way_out(result).startswith("no mask of ANYNORM_CAPS helps; wrong: row_per_item, ")
+    assert "never" not in way_out(result)
+
+
 # There is no memory for a device while $ANYNORM_CAPS masks it.
 NO_CONTEXT = r"""
 void *clCreateContext(const void *properties, unsigned count, const void *devices, void *notify,
                       void *user, int *code)
 {
     void *(*next)(const void *, unsigned, const void *, void *, void *, int *);
-    *(void **)&next = dlsym(dlopen(getenv("REAL_OPENCL"), RTLD_NOW), "clCreateContext");
+    *(void **)&next = dlsym(dlopen(getenv("REAL_LIBRARY"), RTLD_NOW), "clCreateContext");
     const char *caps = getenv("ANYNORM_CAPS");
     if (!caps || !*caps)
         return next(properties, count, devices, notify, user, code);
