@@ -16,7 +16,10 @@ struct subject {
     int refused; /* those that a compiled kernel then did not */
 };
 
-/* Whether the schedule serves the spec on this device, as the library sees it. */
+/* Of what follows each N-th program is run where $ANYNORM_TEST_SAMPLE is N: on devices that are the
+ * third or fourth to run them, where compiling them is what takes the time.
+ *
+ * Whether the schedule serves the spec on this device, as the library sees it. */
 bool fits(const struct subject *subject, const anynorm_spec *spec);
 
 /* The problem against the oracle, where the schedule serves it. */
@@ -27,8 +30,8 @@ void check(struct subject *subject, const struct problem *problem);
 void check_offered(struct subject *subject, anynorm_device *device, const struct problem *problem,
                    uint32_t group_size);
 
-/* A plan of the schedule, or NULL where it does not serve the spec, or where the compiled kernel's
- * own limits rule it out. */
+/* A plan of the schedule, or NULL where it does not serve the spec, where the compiled kernel's own
+ * limits rule it out, or where it is not in the sample. */
 anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec);
 
 /* Of one row. */
