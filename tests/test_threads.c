@@ -185,6 +185,11 @@ static void *make_plans(void *argument)
         anynorm_plan_info info;
         if (anynorm_plan_describe(plan, &info) != ANYNORM_OK)
             wrong(&maker->finding, "describe", ANYNORM_OK);
+        if (maker->made % 16 == 0) {
+            status = anynorm_plan_warm_up(plan, 3);
+            if (status != ANYNORM_OK)
+                wrong(&maker->finding, "warm-up", status);
+        }
         /* Its own message: no other thread's failure shows here. */
         if (anynorm_plan_create(shared->device, &(anynorm_spec){.columns = 0}, NULL, &plan) !=
                 ANYNORM_INVALID_ARGUMENT ||
