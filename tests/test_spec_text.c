@@ -420,7 +420,7 @@ static void test_text_bad_words(void **state)
         "weight weight-offset=",
         "weight weight-offset=nan",
         "weight weight-offset=1x",
-        "y=i8 y-scale-output y-bound=1x",
+        "y=i8 y-bound=1x",
         "weight weight-offset=1 weight-offset=1",
         "residual-stride=3",
         "residual residual-stride=2",
