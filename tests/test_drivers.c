@@ -576,6 +576,81 @@ static void test_subgroup_of_another_size(void **state)
     anynorm_device_close(device);
 }
 
+/* ---- Devices of a context ---- */
+
+static cl_device_id listed[2];
+static size_t listed_bytes;
+
+static cl_int CL_API_CALL lying_GetContextInfo(cl_context context, cl_context_info what,
+                                               size_t room, void *value, size_t *size)
+{
+    if (what != CL_CONTEXT_DEVICES)
+        return real.GetContextInfo(context, what, room, value, size);
+    if (size)
+        *size = listed_bytes;
+    if (value)
+        memcpy(value, listed, room < listed_bytes ? room : listed_bytes);
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL lying_GetCommandQueueInfo(cl_command_queue queue,
+                                                    cl_command_queue_info what, size_t room,
+                                                    void *value, size_t *size)
+{
+    cl_int code = real.GetCommandQueueInfo(queue, what, room, value, size);
+    if (code == CL_SUCCESS && what == CL_QUEUE_DEVICE && value)
+        memcpy(value, &listed[0], sizeof(listed[0]));
+    return code;
+}
+
+/* A device that the context has not, or that has no devices at all, is not wrapped; one that stands
+ * last is. A queue of the context's other device serves no plan of this one. */
+static void test_devices_of_a_context(void **state)
+{
+    (void)state;
+    if (!have_device())
+        return;
+    static int nobody;
+    anynorm_device *device = open_device(device_id), *wrapped = NULL;
+    cl_context context;
+    cl_device_id id, other = (cl_device_id)(void *)&nobody;
+    assert_ok(anynorm_opencl_device_handles(device, &context, &id));
+    table->GetContextInfo = lying_GetContextInfo;
+    for (listed_bytes = 0; listed_bytes <= sizeof(listed); listed_bytes += sizeof(id)) {
+        listed[0] = listed[1] = other;
+        assert_status(anynorm_opencl_device_wrap(context, id, &wrapped), ANYNORM_INVALID_ARGUMENT);
+        assert_non_null(strstr(anynorm_message(), "context"));
+        assert_null(wrapped);
+    }
+    listed_bytes = sizeof(listed);
+    listed[1] = id;
+    assert_ok(anynorm_opencl_device_wrap(context, id, &wrapped));
+    restore(NULL);
+
+    const anynorm_spec spec = {.columns = 8};
+    anynorm_plan *plan = make_plan(wrapped, &spec, NULL);
+    anynorm_tensors tensors = {0};
+    cl_int code;
+    cl_command_queue queue = clCreateCommandQueue(context, id, 0, &code);
+    assert_int_equal(code, CL_SUCCESS);
+    assert_ok(anynorm_buffer_create(wrapped, 64, &tensors.x));
+    assert_ok(anynorm_buffer_create(wrapped, 64, &tensors.y));
+    assert_ok(anynorm_opencl_enqueue(plan, queue, &tensors, 1, 0, NULL, NULL));
+    assert_int_equal(clFinish(queue), CL_SUCCESS);
+    listed[0] = other;
+    table->GetCommandQueueInfo = lying_GetCommandQueueInfo;
+    assert_status(anynorm_opencl_enqueue(plan, queue, &tensors, 1, 0, NULL, NULL),
+                  ANYNORM_INVALID_ARGUMENT);
+    assert_non_null(strstr(anynorm_message(), "queue"));
+    restore(NULL);
+    anynorm_buffer_destroy(wrapped, &tensors.x);
+    anynorm_buffer_destroy(wrapped, &tensors.y);
+    assert_int_equal(clReleaseCommandQueue(queue), CL_SUCCESS);
+    anynorm_plan_destroy(plan);
+    anynorm_device_close(wrapped);
+    anynorm_device_close(device);
+}
+
 /* ---- Kernels that fail ---- */
 
 static cl_int lied_state;
@@ -628,6 +703,7 @@ int main(void)
         cmocka_unit_test_teardown(test_subgroups_not_built, restore),
         cmocka_unit_test_teardown(test_subgroup_sizes, restore),
         cmocka_unit_test_teardown(test_subgroup_of_another_size, restore),
+        cmocka_unit_test_teardown(test_devices_of_a_context, restore),
         cmocka_unit_test_teardown(test_kernel_failure, restore),
     };
     return cmocka_run_group_tests_name("drivers", tests, take_table, NULL);
