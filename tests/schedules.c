@@ -102,6 +102,13 @@ static int open_subject(void **state)
     return 0;
 }
 
+static void run_subject(void **state)
+{
+    const struct subject *subject = *state;
+    let_crashes_kill();
+    subject->function(state);
+}
+
 /* Tells what was seen; the device stays open for the next. */
 static int leave_subject(void **state)
 {
@@ -126,10 +133,11 @@ static void add_tests(const char *id, const char *schedule, const struct device_
     for (size_t t = 0; t < count && unit_count < MOST_TESTS; t++) {
         struct subject *subject = &subjects[unit_count];
         subject->schedule = schedule;
+        subject->function = tests[t].function;
         snprintf(subject->device_id, sizeof(subject->device_id), "%s", id);
         snprintf(subject->name, sizeof(subject->name), "%s %s: %s", id, schedule, tests[t].name);
-        units[unit_count++] = (struct CMUnitTest){subject->name, tests[t].function, open_subject,
-                                                  leave_subject, subject};
+        units[unit_count++] =
+            (struct CMUnitTest){subject->name, run_subject, open_subject, leave_subject, subject};
     }
 }
 

@@ -9,6 +9,7 @@ struct subject {
     char name[96];
     char device_id[32];
     const char *schedule;
+    CMUnitTestFunction function;
     anynorm_device *device;
     anynorm_device_info info;
     struct errors worst;

@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,25 +111,56 @@ anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const 
     return plan;
 }
 
+void let_crashes_kill(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < COUNT(signals); i++)
+        assert_true(signal(signals[i], SIG_DFL) != SIG_ERR);
+}
+
+/* A test on one device. */
+struct unit {
+    char *id;
+    CMUnitTestFunction function;
+    CMFixtureFunction setup;
+};
+
+static const struct unit *current;
+
+static int set_up_unit(void **state)
+{
+    current = *state;
+    *state = current->id;
+    return current->setup ? current->setup(state) : 0;
+}
+
+static void run_unit(void **state)
+{
+    let_crashes_kill();
+    current->function(state);
+}
+
 int run_on_devices(const char *group, const struct device_test *tests, size_t count,
                    CMFixtureFunction setup, CMFixtureFunction teardown)
 {
     enum { MOST_DEVICES = 16, MOST_TESTS = 32 };
     static char ids[MOST_DEVICES][32], names[MOST_DEVICES * MOST_TESTS][96];
-    static struct CMUnitTest units[MOST_DEVICES * MOST_TESTS];
+    static struct unit units[MOST_DEVICES * MOST_TESTS];
+    static struct CMUnitTest all[MOST_DEVICES * MOST_TESTS];
     size_t total = 0, devices = device_ids(ids, MOST_DEVICES);
     for (size_t d = 0; d < devices; d++) {
         for (size_t i = 0; i < count && i < MOST_TESTS; i++, total++) {
             snprintf(names[total], sizeof(names[total]), "%.31s: %.60s", ids[d], tests[i].name);
-            units[total] =
-                (struct CMUnitTest){names[total], tests[i].function, setup, teardown, ids[d]};
+            units[total] = (struct unit){ids[d], tests[i].function, setup};
+            all[total] =
+                (struct CMUnitTest){names[total], run_unit, set_up_unit, teardown, &units[total]};
         }
     }
     if (total == 0) {
         fprintf(stderr, "no device to test\n");
         return 1;
     }
-    return _cmocka_run_group_tests(group, units, total, NULL, NULL);
+    return _cmocka_run_group_tests(group, all, total, NULL, NULL);
 }
 
 void check_status(anynorm_status status, anynorm_status expected, const char *file, int line)

@@ -47,6 +47,11 @@ struct device_test {
     CMUnitTestFunction function;
 };
 
+/* From here on a crash ends the process, not the test alone: one within a driver may leave a lock
+ * of ours taken, on which the next test would wait for good. cmocka has handlers of its own at the
+ * beginning of each test. */
+void let_crashes_kill(void);
+
 /* Runs every test on every device, and returns what main does. `setup` finds the device's id, a
  * string, in *state, and leaves there what the test and `teardown` want. */
 int run_on_devices(const char *group, const struct device_test *tests, size_t count,
