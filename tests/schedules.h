@@ -17,11 +17,11 @@ struct subject {
     int refused; /* those that a compiled kernel then did not */
 };
 
-/* Of what follows each N-th program is run where $ANYNORM_TEST_SAMPLE is N: on devices that are the
- * third or fourth to run them, where compiling them is what takes the time.
- *
- * Whether the schedule serves the spec on this device, as the library sees it. */
+/* Whether the schedule serves the spec on this device, as the library sees it. */
 bool fits(const struct subject *subject, const anynorm_spec *spec);
+
+/* What follows takes each N-th program alone where $ANYNORM_TEST_SAMPLE is N: on devices that are the
+ * third or fourth to run them, where compiling them is what takes the time. */
 
 /* The problem against the oracle, where the schedule serves it. */
 void check(struct subject *subject, const struct problem *problem);
