@@ -20,8 +20,8 @@ struct subject {
 /* Whether the schedule serves the spec on this device, as the library sees it. */
 bool fits(const struct subject *subject, const anynorm_spec *spec);
 
-/* What follows takes each N-th program alone where $ANYNORM_TEST_SAMPLE is N: on devices that are the
- * third or fourth to run them, where compiling them is what takes the time. */
+/* What follows takes each N-th program alone where $ANYNORM_TEST_SAMPLE is N: on devices that are
+ * the third or fourth to run them, where compiling them is what takes the time. */
 
 /* The problem against the oracle, where the schedule serves it. */
 void check(struct subject *subject, const struct problem *problem);
