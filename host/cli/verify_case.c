@@ -133,11 +133,6 @@ bool verify_case_has_meaning(const struct verify_case *verify_case)
     return verify_case->values != VERIFY_MEAN_1E7 || verify_case->spec.x_type != ANYNORM_F16;
 }
 
-double verify_bound(anynorm_dtype y_type)
-{
-    return y_type == ANYNORM_F16 || y_type == ANYNORM_BF16 ? 0.6 : 8;
-}
-
 bool verify_is_plain(const anynorm_spec *spec)
 {
     const uint32_t plain =

@@ -33,9 +33,10 @@ bool verify_case_has_meaning(const struct verify_case *verify_case);
  * told in a unit; of others, as a share of what it may be. */
 bool verify_is_plain(const anynorm_spec *spec);
 
-/* The error allowed, in the unit that a plain case's y is measured in: f32 and f64 in 2^-23 and
- * 2^-52 of max(1, |n|), n the value before the weight; f16 and bf16 in places of y itself. */
-double verify_bound(anynorm_dtype y_type);
+/* The error allowed of a plain case's y, in units of 2^-23, or with f64 x and y of 2^-52, of
+ * max(|w| max(1, |n|), |y|): n the value before weight w and bias. Of f16 and bf16 it is what an
+ * error has beyond the half place of y that rounding may take. */
+#define VERIFY_BOUND 8.0
 
 struct verify_result {
     double error;    /* the largest of a plain case's y, in that unit */

@@ -244,14 +244,13 @@ static double plain_error(const struct frame *f, uint64_t column, double got)
     scale = fmax(scale * fmax(1, fabs(f->oracle.n[column])), fabs(y));
     if (!isfinite(difference))
         return (double)INFINITY;
-    if (spec->y_type == ANYNORM_F32 || spec->y_type == ANYNORM_F64) {
-        bool wide = spec->x_type == ANYNORM_F64 && spec->y_type == ANYNORM_F64;
-
-        return difference / (scale * (wide ? 0x1p-52 : 0x1p-23));
-    }
-    /* Where weight and bias cancel, the places of y are finer than the arithmetic was. */
-    difference -= 8 * 0x1p-23 * scale;
-    return difference > 0 ? difference / bounds_unit(spec->y_type, y) : 0;
+    if (spec->y_type == ANYNORM_F16 || spec->y_type == ANYNORM_BF16)
+        difference = fmax(0, difference - 0.5 * bounds_unit(spec->y_type, y));
+    if (difference == 0)
+        return 0;
+    return difference /
+           (scale *
+            (spec->x_type == ANYNORM_F64 && spec->y_type == ANYNORM_F64 ? 0x1p-52 : 0x1p-23));
 }
 
 static void compare_y(const struct frame *f, uint64_t column)
@@ -273,7 +272,7 @@ static void compare_y(const struct frame *f, uint64_t column)
         double error = plain_error(f, column, got);
 
         f->result->error = fmax(f->result->error, error);
-        count(f, TENSOR_Y, column, got, expected, error / verify_bound(spec->y_type));
+        count(f, TENSOR_Y, column, got, expected, error / VERIFY_BOUND);
     } else {
         const struct bounds_factors factors = {.weight = input_at(f, TENSOR_WEIGHT, column, 1),
                                                .bias = input_at(f, TENSOR_BIAS, column, 0),
