@@ -14,12 +14,9 @@
 
 #define NEIGHBOURS (GROUP / SLICES)
 
-/* Columns whose mean is the first guess of a row's mean. */
-#define GUESS 16
-
-/* Columns that are summed before the partial sums go into the compensated totals: 16 for each of the
- * two accumulators that hide the latency of an addition. */
-#define BLOCK 32
+/* Columns that are summed before the partial sums go into the compensated totals: a chain for each of
+ * the two accumulators that hide the latency of an addition. */
+#define BLOCK (2 * CHAIN)
 
 /* Columns that the second pass claims the lines of y ahead of its stores. */
 #define AHEAD 8
@@ -366,7 +363,8 @@ PIECE void guess_means(const image_t *image, strip_t *strip, const uint columns)
     strip->again = true;
     strip->pivot = 0;
 #if !RMS
-    const uint known = min(columns, (uint)GUESS);
+    /* Of VECTOR rows none should be poor. */
+    const uint known = min(columns, (uint)(columns < 4 * GUESS ? GUESS : 2 * GUESS));
     if (known == 0)
         return;
     place_t p;
@@ -485,13 +483,13 @@ PIECE void find_statistics(strip_t *strip, const uint columns, const acc_t eps, 
     strip->again = false;
 #else
     const accv_t shift = strip->sum / (acc_t)columns;
-    const accv_t variance = strip->squares / (acc_t)columns - shift * shift;
+    const accv_t square = shift * shift, variance = strip->squares / (acc_t)columns - square;
     const accv_t rstd = inverse_rootv(SCALED_VARIANCE(accv_t, variance, columns), eps);
     if (first) {
         strip->shift = shift;
         strip->rstd = rstd;
         strip->guess = strip->pivot;
-        strip->pivot = shift * shift > variance ? strip->pivot + shift : strip->pivot;
+        strip->pivot = POOR(shift, square, variance) ? strip->pivot + shift : strip->pivot;
     } else {
         strip->shift = strip->pivot != strip->guess ? shift : strip->shift;
         strip->rstd = strip->pivot != strip->guess ? rstd : strip->rstd;

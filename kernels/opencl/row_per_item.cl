@@ -5,21 +5,10 @@
  * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
 #include "elements.clh"
 
-/* Chains of additions side by side, which hide an addition's latency: of ROWS rows, or of neighbouring
- * vectors of one. */
-#define CHAINS 4
-#define ROW_CHAINS (CHAINS / ROWS) /* 4 or 1 */
-/* Vectors of a row in one step of all chains. */
-#if ROW_CHAINS > LINE
-#define STEP ROW_CHAINS
-#else
-#define STEP LINE
-#endif
-
-/* Vectors of a row that are summed, 16 in a chain, before the sums go into the totals; the first few
- * blocks' sums are so few that they need no compensation. */
-#define BLOCK (16 * ROW_CHAINS)
-#define PLAIN 64
+/* Vectors of a row whose sums meet before they go into the totals; two such blocks' sums need no
+ * compensation. */
+#define BLOCK (CHAIN * CHAIN)
+#define PLAIN (2 * BLOCK)
 
 /* Where rows are so short that the divisions and the root of ROWS of them would outlast the work that does not
  * wait for these, up to GROUPS times ROWS rows are walked together: as many as these bytes of x hold. */
@@ -50,52 +39,53 @@ PIECE accv_t load_tail(const row_t *row, const uint columns, const acc_t fill)
     return load_hv(row, columns - VECTOR, VECTOR, fill);
 }
 
-/* The sums of (h - pivot) and of their squares over vectors [v, end) of each row, lane by lane. With RMS
- * the pivot is 0, and what is not a square is not needed. `ahead`: as in write_line, 0 for none. */
+/* The sums of (h - pivot) and of their squares over vectors [v, end) of each row, lane by lane, CHAIN in a
+ * chain: chains and rows do not wait for each other. With RMS the pivot is 0, and what is not a square
+ * is not needed. `ahead`: as in write_line, 0 for none. */
 PIECE void block_sums(const uint many, const row_t *row, uint v, const uint end,
                       const acc_t *pivot, const ulong ahead, accv_t *sums, accv_t *squares)
 {
-    accv_t s[CHAINS], q[CHAINS];
+    accv_t s[ROWS], q[ROWS];
 #pragma unroll
-    for (uint c = 0; c < CHAINS; c++)
-        s[c] = q[c] = 0;
-    for (; v + STEP <= end; v += STEP) {
-#pragma unroll
-        for (uint i = 0; i < ROWS * STEP && i < many * STEP; i += LINE) {
-            const uint r = i / STEP;
-            const uint c = r * ROW_CHAINS + i % ROW_CHAINS;
-            line_t line;
-            load_h_line(LINE, &row[r], (v + i % STEP) * VECTOR, &line);
-#if FETCHES_WHILE_SUMMING
-            if (ahead)
-                fetch_residual(&row[r], ahead + LINE_BYTES + (v + i % STEP) * VECTOR * size_of(X_TYPE));
-#endif
-            add_deviation(line.first - pivot[r], &s[c], &q[c]);
-#if LINE == 2
-            const uint d = r * ROW_CHAINS + (i + 1) % ROW_CHAINS;
-            add_deviation(line.second - pivot[r], &s[d], &q[d]);
-#endif
-        }
-    }
-#if STEP > 1
-    for (; v < end; v++) {
+    for (uint r = 0; r < ROWS && r < many; r++)
+        s[r] = q[r] = 0;
+    for (; v + CHAIN <= end; v += CHAIN) {
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
-            const uint c = r * ROW_CHAINS;
-            add_deviation(load_hv(&row[r], v * VECTOR, VECTOR, 0) - pivot[r], &s[c], &q[c]);
+            accv_t chain = 0, chain_squares = 0;
+#pragma unroll
+            for (uint k = 0; k < CHAIN; k += LINE) {
+                line_t line;
+                load_h_line(LINE, &row[r], (v + k) * VECTOR, &line);
+#if FETCHES_WHILE_SUMMING
+                if (ahead)
+                    fetch_residual(&row[r], ahead + LINE_BYTES + (v + k) * VECTOR * size_of(X_TYPE));
+#endif
+                const accv_t a = line.first - pivot[r];
+                if (k == 0) {
+                    chain = a;
+                    chain_squares = a * a;
+                } else {
+                    add_deviation(a, &chain, &chain_squares);
+                }
+#if LINE == 2
+                add_deviation(line.second - pivot[r], &chain, &chain_squares);
+#endif
+            }
+            s[r] += chain;
+            q[r] += chain_squares;
         }
     }
-#endif
-#if ROW_CHAINS == 4
-    sums[0] = (s[0] + s[1]) + (s[2] + s[3]);
-    squares[0] = (q[0] + q[1]) + (q[2] + q[3]);
-#else
+    for (; v < end; v++) {
+#pragma unroll
+        for (uint r = 0; r < ROWS && r < many; r++)
+            add_deviation(load_hv(&row[r], v * VECTOR, VECTOR, 0) - pivot[r], &s[r], &q[r]);
+    }
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
         sums[r] = s[r];
         squares[r] = q[r];
     }
-#endif
 }
 
 /* The same over whole rows. */
@@ -197,7 +187,8 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 #else
         sum_rows(many, sums, &sum);
         shift.all = sum.all / (acc_t)columns;
-        const acc4_t variance = squares.all / (acc_t)columns - shift.all * shift.all;
+        const acc4_t square = shift.all * shift.all;
+        const acc4_t variance = squares.all / (acc_t)columns - square;
 #endif
         rstd.all = inverse_roots_of_4(SCALED_VARIANCE(acc4_t, variance, columns), eps);
         shift_rstd.all = shift.all * rstd.all;
@@ -211,7 +202,7 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 #if RMS
         break;
 #else
-        const acc4_t poor = shift.all * shift.all > variance ? shift.all : (acc4_t)0;
+        const acc4_t poor = POOR(shift.all, square, variance) ? shift.all : (acc4_t)0;
         const acc_t any_poor = (fabs(poor.s0) + fabs(poor.s1)) + (fabs(poor.s2) + fabs(poor.s3));
         if (!(any_poor > 0))
             break;

@@ -86,8 +86,8 @@ PIECE void add_up(acc_t values[2], SHARED acc_t *scratch)
 #endif
 }
 
-/* The moments of the segment of `count` elements from `column` on. Where the pivot proves so poor
- * that the subtraction loses more than one bit, they are taken again about the mean. */
+/* The moments of the segment of `count` elements from `column` on. Where the pivot proves POOR they are
+ * taken again about the mean. */
 PIECE void segment_moments(const row_t *row, const uint column, const uint count, const uint item,
                            SHARED acc_t *scratch, moments_of_segment_t *m)
 {
@@ -103,8 +103,9 @@ PIECE void segment_moments(const row_t *row, const uint column, const uint count
         row_sums(row, column, count, m->mean, item, GROUP, &sums[0], &sums[1]);
         add_up(sums, scratch);
         m->tail = sums[0] / m->count;
-        m->squares = sums[1] - m->tail * sums[0];
-        if (attempt > 0 || !(m->tail * sums[0] > m->squares))
+        const acc_t square = m->tail * sums[0];
+        m->squares = sums[1] - square;
+        if (attempt > 0 || !POOR(m->tail, square, m->squares))
             break; /* all work-items have the same sums, so all leave together */
         m->mean += m->tail;
     }

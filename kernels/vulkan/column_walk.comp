@@ -16,13 +16,10 @@
 
 #define NEIGHBOURS (GROUP / SLICES)
 
-/* Columns whose mean is the first guess of a row's mean. */
-#define GUESS 16
-
-/* Columns that are summed before the partial sums go into the compensated totals: 16 for each of
- * the two accumulators that hide the latency of an addition. */
-#define BLOCK 32
+/* Columns that are summed before the partial sums go into the compensated totals: a chain for each
+ * of the two accumulators that hide the latency of an addition. */
 #define CHAINS 2
+#define BLOCK (CHAINS * CHAIN)
 
 struct strip_t {
     /* Where the rows start, in elements; lanes past `count` repeat the first. */
@@ -186,7 +183,8 @@ void load_statistics(inout strip_t strip)
 /* A first guess of each row's mean, as guess_h_mean's. */
 accv_t guess_means(const strip_t strip, const uint walked)
 {
-    const uint known = min(walked, GUESS);
+    /* Of neighbouring rows none should be poor. */
+    const uint known = min(walked, walked < 4 * GUESS ? GUESS : 2 * GUESS);
     if (known == 0 || RMS != 0)
         return accv_t(0);
     accv_t first = accv_t(0), sum = first;
@@ -287,7 +285,7 @@ void find_statistics(inout strip_t strip, const bool first)
     const accv_t rstd = inverse_rootv(scaled_variancev(variance));
     if (first) {
         strip.guess = strip.pivot;
-        strip.pivot = mix(strip.pivot, strip.pivot + shift, greaterThan(square, variance));
+        strip.pivot = mix(strip.pivot, strip.pivot + shift, poorv(shift, square, variance));
     }
     const bvec4 moved = notEqual(strip.pivot, strip.guess);
     strip.shift = first ? shift : mix(strip.shift, shift, moved);

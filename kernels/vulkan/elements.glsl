@@ -223,7 +223,14 @@ accv_t load_h_line(const uint part, const row_t r, const uint column)
 /* A first guess of the mean of `count` columns from `column` on. */
 acc_t guess_h_mean(const row_t r, const uint column, const uint count)
 {
-    return guess_from(load_hv(r, column, min(count, VECTOR), 0), count);
+    const accv_t head = load_hv(r, column, min(count, VECTOR), 0);
+    if (count < GUESS)
+        return guess_from(head, count);
+    precise accv_t away = head - head.x;
+    for (uint c = VECTOR; c < GUESS; c += VECTOR)
+        away += load_hv(r, column + c, VECTOR, 0) - head.x;
+    precise const acc_t mean = head.x + sum_lanes(away) * (acc_t(1) / GUESS);
+    return mean;
 }
 
 /* The sum is not needed with RMS, whose pivot is 0. */

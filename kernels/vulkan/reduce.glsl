@@ -1,12 +1,13 @@
 /* Sums that stay exact enough, within a work-item and across a work-group.
  *
- * Error bound: no lane adds more than about 16 terms before its partial goes into a compensated
- * total (Kahan 1965), so a sum of squares is within 8 units of the last place at the very worst
- * (equal terms whose rounding always falls the same way), whatever the number of columns; a plain
- * sum of 256 equal terms can already be off by 64 units.
+ * A chain of additions adds CHAIN terms before what it has goes into a compensated total (Kahan
+ * 1965), or with a few other chains' into one that does: docs/numerics.md tells why, and how many
+ * additions a term goes through in each schedule.
  *
  * `precise` where a compiler must not take (a + b) - a for b, nor a NaN for impossible. */
 #include "types.glsl"
+
+#define CHAIN 4
 
 /* Whether the statistic need not be found from h. */
 const bool STATISTIC_INPUT = RSTD_INPUT != 0 || PARTIALS_INPUT != 0;
@@ -75,6 +76,24 @@ uvec4 upper_bits(const accv_t v)
     return floatBitsToUint(v);
 }
 #endif
+
+/* Whether sums about a pivot that is `shift` off the mean are to be taken once more, about the mean:
+ * where it is so far off that what `square`, shift * shift, takes from the mean of squares makes the
+ * errors of both count much more, or even made the squares overflow. Not where the row holds what is
+ * no number. */
+bvec4 poorv(const accv_t shift, const accv_t square, const accv_t variance)
+{
+    const uvec4 sign_off = uvec4(0x7fffffff), infinite = uvec4(INFINITE_BITS);
+    const bvec4 number = lessThan(upper_bits(shift) & sign_off, infinite);
+    const bvec4 lost = greaterThanEqual(upper_bits(variance) & sign_off, infinite);
+    const bvec4 far = greaterThan(acc_t(2) * square, variance);
+    return mix(bvec4(false), mix(far, bvec4(true), lost), number);
+}
+
+bool is_poor(const acc_t shift, const acc_t square, const acc_t variance)
+{
+    return poorv(accv_t(shift), accv_t(square), accv_t(variance)).x;
+}
 
 /* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that

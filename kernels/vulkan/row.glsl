@@ -29,8 +29,8 @@ statistic_t make_statistic(const acc_t pivot, const acc_t shift, const acc_t var
 }
 
 /* The statistic from the sums of (x - pivot) and of their squares over the whole row. True if it
- * stands; false if the pivot is so far off the mean that the subtraction below has lost more than
- * one bit: then the sums are to be taken again, about `pivot`, which has been moved to the mean. */
+ * stands; false if the pivot is poor: then the sums are to be taken again, about `pivot`, which has
+ * been moved to the mean. */
 bool corrected(inout acc_t pivot, const sums_t sums, out statistic_t result)
 {
     precise const acc_t shift = sums.x / acc_t(columns);
@@ -38,8 +38,12 @@ bool corrected(inout acc_t pivot, const sums_t sums, out statistic_t result)
     precise const acc_t variance = sums.y / acc_t(columns) - square;
     result = make_statistic(pivot, shift, scaled_variance(variance));
     pivot += shift;
-    return !(square > variance);
+    return !is_poor(shift, square, variance);
 }
+
+/* Elements, where a row has so many, whose mean is a first guess of its mean: that it is poor for one
+ * row of random numbers in 200. */
+#define GUESS 16
 
 /* A first guess of the mean: that of the row's first elements, about the first of them, so that it
  * is exact for a constant row and keeps every digit of a large mean. `head` is the row's first

@@ -92,14 +92,19 @@ sums_t held_sums(const acc_t pivot, const uint lane, const uint count, const uin
             accv_t a = offv(recall(k, lane), accv_t(pivot));
             if (k >= count)
                 a = accv_t(0);
+            if (i > 0 && i % CHAIN == 0) {
+                total += sum;
+                total_squares += squares;
+                sum = squares = accv_t(0);
+            }
             add_deviation(a, sum, squares);
         }
         if (HELD > STEP) {
             add_compensated(total, lost, sum);
             add_compensated(total_squares, lost_squares, squares);
         } else {
-            total = sum;
-            total_squares = squares;
+            total += sum;
+            total_squares += squares;
         }
     }
     return sums_t(sum_lanes(total - lost) + tail_sum,
@@ -168,17 +173,26 @@ void store_element(const row_t r, const uint column, const acc_t y)
     store(Y_TYPE, SLOT_Y, find_column(r, r.y, y_column_stride, column), scaledv(accv_t(y)).x);
 }
 
+/* Lanes that have the first GUESS elements, where a row has so many. */
+const uint GUESSERS = LANES * VECTOR < GUESS ? LANES : GUESS / VECTOR;
+
 /* A first guess of the row's mean, the same in all its lanes. */
 acc_t first_pivot(const row_t r, const uint slot, const uint lane, const bool here)
 {
     if (USES_BARRIERS)
         return here ? guess_h_mean(r, 0, columns) : 0;
     /* Where no barrier comes between a lane's reads and another's writes (y, or sum, may be x or
-     * residual), a lane reads its own columns only; the first lane tells the others. */
+     * residual), a lane reads its own columns only; the first lanes tell the others. */
     const acc_t own = columns >= VECTOR ? guess_from(recall(0, lane), VECTOR) : last[0];
 #if SUBGROUPS
-    if (REDUCE != REDUCE_SERIAL)
-        return value_from(own, slot * LANES);
+    if (REDUCE != REDUCE_SERIAL) {
+        const acc_t first = value_from(own, slot * LANES);
+        precise acc_t away = 0;
+        for (uint i = 1; i < GUESSERS; i++)
+            away += value_from(own, slot * LANES + i) - first;
+        precise const acc_t mean = first + away / acc_t(GUESSERS);
+        return columns < GUESSERS * VECTOR ? first : mean;
+    }
 #endif
     return own;
 }

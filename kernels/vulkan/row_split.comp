@@ -165,8 +165,8 @@ uint group_max(const uint own, const uint item)
     return result;
 }
 
-/* The moments of the segment of `count` elements from `column` on. Where the pivot proves so poor
- * that the subtraction loses more than one bit, they are taken again about the mean. */
+/* The moments of the segment of `count` elements from `column` on. Where the pivot proves poor they
+ * are taken again about the mean. */
 moments_of_segment_t segment_moments(const row_t row, const uint column, const uint count,
                                      const uint item, const bool aligned)
 {
@@ -176,11 +176,11 @@ moments_of_segment_t segment_moments(const row_t row, const uint column, const u
     for (uint attempt = 0; attempt < 2; attempt++) {
         const sums_t sums = group_sums(row_sums(row, column, count, m.mean, item, aligned), item);
         precise const acc_t tail = sums.x / m.count;
-        precise const acc_t lost = tail * sums.x;
-        precise const acc_t squares = sums.y - lost;
+        precise const acc_t square = tail * sums.x;
+        precise const acc_t squares = sums.y - square;
         m.tail = tail;
         m.squares = squares;
-        if (RMS != 0 || attempt > 0 || !(lost > squares))
+        if (RMS != 0 || attempt > 0 || !is_poor(tail, square, squares))
             break; /* all work-items have the same sums, so all leave together */
         m.mean += m.tail;
     }

@@ -3,10 +3,10 @@
  * 1. `aligned`: every vector lies where loadv_aligned may load it. */
 #include "elements.glsl"
 
-/* Vectors that a work-item sums before the partial sums go into the compensated totals: 16 for each
- * of the accumulators that hide the latency of an addition. */
-#define BLOCK 64
+/* Vectors that a work-item sums before the partial sums go into the compensated totals: a chain for
+ * each of the accumulators that hide the latency of an addition. */
 #define CHAINS 4
+#define BLOCK (CHAINS * CHAIN)
 
 bool is_aligned()
 {
