@@ -1,27 +1,30 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cleanup.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 4 }; /* a command has four outputs at most */
-
-/* `used` is set after the path is complete, as a handler may run on any thread at any time. */
-static struct {
+/* `used` is set after the path is complete, as a handler may run on any thread at any time; so none
+ * is ever freed, but used again. */
+struct cleanup {
+    struct cleanup *next;
+    size_t capacity;
     atomic_bool used;
-    char path[PATH_MAX];
-} slots[SLOTS];
+    char path[];
+};
+
+static struct cleanup *_Atomic list;
 
 static void remove_all(void)
 {
-    for (int i = 0; i < SLOTS; i++) {
-        if (atomic_load(&slots[i].used))
-            unlink(slots[i].path);
+    for (struct cleanup *c = atomic_load(&list); c; c = c->next) {
+        if (atomic_load(&c->used))
+            unlink(c->path);
     }
 }
 
@@ -67,22 +70,29 @@ void cleanup_install(void)
     sigaction(SIGXFSZ, &ignore, NULL);
 }
 
-int cleanup_add(const char *path)
+struct cleanup *cleanup_add(const char *path)
 {
     size_t size = strlen(path) + 1;
+    struct cleanup *c = atomic_load(&list);
 
-    for (int i = 0; i < SLOTS && size <= sizeof slots[i].path; i++) {
-        if (!atomic_load(&slots[i].used)) {
-            memcpy(slots[i].path, path, size);
-            atomic_store(&slots[i].used, true);
-            return i;
-        }
+    while (c && (atomic_load(&c->used) || c->capacity < size))
+        c = c->next;
+    if (!c) {
+        c = malloc(sizeof *c + size);
+        if (!c)
+            return NULL;
+        c->next = atomic_load(&list);
+        c->capacity = size;
+        atomic_init(&c->used, false);
+        atomic_store(&list, c);
     }
-    return -1;
+    memcpy(c->path, path, size);
+    atomic_store(&c->used, true);
+    return c;
 }
 
-void cleanup_remove(int slot)
+void cleanup_remove(struct cleanup *cleanup)
 {
-    if (slot >= 0)
-        atomic_store(&slots[slot].used, false);
+    if (cleanup)
+        atomic_store(&cleanup->used, false);
 }

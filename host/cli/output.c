@@ -1,6 +1,5 @@
 #include "output.h"
 
-#include "cleanup.h"
 #include "open_file.h"
 
 #include <errno.h>
@@ -106,7 +105,7 @@ static bool check_folder(struct output *output, struct cli_error *error)
 
 bool output_prepare(struct output *output, const char *path, struct cli_error *error)
 {
-    *output = (struct output){.path = path, .file = -1, .slot = -1};
+    *output = (struct output){.path = path, .file = -1};
     return find_target(output, error) && check_existing(output, error) &&
            (output->direct || check_folder(output, error));
 }
@@ -128,18 +127,23 @@ static bool create_temporary(struct output *output, struct cli_error *error)
         snprintf(name, size, "%s/.%.*s.%ld-%d.tmp", output->folder, NAME_KEPT, output->base,
                  (long)getpid(), i);
         /* Before the file is there, as a signal may come in between. */
-        output->slot = cleanup_add(name);
+        output->cleanup = cleanup_add(name);
+        if (!output->cleanup) {
+            no_memory(output, error);
+            goto failed;
+        }
         output->file = cli_open_file(name, O_WRONLY | O_CREAT | O_EXCL);
         if (output->file >= 0) {
             output->temporary = name;
             return true;
         }
-        cleanup_remove(output->slot);
-        output->slot = -1;
+        cleanup_remove(output->cleanup);
+        output->cleanup = NULL;
         if (errno != EEXIST)
             break;
     }
     cli_fail(error, CLI_FAILED, output->path, "no file can be made beside it: %s", strerror(errno));
+failed:
     free(name);
     return false;
 }
@@ -189,7 +193,8 @@ bool output_close(struct output *output, struct cli_error *error)
 
 static void forget_temporary(struct output *output)
 {
-    cleanup_remove(output->slot);
+    cleanup_remove(output->cleanup);
+    output->cleanup = NULL;
     free(output->temporary);
     output->temporary = NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef ANYNORM_CLI_OUTPUT_H
 #define ANYNORM_CLI_OUTPUT_H
 
+#include "cleanup.h"
 #include "error.h"
 
 #include <stdbool.h>
@@ -17,11 +18,11 @@ struct output {
     const char *base; /* within target */
     char *temporary;  /* NULL: not created, or no longer there */
     int file;
-    int slot;
-    int mode;       /* permissions of the file that will be replaced, -1: there is none */
-    bool direct;    /* /dev/null */
-    bool exchanged; /* the new file is in place and the old one has the temporary's name */
-    bool made;      /* the new file is in place and there was no old one */
+    struct cleanup *cleanup; /* of the temporary file */
+    int mode;                /* permissions of the file that will be replaced, -1: there is none */
+    bool direct;             /* /dev/null */
+    bool exchanged;          /* the new file is in place and the old one has the temporary's name */
+    bool made;               /* the new file is in place and there was no old one */
 };
 
 /* In this order; *output zeroed before. A failing one leaves everything as it was on the disk but

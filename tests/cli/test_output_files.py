@@ -183,7 +183,7 @@ def test_output_on_failing_parameters(run, x_file, tmp_path):
 
 @pytest.fixture
 def long_run(program, environment, tmp_path):
-    """Starts work of minutes; returns the process once it writes."""
+    """Starts work of minutes with all outputs there are; returns the process once it writes."""
     rows = 1 << 28
     head = npy_bytes(np.zeros((0, 4), "<f4"), 1,
                      "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 4)}" % rows)
@@ -195,13 +195,16 @@ def long_run(program, environment, tmp_path):
     processes = []
 
     def start(block_bytes, **keywords):
-        process = subprocess.Popen([program, "layer-norm", "x.npy", "-o", "y.npy", "--mean-output",
-                                    "mean.npy", "--block-bytes", str(block_bytes)],
+        outputs = ["-o", "y.npy"]
+        for name in ("sum", "mean", "rstd", "scale"):
+            outputs += [f"--{name}-output", f"{name}.npy"]
+        process = subprocess.Popen([program, "layer-norm", "x.npy", "--quantize", "int8", *outputs,
+                                    "--block-bytes", str(block_bytes)],
                                    cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, **keywords)
         processes.append(process)
         deadline = time.monotonic() + 60
-        while len([name for name in names(tmp_path) if name.endswith(".tmp")]) < 2:
+        while len([name for name in names(tmp_path) if name.endswith(".tmp")]) < 5:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
         return process
