@@ -115,7 +115,10 @@ bool fault_is_harmless(const struct file_fault *fault)
 {
     bool retried =
         fault->call == CALL_OPEN || fault->call == CALL_READ || fault->call == CALL_WRITE;
-    return fault->manner == FAULT_NONE || fault->manner == FAULT_SHORT ||
+    /* EPERM is what file systems without modes say. */
+    bool passed_over =
+        fault->call == CALL_CHMOD && (fault->manner == FAULT_ONCE || fault->error == EPERM);
+    return passed_over || fault->manner == FAULT_NONE || fault->manner == FAULT_SHORT ||
            fault->manner == FAULT_SHORT_EACH ||
            (fault->manner == FAULT_ONCE && fault->error == EINTR && retried);
 }

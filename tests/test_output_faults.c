@@ -185,6 +185,32 @@ static void prepare_old_output(void)
     write_file("y.npy", old_text, sizeof(old_text));
 }
 
+/* ---- One whose mode the umask keeps from a new file ---- */
+
+static const mode_t old_mode = 0646;
+
+static void prepare_old_mode(void)
+{
+    prepare_old_output();
+    assert_int_equal(chmod("y.npy", old_mode), 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_mode & 0777;
+}
+
+static void check_mode(const struct file_fault *fault, int outcome, bool left)
+{
+    const struct norm_case c = {one_output, true};
+    bool refused = fault->call == CALL_CHMOD && fault->error;
+    check_norm(&c, fault, outcome, left);
+    fault_expect(mode_of("y.npy") == old_mode || (refused && (mode_of("y.npy") & ~old_mode) == 0),
+                 "the mode is another");
+}
+
 static void check_replaced(const struct file_fault *fault, int outcome, bool left)
 {
     const struct norm_case c = {one_output, true};
@@ -362,6 +388,7 @@ static void test_scenarios(void **state)
     static const struct fault_scenario scenarios[] = {
         {"an output", prepare_input, act_one, check_one},
         {"an output replaced", prepare_old_output, act_one, check_replaced},
+        {"an output replaced, mode and all", prepare_old_mode, act_one, check_mode},
         {"an output behind a link", prepare_link, act_one, check_link},
         {"four outputs", prepare_input, act_several, check_several},
         {"four outputs replaced", prepare_several_old, act_several, check_several_old},
@@ -371,6 +398,7 @@ static void test_scenarios(void **state)
     };
     char config[sizeof(work) + 8];
     (void)state;
+    umask(022);
     make_folder(base);
     snprintf(work, sizeof(work), "%s/work", base);
     snprintf(config, sizeof(config), "%s/config", work);

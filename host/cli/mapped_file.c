@@ -14,7 +14,7 @@ bool mapped_file_open(const char *path, struct mapped_file *file, struct cli_err
 {
     struct stat status;
     /* Not blocking: a named pipe without a writer is refused below instead of waited for. */
-    int descriptor = cli_open_file(path, O_RDONLY | O_NONBLOCK);
+    int descriptor = cli_open_file(path, O_RDONLY | O_NONBLOCK, 0);
     void *mapping;
     bool done = false;
 

@@ -118,6 +118,8 @@ bool output_same(const struct output *a, const struct output *b)
 
 static bool create_temporary(struct output *output, struct cli_error *error)
 {
+    /* Never open to more people than the file it replaces. */
+    mode_t mode = output->mode < 0 ? 0666 : (mode_t)output->mode | S_IWUSR;
     size_t size = strlen(output->folder) + NAME_KEPT + 40;
     char *name = malloc(size);
 
@@ -132,7 +134,7 @@ static bool create_temporary(struct output *output, struct cli_error *error)
             no_memory(output, error);
             goto failed;
         }
-        output->file = cli_open_file(name, O_WRONLY | O_CREAT | O_EXCL);
+        output->file = cli_open_file(name, O_WRONLY | O_CREAT | O_EXCL, mode);
         if (output->file >= 0) {
             output->temporary = name;
             return true;
@@ -148,19 +150,27 @@ failed:
     return false;
 }
 
+/* A file that is replaced keeps who may read it, where its file system lets it: some refuse any
+ * change of a mode, and give all files the same. */
+static void keep_mode(const struct output *output)
+{
+    struct stat status;
+
+    if (fstat(output->file, &status) != 0 || (int)(status.st_mode & 0777) != output->mode)
+        (void)!fchmod(output->file, (mode_t)output->mode);
+}
+
 bool output_create(struct output *output, struct cli_error *error)
 {
     if (output->direct) {
-        output->file = cli_open_file(output->target, O_WRONLY);
+        output->file = cli_open_file(output->target, O_WRONLY, 0);
         return output->file >= 0 ||
                cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
     }
     if (!create_temporary(output, error))
         return false;
-    /* A file that is replaced keeps who may read it. */
-    if (output->mode >= 0 && fchmod(output->file, (mode_t)output->mode) != 0)
-        return cli_fail(error, CLI_FAILED, output->path, "its permissions cannot be kept: %s",
-                        strerror(errno));
+    if (output->mode >= 0)
+        keep_mode(output);
     return true;
 }
 

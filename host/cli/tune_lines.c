@@ -150,7 +150,7 @@ static bool read_text(const char *path, int file, char *text, size_t *length,
 static bool read_old(const char *path, char **text, size_t *length, struct cli_error *error)
 {
     bool done = false;
-    int file = cli_open_file(path, O_RDONLY);
+    int file = cli_open_file(path, O_RDONLY, 0);
 
     if (file < 0 && errno != ENOENT)
         return cli_fail(error, cli_exit_of(errno), path, "cannot be read: %s; name another file",
