@@ -158,6 +158,11 @@ static bool parse_option(const struct cli_command *command, int argc, char **arg
     } else {
         snprintf(subject, sizeof subject, "-%c", option->letter);
     }
+    /* As "--name=VALUE" is right, this is a slip sooner than a value that begins so. */
+    if (argv[*at][1] != '-' && option->kind != CLI_FLAG && value && *value == '=')
+        return cli_fail(error, CLI_USAGE, subject,
+                        "no '=' comes between it and its value; write %s %s or --%s=%s", subject,
+                        option->value, option->name, option->value);
     if (*seen & (uint64_t)1 << index)
         return cli_fail(error, CLI_USAGE, subject, "given twice; give it once");
     *seen |= (uint64_t)1 << index;

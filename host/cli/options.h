@@ -1,6 +1,6 @@
 /* Options of a command, as a table: what is parsed and what --help prints come from the same row.
- * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, flags without a value; "--" ends the
- * options. Every command has --help and -h. */
+ * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE (but not -x=VALUE), flags without a
+ * value; "--" ends the options. Every command has --help and -h. */
 #ifndef ANYNORM_CLI_OPTIONS_H
 #define ANYNORM_CLI_OPTIONS_H
 

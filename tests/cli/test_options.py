@@ -124,6 +124,14 @@ def test_short_and_long_forms(run, x_file, tmp_path):
         (tmp_path / "a.npy").unlink()
 
 
+@pytest.mark.parametrize("argument", ["-o=a.npy", "-o=", "-o==a.npy"])
+def test_short_form_with_equals(run, x_file, tmp_path, argument):
+    assert_error(run("layer-norm", x_file, argument), 2, "-o: ", "-o FILE", "--output=FILE")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+    assert run("layer-norm", x_file, "-o", "=a.npy").returncode == 0
+    assert (tmp_path / "=a.npy").exists()
+
+
 def test_dashes_end_the_options(run, x_file):
     x_file.rename(x_file.parent / "-x.npy")
     assert run("layer-norm", "--", "-x.npy").returncode == 0
