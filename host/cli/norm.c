@@ -24,9 +24,8 @@ static bool open_input(struct norm *work, const struct norm_options *options,
 
 static bool prepare_prints(struct norm *work, struct cli_error *error)
 {
-    bool centred = !(work->spec.flags & ANYNORM_RMS);
-
-    return (!work->want_stats || row_table_init(&work->table, work->shape.rows, centred, error)) &&
+    return (!work->want_stats ||
+            row_table_init(&work->table, work->shape.rows, &work->spec, error)) &&
            (!work->want_preview ||
             preview_init(&work->preview, work->shape.rows * work->shape.columns / work->shape.line,
                          work->shape.line, error));

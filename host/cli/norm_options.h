@@ -41,6 +41,7 @@ struct norm_options {
     bool dtype_given;           /* else dtype is void */
     bool output_dtype_given;    /* likewise */
     bool eps_outside;
+    bool l2; /* of rms-norm */
     bool silu;
     bool channels_last; /* of group-norm and instance-norm */
     bool round_first;

@@ -28,8 +28,8 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         .y_bound = o->quantize_bound,
     };
 
-    spec.flags = flag(rms, ANYNORM_RMS) | flag(o->correction, ANYNORM_UNBIASED) |
-                 flag(o->eps_outside, ANYNORM_EPS_OUTSIDE) |
+    spec.flags = flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) |
+                 flag(o->correction, ANYNORM_UNBIASED) | flag(o->eps_outside, ANYNORM_EPS_OUTSIDE) |
                  flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->silu, ANYNORM_SILU) |
                  flag(inputs->weight, ANYNORM_WEIGHT) | flag(inputs->bias, ANYNORM_BIAS) |
                  flag(inputs->pre_bias, ANYNORM_PRE_BIAS) |

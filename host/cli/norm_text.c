@@ -48,7 +48,8 @@ const struct norm_text norm_texts[NORM_KINDS] = {
     [NORM_RMS] =
         {
             "rms-norm",
-            "RMS normalization: y = x / sqrt(mean of x^2 + eps) * weight + bias.",
+            "RMS normalization: y = x / sqrt(mean of x^2 + eps) * weight + bias (--l2: sum of "
+            "x^2).",
             ROWS_FORMULA FILES ROWS QUANTIZED OUTPUT,
         },
     [NORM_GROUP] =

@@ -10,10 +10,14 @@
 
 enum { WHOLE = 20, EDGE = 8 };
 
-bool row_table_init(struct row_table *table, uint64_t rows, bool centred, struct cli_error *error)
+bool row_table_init(struct row_table *table, uint64_t rows, const anynorm_spec *spec,
+                    struct cli_error *error)
 {
     table->rows = shown_of(rows, WHOLE, EDGE);
-    table->centred = centred;
+    table->centred = !(spec->flags & ANYNORM_RMS);
+    table->what = table->centred             ? "variance"
+                  : spec->flags & ANYNORM_L2 ? "square-sum"
+                                             : "mean-square";
     table->stats = malloc((shown_count(table->rows) + 1) * sizeof *table->stats);
     return table->stats || cli_fail(error, CLI_FAILED, "--stats", "out of memory");
 }
@@ -25,15 +29,16 @@ void row_table_free(struct row_table *table)
 }
 
 /* By two passes; what rounding left in the mean is taken out again. Without a mean, the mean
- * square.
- */
+ * square, or the sum of squares. */
 static double variance_of(const anynorm_spec *spec, const anynorm_host_tensors *tensors,
                           uint64_t row)
 {
     bool centred = !(spec->flags & ANYNORM_RMS);
     double origin = centred ? norm_sum_at(spec, tensors, row, 0) : 0.0;
     double count = (double)spec->columns;
-    double divisor = spec->flags & ANYNORM_UNBIASED ? count - 1.0 : count;
+    double divisor = spec->flags & ANYNORM_L2         ? 1.0
+                     : spec->flags & ANYNORM_UNBIASED ? count - 1.0
+                                                      : count;
     double sum = 0.0;
     double squares = 0.0;
     double mean = 0.0;
@@ -80,7 +85,7 @@ void row_table_print(const struct row_table *table)
     printf("%*s", width, "row");
     if (table->centred)
         printf(" %13s", "mean");
-    printf(" %13s %13s\n", table->centred ? "variance" : "mean-square", "rstd");
+    printf(" %13s %13s\n", table->what, "rstd");
     for (uint64_t k = 0; k < rows; k++) {
         const struct row_stats *row = &table->stats[k];
 

@@ -12,18 +12,20 @@
 
 struct row_stats {
     double mean;
-    double variance;
+    double variance; /* or what takes its place, see row_table.what */
     double rstd;
 };
 
 struct row_table {
     struct shown rows;
-    bool centred;            /* else there is no mean, and `variance` is the mean square */
+    bool centred;            /* else there is no mean */
+    const char *what;        /* variance, mean-square or square-sum */
     struct row_stats *stats; /* of the rows that are shown */
 };
 
 /* Free with row_table_free, also after a failure; a zeroed one is fine. */
-bool row_table_init(struct row_table *table, uint64_t rows, bool centred, struct cli_error *error);
+bool row_table_init(struct row_table *table, uint64_t rows, const anynorm_spec *spec,
+                    struct cli_error *error);
 void row_table_free(struct row_table *table);
 
 /* Takes what is shown of `count` dense rows from row `first` on, with which the tensors begin. Mean

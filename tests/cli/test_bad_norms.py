@@ -10,13 +10,13 @@ ROWS = ["layer-norm", "rms-norm"]
 
 @pytest.fixture
 def refused(run, save, tmp_path):
-    """refused(command, x's shape, {option: shape or value}, words...)"""
+    """refused(command, x's shape, {option: shape, value or None}, words...)"""
     def call(command, shape, options, *words):
         arguments = []
         for option, value in options.items():
             if isinstance(value, tuple):
                 value = save(option, np.ones(value, "f4"))
-            arguments += [f"--{option}", value]
+            arguments += [f"--{option}"] if value is None else [f"--{option}", value]
         save("x", np.ones(shape, "f4"))
         before = sorted(os.listdir(tmp_path))
         assert_error(run(command, "x.npy", "-o", "y.npy", *arguments), 2, *words)
@@ -41,6 +41,10 @@ def test_options(refused, command, options, words):
 @pytest.mark.parametrize("correction", ["2", "-1", "yes", "0.5"])
 def test_correction(refused, correction):
     refused("layer-norm", (3, 4), {"correction": correction}, "--correction: ")
+
+
+def test_l2_with_rstd(refused):
+    refused("rms-norm", (3, 4), {"rstd": (3,), "l2": None}, "--l2: ")
 
 
 def test_correction_of_one_column(refused):

@@ -67,6 +67,14 @@ def test_correction(check, x):
     check("layer-norm", x, ["--correction", 0, "--axis=-1"][:2])
 
 
+@pytest.mark.parametrize("mode", ["inside", "outside"])
+def test_l2(check, files, x, mode):
+    arrays, options = files(weight=10)
+    check("rms-norm", x, [*options, "--l2", "--eps-mode", mode, "--eps", 0.25], l2=True, eps=0.25,
+          outside=mode == "outside", **arrays)
+    check("rms-norm", x, ["--l2"], axis=1, l2=True)
+
+
 @pytest.mark.parametrize("command", ["layer-norm", "rms-norm"])
 @pytest.mark.parametrize("offset", [1, -0.25, 0])
 def test_weight_offset(check, files, x, command, offset):
@@ -304,6 +312,9 @@ def test_stats(run, save, files, x):
     have = table(run("rms-norm", path, "-o", "y.npy", "--stats"), ["mean-square", "rstd"])
     np.testing.assert_allclose(have[:, 0], (x.astype("f8")**2).mean(axis=2).ravel(), rtol=1e-5)
     np.testing.assert_allclose(have[:, 1], family(x, rms=True)[3][:, 0], rtol=1e-5)
+    have = table(run("rms-norm", path, "--l2", "-o", "y.npy", "--stats"), ["square-sum", "rstd"])
+    np.testing.assert_allclose(have[:, 0], (x.astype("f8")**2).sum(axis=2).ravel(), rtol=1e-5)
+    np.testing.assert_allclose(have[:, 1], family(x, rms=True, l2=True)[3][:, 0], rtol=1e-5)
     arrays, options = files(mean=12, rstd=12)
     have = table(run("layer-norm", path, *options, "-o", "y.npy", "--stats"),
                  ["mean", "variance", "rstd"])

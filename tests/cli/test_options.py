@@ -49,9 +49,9 @@ def test_unknown_option(run, x_file, option):
 
 @pytest.mark.parametrize("command,options", [
     ("rms-norm", ["--mean", "--mean-output", "--correction", "--groups", "--layout"]),
-    ("layer-norm", ["--groups", "--layout"]),
-    ("group-norm", ["--axis", "--gate", "--scale", "--shift"]),
-    ("instance-norm", ["--axis", "--gate", "--scale", "--shift", "--groups"])])
+    ("layer-norm", ["--groups", "--layout", "--l2"]),
+    ("group-norm", ["--l2", "--axis", "--gate", "--scale", "--shift"]),
+    ("instance-norm", ["--l2", "--axis", "--gate", "--scale", "--shift", "--groups"])])
 def test_options_of_other_norms(run, x_file, command, options):
     text = run(command, "--help").stdout
     for option in options:
