@@ -332,8 +332,9 @@ anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors 
         struct an_layout layout = an_tensor_layout(spec, written[i]);
         if (an_tensor_expect(spec, written[i]).present && !an_layout_disjoint(&layout, rows))
             return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "%s: with these strides, rows overlap each other within %" PRIu64
-                           " rows",
+                           "%s: with these strides, which do not nest, rows overlap or interleave "
+                           "within %" PRIu64 " rows; each stride must be as much as all closer "
+                           "ones span together, as only then rows are known to be apart",
                            an_tensor_name(written[i]), rows);
     }
     return check_overlap(spec, rows, regions);

@@ -712,6 +712,24 @@ static void test_random_overlaps_of_column_runs(void **state)
     check_random_overlaps(random_column_runs);
 }
 
+/* Rows that share an element, and rows that share none but whose strides do not nest: the message
+ * does not claim more than is known. */
+static void test_rows_that_do_not_nest(void **state)
+{
+    (void)state;
+    const anynorm_spec specs[] = {
+        {.columns = 2, .y_column_stride = 4, .y_row_stride = 2}, /* row 2 begins in row 0 */
+        {.columns = 2, .y_column_stride = 3, .y_row_stride = 2}, /* {0, 3}, {2, 5}, {4, 7} */
+    };
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        anynorm_spec spec = resolved(specs[i]);
+        anynorm_tensors tensors = apart(&spec, AN_BUFFER_CL_MEM);
+        assert_refused_tensors(an_tensors_check(&spec, &tensors, 4, &owner));
+        assert_non_null(strstr(anynorm_message(), "y: with these strides, which do not nest"));
+        assert_ok(an_tensors_check(&spec, &tensors, 1, &owner));
+    }
+}
+
 /* The slices that programs make: all taken. */
 static void test_slices_of_one_tensor(void **state)
 {
@@ -815,6 +833,7 @@ int main(void)
         cmocka_unit_test(test_random_overlaps),
         cmocka_unit_test(test_random_overlaps_of_columns_apart),
         cmocka_unit_test(test_random_overlaps_of_column_runs),
+        cmocka_unit_test(test_rows_that_do_not_nest),
         cmocka_unit_test(test_slices_of_one_tensor),
     };
     return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);

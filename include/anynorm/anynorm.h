@@ -374,7 +374,10 @@ typedef struct anynorm_spec {
                                      it is columns or more */
     uint64_t x_outer_stride;      /* 0: inner_rows * x_row_stride, or what a row spans where rows
                                      fit between */
-    uint64_t y_row_stride;        /* likewise for y; rows of y must not overlap */
+    uint64_t y_row_stride;        /* likewise for y, and for residual and sum. Rows of y and of
+                                     sum must not overlap: their strides must nest, so that, in some
+                                     order, each is as much as all closer ones span together. Rows
+                                     that interleave without nesting are refused, too */
     uint64_t y_outer_stride;
     uint64_t x_column_stride; /* 0: column_run, the columns of a row side by side; no less */
     uint64_t y_column_stride;
@@ -663,7 +666,8 @@ typedef struct anynorm_event {
  * type is), so a mean of 1e7 beside a spread of 1 costs no digit. The bits of a row depend on that
  * row, the plan and the device only: not on rows, on where the row stands, or on its neighbours.
  * A row that holds a NaN or an infinity, or whose sum of squares leaves the range of the
- * arithmetic, is all NaN; the other rows are not touched by it. A constant row gives exactly bias.
+ * arithmetic, is all NaN; the other rows are not touched by it. With RSTD_INPUT nothing is summed:
+ * a NaN or an infinity is its element's alone. A constant row gives exactly bias.
  *
  * `event` must not be NULL: a kernel that fails says so there and nowhere else. Any thread; the
  * reference backend does the work before it returns.

@@ -128,6 +128,17 @@ def test_all_at_once(check, files, x):
           outside=True, correction=1, offset=1, silu=True, **arrays)
 
 
+@pytest.mark.parametrize("command", ["layer-norm", "rms-norm"])
+def test_not_a_number_with_given_statistics(norm, files, save, x, command):
+    """No element looks at another."""
+    arrays, options = files(rstd=12, **({} if command == "rms-norm" else {"mean": 12}))
+    x[0, 0, 3], x[0, 1, 4], x[1, 0, 5] = np.nan, np.inf, -np.inf
+    y = norm(command, save("x", x), *options)
+    want = family(x, rms=command == "rms-norm", **arrays)[0].reshape(x.shape)
+    assert np.isnan(want).sum() == 1 and np.isinf(want).sum() == 2
+    assert_close(y, want, "f4", scale=20)
+
+
 @pytest.mark.parametrize("kind", ["f2", "bf16"])
 @pytest.mark.parametrize("command", ["layer-norm", "rms-norm"])
 def test_round_first(norm, save, random, command, kind):
