@@ -7,6 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static bool fail_dtype(const struct norm *work, const struct norm_options *options,
+                       struct cli_error *error)
+{
+    return cli_fail(error, CLI_USAGE, work->x.path,
+                    "its dtype is %s and --dtype says %s; give a file of that type, or leave "
+                    "--dtype out",
+                    work->x.layout.type, anynorm_dtype_name(options->dtype));
+}
+
 static bool open_input(struct norm *work, const struct norm_options *options,
                        struct cli_error *error)
 {
@@ -14,12 +23,24 @@ static bool open_input(struct norm *work, const struct norm_options *options,
 
     if (!tensor_open(options->input, bf16, &work->x, error))
         return false;
-    if (options->dtype_given && options->dtype != work->x.type)
-        return cli_fail(error, CLI_USAGE, work->x.path,
-                        "its dtype is %s and --dtype says %s; give a file of that type, or leave "
-                        "--dtype out",
-                        work->x.layout.type, anynorm_dtype_name(options->dtype));
-    return true;
+    return bf16 || !options->dtype_given || options->dtype == work->x.type ||
+           fail_dtype(work, options, error);
+}
+
+/* --dtype bf16 is of all files; it may not be there for none of them. */
+static bool check_bf16(const struct norm *work, const struct norm_options *options,
+                       struct cli_error *error)
+{
+    bool found = work->x.type == ANYNORM_BF16;
+
+    if (!options->dtype_given || options->dtype != ANYNORM_BF16)
+        return true;
+    for (int i = 0; i < INPUTS; i++) {
+        const struct tensor_file *file = &work->inputs.all[i].file;
+
+        found = found || (file->path && file->type == ANYNORM_BF16);
+    }
+    return found || fail_dtype(work, options, error);
 }
 
 static bool prepare_prints(struct norm *work, struct cli_error *error)
@@ -99,7 +120,8 @@ static int normalize(const struct norm_options *options)
     int exit_status = CLI_DONE;
     bool done = open_input(&work, options, &error) &&
                 norm_shape_find(options, &work.x, &work.shape, &error) &&
-                norm_inputs_read(options, &work.x, &work.shape, &work.inputs, &error);
+                norm_inputs_read(options, &work.x, &work.shape, &work.inputs, &error) &&
+                check_bf16(&work, options, &error);
 
     if (done) {
         work.spec = norm_spec(options, &work);
@@ -107,7 +129,7 @@ static int normalize(const struct norm_options *options)
         done = norm_outputs_prepare(&work.outputs, options, &error) &&
                prepare_prints(&work, &error) && make_plan(&work, options, &error) &&
                norm_outputs_create(&work.outputs, &work.spec, &work.x, &work.shape, &error) &&
-               norm_blocks(&work, (uint64_t)options->block_bytes, &error) && publish(&work, &error);
+               norm_blocks(&work, options->block_bytes, &error) && publish(&work, &error);
     }
     if (done && options->timing)
         print_timing(&work, clock_seconds() - started);

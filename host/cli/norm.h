@@ -36,8 +36,11 @@ struct norm {
 /* What the options, the shape and the types of the inputs come to. */
 anynorm_spec norm_spec(const struct norm_options *options, const struct norm *work);
 
+/* The rows of a block of about `block_bytes` of x: as many as must go together, at least. */
+uint64_t norm_block_rows(const struct norm *work, int64_t block_bytes);
+
 /* Normalizes all rows, about `block_bytes` of x at a time but as many as must go together, into the
  * outputs (created, their heads written), the table and the preview. */
-bool norm_blocks(struct norm *work, uint64_t block_bytes, struct cli_error *error);
+bool norm_blocks(struct norm *work, int64_t block_bytes, struct cli_error *error);
 
 #endif

@@ -11,7 +11,7 @@ enum { ALIGNMENT = 4096 }; /* lets a device that shares our memory use it withou
 struct block {
     uint64_t rows;
     void *x;
-    void *residual;
+    void *inputs[INPUTS];
     void *y;
     void *sum;
     float *mean;
@@ -32,27 +32,38 @@ static bool allocate(bool needed, uint64_t count, uint64_t size, void **out)
     return *out;
 }
 
-/* The rows of a block: parameters go by the number of a row within it. */
-static uint64_t block_rows(const struct norm *work, uint64_t block_bytes)
+/* Parameters go by the number of a row within the block. Those that each row has of its own are one
+ * tensor, which may be larger than a device takes if their type is wider. */
+uint64_t norm_block_rows(const struct norm *work, int64_t block_bytes)
 {
-    uint64_t row_bytes = work->shape.columns * work->x.layout.item_size;
+    const struct norm_inputs *inputs = &work->inputs;
+    uint64_t size = work->x.layout.item_size;
+    uint64_t parameter_size = anynorm_dtype_size(inputs->all[IN_WEIGHT].type);
+    uint64_t row_bytes = work->shape.columns *
+                         (inputs->own_parameters && parameter_size > size ? parameter_size : size);
     uint64_t period = work->shape.parameter_rows;
-    uint64_t rows = block_bytes / row_bytes / period * period;
+    uint64_t rows = (uint64_t)block_bytes / row_bytes / period * period;
 
     if (rows == 0)
         rows = period;
     return rows < work->shape.rows ? rows : work->shape.rows;
 }
 
-static bool block_init(struct block *block, const struct norm *work, uint64_t block_bytes,
+/* Whether an input needs memory in the block. */
+static bool is_staged(const struct norm *work, const struct norm_input *input)
+{
+    bool lies_right = input == &work->inputs.all[IN_RESIDUAL] && input->file.direct;
+
+    return input->file.path && !input->data && (work->timing || !lies_right);
+}
+
+static bool block_init(struct block *block, const struct norm *work, int64_t block_bytes,
                        struct cli_error *error)
 {
     const anynorm_spec *spec = &work->spec;
     uint64_t columns = spec->columns;
-    const struct tensor_file *residual = &work->inputs.residual;
     bool stage_x = work->timing || !work->x.direct;
-    bool stage_residual = residual->path && (work->timing || !residual->direct);
-    uint64_t rows = block_rows(work, block_bytes);
+    uint64_t rows = norm_block_rows(work, block_bytes);
     void *mean = NULL;
     void *rstd = NULL;
     void *y_scale = NULL;
@@ -60,8 +71,6 @@ static bool block_init(struct block *block, const struct norm *work, uint64_t bl
 
     *block = (struct block){.rows = rows};
     done = allocate(stage_x, rows, columns * anynorm_dtype_size(spec->x_type), &block->x) &&
-           allocate(stage_residual, rows, columns * anynorm_dtype_size(spec->residual_type),
-                    &block->residual) &&
            allocate(true, rows, columns * anynorm_dtype_size(spec->y_type), &block->y) &&
            allocate(spec->flags & ANYNORM_SUM_OUTPUT, rows,
                     columns * anynorm_dtype_size(spec->sum_type), &block->sum) &&
@@ -69,6 +78,12 @@ static bool block_init(struct block *block, const struct norm *work, uint64_t bl
            allocate(spec->flags & ANYNORM_RSTD_OUTPUT, rows, sizeof *block->rstd, &rstd) &&
            allocate(spec->flags & (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT), rows,
                     sizeof *block->y_scale, &y_scale);
+    for (int i = 0; i < INPUTS && done; i++) {
+        const struct norm_input *input = &work->inputs.all[i];
+
+        done = allocate(is_staged(work, input), rows, columns * anynorm_dtype_size(input->type),
+                        &block->inputs[i]);
+    }
     block->mean = mean;
     block->rstd = rstd;
     block->y_scale = y_scale;
@@ -82,7 +97,8 @@ static bool block_init(struct block *block, const struct norm *work, uint64_t bl
 static void block_free(struct block *block)
 {
     free(block->x);
-    free(block->residual);
+    for (int i = 0; i < INPUTS; i++)
+        free(block->inputs[i]);
     free(block->y);
     free(block->sum);
     free(block->mean);
@@ -91,7 +107,7 @@ static void block_free(struct block *block)
 }
 
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
- * begins and ends with samples or stays within one. Only norms of parameter_rows 1 have samples. */
+ * begins and ends with samples or stays within one. */
 static uint64_t next_rows(const struct norm *work, const struct block *block, uint64_t first)
 {
     uint64_t left = work->shape.rows - first;
@@ -107,48 +123,60 @@ static uint64_t next_rows(const struct norm *work, const struct block *block, ui
     return rows < period - within ? rows : period - within;
 }
 
-/* The row of an array of `columns` elements; NULL where there is no array. */
-static const void *row_of(const void *data, anynorm_dtype type, uint64_t columns, uint64_t row)
-{
-    return data ? (const uint8_t *)data + row * columns * anynorm_dtype_size(type) : NULL;
-}
-
-/* `count` rows of a file, in `memory`, or where they lie if that is NULL. */
-static const void *fetch(const struct tensor_file *file, void *memory, uint64_t first,
-                         uint64_t count)
+/* `count` elements of a file as `type`, in `memory`, or where they lie if that is NULL. */
+static const void *fetch(const struct tensor_file *file, anynorm_dtype type, void *memory,
+                         uint64_t first, uint64_t count)
 {
     if (!memory)
         return tensor_direct(file, first);
-    tensor_read(file, first, count, memory);
+    tensor_read_as(file, type, first, count, memory);
     return memory;
+}
+
+/* What an input has for `count` rows; NULL: it is not given. */
+static const void *rows_of(const struct norm *work, const struct block *block,
+                           enum norm_input_name name, uint64_t first, uint64_t count)
+{
+    const struct norm_input *input = &work->inputs.all[name];
+    uint64_t columns = work->spec.columns;
+    uint64_t at = 0; /* in data */
+
+    if (!input->file.path)
+        return NULL;
+    if (!input->data)
+        return fetch(&input->file, input->type, block->inputs[name], first * columns,
+                     count * columns);
+    if (name == IN_MEAN || name == IN_RSTD)
+        at = first;
+    if (name == IN_GATE || name == IN_SCALE || name == IN_SHIFT)
+        at = first / work->spec.sample_rows * columns;
+    return (const uint8_t *)input->data + at * anynorm_dtype_size(input->type);
 }
 
 static anynorm_host_tensors tensors_of(const struct norm *work, const struct block *block,
                                        uint64_t first, uint64_t count)
 {
-    const struct norm_inputs *inputs = &work->inputs;
-    const anynorm_spec *spec = &work->spec;
-    uint64_t columns = spec->columns;
-    uint64_t sample = spec->sample_rows ? first / spec->sample_rows : 0;
-    anynorm_host_tensors tensors = {
-        .x = fetch(&work->x, block->x, first * columns, count * columns),
+    uint64_t columns = work->spec.columns;
+    const void *inputs[INPUTS];
+
+    for (int i = 0; i < INPUTS; i++)
+        inputs[i] = rows_of(work, block, (enum norm_input_name)i, first, count);
+    return (anynorm_host_tensors){
+        .x = fetch(&work->x, work->x.type, block->x, first * columns, count * columns),
         .y = block->y,
-        .weight = inputs->weight,
-        .bias = inputs->bias,
-        .mean = inputs->mean ? inputs->mean + first : block->mean,
-        .rstd = inputs->rstd ? inputs->rstd + first : block->rstd,
+        .weight = inputs[IN_WEIGHT],
+        .bias = inputs[IN_BIAS],
+        /* Only read where they are inputs. */
+        .mean = inputs[IN_MEAN] ? (float *)(uintptr_t)inputs[IN_MEAN] : block->mean,
+        .rstd = inputs[IN_RSTD] ? (float *)(uintptr_t)inputs[IN_RSTD] : block->rstd,
+        .residual = inputs[IN_RESIDUAL],
         .sum = block->sum,
-        .pre_bias = inputs->pre_bias,
-        .gate = row_of(inputs->gate, spec->sample_type, columns, sample),
-        .scale = row_of(inputs->scale, spec->sample_type, columns, sample),
-        .shift = row_of(inputs->shift, spec->sample_type, columns, sample),
+        .pre_bias = inputs[IN_PRE_BIAS],
+        .gate = inputs[IN_GATE],
+        .scale = inputs[IN_SCALE],
+        .shift = inputs[IN_SHIFT],
         .y_scale = block->y_scale,
     };
-
-    if (inputs->residual.path)
-        tensors.residual =
-            fetch(&inputs->residual, block->residual, first * columns, count * columns);
-    return tensors;
 }
 
 /* With --timing, the first block runs once unmeasured: that pays what only a first launch costs. */
@@ -186,7 +214,7 @@ static bool deliver(struct norm *work, const anynorm_host_tensors *tensors, uint
     return true;
 }
 
-bool norm_blocks(struct norm *work, uint64_t block_bytes, struct cli_error *error)
+bool norm_blocks(struct norm *work, int64_t block_bytes, struct cli_error *error)
 {
     struct block block;
     struct progress progress;

@@ -1,233 +1,158 @@
 #include "norm_inputs.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include "norm_fit.h"
+
 #include <stdlib.h>
-#include <string.h>
 
-enum { TENSORS_MOST = 3 };
+/* Tensors that share a type. */
+enum family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL, FAMILIES };
 
-/* One tensor that an option may name, and where its elements go. */
-struct wanted {
+static const struct {
     const char *option;
-    const char *path; /* NULL: it does not */
-    void **data;
+    enum family family;
+} table[INPUTS] = {
+    [IN_WEIGHT] = {"--weight", PARAMETER},     [IN_BIAS] = {"--bias", PARAMETER},
+    [IN_PRE_BIAS] = {"--pre-bias", PARAMETER}, [IN_GATE] = {"--gate", SAMPLE},
+    [IN_SCALE] = {"--scale", SAMPLE},          [IN_SHIFT] = {"--shift", SAMPLE},
+    [IN_MEAN] = {"--mean", STATISTIC},         [IN_RSTD] = {"--rstd", STATISTIC},
+    [IN_RESIDUAL] = {"--residual", RESIDUAL},
 };
 
-/* What the shapes are checked against. */
-struct frame {
-    const struct tensor_file *x;
-    const struct norm_shape *shape;
-    uint64_t samples;           /* of the sample tensors so far */
-    const char *samples_option; /* NULL: there was none */
-    bool two_bytes_are_bf16;
-    struct cli_error *error;
+static norm_fit *const fits[FAMILIES] = {
+    [PARAMETER] = norm_fit_parameter,
+    [SAMPLE] = norm_fit_sample,
+    [STATISTIC] = norm_fit_statistic,
+    [RESIDUAL] = norm_fit_residual,
 };
 
-typedef bool check_fn(struct frame *frame, const struct tensor_file *tensor, const char *option);
-
-static bool same_shape(const struct tensor_layout *layout, const uint64_t *sizes, uint32_t rank)
+bool norm_inputs_have(const struct norm_inputs *inputs, enum norm_input_name name)
 {
-    return layout->rank == rank && memcmp(layout->shape, sizes, rank * sizeof *sizes) == 0;
+    return inputs->all[name].file.path;
 }
 
-static bool is_one_axis(const struct tensor_layout *layout, uint64_t elements)
+/* The next input of the family that is given, from `name` on; INPUTS: none. */
+static int next_of(const struct norm_inputs *inputs, enum family family, int name)
 {
-    return same_shape(layout, &elements, 1);
+    while (name < INPUTS && (table[name].family != family || !inputs->all[name].file.path))
+        name++;
+    return name;
 }
 
-static bool fail_shape(const struct frame *frame, const struct tensor_file *tensor,
-                       const char *option, const char *what, const char *wanted)
+/* The type of all of a family, or one that holds the values of each exactly. */
+static anynorm_dtype common_type(const struct norm_inputs *inputs, enum family family)
 {
-    char text[SHAPE_TEXT];
+    int first = next_of(inputs, family, 0);
+    anynorm_dtype type;
 
-    return cli_fail(frame->error, CLI_USAGE, tensor->path, "its shape %s does not fit %s; %s %s",
-                    shape_text(tensor->layout.rank, tensor->layout.shape, text), option, what,
-                    wanted);
+    if (family == STATISTIC || first == INPUTS)
+        return ANYNORM_F32;
+    type = inputs->all[first].file.type;
+    for (int i = first; i < INPUTS; i = next_of(inputs, family, i + 1)) {
+        anynorm_dtype own = inputs->all[i].file.type;
+
+        if (own != type)
+            type = own == ANYNORM_F64 || type == ANYNORM_F64 ? ANYNORM_F64 : ANYNORM_F32;
+    }
+    return type;
 }
 
-static bool check_parameter(struct frame *frame, const struct tensor_file *tensor,
-                            const char *option)
+static uint64_t common_divisor(uint64_t a, uint64_t b)
 {
-    const struct shape_of *wanted = &frame->shape->parameters;
-    char text[SHAPE_TEXT];
+    while (b > 0) {
+        uint64_t rest = a % b;
 
-    return same_shape(&tensor->layout, wanted->sizes, wanted->rank) ||
-           is_one_axis(&tensor->layout, shape_elements(wanted)) ||
-           fail_shape(frame, tensor, option, "the parameters of a row of x have the shape",
-                      shape_text(wanted->rank, wanted->sizes, text));
+        a = b;
+        b = rest;
+    }
+    return a;
 }
 
-static bool check_statistic(struct frame *frame, const struct tensor_file *tensor,
-                            const char *option)
+/* How many consecutive rows have the same numbers in all of a family. */
+static uint64_t shared_rows(const struct norm_inputs *inputs, enum family family,
+                            const struct norm_shape *shape)
 {
-    const struct shape_of *wanted = &frame->shape->statistics;
-    char text[SHAPE_TEXT];
+    uint64_t shared = shape->rows;
 
-    return same_shape(&tensor->layout, wanted->sizes, wanted->rank) ||
-           is_one_axis(&tensor->layout, frame->shape->rows) ||
-           fail_shape(frame, tensor, option, "the rows of x have the shape",
-                      shape_text(wanted->rank, wanted->sizes, text));
+    for (int i = next_of(inputs, family, 0); i < INPUTS; i = next_of(inputs, family, i + 1))
+        shared = common_divisor(shared, view_repeats(&inputs->all[i].file.view, shape->columns));
+    return shared;
 }
 
-static bool check_like_x(struct frame *frame, const struct tensor_file *tensor, const char *option)
-{
-    const struct tensor_layout *wanted = &frame->x->layout;
-    char text[SHAPE_TEXT];
-
-    return same_shape(&tensor->layout, wanted->shape, wanted->rank) ||
-           fail_shape(frame, tensor, option, "x has the shape",
-                      shape_text(wanted->rank, wanted->shape, text));
-}
-
-/* Any axes, and behind them the normalized ones or one of as many elements. */
-static bool check_samples(struct frame *frame, const struct tensor_file *tensor, const char *option)
-{
-    const struct tensor_layout *layout = &tensor->layout;
-    const struct shape_of *row = &frame->shape->parameters;
-    uint64_t rows = frame->shape->rows;
-    uint64_t columns = frame->shape->columns;
-    uint64_t samples = layout->elements / columns;
-    char wanted[60];
-
-    snprintf(wanted, sizeof wanted, "(samples, %" PRIu64 ")", columns);
-    if (!(layout->rank > 0 && layout->shape[layout->rank - 1] == columns) &&
-        !(layout->rank >= row->rank && memcmp(layout->shape + layout->rank - row->rank, row->sizes,
-                                              row->rank * sizeof *row->sizes) == 0))
-        return fail_shape(frame, tensor, option, "it must have the shape", wanted);
-    if (samples == 0 ? rows != 0 : rows % samples != 0)
-        return cli_fail(frame->error, CLI_USAGE, tensor->path,
-                        "its %" PRIu64 " samples do not divide the %" PRIu64 " rows of x; give as "
-                        "many as leave each the same number of rows",
-                        samples, rows);
-    if (frame->samples_option && samples != frame->samples)
-        return cli_fail(frame->error, CLI_USAGE, tensor->path,
-                        "its %" PRIu64 " samples are not the %" PRIu64 " of %s; give as many",
-                        samples, frame->samples, frame->samples_option);
-    frame->samples = samples;
-    frame->samples_option = option;
-    return true;
-}
-
-/* All of it, as `type`: the file's own, f32 or f64. */
-static bool load(const struct tensor_file *file, anynorm_dtype type, void **out,
+/* Loads `pieces` pieces of `count` elements, from each `step`th on. */
+static bool load(struct norm_input *input, uint64_t pieces, uint64_t step, uint64_t count,
                  struct cli_error *error)
 {
-    uint64_t count = file->layout.elements;
-    size_t size = anynorm_dtype_size(type);
-    uint8_t *data = malloc(count * size + 1);
-    uint8_t item[8];
+    uint64_t bytes = count * anynorm_dtype_size(input->type);
+    uint8_t *data = malloc(pieces * bytes + 1);
 
     if (!data)
-        return cli_fail(error, CLI_FAILED, file->path, "out of memory");
-    *out = data;
-    if (file->type == type) {
-        tensor_read(file, 0, count, data);
-        return true;
-    }
-    for (uint64_t i = 0; i < count; i++) {
-        double value;
-        float single;
-
-        tensor_read(file, i, 1, item);
-        value = anynorm_dtype_load(file->type, item, 0);
-        single = (float)value;
-        memcpy(data + i * size, type == ANYNORM_F64 ? (void *)&value : (void *)&single, size);
-    }
+        return cli_fail(error, CLI_FAILED, input->file.path, "out of memory");
+    for (uint64_t i = 0; i < pieces; i++)
+        tensor_read_as(&input->file, input->type, i * step, count, data + i * bytes);
+    input->data = data;
     return true;
 }
 
-/* The type of all files, or one that holds the values of each exactly. */
-static anynorm_dtype common_type(const struct tensor_file *files, size_t count)
+static bool load_small(struct norm_inputs *inputs, enum norm_input_name name,
+                       const struct norm_shape *shape, struct cli_error *error)
 {
-    const struct tensor_file *first = NULL;
-    bool differ = false;
-    bool wide = false;
+    struct norm_input *input = &inputs->all[name];
 
-    for (size_t i = 0; i < count; i++) {
-        if (!files[i].path)
-            continue;
-        first = first ? first : &files[i];
-        differ = differ || files[i].type != first->type;
-        wide = wide || files[i].type == ANYNORM_F64;
+    if (shape->rows == 0)
+        return true; /* what is stretched to no rows may have no elements */
+    switch (table[name].family) {
+    case PARAMETER:
+        return inputs->own_parameters ||
+               load(input, 1, 0, shape->channel_axis ? shape->parameters.sizes[0] : shape->columns,
+                    error);
+    case SAMPLE:
+        return inputs->sample_rows <= 1 ||
+               load(input, shape->rows / inputs->sample_rows, inputs->sample_rows * shape->columns,
+                    shape->columns, error);
+    case STATISTIC:
+        return load(input, 1, 0, shape->rows, error);
+    default:
+        return true;
     }
-    if (!first)
-        return ANYNORM_F32;
-    return !differ ? first->type : wide ? ANYNORM_F64 : ANYNORM_F32;
-}
-
-/* Reads tensors of one kind; in *type, unless it is NULL and they become f32, the one they have. */
-static bool read_all(struct frame *frame, const struct wanted *wanted, size_t count,
-                     check_fn *check, anynorm_dtype *type)
-{
-    struct tensor_file files[TENSORS_MOST] = {{0}};
-    anynorm_dtype common = ANYNORM_F32;
-    bool done = false;
-
-    for (size_t i = 0; i < count; i++) {
-        if (wanted[i].path &&
-            (!tensor_open(wanted[i].path, frame->two_bytes_are_bf16, &files[i], frame->error) ||
-             !check(frame, &files[i], wanted[i].option)))
-            goto out;
-    }
-    if (type)
-        *type = common = common_type(files, count);
-    for (size_t i = 0; i < count; i++) {
-        if (wanted[i].path && !load(&files[i], common, wanted[i].data, frame->error))
-            goto out;
-    }
-    done = true;
-out:
-    for (size_t i = 0; i < count; i++)
-        tensor_close(&files[i]);
-    return done;
 }
 
 bool norm_inputs_read(const struct norm_options *o, const struct tensor_file *x,
                       const struct norm_shape *shape, struct norm_inputs *inputs,
                       struct cli_error *error)
 {
-    struct frame frame = {
-        .x = x,
-        .shape = shape,
-        .two_bytes_are_bf16 = x->type == ANYNORM_BF16,
-        .error = error,
+    const char *const paths[INPUTS] = {
+        [IN_WEIGHT] = o->weight, [IN_BIAS] = o->bias,   [IN_PRE_BIAS] = o->pre_bias,
+        [IN_GATE] = o->gate,     [IN_SCALE] = o->scale, [IN_SHIFT] = o->shift,
+        [IN_MEAN] = o->mean,     [IN_RSTD] = o->rstd,   [IN_RESIDUAL] = o->residual,
     };
-    void *mean = NULL;
-    void *rstd = NULL;
-    const struct wanted parameters[] = {{"--weight", o->weight, &inputs->weight},
-                                        {"--bias", o->bias, &inputs->bias},
-                                        {"--pre-bias", o->pre_bias, &inputs->pre_bias}};
-    const struct wanted samples[] = {{"--gate", o->gate, &inputs->gate},
-                                     {"--scale", o->scale, &inputs->scale},
-                                     {"--shift", o->shift, &inputs->shift}};
-    const struct wanted statistics[] = {{"--mean", o->mean, &mean}, {"--rstd", o->rstd, &rstd}};
-    bool done;
+    const struct norm_frame frame = {&x->layout, shape, error};
+    bool bf16 = x->type == ANYNORM_BF16 || (o->dtype_given && o->dtype == ANYNORM_BF16);
 
     *inputs = (struct norm_inputs){0};
-    done = read_all(&frame, parameters, 3, check_parameter, &inputs->parameter_type) &&
-           read_all(&frame, samples, 3, check_samples, &inputs->sample_type) &&
-           read_all(&frame, statistics, 2, check_statistic, NULL) &&
-           (!o->residual ||
-            (tensor_open(o->residual, frame.two_bytes_are_bf16, &inputs->residual, error) &&
-             check_like_x(&frame, &inputs->residual, "--residual")));
-    inputs->mean = mean;
-    inputs->rstd = rstd;
-    if (frame.samples_option)
-        inputs->sample_rows = shape->rows ? shape->rows / frame.samples : 1;
-    return done;
+    for (int i = 0; i < INPUTS; i++) {
+        struct tensor_file *file = &inputs->all[i].file;
+
+        if (paths[i] && (!tensor_open(paths[i], bf16, file, error) ||
+                         !fits[table[i].family](&frame, file, table[i].option)))
+            return false;
+    }
+    inputs->own_parameters =
+        !shape->channel_axis && shared_rows(inputs, PARAMETER, shape) < shape->rows;
+    if (next_of(inputs, SAMPLE, 0) < INPUTS)
+        inputs->sample_rows = shape->rows ? shared_rows(inputs, SAMPLE, shape) : 1;
+    for (int i = 0; i < INPUTS; i++) {
+        inputs->all[i].type = common_type(inputs, table[i].family);
+        if (paths[i] && !load_small(inputs, (enum norm_input_name)i, shape, error))
+            return false;
+    }
+    return true;
 }
 
 void norm_inputs_free(struct norm_inputs *inputs)
 {
-    free(inputs->weight);
-    free(inputs->bias);
-    free(inputs->pre_bias);
-    free(inputs->gate);
-    free(inputs->scale);
-    free(inputs->shift);
-    free(inputs->mean);
-    free(inputs->rstd);
-    tensor_close(&inputs->residual);
+    for (int i = 0; i < INPUTS; i++) {
+        free(inputs->all[i].data);
+        tensor_close(&inputs->all[i].file);
+    }
     *inputs = (struct norm_inputs){0};
 }

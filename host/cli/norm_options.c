@@ -204,7 +204,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
           .flag = &o->stats}},
         {ALL,
          {"dtype", 0, CLI_CHOICE, "TYPE",
-          "bf16: 2-byte npy files are bf16; f16, f32, f64: demand this type of x",
+          "bf16: npy files of u2 and i2 are bf16; f16, f32, f64: demand this type of x",
           .choice = &words.dtype, .choices = dtypes, .given = &o->dtype_given}},
         {ALL,
          {"device", 0, CLI_TEXT, "NAME",

@@ -92,6 +92,7 @@ static bool find_channels(const struct norm_options *options, const struct tenso
     *shape = (struct norm_shape){
         .rows = layout->shape[0] * groups,
         .columns = channels / groups * pixels,
+        .channel_axis = last ? layout->rank - 1 : 1,
         .parameter_rows = groups,
         .parameter_run = pixels,
         .line = channels / groups * pixels,

@@ -17,7 +17,8 @@ struct shape_of {
 struct norm_shape {
     uint64_t rows;
     uint64_t columns;
-    uint64_t parameter_rows; /* as in anynorm_spec */
+    uint32_t channel_axis;   /* of x; 0: rows are its last axes */
+    uint64_t parameter_rows; /* as in anynorm_spec: the groups of the channels */
     uint64_t parameter_run;
     uint64_t parameter_cycle;
     uint64_t inner_rows; /* 0: rows are dense, and so what follows; of channels-last images: */

@@ -9,13 +9,17 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
 {
     const struct norm_inputs *inputs = &work->inputs;
     bool rms = o->kind == NORM_RMS;
-    bool parameters = inputs->weight || inputs->bias || inputs->pre_bias;
-    bool samples = inputs->gate || inputs->scale || inputs->shift;
+    bool weight = norm_inputs_have(inputs, IN_WEIGHT);
+    bool bias = norm_inputs_have(inputs, IN_BIAS);
+    bool pre_bias = norm_inputs_have(inputs, IN_PRE_BIAS);
+    bool residual = norm_inputs_have(inputs, IN_RESIDUAL);
+    bool mean = norm_inputs_have(inputs, IN_MEAN);
+    bool rstd = norm_inputs_have(inputs, IN_RSTD);
     anynorm_spec spec = {
         .columns = work->shape.columns,
         .x_type = work->x.type,
         .y_type = o->output_dtype_given ? o->output_dtype : work->x.type,
-        .eps = inputs->rstd ? 0.0 : o->eps,
+        .eps = rstd ? 0.0 : o->eps,
         .weight_offset = o->weight_offset,
         .inner_rows = work->shape.inner_rows,
         .x_row_stride = work->shape.row_stride,
@@ -28,31 +32,32 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         .y_bound = o->quantize_bound,
     };
 
-    spec.flags = flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) |
-                 flag(o->correction, ANYNORM_UNBIASED) | flag(o->eps_outside, ANYNORM_EPS_OUTSIDE) |
-                 flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->silu, ANYNORM_SILU) |
-                 flag(inputs->weight, ANYNORM_WEIGHT) | flag(inputs->bias, ANYNORM_BIAS) |
-                 flag(inputs->pre_bias, ANYNORM_PRE_BIAS) |
-                 flag(inputs->residual.path, ANYNORM_RESIDUAL) | flag(inputs->gate, ANYNORM_GATE) |
-                 flag(inputs->scale, ANYNORM_SCALE) | flag(inputs->shift, ANYNORM_SHIFT) |
-                 flag(inputs->mean, ANYNORM_MEAN_INPUT) | flag(inputs->rstd, ANYNORM_RSTD_INPUT) |
-                 flag(o->sum_output, ANYNORM_SUM_OUTPUT) |
-                 flag(o->mean_output || (o->stats && !rms && !inputs->mean), ANYNORM_MEAN_OUTPUT) |
-                 flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
-                 flag(o->scale_output, ANYNORM_Y_SCALE_OUTPUT) |
-                 flag(o->rstd_output || (o->stats && !inputs->rstd), ANYNORM_RSTD_OUTPUT);
-    if (parameters) {
-        spec.parameter_type = inputs->parameter_type;
-        spec.parameter_rows = work->shape.parameter_rows;
+    spec.flags =
+        flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) | flag(o->correction, ANYNORM_UNBIASED) |
+        flag(o->eps_outside, ANYNORM_EPS_OUTSIDE) | flag(o->round_first, ANYNORM_ROUND_FIRST) |
+        flag(o->silu, ANYNORM_SILU) | flag(weight, ANYNORM_WEIGHT) | flag(bias, ANYNORM_BIAS) |
+        flag(pre_bias, ANYNORM_PRE_BIAS) | flag(residual, ANYNORM_RESIDUAL) |
+        flag(norm_inputs_have(inputs, IN_GATE), ANYNORM_GATE) |
+        flag(norm_inputs_have(inputs, IN_SCALE), ANYNORM_SCALE) |
+        flag(norm_inputs_have(inputs, IN_SHIFT), ANYNORM_SHIFT) | flag(mean, ANYNORM_MEAN_INPUT) |
+        flag(rstd, ANYNORM_RSTD_INPUT) | flag(o->sum_output, ANYNORM_SUM_OUTPUT) |
+        flag(o->mean_output || (o->stats && !rms && !mean), ANYNORM_MEAN_OUTPUT) |
+        flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
+        flag(o->scale_output, ANYNORM_Y_SCALE_OUTPUT) |
+        flag(o->rstd_output || (o->stats && !rstd), ANYNORM_RSTD_OUTPUT);
+    if (weight || bias || pre_bias) {
+        spec.parameter_type = inputs->all[IN_WEIGHT].type; /* they share it */
+        spec.parameter_rows = inputs->own_parameters ? norm_block_rows(work, o->block_bytes)
+                                                     : work->shape.parameter_rows;
         spec.parameter_run = work->shape.parameter_run;
         spec.parameter_cycle = work->shape.parameter_cycle;
     }
-    if (samples) {
-        spec.sample_type = inputs->sample_type;
+    if (inputs->sample_rows) {
+        spec.sample_type = inputs->all[IN_SCALE].type; /* likewise */
         spec.sample_rows = inputs->sample_rows;
     }
-    if (inputs->residual.path) {
-        spec.residual_type = inputs->residual.type;
+    if (residual) {
+        spec.residual_type = inputs->all[IN_RESIDUAL].type;
         spec.residual_row_stride = work->shape.row_stride;
         spec.residual_outer_stride = work->shape.outer_stride;
         spec.residual_column_stride = work->shape.column_stride;

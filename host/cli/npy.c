@@ -15,10 +15,12 @@ static bool find_type(const char *subject, const struct tensor_layout *layout,
         *dtype = type[1] == '2' ? ANYNORM_F16 : type[1] == '4' ? ANYNORM_F32 : ANYNORM_F64;
         return true;
     }
-    if (!two_bytes_are_bf16)
-        return cli_fail(error, CLI_USAGE, subject,
-                        "its dtype is %s; give f2, f4 or f8, or --dtype bf16 if this is bf16",
-                        type);
+    if (*type != 'V' && !two_bytes_are_bf16)
+        return cli_fail(
+            error, CLI_USAGE, subject,
+            "its dtype is %s; give f2, f4 or f8, or say that it is bf16: FILE.npy:bf16, "
+            "or --dtype bf16 for all files",
+            type);
     *dtype = ANYNORM_BF16;
     return true;
 }

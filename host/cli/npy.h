@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Checks the whole file. With `two_bytes_are_bf16`, 2-byte types other than f2 are bf16 (else they
- * are refused). Errors name `subject`. */
+/* Checks the whole file. With `two_bytes_are_bf16`, u2 and i2 are bf16 (else they are refused); V2
+ * always is, as numpy has no 2-byte type that it could stand for. Errors name `subject`. */
 bool npy_locate(const char *subject, const struct mapped_file *file, bool two_bytes_are_bf16,
                 struct tensor_layout *layout, anynorm_dtype *dtype, struct cli_error *error);
 

@@ -106,7 +106,7 @@ static bool read_type(struct reader *reader, struct tensor_layout *layout)
                         text);
     return cli_fail(reader->error, CLI_USAGE, reader->subject,
                     "its dtype '%s' is not served; give f2, f4 or f8 (x.astype('f4')), or bf16 as "
-                    "u2 with --dtype bf16",
+                    "V2, or as u2 with --dtype bf16",
                     text);
 }
 

@@ -3,47 +3,46 @@
 
 #include "npy.h"
 #include "safetensors.h"
+#include "tensor_path.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* With at most one axis longer than 1, both orders are the same. */
-static bool orders_differ(const struct tensor_layout *layout)
+/* The type that is written behind the colon, if any: npy files cannot tell bf16 themselves. */
+static bool parse_type(const char *path, const char *word, anynorm_dtype *type,
+                       struct cli_error *error)
 {
-    uint32_t long_axes = 0;
+    static const anynorm_dtype types[] = {ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32, ANYNORM_F64};
 
-    for (uint32_t i = 0; i < layout->rank; i++)
-        long_axes += layout->shape[i] > 1;
-    return long_axes > 1;
-}
-
-static const char safetensors[] = ".safetensors";
-
-/* How much of the path names the file, and in *name the tensor behind the colon, or NULL. */
-static size_t split_path(const char *path, bool *is_safetensors, const char **name)
-{
-    size_t suffix = strlen(safetensors);
-    size_t length = strlen(path);
-
-    *name = NULL;
-    *is_safetensors = true;
-    for (const char *at = path; (at = strstr(at, safetensors)); at++) {
-        if (at[suffix] == ':') {
-            *name = at + suffix + 1;
-            return (size_t)(at - path) + suffix;
+    for (size_t i = 0; word && i < sizeof types / sizeof *types; i++) {
+        if (strcmp(word, anynorm_dtype_name(types[i])) == 0) {
+            *type = types[i];
+            return true;
         }
     }
-    *is_safetensors = length > suffix && strcmp(path + length - suffix, safetensors) == 0;
-    return length;
+    return !word || cli_fail(error, CLI_USAGE, path,
+                             "there is no type '%.100s' of a npy file; give bf16, f16, f32 or f64, "
+                             "or no colon",
+                             word);
+}
+
+static bool check_type(const struct tensor_file *tensor, const char *word, anynorm_dtype type,
+                       struct cli_error *error)
+{
+    return !word || tensor->type == type ||
+           cli_fail(error, CLI_USAGE, tensor->path,
+                    "its dtype is %s, which is no %s; leave ':%s' out, or name another file",
+                    tensor->layout.type, word, word);
 }
 
 bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor,
                  struct cli_error *error)
 {
+    struct tensor_path parts = tensor_path_split(path);
     struct tensor_layout *layout = &tensor->layout;
-    bool is_safetensors;
-    const char *name;
-    char *file = strndup(path, split_path(path, &is_safetensors, &name));
+    anynorm_dtype type = ANYNORM_F32;
+    char *file = strndup(path, parts.file);
+    struct tensor_view view;
     bool done = false;
 
     *tensor = (struct tensor_file){.path = path};
@@ -51,13 +50,19 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
         cli_fail(error, CLI_FAILED, path, "out of memory");
         goto out;
     }
-    if (!mapped_file_open(file, &tensor->file, error) ||
-        !(is_safetensors
-              ? safetensors_locate(file, &tensor->file, name, layout, &tensor->type, error)
-              : npy_locate(file, &tensor->file, two_bytes_are_bf16, layout, &tensor->type, error)))
+    if (!parse_type(path, parts.type, &type, error) ||
+        !mapped_file_open(file, &tensor->file, error))
+        goto out;
+    two_bytes_are_bf16 = two_bytes_are_bf16 || type == ANYNORM_BF16;
+    if (!(parts.safetensors
+              ? safetensors_locate(file, &tensor->file, parts.name, layout, &tensor->type, error)
+              : npy_locate(file, &tensor->file, two_bytes_are_bf16, layout, &tensor->type,
+                           error)) ||
+        !check_type(tensor, parts.type, type, error))
         goto out;
     tensor->data = tensor->file.bytes + layout->data_offset;
-    tensor->direct = !layout->swapped && !(layout->fortran && orders_differ(layout));
+    view = view_of(layout);
+    tensor_set_view(tensor, &view);
     done = true;
 out:
     free(file);
@@ -72,85 +77,10 @@ void tensor_close(struct tensor_file *tensor)
     *tensor = (struct tensor_file){0};
 }
 
-/* The place of an element in an array of Fortran order. */
-struct walk {
-    uint64_t index[TENSOR_MAX_RANK];
-    uint64_t stride[TENSOR_MAX_RANK];
-    uint64_t offset;
-};
-
-static void walk_start(struct walk *walk, const struct tensor_layout *layout, uint64_t first)
+void tensor_set_view(struct tensor_file *tensor, const struct tensor_view *view)
 {
-    uint64_t stride = 1;
-
-    walk->offset = 0;
-    for (uint32_t i = 0; i < layout->rank; i++) {
-        walk->stride[i] = stride;
-        stride *= layout->shape[i];
-    }
-    for (uint32_t i = layout->rank; i-- > 0;) {
-        walk->index[i] = first % layout->shape[i];
-        walk->offset += walk->index[i] * walk->stride[i];
-        first /= layout->shape[i];
-    }
-}
-
-/* After the index of the last axis grew: carries what is full into the axis before. */
-static void walk_carry(struct walk *walk, const struct tensor_layout *layout)
-{
-    for (uint32_t i = layout->rank; i-- > 0;) {
-        if (walk->index[i] < layout->shape[i])
-            return;
-        walk->offset -= walk->index[i] * walk->stride[i];
-        walk->index[i] = 0;
-        if (i > 0) {
-            walk->index[i - 1]++;
-            walk->offset += walk->stride[i - 1];
-        }
-    }
-}
-
-static void copy_strided(const uint8_t *from, uint64_t stride, uint32_t size, uint64_t count,
-                         uint8_t *to)
-{
-    uint64_t step = stride * size;
-
-    switch (size) {
-    case 2:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 2, from + i * step, 2);
-        break;
-    case 4:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 4, from + i * step, 4);
-        break;
-    default:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 8, from + i * step, 8);
-        break;
-    }
-}
-
-static void gather(const struct tensor_file *tensor, uint64_t first, uint64_t count, uint8_t *out)
-{
-    const struct tensor_layout *layout = &tensor->layout;
-    uint32_t last = layout->rank - 1;
-    uint32_t size = layout->item_size;
-    struct walk walk;
-
-    walk_start(&walk, layout, first);
-    while (count > 0) {
-        uint64_t run = layout->shape[last] - walk.index[last];
-
-        if (run > count)
-            run = count;
-        copy_strided(tensor->data + walk.offset * size, walk.stride[last], size, run, out);
-        out += run * size;
-        count -= run;
-        walk.index[last] += run;
-        walk.offset += run * walk.stride[last];
-        walk_carry(&walk, layout);
-    }
+    tensor->view = *view;
+    tensor->direct = !tensor->layout.swapped && view_is_dense(view);
 }
 
 static void swap_bytes(uint8_t *data, uint32_t size, uint64_t count)
@@ -171,15 +101,28 @@ void tensor_read(const struct tensor_file *tensor, uint64_t first, uint64_t coun
 {
     uint32_t size = tensor->layout.item_size;
 
-    if (count == 0)
-        return;
-    if (tensor->layout.fortran && orders_differ(&tensor->layout)) {
-        gather(tensor, first, count, out);
-    } else {
-        memcpy(out, tensor->data + first * size, count * size);
-    }
+    view_read(&tensor->view, tensor->data, size, first, count, out);
     if (tensor->layout.swapped)
         swap_bytes(out, size, count);
+}
+
+void tensor_read_as(const struct tensor_file *tensor, anynorm_dtype type, uint64_t first,
+                    uint64_t count, void *out)
+{
+    uint8_t items[4096];
+    uint64_t most = sizeof items / tensor->layout.item_size;
+    uint64_t part;
+
+    if (tensor->type == type) {
+        tensor_read(tensor, first, count, out);
+        return;
+    }
+    for (uint64_t done = 0; done < count; done += part) {
+        part = count - done < most ? count - done : most;
+        tensor_read(tensor, first + done, part, items);
+        for (uint64_t i = 0; i < part; i++)
+            anynorm_dtype_store(type, out, done + i, anynorm_dtype_load(tensor->type, items, i));
+    }
 }
 
 const void *tensor_direct(const struct tensor_file *tensor, uint64_t first)

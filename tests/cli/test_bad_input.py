@@ -178,7 +178,7 @@ def test_malformed_dictionaries(refused, text):
 
 
 @pytest.mark.parametrize("option", ["--weight", "--bias"])
-@pytest.mark.parametrize("shape", [(), (3,), (5,), (1, 4), (4, 1), (3, 4), (0,), (1,)])
+@pytest.mark.parametrize("shape", [(3,), (5,), (2, 4), (4, 3), (1, 3, 4), (0,)])
 def test_parameter_shapes(run, save, option, shape, tmp_path):
     save("x", X)
     save("p", np.ones(shape, "f4"))

@@ -61,13 +61,13 @@ def test_correction_of_one_column(refused):
     ({"mean": (3,), "rstd": (3,), "rstd-output": "r.npy"}, ["--rstd-output: ", "--rstd "]),
     ({"mean": (4,), "rstd": (3,)}, ["mean.npy: ", "(4,)", "--mean", "(3,)"]),
     ({"mean": (3,), "rstd": (3, 4)}, ["rstd.npy: ", "(3, 4)", "--rstd", "(3,)"]),
-    ({"mean": (3,), "rstd": (3, 1)}, ["rstd.npy: ", "(3, 1)"]),
+    ({"mean": (3,), "rstd": (1, 3)}, ["rstd.npy: ", "(1, 3)"]),
 ])
 def test_given_statistics(refused, options, words):
     refused("layer-norm", (3, 4), options, *words)
 
 
-@pytest.mark.parametrize("shape", [(4,), (12,), (4, 3), (3, 1), (1, 3, 4), ()])
+@pytest.mark.parametrize("shape", [(3,), (12,), (4, 3), (2, 4), (1, 3, 4)])
 def test_residual(refused, shape):
     for command in ROWS:
         refused(command, (3, 4), {"residual": shape}, "residual.npy: ", "--residual", str(shape),
@@ -75,7 +75,7 @@ def test_residual(refused, shape):
 
 
 @pytest.mark.parametrize("option", ["gate", "scale", "shift"])
-@pytest.mark.parametrize("shape", [(6,), (6, 3), (4, 6), (2, 4, 1), (24,), ()])
+@pytest.mark.parametrize("shape", [(6,), (6, 3), (4, 6), (2, 4, 1), (24,), (1, 6, 4)])
 def test_sample_shapes(refused, option, shape):
     options = {"residual": (6, 4), option: shape}
     refused("layer-norm", (6, 4), options, f"{option}.npy: ", f"--{option}", str(shape),
@@ -88,14 +88,9 @@ def test_sample_counts(refused, samples):
             "6 rows")
 
 
-def test_samples_that_differ(refused):
-    refused("rms-norm", (6, 4), {"scale": (2, 4), "shift": (3, 4)}, "shift.npy: ", "3 samples",
-            "2 of --scale")
-
-
 @pytest.mark.parametrize("option", ["weight", "bias", "pre-bias"])
 def test_parameter_shapes_of_channels(refused, option):
-    for shape in ((3,), (12,), (6, 2), (1, 6)):
+    for shape in ((12,), (6, 2), (1, 6)):
         refused("group-norm", (2, 6, 2), {"groups": 3, option: shape}, f"{option}.npy: ",
                 f"--{option}", "(6,)")
         refused("instance-norm", (2, 6, 2), {option: shape}, f"{option}.npy: ", "(6,)")
@@ -128,7 +123,7 @@ def test_channels_last(refused, command, options):
     refused(command, (2, 4, 0), options, "x.npy: ", "(2, 4, 0)", "channels")
     refused(command, (2, 0, 6), options, "x.npy: ", "0 elements")
     refused(command, (2, 3, 6), {**options, "weight": (3,)}, "weight.npy: ", "(6,)")
-    refused(command, (2, 3, 6), {**options, "mean": (6,), "rstd": (6,)}, ".npy: ", "(2, ")
+    refused(command, (2, 3, 6), {**options, "mean": (5,), "rstd": (6,)}, ".npy: ", "(2, ")
 
 
 def test_groups_of_channels_last(refused):
