@@ -1,6 +1,26 @@
 #include "norm_outputs.h"
 
 #include "npy.h"
+#include "tensor_path.h"
+
+#include <string.h>
+
+/* A npy file of one tensor must not take the place of a file of many. */
+static bool check_name(const char *path, const char *name, struct cli_error *error)
+{
+    struct tensor_path parts = tensor_path_split(name);
+    size_t length = strlen(name);
+
+    if (parts.safetensors || (length > 4 && strcmp(name + length - 4, ".npz") == 0))
+        return cli_fail(error, CLI_USAGE, path,
+                        "only npy files are written, and %.*s is one of several tensors by its "
+                        "name; name a .npy file",
+                        parts.file > 200 ? 200 : (int)parts.file, name);
+    return !parts.type || cli_fail(error, CLI_USAGE, path,
+                                   "a type behind a colon is for files that are read; leave ':%s' "
+                                   "out",
+                                   parts.type);
+}
 
 bool norm_outputs_prepare(struct norm_outputs *outputs, const struct norm_options *o,
                           struct cli_error *error)
@@ -11,10 +31,14 @@ bool norm_outputs_prepare(struct norm_outputs *outputs, const struct norm_option
                                                "--rstd-output", "--scale-output"};
 
     for (int i = 0; i < OUTPUTS; i++) {
-        if (paths[i] && !output_prepare(&outputs->files[i], paths[i], error))
+        struct output *file = &outputs->files[i];
+
+        if (paths[i] &&
+            (!check_name(paths[i], paths[i], error) || !output_prepare(file, paths[i], error) ||
+             !check_name(paths[i], file->target, error)))
             return false;
         for (int k = 0; k < i; k++) {
-            if (output_same(&outputs->files[k], &outputs->files[i]))
+            if (output_same(&outputs->files[k], file))
                 return cli_fail(error, CLI_USAGE, paths[i],
                                 "is named by both %s and %s; name two files", names[k], names[i]);
         }

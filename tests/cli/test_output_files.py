@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from support import assert_error, expected, heed_signals, npy_bytes
+from support import assert_error, expected, heed_signals, npy_bytes, safetensors_bytes
 
 X = np.arange(24, dtype="f4").reshape(4, 6)
 
@@ -87,6 +87,34 @@ def test_impossible_outputs(run, x_file, tmp_path, option, output, words):
     before = names(tmp_path)
     assert_error(run("layer-norm", x_file, option, output), 2, *words)
     assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("option", ["-o", "--sum-output", "--mean-output", "--rstd-output",
+                                    "--scale-output"])
+@pytest.mark.parametrize("output", ["model.safetensors", "model.safetensors:weight", "new.safetensors",
+                                    "folder/new.safetensors:a/b:c", "model.npz", "link.npy",
+                                    "back.safetensors"])
+def test_files_of_several_tensors(run, x_file, tmp_path, option, output):
+    """Links as a model's store has them, which lead to such files or are called so."""
+    x_file.with_name("model.safetensors").write_bytes(safetensors_bytes({"weight": X}))
+    np.savez(tmp_path / "model.npz", X, X)
+    (tmp_path / "blob").write_bytes(b"old")
+    (tmp_path / "back.safetensors").symlink_to("blob")
+    (tmp_path / "link.npy").symlink_to("model.safetensors")
+    (tmp_path / "folder").mkdir()
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path) if name != "folder"}
+    result = run("layer-norm", x_file, "--quantize", "int8", option, output)
+    assert_error(result, 2, f"{output}: ", "only npy files are written")
+    assert names(tmp_path) == sorted([*before, "folder"]) and names(tmp_path / "folder") == []
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_output_with_a_type(run, x_file, tmp_path):
+    assert_error(run("layer-norm", x_file, "-o", "y.npy:bf16"), 2, "y.npy:bf16: ", "':bf16'")
+    assert names(tmp_path) == ["x.npy"]
+    for name in ("y.safetensors.npy", "y.npy.txt:bf16", "npz"):
+        assert run("layer-norm", x_file, "-o", name).returncode == 0
+        assert np.load(tmp_path / name).shape == X.shape
 
 
 def test_longest_name(run, x_file, tmp_path):
