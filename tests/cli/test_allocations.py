@@ -79,7 +79,8 @@ def inputs(tmp_path):
     generator = np.random.default_rng(5)
     tensors = {"x": generator.normal(size=(5, 8)).astype("f4"),
                "residual": generator.normal(size=(5, 8)).astype("f2"),
-               "weight": generator.normal(size=8).astype("f4")}
+               "weight": generator.normal(size=8).astype("f4"),
+               "rows": generator.normal(size=(5, 1)).astype("f4")}
     np.save(tmp_path / "x.npy", tensors["x"])
     np.save(tmp_path / "columns.npy", np.asfortranarray(tensors["x"]))
     (tmp_path / "model.safetensors").write_bytes(
@@ -102,6 +103,9 @@ def test_norms(fail_each, inputs, record_property, capsys):
         fail_each("layer-norm", "columns.npy", "-o", "out/y.npy", "--stats", output="y.npy"),
         fail_each("rms-norm", "model.safetensors:x", "--weight", "model.safetensors:weight",
                   "--residual", "model.safetensors:residual", "--stats"),
+        fail_each("layer-norm", "x.npy", "--bias", "model.safetensors:rows", "--shift",
+                  "model.safetensors:rows", "--scale", "model.safetensors:weight", "--mean",
+                  "model.safetensors:rows", "--rstd", "model.safetensors:rows"),
     ]
     tell(record_property, capsys, results)
 
