@@ -56,6 +56,10 @@ struct an_backend {
                                 anynorm_buffer *buffer);
     anynorm_status (*unwrap_host)(anynorm_device *device, anynorm_buffer *buffer, bool written);
 
+    /* UNSUPPORTED, with the limit, where a limit of the device excludes the spec whatever the
+     * schedule; NULL: there are no such limits. */
+    anynorm_status (*spec_check)(const anynorm_device *device, const anynorm_spec *spec);
+
     /* Compiles, or takes the program of `binary` (packed and intact; NULL: none), which must then
      * be this very kernel's: UNSUPPORTED. Where the compiled kernel takes fewer work-items per
      * group than `choice` asks, fails with UNSUPPORTED and that number in *group_limit (else 0).

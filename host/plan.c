@@ -139,17 +139,31 @@ static anynorm_status try_tuned(anynorm_device *device, const anynorm_spec *spec
     return status;
 }
 
-/* What the databases say, else the first schedule that serves, with the closed form's numbers. */
+/* What the databases say, else the first schedule that serves, with the closed form's numbers.
+ * Where none does, the message is of the one whose limit is the reason, not of the last. */
 static anynorm_status choose(anynorm_device *device, const anynorm_spec *spec, uint64_t rows,
                              anynorm_plan **plan)
 {
     anynorm_status status = try_tuned(device, spec, rows, plan);
     struct an_choice open = {.schedule = AN_REFERENCE};
+    char reason[400] = "";
     for (size_t i = 0;
          status == ANYNORM_UNSUPPORTED && an_select_order(&device->info, spec, i, &open.schedule);
-         i++)
+         i++) {
         status = try_schedule(device, spec, &open, NULL, plan);
-    return status;
+        if (status == ANYNORM_UNSUPPORTED && open.schedule == an_select_widest(&device->info, spec))
+            snprintf(reason, sizeof(reason), "%s", anynorm_message());
+    }
+    return status == ANYNORM_UNSUPPORTED ? an_fail(status, "%s", reason) : status;
+}
+
+/* What the device cannot serve by any schedule. */
+static anynorm_status check_spec(const anynorm_device *device, const anynorm_spec *spec)
+{
+    if (an_spec_double(spec) && !device->info.fp64)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s has no double precision, which f64 needs",
+                       device->info.id);
+    return device->backend->spec_check ? device->backend->spec_check(device, spec) : ANYNORM_OK;
 }
 
 anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *spec,
@@ -174,9 +188,9 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
         status = find_binary(device, options, &binary, &forced, &wish);
     if (status != ANYNORM_OK)
         return status;
-    if (an_spec_double(&resolved) && !device->info.fp64)
-        return an_fail(ANYNORM_UNSUPPORTED, "%s has no double precision, which f64 needs",
-                       device->info.id);
+    status = check_spec(device, &resolved);
+    if (status != ANYNORM_OK)
+        return status;
 
     anynorm_plan *made = NULL;
     if (forced)
@@ -268,9 +282,24 @@ anynorm_status anynorm_plan_candidate(const anynorm_device *device, const anynor
     candidate->schedule = an_schedule_name(wish.schedule);
     candidate->fits = an_select_fits(&device->info, &resolved, &wish, &choice, candidate->reason,
                                      sizeof(candidate->reason));
+    if (candidate->fits && check_spec(device, &resolved) != ANYNORM_OK) {
+        candidate->fits = false;
+        snprintf(candidate->reason, sizeof(candidate->reason), "%s", anynorm_message());
+    }
     if (count)
         *count = total;
     return ANYNORM_OK;
+}
+
+/* Fails with what keeps every schedule from serving the spec. */
+static anynorm_status no_schedule(const anynorm_device *device, const anynorm_spec *spec)
+{
+    const struct an_choice widest = {.schedule = an_select_widest(&device->info, spec)};
+    struct an_choice choice;
+    char reason[sizeof(((anynorm_candidate *)0)->reason)] = "";
+    (void)an_select_fits(&device->info, spec, &widest, &choice, reason, sizeof(reason));
+    return an_fail(ANYNORM_UNSUPPORTED, "no schedule serves this spec on %s: %s", device->info.id,
+                   reason);
 }
 
 anynorm_status anynorm_plan_variant(const anynorm_device *device, const anynorm_spec *spec,
@@ -282,13 +311,16 @@ anynorm_status anynorm_plan_variant(const anynorm_device *device, const anynorm_
     anynorm_status status = an_spec_resolve(spec, &resolved);
     if (status != ANYNORM_OK)
         return status;
+    status = check_spec(device, &resolved);
+    if (status != ANYNORM_OK)
+        return status;
     struct an_choice tuned;
     struct an_variants variants;
     char source[64];
     bool known = an_tuning_ask(&device->info, &resolved, 0, false, &tuned, source, sizeof(source));
     an_variants_list(&device->info, &resolved, known ? &tuned : NULL, &variants);
     if (variants.count == 0)
-        return an_fail(ANYNORM_UNSUPPORTED, "no schedule serves this spec on %s", device->info.id);
+        return no_schedule(device, &resolved);
     if (index >= variants.count)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "variant %zu is not below the %zu there are",
                        index, variants.count);

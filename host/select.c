@@ -137,6 +137,15 @@ bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, 
     return true;
 }
 
+enum an_schedule an_select_widest(const anynorm_device_info *info, const anynorm_spec *spec)
+{
+    if (info->device_class == ANYNORM_CLASS_REFERENCE)
+        return AN_REFERENCE;
+    if (spec->column_run <= 1 && !an_spec_side_by_side(spec))
+        return AN_COLUMN_WALK;
+    return spec->flags & ANYNORM_Y_SCALE_OUTPUT ? AN_ROW_REREAD : AN_ROW_SPLIT;
+}
+
 /* A vector must be one that the kernels know, a group one that the device takes, and what is held
  * a number that no sum about it wraps with. */
 static bool is_possible(const struct problem *p)

@@ -17,13 +17,15 @@
  * for the second read. */
 #define CACHE_SHARE_OF_LONG_ROWS 16
 
-/* How a row is cut, if it can be into `wanted` segments of `least` elements or more: by its columns
- * alone, so that its bits do not depend on the number of rows. */
-static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least,
+/* How a row is cut, if it can be into `wanted` segments, more where these would be of more than
+ * `most` elements, and of `least` or more: by its columns alone, so that its bits do not depend on
+ * the number of rows. */
+static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least, uint64_t most,
                     struct an_choice *choice)
 {
     uint64_t columns = p->spec->columns, segment = p->wish->segment;
-    if (wanted == 0 || wanted > AN_MOST_SEGMENTS)
+    if (wanted == 0 || wanted > AN_MOST_SEGMENTS ||
+        power_of_two_at_least(an_divide_up(columns, wanted)) > most)
         wanted = AN_MOST_SEGMENTS;
     if (segment == 0) {
         segment = power_of_two_at_least(an_divide_up(columns, wanted));
@@ -75,6 +77,15 @@ static uint64_t subgroup_of(const struct problem *p, uint64_t group)
     return wanted && an_info_is_vulkan(p->info) && group == p->info->subgroup_size ? group : 0;
 }
 
+bool an_select_in_pieces(const anynorm_device_info *info, const anynorm_spec *spec,
+                         const struct an_choice *choice)
+{
+    const struct problem p = {.info = info, .spec = spec};
+    return choice->schedule == AN_ROW_SPLIT && !an_info_is_vulkan(info) &&
+           !(spec->flags & ANYNORM_Y_SCALE_OUTPUT) && choice->segment < spec->columns &&
+           spec->columns > most_columns(&p, choice->group);
+}
+
 /* row_reread, and row_split where lanes are what the device has. */
 bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
 {
@@ -87,16 +98,19 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
     choice->vector = 4;
     choice->group = group;
     choice->subgroup = subgroup_of(p, group);
-    if (p->spec->columns > most_columns(p, group)) {
+    bool cpu = is_cpu_of_lanes(p->info);
+    uint64_t most = most_columns(p, group);
+    if (!cut_row(p, cpu ? (uint64_t)p->info->compute_units * SEGMENTS_PER_UNIT : AN_MOST_SEGMENTS,
+                 cpu ? LEAST_SEGMENT_OF_CPU : LEAST_SEGMENT_OF_GROUP, most, choice))
+        return false;
+    uint64_t walked =
+        an_select_in_pieces(p->info, p->spec, choice) ? choice->segment : p->spec->columns;
+    if (walked > most) {
         snprintf(p->reason, p->capacity,
-                 "%" PRIu64 " columns are too many for %" PRIu64 " lanes of a CPU",
-                 p->spec->columns, group);
+                 "%" PRIu64 " columns%s are too many for %" PRIu64 " lanes of a CPU", walked,
+                 walked < p->spec->columns ? " of a segment" : "", group);
         return false;
     }
-    bool cpu = is_cpu_of_lanes(p->info);
-    if (!cut_row(p, cpu ? (uint64_t)p->info->compute_units * SEGMENTS_PER_UNIT : AN_MOST_SEGMENTS,
-                 cpu ? LEAST_SEGMENT_OF_CPU : LEAST_SEGMENT_OF_GROUP, choice))
-        return false;
     snprintf(p->reason, p->capacity, "any number of columns, read twice");
     return true;
 }
@@ -109,7 +123,8 @@ bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
         choice->stream = stream_above(p);
         if (!p->wish->stream && p->info->cache_bytes)
             choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_LONG_ROWS;
-        if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM, choice))
+        if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM,
+                     UINT64_MAX, choice))
             return false;
     } else if (!an_fit_row_reread(p, choice)) {
         return false;

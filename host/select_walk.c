@@ -33,6 +33,17 @@ static uint64_t usual_slices(uint64_t group, uint64_t columns)
     return slices;
 }
 
+/* Where no neighbour walks beside a work-item, OpenCL's kernel goes through the rows of a vector
+ * that is not full one by one, at each column: rounds that llvmpipe counts. */
+static bool is_too_long(const struct problem *p, const struct an_choice *choice)
+{
+    bool alone =
+        is_cpu_of_lanes(p->info) && choice->slices == choice->group && !an_info_is_vulkan(p->info);
+    uint64_t rounds = WALKS * (alone ? choice->vector : 1);
+    return !is_vector_cpu(p->info) &&
+           p->spec->columns / choice->slices > MOST_COLUMNS_OF_A_LANE / rounds;
+}
+
 /* Bytes of local memory in which slices meet. */
 static uint64_t local_bytes(const struct problem *p, const struct an_choice *choice)
 {
@@ -71,8 +82,10 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
             return false;
         choice->slices = 1;
     }
-    if (!is_vector_cpu(p->info) &&
-        p->spec->columns / choice->slices > MOST_COLUMNS_OF_A_LANE / WALKS) {
+    while (!wish->slices && choice->slices > 1 && is_too_long(p, choice) &&
+           choice->group % (4 * choice->slices) == 0)
+        choice->slices *= 2; /* fewer neighbours, but the row is served */
+    if (is_too_long(p, choice)) {
         snprintf(p->reason, p->capacity,
                  "%" PRIu64 " columns are too many for %" PRIu64 " lanes of a device that has many",
                  p->spec->columns, choice->slices);

@@ -494,11 +494,53 @@ static void test_plan_buffers(void **state)
     const anynorm_spec four = {.columns = 6, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
     anynorm_device *few = open_device_with(subject->id, "max-buffers=4");
     anynorm_plan *plan;
-    if (subject->info.max_buffers > 0)
+    if (subject->info.max_buffers > 0) {
         refuse_plan(few, &usual, NULL, ANYNORM_UNSUPPORTED);
+        assert_non_null(strstr(anynorm_message(), "buffers, of which a kernel has at most 4"));
+    }
     assert_ok(anynorm_plan_create(few, &four, NULL, &plan));
     anynorm_plan_destroy(plan);
     anynorm_device_close(few);
+}
+
+/* Where no schedule serves a spec, the message has the limit that is the reason, whichever function
+ * is asked, and names no schedule that has nothing to do with it. */
+static void test_plan_refusals(void **state)
+{
+    struct subject *subject = *state;
+    static const anynorm_spec long_row = {.columns = 100000};
+    static const anynorm_spec apart = {
+        .columns = 100000, .x_column_stride = 2, .y_column_stride = 2};
+    bool lanes =
+        subject->info.device_class != ANYNORM_CLASS_REFERENCE && subject->info.vector_width < 4;
+    const struct {
+        const anynorm_spec *spec;
+        const char *caps, *reason, *limit;
+        bool here;
+    } cases[] = {
+        {&long_row, "max-range=3000", " 3000 bytes that a kernel reaches of a buffer",
+         " 3000 bytes that a kernel reaches of a buffer", subject->info.max_range_bytes > 0},
+        {&long_row, "max-local=64,max-wg=64,no-subgroup",
+         "row_split does not fit: ", " bytes of local memory are needed, there are 64", lanes},
+        {&apart, "max-local=64,max-wg=64,no-subgroup",
+         "column_walk does not fit: ", "100000 columns are too many for 1 lanes", lanes},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_device *weak = open_device_with(subject->id, cases[i].caps);
+        anynorm_variant variant;
+        anynorm_candidate candidate = {.fits = true};
+        if (cases[i].here) {
+            refuse_plan(weak, cases[i].spec, NULL, ANYNORM_UNSUPPORTED);
+            assert_non_null(strstr(anynorm_message(), cases[i].reason));
+            assert_non_null(strstr(anynorm_message(), cases[i].limit));
+            assert_refused(anynorm_plan_variant(weak, cases[i].spec, 0, &variant, NULL),
+                           ANYNORM_UNSUPPORTED);
+            assert_non_null(strstr(anynorm_message(), cases[i].limit));
+            assert_ok(anynorm_plan_candidate(weak, cases[i].spec, 0, &candidate, NULL));
+            assert_false(candidate.fits);
+        }
+        anynorm_device_close(weak);
+    }
 }
 
 static void test_plan_binary_and_warm_up(void **state)
@@ -546,6 +588,7 @@ int main(void)
         {"plan options", test_plan_options},
         {"plan caps", test_plan_caps},
         {"plan buffers", test_plan_buffers},
+        {"plan refusals", test_plan_refusals},
         {"plan binary and warm-up", test_plan_binary_and_warm_up},
     };
     int result = run_on_devices("arguments", tests, COUNT(tests), open_subject, close_subject);

@@ -6,6 +6,7 @@
 #include "schedules.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* [images][channels][pixels], normalized over the channels; pixels `step` elements apart. */
 static struct problem channels_first(uint64_t images, uint64_t channels, uint64_t pixels,
@@ -188,6 +189,26 @@ static void test_batch_invariance_channels_first(void **state)
     }
 }
 
+/* A row as long as its lanes may walk, whose rows fill no vector: right, or refused. */
+static void test_long_columns_apart(void **state)
+{
+    struct subject *subject = *state;
+    static const char *const choices[] = {NULL, "column_walk group=8 slices=8",
+                                          "column_walk group=16 slices=8"};
+    struct errors worst = {0};
+    for (size_t i = 0; strcmp(subject->schedule, "column_walk") == 0 && i < COUNT(choices); i++) {
+        struct problem problem = {
+            .spec = {.columns = 72000, .x_column_stride = 3, .y_column_stride = 3, .inner_rows = 3},
+            .rows = 3,
+            .seed = 7};
+        anynorm_plan *plan = plan_if_fits(subject->device, &problem.spec, choices[i]);
+        if (plan)
+            check_plan(subject->device, plan, &problem, choices[i], &worst);
+        assert_true(plan || choices[i]);
+        anynorm_plan_destroy(plan);
+    }
+}
+
 int main(void)
 {
     static const struct device_test tests[] = {
@@ -195,6 +216,7 @@ int main(void)
         {"channels first, ways", test_channels_first_ways},
         {"channels first, group sizes", test_channels_first_groups},
         {"column strides", test_column_strides},
+        {"long columns apart", test_long_columns_apart},
         {"batch invariance, channels first", test_batch_invariance_channels_first},
     };
     return run_on_schedules("columns apart", tests, COUNT(tests));

@@ -212,6 +212,74 @@ static void test_select_on_lanes(void **state)
     assert_non_null(strstr(reason, "too many for 1 lanes"));
 }
 
+/* Where a compiled kernel takes few lanes, as on rusticl, rows that these cannot walk whole are
+ * split whatever else there is to do; and where that is not enough, the reason is its limit. */
+static void test_select_in_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t columns;
+        const char *choice;
+        bool in_pieces;
+    } cases[] = {
+        {4194304, "row_split group=32 vector=4 segment=65536", false},
+        {4194305, "row_split group=32 vector=4 segment=131072", true},
+        {4410000, "row_split group=32 vector=4 segment=131072", true},
+        {300000001, "row_split group=32 vector=4 segment=4194304", true},
+        {1u << 29, "row_split group=32 vector=4 segment=4194304", true},
+    };
+    anynorm_device_info info = {.id = "opencl:0",
+                                .device_class = ANYNORM_CLASS_CPU,
+                                .compute_units = 8,
+                                .vector_width = 1,
+                                .max_work_group_size = 32,
+                                .local_bytes = 32768};
+    struct an_choice choice;
+    char text[160];
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec spec = {.columns = cases[i].columns};
+        assert_true(first_that_fits(&info, &spec, &choice));
+        an_choice_format(&choice, text, sizeof(text));
+        assert_string_equal(text, cases[i].choice);
+        assert_int_equal(an_select_in_pieces(&info, &spec, &choice), cases[i].in_pieces);
+        /* Nothing else is: a Vulkan launch may always walk rows whole, and so may row_reread. */
+        struct an_choice reread = choice;
+        reread.schedule = AN_ROW_REREAD;
+        assert_false(an_select_in_pieces(&info, &spec, &reread));
+    }
+    static const struct {
+        anynorm_spec spec;
+        const char *id;
+        enum an_schedule widest;
+        const char *reason;
+    } none[] = {
+        {{.columns = (1u << 29) + 1},
+         "opencl:0",
+         AN_ROW_SPLIT,
+         "8388608 columns of a segment are too many for 32 lanes of a CPU"},
+        {{.columns = 4194305},
+         "vulkan:0",
+         AN_ROW_SPLIT,
+         "4194305 columns are too many for 32 lanes of a CPU"},
+        {{.columns = 4194305, .y_type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT},
+         "opencl:0",
+         AN_ROW_REREAD,
+         "4194305 columns are too many for 32 lanes of a CPU"},
+        {{.columns = 4194305, .x_column_stride = 2, .y_column_stride = 2},
+         "opencl:0",
+         AN_COLUMN_WALK,
+         "4194305 columns are too many for 16 lanes of a device that has many"},
+    };
+    for (size_t i = 0; i < COUNT(none); i++) {
+        snprintf(info.id, sizeof(info.id), "%s", none[i].id);
+        assert_false(first_that_fits(&info, &none[i].spec, &choice));
+        const struct an_choice widest = {.schedule = an_select_widest(&info, &none[i].spec)};
+        assert_int_equal(widest.schedule, none[i].widest);
+        assert_false(an_select_fits(&info, &none[i].spec, &widest, &choice, text, sizeof(text)));
+        assert_string_equal(text, none[i].reason);
+    }
+}
+
 /* The device's own size, but no more than registers allow where lanes share them. */
 static void test_subgroup_sizes(void **state)
 {
@@ -354,7 +422,8 @@ static void test_select_columns_apart(void **state)
         info.max_work_group_size = groups[i / 4 % COUNT(groups)];
         info.local_bytes = locals[i / 4 / COUNT(groups) % COUNT(locals)];
         anynorm_spec spec = apart[i / 4 / COUNT(groups) / COUNT(locals)];
-        for (spec.columns = 2; spec.columns < 16384; spec.columns = spec.columns * 3 + 1) {
+        uint64_t most = i % 4 == 0 ? 4096 : 16384; /* of one lane of a CPU, and of others */
+        for (spec.columns = 2; spec.columns <= most; spec.columns = spec.columns * 3 + 1) {
             for (enum an_schedule s = AN_ROW_PER_ITEM; s < AN_SCHEDULE_COUNT; s++)
                 assert_int_equal(check_choice(&info, &spec, s, 0), s == AN_COLUMN_WALK);
             for (uint64_t forced = 1; forced <= info.max_work_group_size; forced = forced * 2 + 1)
@@ -375,6 +444,30 @@ static void test_select_columns_apart(void **state)
     assert_false(fits(&info, &spec, &wish, &choice));
     assert_ok(an_choice_parse("column_walk group=1 held=17", &wish));
     assert_false(fits(&info, &spec, &wish, &choice));
+    /* But more lanes walk a longer one, up to all but one of each two neighbours; where that one is
+     * missing, a lane has more to do for each column. */
+    static const struct {
+        const char *wish;
+        uint64_t longest, slices;
+    } long_rows[] = {
+        {"column_walk group=32", 262144 + 15, 16},
+        {"column_walk group=256", 2097152 + 127, 128},
+        {"column_walk group=32 slices=16", 262144 + 15, 16},
+        {"column_walk group=32 slices=32", 131072 + 31, 32},
+        {"column_walk group=1", 4096, 1},
+    };
+    snprintf(info.id, sizeof(info.id), "opencl:0");
+    info.device_class = ANYNORM_CLASS_CPU;
+    info.vector_width = 1;
+    for (size_t i = 0; i < COUNT(long_rows); i++) {
+        assert_ok(an_choice_parse(long_rows[i].wish, &wish));
+        spec.columns = long_rows[i].longest;
+        assert_true(fits(&info, &spec, &wish, &choice));
+        assert_int_equal(choice.slices, long_rows[i].slices);
+        spec.columns++;
+        assert_false(fits(&info, &spec, &wish, &choice));
+    }
+    spec.columns = 70;
     assert_ok(an_choice_parse("column_walk group=60 slices=10", &wish));
     assert_true(fits(&info, &spec, &wish, &choice));
     assert_int_equal(choice.slices, 10);
@@ -596,6 +689,7 @@ int main(void)
         cmocka_unit_test(test_select_order),
         cmocka_unit_test(test_select_fits_the_device),
         cmocka_unit_test(test_select_on_lanes),
+        cmocka_unit_test(test_select_in_pieces),
         cmocka_unit_test(test_subgroup_sizes),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),

@@ -515,6 +515,118 @@ static void test_elapsed(void **state)
     }
 }
 
+/* ---- Rows that no group could walk as a whole ---- */
+
+/* Of four lanes of a CPU that has nothing but lanes, and a column more. */
+#define PIECES_COLUMNS (4 * 131072 + 1)
+
+static cl_int CL_API_CALL lanes_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
+                                              void *value, size_t *size)
+{
+    const cl_uint one = 1;
+    if (what != CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT && what != CL_DEVICE_MAX_COMPUTE_UNITS)
+        return real.GetDeviceInfo(id, what, room, value, size);
+    if (value)
+        memcpy(value, &one, sizeof(one));
+    if (size)
+        *size = sizeof(one);
+    return CL_SUCCESS;
+}
+
+static cl_mem CL_API_CALL no_memory(cl_context context, cl_mem_flags flags, size_t bytes,
+                                    void *host, cl_int *code)
+{
+    (void)context;
+    (void)flags;
+    (void)bytes;
+    (void)host;
+    *code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return NULL;
+}
+
+/* The caller's device as if it had no vectors, one unit, and groups of four; false where it is none
+ * that could be so. */
+static bool make_lanes(const struct caller *caller, struct caller *lanes)
+{
+    if (caller->info.device_class != ANYNORM_CLASS_CPU || strstr(caller->info.name, "Oclgrind"))
+        return false;
+    table->GetDeviceInfo = lanes_GetDeviceInfo;
+    *lanes = (struct caller){.device = open_device_with(caller->id, "max-wg=4")};
+    table->GetDeviceInfo = real.GetDeviceInfo;
+    assert_ok(anynorm_opencl_device_handles(lanes->device, &lanes->context, &lanes->cl_id));
+    lanes->queue = make_queue(lanes, 0);
+    return true;
+}
+
+/* More in flight than the plan has scratch for, and a wait list that is too long for a slot. */
+static void pieces_in_flight(struct caller *lanes, anynorm_plan *plan, struct problem problem)
+{
+    struct work works[SLOTS + 2];
+    cl_command_queue queues[SLOTS + 2];
+    cl_event gates[ANYNORM_MAX_WAIT + 1];
+    unsigned long before = launches;
+    problem.rows = 1;
+    for (size_t i = 0; i < COUNT(gates); i++)
+        gates[i] = make_user_event(lanes);
+    for (size_t i = 0; i < COUNT(queues); i++) {
+        problem.seed = i + 1;
+        queues[i] = make_queue(lanes, 0);
+        work_make(lanes, &problem, &works[i]);
+        assert_ok(anynorm_opencl_enqueue(plan, queues[i], &works[i].tensors, 1,
+                                         i > 0 ? 1 : (cl_uint)COUNT(gates), gates, NULL));
+    }
+    assert_int_equal(launches - before, 2 * COUNT(queues));
+    for (size_t i = 0; i < COUNT(gates); i++) {
+        assert_cl(clSetUserEventStatus(gates[i], CL_COMPLETE));
+        assert_cl(clReleaseEvent(gates[i]));
+    }
+    for (size_t i = 0; i < COUNT(queues); i++) {
+        assert_cl(clFinish(queues[i]));
+        work_check(&works[i], queues[i], "pieces in flight");
+        assert_cl(clReleaseCommandQueue(queues[i]));
+        work_free(&works[i]);
+    }
+}
+
+/* Split in any number of rows, whatever else is in flight, and whatever they wait for. */
+static void test_in_pieces(void **state)
+{
+    (void)state;
+    FOR_EACH_CALLER (caller) {
+        struct caller lanes;
+        struct problem problem = cut(6, PIECES_COLUMNS, ANYNORM_F32);
+        struct work work;
+        anynorm_plan_info told;
+        if (!make_lanes(caller, &lanes))
+            continue;
+        anynorm_plan *plan = make_plan(lanes.device, &problem.spec, NULL);
+        assert_ok(anynorm_plan_describe(plan, &told));
+        assert_string_equal(told.choice, "row_split group=4 vector=4 segment=131072");
+        work_make(&lanes, &problem, &work);
+
+        /* More rows than there is scratch for; where there is no memory for it, nothing is
+         * launched. */
+        unsigned long before = launches;
+        table->CreateBuffer = no_memory;
+        assert_status(anynorm_opencl_enqueue(plan, lanes.queue, &work.tensors, 6, 0, NULL, NULL),
+                      ANYNORM_OUT_OF_MEMORY);
+        table->CreateBuffer = real.CreateBuffer;
+        assert_int_equal(launches, before);
+        assert_true(work_is_untouched(&work, lanes.queue));
+        assert_int_equal(run(&lanes, plan, &work, 1), 2);
+        assert_int_equal(run(&lanes, plan, &work, 6), 2);
+        assert_int_equal(launched_groups, 6 * 5);
+        work_check(&work, lanes.queue, "in pieces");
+        work_free(&work);
+
+        if (has_user_events(&lanes))
+            pieces_in_flight(&lanes, plan, problem);
+        anynorm_plan_destroy(plan);
+        assert_cl(clReleaseCommandQueue(lanes.queue));
+        anynorm_device_close(lanes.device);
+    }
+}
+
 /* ---- Threads ---- */
 
 #define THREADS 8
@@ -605,7 +717,7 @@ int main(void)
         cmocka_unit_test(test_one_queue),        cmocka_unit_test(test_many_queues),
         cmocka_unit_test(test_failed_wait),      cmocka_unit_test(test_long_wait_lists),
         cmocka_unit_test(test_elapsed),          cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_statistics_apart),
+        cmocka_unit_test(test_statistics_apart), cmocka_unit_test(test_in_pieces),
     };
     return cmocka_run_group_tests_name("split", tests, count_launches, stop_counting);
 }

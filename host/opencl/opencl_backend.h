@@ -101,6 +101,11 @@ struct an_scratch {
 anynorm_status an_opencl_scratch_create(struct an_opencl_device *device, size_t bytes,
                                         struct an_scratch *scratch);
 void an_opencl_scratch_free(struct an_opencl_device *device, struct an_scratch *scratch);
+/* One slot of `bytes`, for one enqueue. */
+anynorm_status an_opencl_scratch_make(struct an_opencl_device *device, size_t bytes,
+                                      struct an_scratch_slot *slot);
+/* Forgets the memory; it lives on until the commands that use it are done. */
+void an_opencl_scratch_drop(struct an_opencl_device *device, struct an_scratch_slot *slot);
 /* A slot that a command put on `queue` now may write, or NULL. Never waits. */
 anynorm_status an_opencl_scratch_take(struct an_opencl_device *device, struct an_scratch *scratch,
                                       cl_command_queue queue, struct an_scratch_slot **slot);

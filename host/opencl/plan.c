@@ -23,7 +23,9 @@ struct opencl_plan {
     cl_kernel kernel;
     cl_uint numbers[AN_ARG_COUNT];
     uint64_t segments;   /* of a row; 0: the kernel knows none */
+    uint64_t row_bytes;  /* of a row's moments */
     uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */
+    bool in_pieces;      /* but all are, since no group could walk one as a whole */
     bool has_statistics; /* they are given: of rows that are split, only FINISH is launched */
     struct an_scratch scratch;
     /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
@@ -144,6 +146,7 @@ static anynorm_status prepare_split(struct opencl_plan *plan, struct an_opencl_d
     const anynorm_device_info *info = &d->head.info;
     uint64_t row_bytes = plan->segments * 4 * (an_spec_double(spec) ? 8 : 4);
     uint64_t rows = (uint64_t)info->compute_units * SPLIT_ROWS_PER_UNIT;
+    plan->row_bytes = row_bytes;
     plan->has_statistics = spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT);
     if (plan->has_statistics) {
         plan->split_rows = rows;
@@ -201,6 +204,7 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     if (!made)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a plan");
     made->head.device = device;
+    made->in_pieces = an_select_in_pieces(&device->info, spec, choice);
     an_opencl_options(&device->info, spec, choice, made->head.options, sizeof(made->head.options));
 
     anynorm_status status =
@@ -294,6 +298,8 @@ static bool is_worth_splitting(const struct opencl_plan *plan, uint64_t rows)
 {
     uint64_t units = plan->head.device->info.compute_units;
     uint64_t idle = (units - rows % units) % units;
+    if (plan->in_pieces)
+        return true;
     return rows <= plan->split_rows && (plan->head.choice.group > 1 || idle * 2 > rows);
 }
 
@@ -327,9 +333,47 @@ static anynorm_status set_stage(struct opencl_plan *plan, enum stage stage, cl_m
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");
 }
 
-/* The rows in two launches; at most ANYNORM_MAX_WAIT events to wait for. If the first fails, or
- * anything it waits for, the second must not write: so it waits for all of these itself, also on a
- * queue in order. (For Intel's CPU runtime a command is complete whose wait list has failed.) */
+/* Scratch for the rows: a slot of the plan's; else, where no launch does without, one of their own,
+ * *own. Else *slot is NULL. */
+static anynorm_status take_scratch(struct opencl_plan *plan, struct an_opencl_device *d,
+                                   cl_command_queue queue, uint64_t rows, cl_uint wait_count,
+                                   struct an_scratch_slot *own, struct an_scratch_slot **slot)
+{
+    bool of_plan = rows <= plan->split_rows && wait_count <= ANYNORM_MAX_WAIT;
+    anynorm_status status = ANYNORM_OK;
+    *slot = NULL;
+    if (of_plan)
+        status = an_opencl_scratch_take(d, &plan->scratch, queue, slot);
+    if (status != ANYNORM_OK || *slot || !plan->in_pieces)
+        return status;
+    if (rows > SIZE_MAX / plan->row_bytes)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no memory for the sums of %" PRIu64 " rows", rows);
+    *slot = own;
+    return an_opencl_scratch_make(d, (size_t)(rows * plan->row_bytes), own);
+}
+
+/* The second of two launches: if the first fails, or anything it waits for, this one must not
+ * write. So it waits for all of these itself, also on a queue in order. (For Intel's CPU runtime a
+ * command is complete whose wait list has failed.) */
+static anynorm_status launch_finish(struct opencl_plan *plan, struct an_cl *cl,
+                                    cl_command_queue queue, uint64_t groups, cl_uint wait_count,
+                                    const cl_event *wait_list, cl_event partials, cl_event *finish)
+{
+    cl_event few[ANYNORM_MAX_WAIT + 1], *waits = few;
+    if (wait_count > ANYNORM_MAX_WAIT)
+        waits = malloc(((size_t)wait_count + 1) * sizeof(*waits));
+    if (!waits)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a wait list");
+    for (cl_uint i = 0; i < wait_count; i++)
+        waits[i] = wait_list[i];
+    waits[wait_count] = partials;
+    anynorm_status status = launch_kernel(plan, cl, queue, groups, wait_count + 1, waits, finish);
+    if (waits != few)
+        free(waits);
+    return status;
+}
+
+/* The rows in two launches. */
 static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_device *d,
                                    cl_command_queue queue, uint64_t rows,
                                    struct an_scratch_slot *slot, cl_uint wait_count,
@@ -337,18 +381,15 @@ static anynorm_status launch_split(struct opencl_plan *plan, struct an_opencl_de
 {
     struct an_cl *cl = d->cl;
     uint64_t groups = group_count(&plan->head, rows * plan->segments);
-    cl_event partials, finish, waits[ANYNORM_MAX_WAIT + 1];
+    cl_event partials, finish;
     anynorm_status status = set_stage(plan, PARTIALS, slot->memory);
     if (status == ANYNORM_OK)
         status = launch_kernel(plan, cl, queue, groups, wait_count, wait_list, &partials);
     if (status != ANYNORM_OK)
         return status;
-    for (cl_uint i = 0; i < wait_count; i++)
-        waits[i] = wait_list[i];
-    waits[wait_count] = partials;
     status = set_stage(plan, FINISH, slot->memory);
     if (status == ANYNORM_OK)
-        status = launch_kernel(plan, cl, queue, groups, wait_count + 1, waits, &finish);
+        status = launch_finish(plan, cl, queue, groups, wait_count, wait_list, partials, &finish);
     if (status != ANYNORM_OK) {
         an_opencl_scratch_used(d, slot, queue, NULL, partials);
         return status;
@@ -379,11 +420,11 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueMarkerWithWaitList");
     }
     pthread_mutex_lock(&p->lock);
-    struct an_scratch_slot *slot = NULL;
+    struct an_scratch_slot *slot = NULL, own = {.memory = NULL};
     anynorm_status status = set_tensors(p, d->cl, tensors, rows);
     bool split = is_worth_splitting(p, rows), finish = split && p->has_statistics;
-    if (status == ANYNORM_OK && split && !finish && wait_count <= ANYNORM_MAX_WAIT)
-        status = an_opencl_scratch_take(d, &p->scratch, queue, &slot);
+    if (status == ANYNORM_OK && split && !finish)
+        status = take_scratch(p, d, queue, rows, wait_count, &own, &slot);
     if (status == ANYNORM_OK && slot) {
         status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK) {
@@ -393,6 +434,9 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         if (status == ANYNORM_OK)
             status = launch_kernel(p, d->cl, queue, groups, wait_count, wait_list, event);
     }
+    if (slot == &own)
+        p->moments = NULL; /* the next memory may have its handle */
+    an_opencl_scratch_drop(d, &own);
     pthread_mutex_unlock(&p->lock);
     return status;
 }

@@ -10,17 +10,23 @@
 anynorm_status an_opencl_scratch_create(struct an_opencl_device *device, size_t bytes,
                                         struct an_scratch *scratch)
 {
+    anynorm_status status = ANYNORM_OK;
     *scratch = (struct an_scratch){.slots = {{.memory = NULL}}};
-    for (int i = 0; i < AN_SCRATCH_SLOTS; i++) {
-        cl_int code = CL_SUCCESS;
-        scratch->slots[i].memory = device->cl->CreateBuffer(
-            device->context, CL_MEM_READ_WRITE | CL_MEM_HOST_NO_ACCESS, bytes, NULL, &code);
-        if (!scratch->slots[i].memory) {
-            an_opencl_scratch_free(device, scratch);
-            return an_cl_fail(code, "clCreateBuffer");
-        }
-    }
-    return ANYNORM_OK;
+    for (int i = 0; i < AN_SCRATCH_SLOTS && status == ANYNORM_OK; i++)
+        status = an_opencl_scratch_make(device, bytes, &scratch->slots[i]);
+    if (status != ANYNORM_OK)
+        an_opencl_scratch_free(device, scratch);
+    return status;
+}
+
+anynorm_status an_opencl_scratch_make(struct an_opencl_device *device, size_t bytes,
+                                      struct an_scratch_slot *slot)
+{
+    cl_int code = CL_SUCCESS;
+    *slot = (struct an_scratch_slot){
+        .memory = device->cl->CreateBuffer(
+            device->context, CL_MEM_READ_WRITE | CL_MEM_HOST_NO_ACCESS, bytes, NULL, &code)};
+    return slot->memory ? ANYNORM_OK : an_cl_fail(code, "clCreateBuffer");
 }
 
 static void release_events(struct an_opencl_device *device, struct an_scratch_slot *slot)
@@ -31,8 +37,7 @@ static void release_events(struct an_opencl_device *device, struct an_scratch_sl
         device->cl->ReleaseEvent(slot->last);
 }
 
-/* Forgets the memory; it lives on until the commands that use it are done. */
-static void drop(struct an_opencl_device *device, struct an_scratch_slot *slot)
+void an_opencl_scratch_drop(struct an_opencl_device *device, struct an_scratch_slot *slot)
 {
     release_events(device, slot);
     if (slot->memory)
@@ -43,7 +48,7 @@ static void drop(struct an_opencl_device *device, struct an_scratch_slot *slot)
 void an_opencl_scratch_free(struct an_opencl_device *device, struct an_scratch *scratch)
 {
     for (int i = 0; i < AN_SCRATCH_SLOTS; i++)
-        drop(device, &scratch->slots[i]);
+        an_opencl_scratch_drop(device, &scratch->slots[i]);
 }
 
 anynorm_status an_opencl_scratch_take(struct an_opencl_device *device, struct an_scratch *scratch,
@@ -90,5 +95,5 @@ void an_opencl_scratch_used(struct an_opencl_device *device, struct an_scratch_s
     slot->last = last;
     slot->queue = queue;
     if (!last)
-        drop(device, slot);
+        an_opencl_scratch_drop(device, slot);
 }

@@ -221,6 +221,7 @@ const struct an_backend an_vulkan_backend = {
     .memory_read = an_vulkan_memory_read,
     .wrap_host = wrap_host,
     .unwrap_host = unwrap_host,
+    .spec_check = an_vulkan_spec_check,
     .plan_create = an_vulkan_plan_create,
     .plan_destroy = an_vulkan_plan_destroy,
     .plan_binary = an_vulkan_plan_binary,

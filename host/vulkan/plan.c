@@ -24,14 +24,23 @@ static anynorm_status check_group(const struct an_vulkan_device *d, const struct
                    choice->subgroup, most);
 }
 
-static anynorm_status check_slots(const struct an_vulkan_device *d,
-                                  const struct an_interface *interface)
+static anynorm_status check_slots(const struct an_vulkan_device *d, uint32_t slots)
 {
-    if (interface->slots <= d->head.info.max_buffers)
+    if (slots <= d->head.info.max_buffers)
         return ANYNORM_OK;
     return an_fail(ANYNORM_UNSUPPORTED,
                    "%s: the spec takes %" PRIu32 " buffers, of which a kernel has at most %" PRIu64,
-                   d->head.info.id, interface->slots, d->head.info.max_buffers);
+                   d->head.info.id, slots, d->head.info.max_buffers);
+}
+
+anynorm_status an_vulkan_spec_check(const anynorm_device *device, const anynorm_spec *spec)
+{
+    const struct an_vulkan_device *d = an_vulkan(device);
+    uint32_t slots = 0;
+    for (int i = 0; i < AN_TENSOR_COUNT; i++)
+        slots += an_tensor_expect(spec, (enum an_tensor)i).present;
+    anynorm_status status = check_slots(d, slots);
+    return status == ANYNORM_OK ? an_vulkan_row_check(d, spec) : status;
 }
 
 /* How many rows may be split, and the bytes of scratch for these. The kernel names that buffer,
@@ -63,9 +72,7 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
                        an_schedule_name(choice->schedule));
     anynorm_status status = check_group(d, choice, group_limit);
     if (status == ANYNORM_OK)
-        status = check_slots(d, &made->interface);
-    if (status == ANYNORM_OK)
-        status = an_vulkan_row_check(d, spec);
+        status = check_slots(d, made->interface.slots); /* with row_split's scratch */
     if (status != ANYNORM_OK)
         return status;
     made->module = module;

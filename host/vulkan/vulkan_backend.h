@@ -249,6 +249,7 @@ static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
     return (struct an_vulkan_plan *)(void *)plan;
 }
 
+anynorm_status an_vulkan_spec_check(const anynorm_device *device, const anynorm_spec *spec);
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
                                      anynorm_plan **plan, uint64_t *group_limit);

@@ -57,7 +57,9 @@ ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void 
  * is not NULL, receives an event that the caller releases with clReleaseEvent. One kernel is
  * enqueued, or two of which the second waits for the first (few long rows; *event and its
  * profiling times are then the second's), or, for 0 rows, one marker; nothing is flushed, allocated
- * or waited for by this library.
+ * or waited for by this library. (But where rows are longer than a work-group of the device can
+ * walk, as on rusticl from 4194305 columns on, always two are enqueued, and memory for what the
+ * first hands to the second is allocated where the plan's own is in use.)
  * Plans and buffers must be of the queue's context and device. Any thread.
  * Statuses as anynorm_enqueue; INVALID_ARGUMENT also for a queue of another context or a bad wait
  * list, of which the driver judges whether its events are of the context. A kernel that fails
