@@ -714,6 +714,97 @@ static void test_quirks(void **state)
     on_each_kind(*state, check_quirks);
 }
 
+/* ---- Drivers with less than all of Vulkan ---- */
+
+static PFN_vkEnumerateDeviceExtensionProperties real_extensions;
+static PFN_vkCreateDevice real_create;
+static unsigned agreed; /* devices that were made as such a driver wants it */
+
+/* The driver's own, and the one by which such a driver is known. */
+static VKAPI_ATTR VkResult VKAPI_CALL more_extensions(VkPhysicalDevice physical, const char *layer,
+                                                      uint32_t *count, VkExtensionProperties *list)
+{
+    uint32_t room = *count;
+    VkResult result = real_extensions(physical, layer, count, list);
+    if (result != VK_SUCCESS)
+        return result;
+    if (list && room <= *count)
+        return VK_INCOMPLETE;
+    if (list)
+        list[*count] = (VkExtensionProperties){.extensionName = AN_PORTABILITY_SUBSET};
+    ++*count;
+    return VK_SUCCESS;
+}
+
+/* Refuses who did not enable it; to the driver that is here, it means nothing. */
+static VKAPI_ATTR VkResult VKAPI_CALL create_subset(VkPhysicalDevice physical,
+                                                    const VkDeviceCreateInfo *info,
+                                                    const VkAllocationCallbacks *allocator,
+                                                    VkDevice *device)
+{
+    const char *names[8];
+    VkDeviceCreateInfo plain = *info;
+    plain.enabledExtensionCount = 0;
+    plain.ppEnabledExtensionNames = names;
+    for (uint32_t i = 0; i < info->enabledExtensionCount && i < COUNT(names); i++) {
+        const char *name = info->ppEnabledExtensionNames[i];
+        if (strcmp(name, AN_PORTABILITY_SUBSET) != 0)
+            names[plain.enabledExtensionCount++] = name;
+    }
+    if (plain.enabledExtensionCount + 1 != info->enabledExtensionCount)
+        return VK_ERROR_EXTENSION_NOT_PRESENT;
+    agreed++;
+    return real_create(physical, &plain, allocator, device);
+}
+
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL subset_get(VkInstance instance, const char *name)
+{
+    if (strcmp(name, "vkEnumerateDeviceExtensionProperties") == 0)
+        return (PFN_vkVoidFunction)more_extensions;
+    return real_get(instance, name);
+}
+
+static unsigned count_subset(const anynorm_vulkan_wishes *wishes)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < wishes->extension_count; i++)
+        count += strcmp(wishes->extensions[i], AN_PORTABILITY_SUBSET) == 0;
+    return count;
+}
+
+/* It is enabled on a device of ours, and wished for on a caller's, where the driver has it alone.
+ */
+static void check_portability(struct engine *engine, enum engine_kind kind)
+{
+    (void)kind;
+    struct an_vulkan_instance subset = engine->instance;
+    anynorm_vulkan_handles handles = engine->handles;
+    anynorm_vulkan_wishes wishes;
+    anynorm_device *device = NULL;
+    real_get = engine->instance.get;
+    real_extensions = engine->instance.vkEnumerateDeviceExtensionProperties;
+    real_create = engine->instance.vkCreateDevice;
+    subset.vkEnumerateDeviceExtensionProperties = more_extensions;
+    subset.vkCreateDevice = create_subset;
+    agreed = 0;
+    assert_ok(an_vulkan_device_make(&subset, engine->physical, "vulkan:9", NULL, &device));
+    assert_int_equal(agreed, 1);
+    struct problem problem = usual_problem(3, ANYNORM_F32);
+    struct errors worst = {0};
+    assert_true(check_problem(device, &problem, NULL, 0, &worst));
+    anynorm_device_close(device);
+    assert_int_equal(count_subset(&engine->wishes), 0);
+    handles.get_instance_proc_addr = subset_get;
+    assert_ok(anynorm_vulkan_device_wishes(&handles, &wishes));
+    assert_int_equal(count_subset(&wishes), 1);
+    assert_int_equal(wishes.extension_count, engine->wishes.extension_count + 1);
+}
+
+static void test_portability(void **state)
+{
+    on_each_kind(*state, check_portability);
+}
+
 /* ---- Refusals ---- */
 
 static void refuse_handles(struct engine *engine)
@@ -864,6 +955,7 @@ int main(void)
         {"lifetimes", test_lifetimes},
         {"driver of several lines", test_lines},
         {"quirks", test_quirks},
+        {"portability", test_portability},
         {"refusals", test_refusals},
     };
     return run_on_devices("vulkan", tests, COUNT(tests), NULL, NULL);

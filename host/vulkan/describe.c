@@ -34,7 +34,7 @@ struct answers {
 };
 
 struct extensions {
-    bool driver, float16, timeline, size_control, push, feedback, nvidia, amd, arm;
+    bool driver, float16, timeline, size_control, push, feedback, subset, nvidia, amd, arm;
 };
 
 static void chain(void *head, void *structure)
@@ -64,6 +64,7 @@ static anynorm_status find_extensions(const struct an_vulkan_instance *instance,
         {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &found.size_control},
         {VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME, &found.push},
         {VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME, &found.feedback},
+        {AN_PORTABILITY_SUBSET, &found.subset},
         {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, &found.nvidia},
         {VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME, &found.amd},
         {VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME, &found.arm},
@@ -339,6 +340,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     features->creation_feedback =
         has.feedback && (!enabled || enabled->creation_feedback ||
                          features->version >= VK_API_VERSION_1_3); /* where it needs no enabling */
+    features->portability_subset = has.subset;
     info->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)

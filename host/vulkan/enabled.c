@@ -7,6 +7,8 @@ uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
                               const char *names[AN_MOST_EXTENSIONS])
 {
     uint32_t count = 0;
+    if (features->portability_subset)
+        names[count++] = AN_PORTABILITY_SUBSET;
     if (features->size_control && features->version < VK_API_VERSION_1_3)
         names[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     if (features->timeline && features->version < VK_API_VERSION_1_2)

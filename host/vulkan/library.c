@@ -86,6 +86,19 @@ bool an_vulkan_instance_load(PFN_vkGetInstanceProcAddr get, VkInstance handle, u
     return true;
 }
 
+/* Whether the loader hides drivers that are not all that Vulkan asks for (MoltenVK on every Mac)
+ * from those who do not say that they want them. */
+static bool has_portability(void)
+{
+    static VkExtensionProperties list[256];
+    uint32_t count = COUNT(list);
+    VkResult result = vkEnumerateInstanceExtensionProperties(NULL, &count, list);
+    bool has = false;
+    for (uint32_t i = 0; (result == VK_SUCCESS || result == VK_INCOMPLETE) && i < count; i++)
+        has |= strcmp(list[i].extensionName, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME) == 0;
+    return has;
+}
+
 static void make_instance(void)
 {
     if (!an_vulkan_loader())
@@ -99,8 +112,14 @@ static void make_instance(void)
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
         .pEngineName = "anynorm",
         .apiVersion = version < VK_API_VERSION_1_3 ? version : VK_API_VERSION_1_3};
-    const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
-                                       .pApplicationInfo = &application};
+    static const char *const portability[] = {VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME};
+    bool portable = has_portability();
+    const VkInstanceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+        .flags = portable ? VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR : 0,
+        .pApplicationInfo = &application,
+        .enabledExtensionCount = portable ? COUNT(portability) : 0,
+        .ppEnabledExtensionNames = portability};
     VkInstance made = VK_NULL_HANDLE;
     VkResult result = vkCreateInstance(&info, NULL, &made);
     if (result != VK_SUCCESS) {

@@ -7,6 +7,9 @@
 #include "volk_names.h" /* generated: volk's symbols are not the program's */
 #include <volk.h>
 
+/* VK_KHR_PORTABILITY_SUBSET_EXTENSION_NAME, which only headers of what is not final have. */
+#define AN_PORTABILITY_SUBSET "VK_KHR_portability_subset"
+
 /* An instance, ours or a caller's, and what is asked of it. */
 struct an_vulkan_instance {
     VkInstance handle;

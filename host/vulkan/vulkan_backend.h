@@ -24,6 +24,7 @@ struct an_vulkan_features {
     bool timeline;             /* semaphores can be of a number */
     bool push_descriptors;     /* a command can name its buffers without a descriptor set */
     bool creation_feedback;    /* the driver tells whether a pipeline came out of its cache */
+    bool portability_subset;   /* it has less than all of Vulkan, and that must be agreed to */
 };
 
 /* What a caller says of his device. */
@@ -137,8 +138,9 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
                                      const struct an_vulkan_given *given, anynorm_device **device);
 
 /* enabled.c: what a device is made with. */
-#define AN_MOST_EXTENSIONS 4
-/* The extensions that kernels and enqueues have a use for, static, and how many. */
+#define AN_MOST_EXTENSIONS 5
+/* The extensions that kernels and enqueues have a use for, or the device insists on, static, and
+ * how many. */
 uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
                               const char *names[AN_MOST_EXTENSIONS]);
 /* Of what a caller made his device with, or NULL, that which matters here. */

@@ -88,8 +88,9 @@ typedef struct anynorm_vulkan_wishes {
     bool timeline_semaphore;     /* VkPhysicalDeviceTimelineSemaphoreFeatures, or Vulkan12: values
                                     in anynorm_vulkan_enqueue */
     uint32_t extension_count;
-    const char *extensions[8]; /* by name, static; VK_KHR_push_descriptor, and those that the
-                                  features above need at this api_version */
+    const char *extensions[8]; /* by name, static; VK_KHR_push_descriptor, those that the features
+                                  above need at this api_version, and, where the device has it,
+                                  VK_KHR_portability_subset, without which it must not be made */
 } anynorm_vulkan_wishes;
 
 /* Of *handles only get_instance_proc_addr, instance, physical_device and api_version are read, so

@@ -1,6 +1,10 @@
 """anynorm devices"""
 import json
+import os
+import pathlib
 import subprocess
+
+import pytest
 
 from support import assert_error, renamed_opencl
 
@@ -90,6 +94,24 @@ def test_quirks_are_switched_off(run, device, tmp_path):
 def test_bad_switch(run, x_file):
     assert_error(run("layer-norm", x_file, env={"ANYNORM_QUIRKS": "never"}), 2, "ANYNORM_QUIRKS",
                  "never")
+
+
+def test_vulkan_drivers_of_less_than_all(run, device, tmp_path, x_file):
+    """A loader hides them from who does not ask for them: MoltenVK, on every Mac."""
+    files = [path for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
+             for path in os.environ.get(name, "").split(":") if os.path.isfile(path)]
+    if not device["id"].startswith("vulkan:") or not files:
+        pytest.skip("needs a Vulkan device whose manifest is named")
+    manifest = json.loads(pathlib.Path(files[0]).read_text(encoding="utf8"))
+    manifest["ICD"]["is_portability_driver"] = True
+    driver = tmp_path / "driver.json"
+    driver.write_text(json.dumps(manifest), encoding="utf8")
+    env = {"VK_DRIVER_FILES": str(driver), "VK_ICD_FILENAMES": str(driver),
+           "ANYNORM_DEVICE": "vulkan:0"}
+    listed = json.loads(run("devices", "--json", env=env).stdout)
+    assert [entry["name"] for entry in listed if entry["default"]] == [device["name"]]
+    result = run("layer-norm", x_file, env=env)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_full_standard_output(run):
