@@ -4,8 +4,12 @@
 
 #include <anynorm/anynorm.h>
 
-/* Above 0 or 0; of two devices the better has the larger. By what is faster by class, of the device
- * and of its driver: one GPU that OpenCL and Vulkan both reach is two devices. */
-int an_preference(const anynorm_device_info *info);
+/* Of two devices the better has the larger; of equally good ones the first is taken. By class, by
+ * memory, by what is faster by class, of the device and of its driver (one GPU that OpenCL and
+ * Vulkan both reach is two devices, whose units they may count differently), and by units. */
+uint64_t an_preference(const anynorm_device_info *info);
+
+/* Whether the names are those of what emulates, or simulates, a device. */
+bool an_emulates(const char *name, const char *platform);
 
 #endif

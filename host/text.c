@@ -1,7 +1,9 @@
 #include "text.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void an_text_put(struct an_text *text, const char *format, ...)
 {
@@ -11,6 +13,20 @@ void an_text_put(struct an_text *text, const char *format, ...)
     int written = vsnprintf(room ? text->at + text->length : NULL, room, format, arguments);
     va_end(arguments);
     text->length += written > 0 ? (size_t)written : 0;
+}
+
+bool an_text_contains(const char *text, const char *part)
+{
+    size_t length = strlen(part);
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < length && text[i] &&
+               tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == length)
+            return true;
+    }
+    return false;
 }
 
 void an_text_line(char *to, size_t capacity, const char *from)

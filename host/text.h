@@ -2,6 +2,7 @@
 #ifndef AN_TEXT_H
 #define AN_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct an_text {
@@ -18,6 +19,9 @@ static inline int an_text_shown(size_t length)
 {
     return length < 60 ? (int)length : 60;
 }
+
+/* Whether `part` is in the text, in any case. */
+bool an_text_contains(const char *text, const char *part);
 
 /* Copies as much as fits, as one line: control characters become blanks. */
 void an_text_line(char *to, size_t capacity, const char *from);

@@ -10,6 +10,9 @@
 
 #include "opencl/library.h"
 
+#ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
+#define CL_DEVICE_HOST_UNIFIED_MEMORY 0x1035
+#endif
 #ifndef CL_DEVICE_MAX_NUM_SUB_GROUPS /* OpenCL 2.1 */
 #define CL_DEVICE_MAX_NUM_SUB_GROUPS 0x105C
 #endif
@@ -122,6 +125,241 @@ static void test_no_device(void **state)
         int status = -1;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+/* Devices that need not be there, in front of one that is: it does their work. */
+static const struct fake {
+    const char *name, *version; /* NULL: the real one's */
+    cl_device_type type;
+    cl_bool shares_memory, no_compiler, unavailable;
+    cl_uint units;
+    cl_int context_code;
+} * fakes;
+static size_t fake_count;
+static cl_device_id behind_fakes;
+static unsigned warnings;
+static char last_warning[1024];
+
+static bool is_fake(const void *id, const struct fake **fake)
+{
+    *fake = id;
+    return *fake >= fakes && *fake < fakes + fake_count;
+}
+
+static cl_int CL_API_CALL fake_GetDeviceIDs(cl_platform_id platform, cl_device_type type,
+                                            cl_uint room, cl_device_id *ids, cl_uint *count)
+{
+    if (behind_fakes)
+        return CL_DEVICE_NOT_FOUND; /* they are all of one platform */
+    cl_int code = real.GetDeviceIDs(platform, type, 1, &behind_fakes, count);
+    if (code != CL_SUCCESS)
+        return code;
+    for (size_t i = 0; i < fake_count && i < room; i++) {
+        const void *id = &fakes[i];
+        memcpy(&ids[i], &id, sizeof(ids[i]));
+    }
+    *count = (cl_uint)fake_count;
+    return CL_SUCCESS;
+}
+
+static cl_int answer(const void *from, size_t bytes, size_t room, void *value, size_t *size)
+{
+    if (value && room < bytes)
+        return CL_INVALID_VALUE;
+    if (value)
+        memcpy(value, from, bytes);
+    if (size)
+        *size = bytes;
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL fake_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
+                                             void *value, size_t *size)
+{
+    const struct fake *fake;
+    const cl_bool no = CL_FALSE;
+    if (!is_fake(id, &fake))
+        return real.GetDeviceInfo(id, what, room, value, size);
+    if (what == CL_DEVICE_TYPE)
+        return answer(&fake->type, sizeof(fake->type), room, value, size);
+    if (what == CL_DEVICE_HOST_UNIFIED_MEMORY)
+        return answer(&fake->shares_memory, sizeof(cl_bool), room, value, size);
+    if (what == CL_DEVICE_MAX_COMPUTE_UNITS && fake->units)
+        return answer(&fake->units, sizeof(cl_uint), room, value, size);
+    if (what == CL_DEVICE_NAME && fake->name)
+        return answer(fake->name, strlen(fake->name) + 1, room, value, size);
+    if (what == CL_DEVICE_VERSION && fake->version)
+        return answer(fake->version, strlen(fake->version) + 1, room, value, size);
+    if ((what == CL_DEVICE_COMPILER_AVAILABLE && fake->no_compiler) ||
+        (what == CL_DEVICE_AVAILABLE && fake->unavailable))
+        return answer(&no, sizeof(no), room, value, size);
+    return real.GetDeviceInfo(behind_fakes, what, room, value, size);
+}
+
+static cl_context CL_API_CALL fake_CreateContext(
+    const cl_context_properties *properties, cl_uint count, const cl_device_id *ids,
+    void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *), void *user, cl_int *code)
+{
+    const struct fake *fake;
+    if (is_fake(ids[0], &fake) && fake->context_code != CL_SUCCESS) {
+        *code = fake->context_code;
+        return NULL;
+    }
+    return real.CreateContext(properties, count, &behind_fakes, notify, user, code);
+}
+
+static cl_command_queue CL_API_CALL fake_CreateCommandQueue(cl_context context, cl_device_id id,
+                                                            cl_command_queue_properties properties,
+                                                            cl_int *code)
+{
+    (void)id;
+    return real.CreateCommandQueue(context, behind_fakes, properties, code);
+}
+
+static void collect_warning(void *user, anynorm_log_level level, const char *line)
+{
+    (void)user;
+    warnings += level == ANYNORM_LOG_WARN;
+    snprintf(last_warning, sizeof(last_warning), "%s", line);
+}
+
+/* Ends the process with the line's number where it is not so. */
+#define need(condition) ((condition) ? (void)0 : _exit(__LINE__ % 256))
+
+/* Opens it, which must be the fake of that number, after so many warnings. */
+static void opens(const char *name, const char *id, unsigned after)
+{
+    anynorm_device *device = NULL;
+    anynorm_device_info info;
+    warnings = 0;
+    need(anynorm_device_open(name, &device) == ANYNORM_OK);
+    need(anynorm_device_describe(device, &info) == ANYNORM_OK);
+    anynorm_device_close(device);
+    need(strcmp(info.id, id) == 0);
+    need(warnings == after);
+}
+
+static void refuses(const char *name, anynorm_status status, const char *reason)
+{
+    anynorm_device *device = NULL;
+    need(anynorm_device_open(name, &device) == status);
+    need(!device && strstr(anynorm_message(), reason));
+}
+
+static const struct fake many[] = {
+    {.name = "integrated", .type = CL_DEVICE_TYPE_GPU, .shares_memory = CL_TRUE, .units = 100},
+    {.name = "small", .type = CL_DEVICE_TYPE_GPU, .units = 32},
+    {.name = "discrete", .type = CL_DEVICE_TYPE_GPU, .units = 64},
+    {.name = "as good", .type = CL_DEVICE_TYPE_GPU, .units = 64},
+};
+static const struct fake emulated[] = {
+    {.name = "Intel(R) FPGA Emulation Device", .type = CL_DEVICE_TYPE_ACCELERATOR},
+    {.name = "Oclgrind Simulator", .type = CL_DEVICE_TYPE_GPU},
+    {.name = "processor", .type = CL_DEVICE_TYPE_CPU, .shares_memory = CL_TRUE},
+};
+static const struct fake unusable[] = {
+    {.name = "Clover's", .version = "OpenCL 1.1 Mesa", .type = CL_DEVICE_TYPE_GPU},
+    {.name = "asleep", .type = CL_DEVICE_TYPE_GPU, .unavailable = CL_TRUE},
+    {.name = "FPGA", .type = CL_DEVICE_TYPE_ACCELERATOR, .no_compiler = CL_TRUE},
+    {.name = "taken", .type = CL_DEVICE_TYPE_GPU, .context_code = CL_DEVICE_NOT_AVAILABLE},
+    {.name = "full", .type = CL_DEVICE_TYPE_GPU, .context_code = CL_OUT_OF_RESOURCES},
+    {.name = "processor", .type = CL_DEVICE_TYPE_CPU, .shares_memory = CL_TRUE},
+};
+
+static void among_many(void)
+{
+    opens(NULL, "opencl:2", 0);
+    opens("opencl", "opencl:2", 0);
+    opens("opencl:small", "opencl:1", 0);
+}
+
+static void among_emulated(void)
+{
+    anynorm_device_info info;
+    opens(NULL, "opencl:2", 0);
+    for (size_t i = 0; i < COUNT(emulated); i++)
+        need(anynorm_device_list(i, &info) == ANYNORM_OK && info.emulated == (i < 2));
+    opens("opencl:emulation", "opencl:0", 0);
+}
+
+static void among_unusable(void)
+{
+    static const char *const reasons[] = {
+        "older than OpenCL 1.2", "not available", "no compiler", "", "", ""};
+    anynorm_device_info info;
+    for (size_t i = 0; i < COUNT(unusable); i++) {
+        need(anynorm_device_list(i, &info) == ANYNORM_OK);
+        need(*reasons[i] ? strstr(info.unusable, reasons[i]) != NULL : !*info.unusable);
+    }
+    opens(NULL, "opencl:5", 5);
+    need(strstr(last_warning, "opencl:2 (FPGA) is passed over: the driver has no compiler"));
+    opens("opencl", "opencl:5", 5);
+    /* Who names a device wants that one. */
+    refuses("opencl:0", ANYNORM_UNSUPPORTED, reasons[0]);
+    refuses("opencl:asleep", ANYNORM_DEVICE_LOST, reasons[1]);
+    refuses("opencl:3", ANYNORM_DEVICE_LOST, "device not available");
+    need(setenv("ANYNORM_DEVICE", "opencl:2", 1) == 0);
+    refuses(NULL, ANYNORM_UNSUPPORTED, reasons[2]);
+    need(unsetenv("ANYNORM_DEVICE") == 0);
+    /* What is wrong with the environment is wrong for every device. */
+    warnings = 0;
+    need(setenv("ANYNORM_CACHE", "perhaps", 1) == 0);
+    refuses(NULL, ANYNORM_INVALID_ARGUMENT, "ANYNORM_CACHE");
+    need(unsetenv("ANYNORM_CACHE") == 0);
+    need(setenv("ANYNORM_CAPS", "no-sense", 1) == 0);
+    refuses(NULL, ANYNORM_INVALID_ARGUMENT, "no-sense");
+    need(unsetenv("ANYNORM_CAPS") == 0);
+    need(!strstr(last_warning, "processor"));
+}
+
+/* The best one's reason; and where no API is named, the reference is left. */
+static void among_none(void)
+{
+    anynorm_device *device;
+    refuses("opencl", ANYNORM_UNSUPPORTED, "older than OpenCL 1.2");
+    warnings = 0;
+    need(anynorm_device_open(NULL, &device) == ANYNORM_OK);
+    anynorm_device_close(device);
+    need(warnings >= COUNT(unusable) - 1);
+}
+
+/* Must run before any other test asks for devices. */
+static void test_default_devices(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*test)(void);
+        const struct fake *fakes;
+        size_t count;
+    } cases[] = {
+        {among_many, many, COUNT(many)},
+        {among_emulated, emulated, COUNT(emulated)},
+        {among_unusable, unusable, COUNT(unusable)},
+        {among_none, unusable, COUNT(unusable) - 1},
+    };
+    for (size_t i = 0; table && i < COUNT(cases); i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            fakes = cases[i].fakes;
+            fake_count = cases[i].count;
+            table->GetDeviceIDs = fake_GetDeviceIDs;
+            table->GetDeviceInfo = fake_GetDeviceInfo;
+            table->CreateContext = fake_CreateContext;
+            table->CreateCommandQueue = fake_CreateCommandQueue;
+            unsetenv("ANYNORM_DEVICE");
+            anynorm_log_set(collect_warning, NULL, ANYNORM_LOG_WARN);
+            if (anynorm_device_count() > 1) /* else no OpenCL device is here */
+                cases[i].test();
+            _exit(0);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) != 0)
+            fprintf(stderr, "case %zu failed in line %d + 256 n\n", i, WEXITSTATUS(status));
         assert_int_equal(WEXITSTATUS(status), 0);
     }
 }
@@ -694,6 +932,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_device),
+        cmocka_unit_test(test_default_devices),
         cmocka_unit_test_teardown(test_refused_devices, restore),
         cmocka_unit_test_teardown(test_long_driver_version, restore),
         cmocka_unit_test_teardown(test_quirk, restore),

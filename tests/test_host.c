@@ -522,36 +522,77 @@ static void test_preference(void **state)
         const char *id, *vendor;
         anynorm_device_class device_class;
         uint32_t vector_width;
+        bool unified_memory;
+        uint32_t compute_units;
+        bool emulated;
     } better_first[][4] = {
-        {{"opencl:0", "NVIDIA Corporation", ANYNORM_CLASS_GPU, 1},
-         {"vulkan:0", "NVIDIA", ANYNORM_CLASS_GPU, 1},
-         {"opencl:1", "Xilinx", ANYNORM_CLASS_ACCELERATOR, 1},
-         {"opencl:2", "AuthenticAMD", ANYNORM_CLASS_CPU, 16}},
-        {{"vulkan:1", "ARM", ANYNORM_CLASS_GPU, 1},
-         {"opencl:0", "ARM", ANYNORM_CLASS_GPU, 1},
-         {"opencl:1", "Intel(R) Corporation", ANYNORM_CLASS_CPU, 8},
-         {"vulkan:0", "Mesa", ANYNORM_CLASS_CPU, 1}},
-        {{"vulkan:0", "Qualcomm", ANYNORM_CLASS_GPU, 1},
-         {"opencl:0", "QUALCOMM", ANYNORM_CLASS_GPU, 1},
-         {"vulkan:1", "Mesa", ANYNORM_CLASS_CPU, 1},
-         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1}},
-        {{"opencl:0", "Intel(R) Corporation", ANYNORM_CLASS_GPU, 1},
-         {"vulkan:0", "Intel", ANYNORM_CLASS_GPU, 1},
-         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1},
-         {"reference", "anynorm", ANYNORM_CLASS_REFERENCE, 1}},
+        /* Memory before all but the class; units where nothing else differs, which two APIs may
+         * count differently. */
+        {{"opencl:2", "NVIDIA Corporation", ANYNORM_CLASS_GPU, 1, false, 64, false},
+         {"opencl:1", "AMD", ANYNORM_CLASS_GPU, 1, false, 32, false},
+         {"vulkan:0", "AMD", ANYNORM_CLASS_GPU, 1, false, 64, false},
+         {"opencl:0", "Intel(R) Corporation", ANYNORM_CLASS_GPU, 1, true, 100, false}},
+        {{"vulkan:1", "NVIDIA", ANYNORM_CLASS_GPU, 1, false, 46, false},
+         {"vulkan:0", "Intel", ANYNORM_CLASS_GPU, 1, true, 16, false},
+         {"opencl:0", "Intel(R) FPGA", ANYNORM_CLASS_ACCELERATOR, 1, true, 1, false},
+         {"opencl:1", "GenuineIntel", ANYNORM_CLASS_CPU, 8, true, 128, false}},
+        /* What a processor says of its memory is nothing; what is emulated comes after it. */
+        {{"opencl:0", "GenuineIntel", ANYNORM_CLASS_CPU, 8, true, 8, false},
+         {"opencl:1", "GenuineIntel", ANYNORM_CLASS_CPU, 8, false, 4, false},
+         {"opencl:2", "Intel(R) Corporation", ANYNORM_CLASS_ACCELERATOR, 8, false, 64, true},
+         {"reference", "anynorm", ANYNORM_CLASS_REFERENCE, 1, true, 1, false}},
+        {{"opencl:0", "NVIDIA Corporation", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"vulkan:0", "NVIDIA", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"opencl:1", "Xilinx", ANYNORM_CLASS_ACCELERATOR, 1, false, 0, false},
+         {"opencl:2", "AuthenticAMD", ANYNORM_CLASS_CPU, 16, false, 0, false}},
+        {{"vulkan:1", "ARM", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"opencl:0", "ARM", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"opencl:1", "Intel(R) Corporation", ANYNORM_CLASS_CPU, 8, false, 0, false},
+         {"vulkan:0", "Mesa", ANYNORM_CLASS_CPU, 1, false, 0, false}},
+        {{"vulkan:0", "Qualcomm", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"opencl:0", "QUALCOMM", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"vulkan:1", "Mesa", ANYNORM_CLASS_CPU, 1, false, 0, false},
+         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1, false, 0, false}},
+        {{"opencl:0", "Intel(R) Corporation", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"vulkan:0", "Intel", ANYNORM_CLASS_GPU, 1, false, 0, false},
+         {"opencl:1", "Mesa/X.org", ANYNORM_CLASS_CPU, 1, false, 0, false},
+         {"reference", "anynorm", ANYNORM_CLASS_REFERENCE, 1, false, 0, false}},
     };
     for (size_t i = 0; i < COUNT(better_first); i++) {
-        int before = 0;
+        uint64_t before = 0;
         for (size_t k = 0; k < COUNT(better_first[i]); k++) {
             anynorm_device_info info = {.device_class = better_first[i][k].device_class,
-                                        .vector_width = better_first[i][k].vector_width};
+                                        .vector_width = better_first[i][k].vector_width,
+                                        .unified_memory = better_first[i][k].unified_memory,
+                                        .compute_units = better_first[i][k].compute_units,
+                                        .emulated = better_first[i][k].emulated};
             snprintf(info.id, sizeof(info.id), "%s", better_first[i][k].id);
             snprintf(info.vendor, sizeof(info.vendor), "%s", better_first[i][k].vendor);
-            int grade = an_preference(&info);
-            assert_true(grade >= 0 && (k == 0 || grade < before));
+            uint64_t grade = an_preference(&info);
+            assert_true(k == 0 || grade < before);
             before = grade;
         }
     }
+}
+
+static void test_emulators(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *platform;
+        bool emulates;
+    } cases[] = {
+        {"Intel(R) FPGA Emulation Device", "Intel(R) FPGA Emulation Platform for OpenCL(TM)", true},
+        {"EmulatorDevice : Emulated Device", "Intel(R) FPGA SDK for OpenCL(TM)", true},
+        {"Oclgrind Simulator", "Oclgrind", true},
+        {"a device", "A SIMULATOR", true},
+        {"pac_a10 : Intel PAC Platform", "Intel(R) FPGA SDK for OpenCL(TM)", false},
+        {"llvmpipe (LLVM 15.0.6, 256 bits)", "rusticl", false},
+        {"emula", "te", false},
+        {"", "", false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_int_equal(an_emulates(cases[i].name, cases[i].platform), cases[i].emulates);
 }
 
 int main(void)
@@ -573,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_log_levels),
         cmocka_unit_test(test_log_line_is_cut),
         cmocka_unit_test(test_preference),
+        cmocka_unit_test(test_emulators),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

@@ -43,8 +43,21 @@ static const char *shuffle_name(anynorm_shuffle shuffle)
     return "none";
 }
 
-/* The id of the device that is used where none is named; "" where that one cannot be opened, which
- * is told on stderr, since the list is what helps then. */
+/* Some drivers tell only when their device is opened that it cannot be. A caller's mistake is not
+ * the device's: it is told of the default. */
+static void find_unusable(anynorm_device_info *info)
+{
+    anynorm_device *device = NULL;
+    anynorm_status status = *info->unusable ? ANYNORM_OK : anynorm_device_open(info->id, &device);
+
+    if (status != ANYNORM_OK && status != ANYNORM_INVALID_ARGUMENT)
+        snprintf(info->unusable, sizeof info->unusable, "%s: %s", anynorm_status_name(status),
+                 anynorm_message());
+    anynorm_device_close(device);
+}
+
+/* The id of the device that is used where none is named on the command line; "" where none can be
+ * opened, which is told on stderr, since the list is what helps then. */
 static void find_default(char *id, size_t capacity)
 {
     struct cli_error error;
@@ -79,6 +92,7 @@ static const char *bytes_text(uint64_t bytes, char text[32])
 
 static void print_table(const anynorm_device_info *infos, size_t count, const char *chosen)
 {
+    const char *variable = getenv("ANYNORM_DEVICE");
     char text[2][32];
     int width = 9;
 
@@ -87,20 +101,30 @@ static void print_table(const anynorm_device_info *infos, size_t count, const ch
 
         width = length > width ? length : width;
     }
-    printf("  %-*s  %-11s  %5s  %-3s  %-3s  %-10s  %10s  %10s  %s\n", width, "ID", "CLASS", "UNITS",
-           "F64", "F16", "SUB-GROUPS", "LOCAL", "MEMORY", "NAME");
+    printf("  %-*s  %-11s  %5s  %6s  %-3s  %-3s  %-10s  %10s  %10s  %-3s  %s\n", width, "ID",
+           "CLASS", "UNITS", "VECTOR", "F64", "F16", "SUB-GROUPS", "LOCAL", "MEMORY", "OWN",
+           "NAME");
     for (size_t i = 0; i < count; i++) {
         const anynorm_device_info *info = &infos[i];
 
-        printf("%c %-*s  %-11s  %5" PRIu32 "  %-3s  %-3s  %-10s  %10s  %10s  %s\n",
+        printf("%c %-*s  %-11s  %5" PRIu32 "  %6" PRIu32
+               "  %-3s  %-3s  %-10s  %10s  %10s  %-3s  %s\n",
                strcmp(info->id, chosen) == 0 ? '*' : ' ', width, info->id,
-               class_name(info->device_class), info->compute_units, info->fp64 ? "yes" : "no",
-               info->fp16 ? "yes" : "no", info->subgroup ? "yes" : "no",
-               bytes_text(info->local_bytes, text[0]), bytes_text(info->global_bytes, text[1]),
+               info->emulated ? "emulator" : class_name(info->device_class), info->compute_units,
+               info->vector_width, info->fp64 ? "yes" : "no", info->fp16 ? "yes" : "no",
+               info->subgroup ? "yes" : "no", bytes_text(info->local_bytes, text[0]),
+               bytes_text(info->global_bytes, text[1]), info->unified_memory ? "no" : "yes",
                info->name);
     }
     if (*chosen)
-        puts("\n* is used where no device is named.");
+        printf("\n* is used where no device is named%s.\n",
+               variable && *variable
+                   ? ", by ANYNORM_DEVICE"
+                   : ": the best by class, own memory, API (vectors on a CPU) and units");
+    for (size_t i = 0; i < count; i++) {
+        if (*infos[i].unusable)
+            printf("\n%s cannot be used:\n  %s\n", infos[i].id, infos[i].unusable);
+    }
     for (size_t i = 0; i < count; i++) {
         if (*infos[i].quirks)
             printf("\n%s is masked for known faults of its driver, unless ANYNORM_QUIRKS=off:\n"
@@ -124,6 +148,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"class", class_name(info->device_class)},
         {"shuffle", shuffle_name(info->shuffle)},
         {"quirks", info->quirks},
+        {"unusable", info->unusable},
     };
     const struct {
         const char *key;
@@ -152,6 +177,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"subgroup", info->subgroup},
         {"own_local_memory", info->own_local_memory},
         {"unified_memory", info->unified_memory},
+        {"emulated", info->emulated},
         {"default", chosen},
     };
 
@@ -185,6 +211,8 @@ static bool list_devices(bool json, struct cli_error *error)
         }
     }
     find_default(chosen, sizeof chosen);
+    for (size_t i = 0; i < count; i++)
+        find_unusable(&infos[i]);
     if (json) {
         puts("[");
         for (size_t i = 0; i < count; i++) {
@@ -210,7 +238,9 @@ int cli_devices(int argc, char **argv)
     };
     const struct cli_command command = {
         .name = "devices",
-        .summary = "Lists the devices and marks the one that is used where none is named.",
+        .summary =
+            "Lists the devices, marks the one that is used where none is named, and says of each\n"
+            "that cannot be used why; each is opened to see.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

@@ -5,6 +5,7 @@
 
 #include "cache.h"
 #include "opencl/opencl_backend.h"
+#include "preference.h"
 #include "quirks.h"
 #include "status.h"
 #include "text.h"
@@ -198,17 +199,9 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     free(extensions);
     info->own_local_memory = get_number(cl, id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     info->unified_memory = get_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    info->emulated = an_emulates(info->name, info->platform);
     return an_quirks_mask_device(info);
 }
-
-anynorm_status an_opencl_list(size_t index, anynorm_device_info *info)
-{
-    char name[32];
-    snprintf(name, sizeof(name), "opencl:%zu", index);
-    return describe(library, found[index], name, info);
-}
-
-/* ---- Opening ---- */
 
 int an_opencl_version(const anynorm_device_info *info)
 {
@@ -216,46 +209,70 @@ int an_opencl_version(const anynorm_device_info *info)
     return sscanf(info->version, "OpenCL %d.%d", &major, &minor) == 2 ? major * 10 + minor : 0;
 }
 
-static anynorm_status check_version(const anynorm_device_info *info)
+/* What a driver did not tell, or tells there is none of: every launch would be of no work-groups.
+ */
+static const char *missing_number(const anynorm_device_info *info)
 {
-    if (an_opencl_version(info) < 12)
-        return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than OpenCL 1.2", info->id,
-                       info->version);
+    if (info->compute_units == 0)
+        return "compute units";
+    if (info->max_work_group_size == 0)
+        return "work-items per group";
+    return info->max_alloc_bytes == 0 ? "bytes of memory per allocation" : NULL;
+}
+
+/* Fills info->unusable, and returns the status to fail with where it is not "". One that has a
+ * context, `in_use`, is available. */
+static anynorm_status judge(const struct an_cl *cl, cl_device_id id, bool in_use,
+                            anynorm_device_info *info)
+{
+    const char *missing = missing_number(info);
+    struct an_text why = {info->unusable, sizeof(info->unusable), 0};
+    if (an_opencl_version(info) < 12) {
+        an_text_put(&why, "\"%s\" is older than OpenCL 1.2", info->version);
+        return ANYNORM_UNSUPPORTED;
+    }
+    if (!in_use && !get_number(cl, id, CL_DEVICE_AVAILABLE)) {
+        an_text_put(&why, "the driver says that the device is not available");
+        return ANYNORM_DEVICE_LOST;
+    }
+    if (missing) {
+        an_text_put(&why, "clGetDeviceInfo failed to tell how many %s it has", missing);
+        return ANYNORM_DEVICE_LOST;
+    }
+    if (!get_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE)) {
+        an_text_put(&why, "the driver has no compiler for OpenCL C");
+        return ANYNORM_UNSUPPORTED;
+    }
     return ANYNORM_OK;
 }
 
-/* A driver that fails these queries, or answers 0, would have every launch be of no work-groups. */
-static anynorm_status check_numbers(const anynorm_device_info *info)
+anynorm_status an_opencl_list(size_t index, anynorm_device_info *info)
 {
-    const char *missing = NULL;
-    if (info->compute_units == 0)
-        missing = "compute units";
-    else if (info->max_work_group_size == 0)
-        missing = "work-items per group";
-    else if (info->max_alloc_bytes == 0)
-        missing = "bytes of memory per allocation";
-    if (missing)
-        return an_fail(ANYNORM_DEVICE_LOST, "%s: clGetDeviceInfo failed to tell how many %s it has",
-                       info->id, missing);
-    return ANYNORM_OK;
+    char name[32];
+    snprintf(name, sizeof(name), "opencl:%zu", index);
+    anynorm_status status = describe(library, found[index], name, info);
+    if (status == ANYNORM_OK)
+        (void)judge(library, found[index], false, info);
+    return status;
 }
+
+/* ---- Opening ---- */
 
 anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
                                      const char *name, anynorm_device **device)
 {
     anynorm_device_info info;
     anynorm_status status = describe(cl, id, name, &info);
-    if (status == ANYNORM_OK)
-        status = check_version(&info);
-    if (status == ANYNORM_OK)
-        status = check_numbers(&info);
+    if (status == ANYNORM_OK) {
+        status = judge(cl, id, context != NULL, &info);
+        if (status != ANYNORM_OK)
+            return an_fail(status, "%s: %s", name, info.unusable);
+    }
     bool cached = false;
     if (status == ANYNORM_OK)
         status = an_cache_wanted(strcmp(info.platform, OWN_CACHE_PLATFORM) == 0, &cached);
     if (status != ANYNORM_OK)
         return status;
-    if (!get_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE))
-        return an_fail(ANYNORM_UNSUPPORTED, "%s: the driver has no compiler for OpenCL C", name);
     struct an_opencl_device *made = calloc(1, sizeof(*made));
     if (!made)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "preference.h"
 #include "quirks.h"
 #include "status.h"
 #include "text.h"
@@ -319,6 +320,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
     const VkPhysicalDeviceLimits *limits = &a.properties.properties.limits;
     set_texts(&a, first.apiVersion, info);
     info->device_class = class_of(first.deviceType);
+    info->emulated = an_emulates(info->name, info->platform);
     info->compute_units = compute_units(&a, info->device_class);
     info->vector_width = 1;
     info->max_work_group_size = limits->maxComputeWorkGroupInvocations;

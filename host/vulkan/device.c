@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "status.h"
+#include "text.h"
 #include "vulkan/vulkan_backend.h"
 
 #define MAX_DEVICES 32
@@ -34,38 +35,44 @@ static void put_name(size_t index, char name[32])
     snprintf(name, 32, "vulkan:%zu", index);
 }
 
+/* Fills info->unusable, and returns the status to fail with where it is not "". */
+static anynorm_status judge(const struct an_vulkan_features *features, anynorm_device_info *info)
+{
+    struct an_text why = {info->unusable, sizeof(info->unusable), 0};
+    if (features->version < VK_API_VERSION_1_1) {
+        an_text_put(&why, "\"%s\" is older than Vulkan 1.1", info->version);
+        return ANYNORM_UNSUPPORTED;
+    }
+    if (features->family == UINT32_MAX) {
+        an_text_put(&why, "the device has no queue that computes");
+        return ANYNORM_UNSUPPORTED;
+    }
+    if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_alloc_bytes == 0 ||
+        info->max_range_bytes == 0) {
+        an_text_put(&why, "the driver tells of no work-groups, or of no memory");
+        return ANYNORM_DEVICE_LOST;
+    }
+    return ANYNORM_OK;
+}
+
 static anynorm_status list_device(size_t index, anynorm_device_info *info)
 {
     char name[32];
     struct an_vulkan_features features;
     put_name(index, name);
-    return an_vulkan_describe(an_vulkan_instance(), found[index], NULL, name, info, &features);
+    anynorm_status status =
+        an_vulkan_describe(an_vulkan_instance(), found[index], NULL, name, info, &features);
+    if (status == ANYNORM_OK)
+        (void)judge(&features, info);
+    return status;
 }
 
 /* ---- Opening ---- */
 
-anynorm_status an_vulkan_check_version(const anynorm_device_info *info,
-                                       const struct an_vulkan_features *features)
+anynorm_status an_vulkan_check(const struct an_vulkan_features *features, anynorm_device_info *info)
 {
-    if (features->version >= VK_API_VERSION_1_1)
-        return ANYNORM_OK;
-    return an_fail(ANYNORM_UNSUPPORTED, "%s: \"%s\" is older than Vulkan 1.1", info->id,
-                   info->version);
-}
-
-static anynorm_status check(const anynorm_device_info *info,
-                            const struct an_vulkan_features *features)
-{
-    anynorm_status status = an_vulkan_check_version(info, features);
-    if (status != ANYNORM_OK)
-        return status;
-    if (features->family == UINT32_MAX)
-        return an_fail(ANYNORM_UNSUPPORTED, "%s: the device has no queue that computes", info->id);
-    if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_alloc_bytes == 0 ||
-        info->max_range_bytes == 0)
-        return an_fail(ANYNORM_DEVICE_LOST,
-                       "%s: the driver tells of no work-groups, or of no memory", info->id);
-    return ANYNORM_OK;
+    anynorm_status status = judge(features, info);
+    return status == ANYNORM_OK ? status : an_fail(status, "%s: %s", info->id, info->unusable);
 }
 
 static void lock_own(void *user)
@@ -170,7 +177,7 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
     anynorm_status status = an_vulkan_describe(instance, physical, given ? &given->enabled : NULL,
                                                name, &made->head.info, &made->features);
     if (status == ANYNORM_OK)
-        status = check(&made->head.info, &made->features);
+        status = an_vulkan_check(&made->features, &made->head.info);
     if (status == ANYNORM_OK)
         status = an_cache_wanted(false, &made->cached);
     instance->vkGetPhysicalDeviceMemoryProperties(physical, &made->memory);

@@ -122,9 +122,9 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
 bool an_is_vulkan(const anynorm_device *device);
 anynorm_status an_not_vulkan(void);
 
-/* device.c. UNSUPPORTED where it is too old. */
-anynorm_status an_vulkan_check_version(const anynorm_device_info *info,
-                                       const struct an_vulkan_features *features);
+/* device.c. Fails where it is too old, or cannot compute; info->unusable then says why. */
+anynorm_status an_vulkan_check(const struct an_vulkan_features *features,
+                               anynorm_device_info *info);
 /* A caller's device. */
 struct an_vulkan_given {
     VkDevice device;

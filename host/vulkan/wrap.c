@@ -75,7 +75,7 @@ anynorm_status anynorm_vulkan_device_wishes(const anynorm_vulkan_handles *handle
         status = an_vulkan_describe(&instance, handles->physical_device, NULL, WRAPPED, &info,
                                     &features);
     if (status == ANYNORM_OK)
-        status = an_vulkan_check_version(&info, &features);
+        status = an_vulkan_check(&features, &info);
     if (status != ANYNORM_OK)
         return status;
     features.size_control = features.size_control && info.subgroup_size > 0; /* or of no use */

@@ -211,32 +211,40 @@ typedef struct anynorm_device_info {
     char quirks[512];        /* what is masked because this version of the driver is known to do it
                                 wrong: words of ANYNORM_CAPS and where the fault was reported, such
                                 as "no-subgroup (https://...)", several after commas; "": nothing */
+    bool emulated;           /* by its name or its platform's it emulates, or simulates, a device */
+    char unusable[256];      /* why it cannot be opened, where its description tells; "": nothing
+                                speaks against it, though its driver may still fail to open it */
 } anynorm_device_info;
 
 /* How many devices there are, and each one's description: `index` counts from 0, the last resort
  * `reference` last. Loads libOpenCL and libvulkan the first time; without either only `reference`
- * is there. A device that both APIs reach is listed once for each. Any thread. anynorm_device_list:
+ * is there. A device that both APIs reach is listed once for each, and one that cannot be opened,
+ * too: see anynorm_device_info.unusable. Any thread. anynorm_device_list:
  * INVALID_ARGUMENT if index is not below the count, or for a bad ANYNORM_CAPS or ANYNORM_QUIRKS. */
 ANYNORM_API size_t anynorm_device_count(void);
 ANYNORM_API anynorm_status anynorm_device_list(size_t index, anynorm_device_info *info);
 
 /* Opens a device by name:
- *   "opencl"           the best OpenCL device
+ *   "opencl"           the best OpenCL device that can be opened
  *   "opencl:0"         by index among the OpenCL devices
  *   "opencl:pocl"      the first OpenCL device with that text, in any case, in its name, its
  *                      platform's, or its driver's part of the version ("pocl" is found there)
  *   "vulkan", "vulkan:0", "vulkan:radv"    likewise, of Vulkan's devices
  *   "reference"        the C backend: exact, slow, always there
- *   NULL or ""         $ANYNORM_DEVICE if set, else the best found: a GPU, an accelerator, a CPU,
- *                      else "reference" with a warning in the log. Of two of a class OpenCL's,
- *                      but Vulkan's for a GPU of ARM, Broadcom, Imagination or Qualcomm; of CPUs
- *                      OpenCL's with vectors, then Vulkan's, then OpenCL's that emulates a GPU
+ *   NULL or ""         $ANYNORM_DEVICE if set, else the best that can be opened
+ * The best is found by these, one after the other: by class, a GPU, an accelerator, a CPU, what
+ * emulates a device (anynorm_device_info.emulated: Intel's emulator of FPGAs calls itself an
+ * accelerator), and, with a warning in the log, "reference"; memory of its own before the host's
+ * (unified_memory); OpenCL's before Vulkan's, but after it for ARM's, Broadcom's, Imagination's and
+ * Qualcomm's, and of CPUs OpenCL's with vectors, then Vulkan's, then OpenCL's that emulates a GPU;
+ * more compute units; the first listed. A better device that cannot be opened is passed over, with
+ * a warning in the log that says why; one that is named fails.
  * Close it with anynorm_device_close. Any thread.
  * INVALID_ARGUMENT: no such device (the message lists those there are), or a bad ANYNORM_CAPS,
  * ANYNORM_QUIRKS or ANYNORM_CACHE.
  * UNSUPPORTED: a backend this build does not have, a device older than OpenCL 1.2 or without a
  * compiler, or one older than Vulkan 1.1 or without a queue that computes. OUT_OF_MEMORY,
- * DEVICE_LOST: the driver's word.
+ * DEVICE_LOST: the driver's word; the latter also of a device that it says is not available.
  */
 ANYNORM_API anynorm_status anynorm_device_open(const char *name, anynorm_device **device);
 ANYNORM_API void anynorm_device_close(anynorm_device *device);

@@ -96,8 +96,8 @@ typedef struct anynorm_vulkan_wishes {
 /* Of *handles only get_instance_proc_addr, instance, physical_device and api_version are read, so
  * that it can be asked before the device is made. ANYNORM_CAPS and the driver's quirks apply.
  * INVALID_ARGUMENT: a handle is NULL, or the physical device not of the instance; or a bad
- * ANYNORM_CAPS or ANYNORM_QUIRKS. UNSUPPORTED: no libvulkan, or instance or device are older than
- * Vulkan 1.1. */
+ * ANYNORM_CAPS or ANYNORM_QUIRKS. UNSUPPORTED: no libvulkan, instance or device are older than
+ * Vulkan 1.1, or the device has no queue that computes. DEVICE_LOST: it tells of no memory. */
 ANYNORM_API anynorm_status anynorm_vulkan_device_wishes(const anynorm_vulkan_handles *handles,
                                                         anynorm_vulkan_wishes *wishes);
 
