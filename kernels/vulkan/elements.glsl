@@ -136,11 +136,13 @@ uint bits_of_places()
 /* Rounded to a storage type. */
 accv_t roundedv(const uint type, const accv_t value)
 {
+    if (type == BF16 || type == F16)
+        return widev(type, narrowv(type, value));
+#if ACC_DOUBLE
     if (type == F32)
-        return accv_t(floats_of(value));
-    if (type == F64)
-        return value;
-    return widev(type, narrowv(type, value));
+        return single_precisionv(value);
+#endif
+    return value;
 }
 
 /* The parameters, of a tensor of the row, for `count` columns from `column` on; the rest 0. */

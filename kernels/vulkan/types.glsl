@@ -215,18 +215,77 @@ uvec4 half_bits_of(const vec4 value)
     return result | (bits >> 16 & 0x8000);
 }
 
+#if ACC_DOUBLE
+/* ---- Rounding doubles on their own bits: Mesa's optimizer (since version 25) takes a double that is made
+ * a float and a double again for the first one, precise or not ---- */
+
+#define LEAST_BITS 0x38100000 /* the upper ones of what is normal in f32 */
+#define BEYOND_BITS 0x47f00000
+#define INFINITE_BITS 0x7ff00000
+#define LOST_BITS 0x1fffffff /* of the lower ones, that f32 does not have */
+
+/* The lower and the upper bits of doubles; and doubles of these. */
+void take_bits(const dvec4 value, out uvec4 low, out uvec4 high)
+{
+    const uvec4 one = uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y));
+    const uvec4 two = uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w));
+    low = uvec4(one.xz, two.xz);
+    high = uvec4(one.yw, two.yw);
+}
+
+dvec4 doubles_of_bits(const uvec4 low, const uvec4 high)
+{
+    return dvec4(packDouble2x32(uvec2(low.x, high.x)), packDouble2x32(uvec2(low.y, high.y)),
+                 packDouble2x32(uvec2(low.z, high.z)), packDouble2x32(uvec2(low.w, high.w)));
+}
+
+/* By their bits; those of magnitudes. */
+bvec4 are_nan(const uvec4 low, const uvec4 high)
+{
+    return greaterThan(high | uvec4(notEqual(low, uvec4(0))), uvec4(INFINITE_BITS));
+}
+
+/* Rounded to f32; still doubles. */
+dvec4 single_precisionv(const dvec4 value)
+{
+    uvec4 low, high, number, small_low, small_high;
+    take_bits(value, low, high);
+    const uvec4 sign = high & 0x80000000, magnitude = high ^ sign;
+    uvec4 rounded = low + (LOST_BITS / 2 + (low >> 29 & 1));
+    uvec4 upper = magnitude + uvec4(lessThan(rounded, low)); /* the carry */
+    rounded &= ~LOST_BITS;
+    const bvec4 beyond = greaterThanEqual(upper, uvec4(BEYOND_BITS)),
+                nan = are_nan(low, magnitude);
+    rounded = mix(rounded, uvec4(0), beyond);
+    upper = mix(mix(upper, uvec4(INFINITE_BITS), beyond), uvec4(INFINITE_BITS | 0x80000), nan);
+    /* How many of the smallest denormal, which lie as far apart as doubles from 2^-97 on do. */
+    take_bits(abs(value) + packDouble2x32(uvec2(0, 0x39e00000)), number, small_high);
+    take_bits(dvec4(number) * packDouble2x32(uvec2(0, 0x36a00000)), small_low, small_high);
+    const bvec4 is_small = lessThan(magnitude, uvec4(LEAST_BITS));
+    return doubles_of_bits(mix(rounded, small_low, is_small),
+                           mix(upper, small_high, is_small) | sign);
+}
+
+/* Floats that round to half as the doubles do: cut off, and odd where something was lost. */
+vec4 for_halfv(const dvec4 value)
+{
+    uvec4 low, high;
+    take_bits(value, low, high);
+    const uvec4 sign = high & 0x80000000, magnitude = high ^ sign;
+    uvec4 cut = magnitude - (1023 - 127 << 20) << 3 | low >> 29;
+    cut |= uvec4(notEqual(low & LOST_BITS, uvec4(0)));
+    cut = mix(cut, uvec4(0), lessThan(magnitude, uvec4(LEAST_BITS)));
+    cut = mix(cut, uvec4(NAN_BITS), greaterThanEqual(magnitude, uvec4(BEYOND_BITS)));
+    cut = mix(cut, uvec4(NAN_BITS | 0x400000), are_nan(low, magnitude));
+    return uintBitsToFloat(cut | sign);
+}
+#else
+#define for_halfv(value) (value)
+#endif
+
 uvec4 half_bitsv(const accv_t value)
 {
-#if ACC_DOUBLE
-    /* A float that was rounded to odd on the way rounds as the double itself does. */
-    const vec4 near = vec4(value);
-    uvec4 bits = floatBitsToUint(near);
-    bits -= uvec4(greaterThan(abs(dvec4(near)), abs(value)));
-    bits |= uvec4(notEqual(dvec4(near), value));
-    return half_bits_of(mix(uintBitsToFloat(bits), near, are_nan(near)));
-#else
-    return half_bits_of(value);
-#endif
+    return half_bits_of(for_halfv(value));
 }
 
 uvec4 bfloat_bitsv(const vec4 value)
