@@ -54,7 +54,7 @@ static void tell_wrong(struct tune *tune, const struct job *job, const char *cho
     fprintf(stderr, "anynorm: %s: %s is WRONG for %s: %s; it will not be chosen\n", tune->info.id,
             choice, text, what);
     if (tune->wrong++ == 0)
-        snprintf(tune->first_wrong, sizeof tune->first_wrong, "%s for %s", choice, text);
+        snprintf(tune->first_wrong, sizeof tune->first_wrong, "%.400s for %s", choice, text);
 }
 
 void tune_print_op(const struct op *op)
