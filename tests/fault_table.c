@@ -52,7 +52,7 @@ static cl_int strike(const char *call)
     static cl_int CL_API_CALL faulty_##name parameters                                             \
     {                                                                                              \
         cl_int code = strike("cl" #name);                                                          \
-        fault.in_unmap = false;                                                                    \
+        fault.in_unmap = fault.in_unmap && fault.fired > 0;                                        \
         if (code == CL_SUCCESS)                                                                    \
             code = real.name arguments;                                                            \
         live.events += code == CL_SUCCESS && event;                                                \
@@ -135,6 +135,7 @@ ENQUEUE(EnqueueWriteBuffer,
         (a, b, c, d, e, f, g, h, event))
 RETAIN(RetainContext, cl_context, contexts)
 RETAIN(RetainEvent, cl_event, events)
+RETAIN(RetainCommandQueue, cl_command_queue, queues)
 RELEASE(ReleaseContext, cl_context, contexts)
 RELEASE(ReleaseCommandQueue, cl_command_queue, queues)
 RELEASE(ReleaseMemObject, cl_mem, memory)
@@ -205,6 +206,7 @@ void fault_install(void)
     REPLACE(ReleaseContext);
     REPLACE(GetContextInfo);
     REPLACE(CreateCommandQueue);
+    REPLACE(RetainCommandQueue);
     REPLACE(ReleaseCommandQueue);
     REPLACE(GetCommandQueueInfo);
     REPLACE(CreateBuffer);

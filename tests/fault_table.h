@@ -16,7 +16,7 @@ struct fault {
     unsigned long fired; /* how often it struck */
     const char *call;    /* the function it struck first in the present step */
     const char *step;    /* what the test is calling; the test sets it */
-    bool in_unmap;       /* the last command enqueued was an unmap */
+    bool in_unmap;       /* the last command enqueued before it struck was an unmap */
 };
 
 /* How many objects the library holds: made or retained, and not released; and mapped memory. */

@@ -77,10 +77,14 @@ static anynorm_status status_of(const struct fault *fault)
 }
 
 /* A query of the device that fails makes the device poorer, not the call; host memory that cannot
- * be wrapped is copied; a flush only hurries; and an event that cannot be held costs its plan a
- * piece of scratch memory. */
+ * be wrapped is copied; a flush only hurries; an event that cannot be held costs its plan a piece
+ * of scratch memory; and an enqueue's look at the last event of the device's queue is for failures
+ * that show later, too. */
 static bool may_succeed(const struct fault *fault)
 {
+    if (strcmp(fault->call, "clGetEventInfo") == 0 &&
+        strncmp(fault->step, "anynorm_enqueue", 15) == 0)
+        return true;
     return strcmp(fault->call, "clGetDeviceInfo") == 0 ||
            strcmp(fault->call, "clGetPlatformInfo") == 0 || strcmp(fault->call, "clFlush") == 0 ||
            (strcmp(fault->call, "clCreateBuffer") == 0 && strstr(fault->step, "anynorm_run")) ||
@@ -345,6 +349,8 @@ static void fail_each_call(struct scene *scene, const char *name, void (*scenari
             fired = fault_now()->fired > 0;
             total += fired;
             fault_stop();
+            if (scene->plan) /* the next command of a device lets go of the last it had doubts of */
+                assert_ok(anynorm_plan_warm_up(scene->plan, 1));
             fault_check_live(&live);
             assert_true(at < 2000);
         }

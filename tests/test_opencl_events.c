@@ -167,14 +167,14 @@ static void test_failed_wait(void **state)
         anynorm_plan *plan = usual_plan(caller);
         work_make(caller, &problem, &work);
         for (uint64_t rows = 0; rows <= problem.rows; rows += problem.rows) {
+            cl_command_queue queue = make_queue(caller, 0); /* of no use afterwards, to some */
             cl_event gate = make_user_event(caller), done = NULL;
             anynorm_event wrapped = {0}, event = {0}, event_of_done = {0};
             assert_ok(anynorm_opencl_event_wrap(caller->device, gate, &wrapped));
             assert_ok(anynorm_enqueue(plan, &work.tensors, rows, 1, &wrapped, &event));
-            assert_ok(
-                anynorm_opencl_enqueue(plan, caller->queue, &work.tensors, rows, 1, &gate, &done));
+            assert_ok(anynorm_opencl_enqueue(plan, queue, &work.tensors, rows, 1, &gate, &done));
             assert_ok(anynorm_opencl_event_wrap(caller->device, done, &event_of_done));
-            assert_cl(clFlush(caller->queue));
+            assert_cl(clFlush(queue));
             assert_cl(clSetUserEventStatus(gate, -77));
             assert_status(anynorm_event_wait(&wrapped), ANYNORM_DEVICE_LOST);
             assert_status(anynorm_event_wait(&event), ANYNORM_DEVICE_LOST);
@@ -188,6 +188,7 @@ static void test_failed_wait(void **state)
             anynorm_event_release(&event_of_done);
             assert_cl(clReleaseEvent(done));
             assert_cl(clReleaseEvent(gate));
+            assert_cl(clReleaseCommandQueue(queue));
         }
         cl_command_queue fresh = make_queue(caller, 0);
         assert_true(work_is_untouched(&work, fresh));
@@ -195,6 +196,118 @@ static void test_failed_wait(void **state)
         work_check(&work, fresh, "after a failure");
         assert_cl(clReleaseCommandQueue(fresh));
         work_free(&work);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* All that goes through the device's own queue. */
+static void check_own_queue(const struct caller *caller, anynorm_plan *plan)
+{
+    struct problem problem = usual_problem(16);
+    struct work work;
+    uint64_t nanoseconds;
+    float mean = 0;
+    anynorm_event event = {0};
+    work_make(caller, &problem, &work);
+    assert_ok(anynorm_enqueue(plan, &work.tensors, problem.rows, 0, NULL, &event));
+    assert_ok(anynorm_buffer_read(caller->device, &work.tensors.mean, &mean, sizeof(mean)));
+    assert_true(mean == mean); /* no longer the NaN it was filled with */
+    assert_ok(anynorm_event_wait(&event));
+    assert_ok(anynorm_event_elapsed(&event, &nanoseconds));
+    anynorm_event_release(&event);
+    assert_ok(anynorm_enqueue(plan, &work.tensors, 0, 0, NULL, &event));
+    assert_ok(anynorm_event_wait(&event));
+    anynorm_event_release(&event);
+    assert_ok(anynorm_plan_warm_up(plan, 3));
+    cl_command_queue fresh = make_queue(caller, 0);
+    work_check(&work, fresh, "on a device whose queue has failed");
+    assert_cl(clReleaseCommandQueue(fresh));
+    work_free(&work);
+}
+
+static anynorm_event enqueue_gated(const struct caller *caller, anynorm_plan *plan,
+                                   const struct work *work, cl_event gate)
+{
+    anynorm_event wrapped = {0}, event = {0};
+    assert_ok(anynorm_opencl_event_wrap(caller->device, gate, &wrapped));
+    assert_ok(anynorm_enqueue(plan, &work->tensors, work->problem.rows, 1, &wrapped, &event));
+    anynorm_event_release(&wrapped);
+    return event;
+}
+
+/* The device's own queue serves on after a failed event ended it, or not: whether the library was
+ * asked to wait for what failed, or the driver alone, and time after time. */
+static void test_own_queue_after_failure(void **state)
+{
+    (void)state;
+    FOR_EACH_CALLER (caller) {
+        if (!has_user_events(caller))
+            continue;
+        struct problem problem = usual_problem(15);
+        struct work work;
+        anynorm_plan *plan = usual_plan(caller);
+        work_make(caller, &problem, &work);
+        for (int i = 0; i < 6; i++) {
+            cl_event gate = make_user_event(caller);
+            anynorm_event event = enqueue_gated(caller, plan, &work, gate);
+            cl_event inner = anynorm_opencl_event_get(&event);
+            assert_cl(clSetUserEventStatus(gate, -77));
+            if (i % 2)
+                (void)clWaitForEvents(1, &inner);
+            else
+                assert_status(anynorm_event_wait(&event), ANYNORM_DEVICE_LOST);
+            if (i < 4)
+                check_own_queue(caller, plan);
+            anynorm_event_release(&event);
+            assert_cl(clReleaseEvent(gate));
+        }
+        check_own_queue(caller, plan);
+        cl_command_queue fresh = make_queue(caller, 0);
+        assert_true(work_is_untouched(&work, fresh));
+        assert_cl(clReleaseCommandQueue(fresh));
+        work_free(&work);
+        anynorm_plan_destroy(plan);
+    }
+}
+
+/* What failed while more is under way: where the queue goes on, later commands still come after. */
+static void test_order_after_failure(void **state)
+{
+    (void)state;
+    FOR_EACH_CALLER (caller) {
+        if (!has_user_events(caller))
+            continue;
+        struct problem problem = usual_problem(18);
+        struct work first, second;
+        anynorm_plan *plan = usual_plan(caller);
+        work_make(caller, &problem, &first);
+        work_make(caller, &problem, &second);
+        cl_event bad = make_user_event(caller), good = make_user_event(caller);
+        anynorm_event failing = enqueue_gated(caller, plan, &first, bad);
+        anynorm_event under_way = enqueue_gated(caller, plan, &second, good), last = {0};
+        (void)anynorm_opencl_event_get(&under_way);
+        assert_cl(clSetUserEventStatus(bad, -77));
+        assert_status(anynorm_event_wait(&failing), ANYNORM_DEVICE_LOST);
+        assert_ok(anynorm_enqueue(plan, &second.tensors, problem.rows, 0, NULL, &last));
+        (void)anynorm_opencl_event_get(&last);
+        pause_briefly();
+        bool goes_on = state_of(under_way.handle) > CL_COMPLETE;
+        if (goes_on)
+            assert_int_not_equal(state_of(last.handle), CL_COMPLETE);
+        assert_cl(clSetUserEventStatus(good, CL_COMPLETE));
+        anynorm_status waited = anynorm_event_wait(&last);
+        if (goes_on)
+            assert_int_equal(waited, anynorm_event_wait(&under_way));
+        check_own_queue(caller, plan);
+        fprintf(stderr, "# %s: what is under way behind a failed command %s\n",
+                caller->info.platform, goes_on ? "waits on" : "fails with it");
+        anynorm_event_release(&failing);
+        anynorm_event_release(&under_way);
+        anynorm_event_release(&last);
+        assert_cl(clReleaseEvent(bad));
+        assert_cl(clReleaseEvent(good));
+        work_free(&first);
+        work_free(&second);
         anynorm_plan_destroy(plan);
     }
 }
@@ -294,6 +407,8 @@ int main(void)
         cmocka_unit_test(test_events_both_ways),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_failed_wait),
+        cmocka_unit_test(test_own_queue_after_failure),
+        cmocka_unit_test(test_order_after_failure),
         cmocka_unit_test(test_zero_rows),
         cmocka_unit_test(test_elapsed),
     };

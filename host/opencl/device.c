@@ -285,6 +285,7 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     cl_ulong svm = get_number(cl, id, CL_DEVICE_SVM_CAPABILITIES);
     made->svm = svm != 0 && cl->SetKernelArgSVMPointer;
     pthread_mutex_init(&made->programs_lock, NULL);
+    pthread_mutex_init(&made->queue_lock, NULL);
 
     cl_int code = CL_SUCCESS;
     if (context) {
@@ -302,7 +303,7 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
         }
     }
     made->head.owner = made->context;
-    made->queue = cl->CreateCommandQueue(made->context, id, CL_QUEUE_PROFILING_ENABLE, &code);
+    made->queue = an_opencl_queue_make(made, &code);
     if (!made->queue) {
         status = an_cl_fail(code, "clCreateCommandQueue");
         goto fail;
@@ -326,8 +327,7 @@ void an_opencl_close(anynorm_device *device)
 {
     struct an_opencl_device *d = an_opencl(device);
     an_opencl_programs_free(d);
-    if (d->queue)
-        d->cl->ReleaseCommandQueue(d->queue);
+    an_opencl_queue_free(d);
     if (d->context)
         d->cl->ReleaseContext(d->context);
     pthread_mutex_destroy(&d->programs_lock);

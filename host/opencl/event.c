@@ -9,18 +9,27 @@ anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     cl_event waits[ANYNORM_MAX_WAIT];
     for (uint32_t i = 0; i < wait_count; i++)
         waits[i] = wait_list[i].handle;
+    struct an_opencl_device *d = an_opencl(plan->device);
+    cl_command_queue queue;
     cl_event done, first;
-    anynorm_status status = an_opencl_launch(plan, an_opencl(plan->device)->queue, tensors, rows,
-                                             wait_count, wait_count ? waits : NULL, &done, &first);
-    if (status == ANYNORM_OK)
+    anynorm_status status = an_opencl_queue_take(d, &queue);
+    if (status != ANYNORM_OK)
+        return status;
+    status = an_opencl_launch(plan, queue, tensors, rows, wait_count, wait_count ? waits : NULL,
+                              &done, &first);
+    if (status == ANYNORM_OK) {
         *event =
             (anynorm_event){.device = plan->device, .handle = done, .first = first, .valid = true};
+        if (wait_count > 0)
+            an_opencl_queue_doubt(d, queue, done);
+    }
+    an_opencl_queue_give(d, queue);
     return status;
 }
 
 /* clWaitForEvents reports a failure without its cause, and some drivers not at all: the event's own
  * status decides. */
-anynorm_status an_opencl_event_wait(const anynorm_event *event)
+static anynorm_status wait_for(const anynorm_event *event)
 {
     struct an_cl *cl = an_opencl(event->device)->cl;
     cl_event handle = event->handle;
@@ -38,6 +47,19 @@ anynorm_status an_opencl_event_wait(const anynorm_event *event)
                        "state %d)",
                        event->device->info.id, (int)waited, (int)asked, (int)state);
     return ANYNORM_OK;
+}
+
+anynorm_status an_opencl_event_wait(const anynorm_event *event)
+{
+    struct an_opencl_device *d = an_opencl(event->device);
+    cl_command_queue queue = NULL; /* the caller's, or none, of an event that was wrapped */
+    anynorm_status status = wait_for(event);
+    if (status == ANYNORM_OK)
+        an_opencl_queue_done(d, event->handle);
+    else if (d->cl->GetEventInfo(event->handle, CL_EVENT_COMMAND_QUEUE, sizeof(queue), &queue,
+                                 NULL) == CL_SUCCESS)
+        an_opencl_queue_failed(d, queue);
+    return status;
 }
 
 anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds)

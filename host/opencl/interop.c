@@ -185,6 +185,6 @@ cl_event anynorm_opencl_event_get(const anynorm_event *event)
         return NULL;
     /* So that a command of another queue may wait for it, as OpenCL demands. */
     struct an_opencl_device *d = an_opencl(event->device);
-    d->cl->Flush(d->queue);
+    an_opencl_queue_flush(d);
     return event->handle;
 }

@@ -43,6 +43,7 @@ static const struct {
     REQUIRED(ReleaseContext),
     REQUIRED(GetContextInfo),
     REQUIRED(CreateCommandQueue),
+    REQUIRED(RetainCommandQueue),
     REQUIRED(ReleaseCommandQueue),
     REQUIRED(GetCommandQueueInfo),
     REQUIRED(CreateBuffer),

@@ -25,6 +25,7 @@ struct an_cl {
     cl_int(CL_API_CALL *GetContextInfo)(cl_context, cl_context_info, size_t, void *, size_t *);
     cl_command_queue(CL_API_CALL *CreateCommandQueue)(cl_context, cl_device_id,
                                                       cl_command_queue_properties, cl_int *);
+    cl_int(CL_API_CALL *RetainCommandQueue)(cl_command_queue);
     cl_int(CL_API_CALL *ReleaseCommandQueue)(cl_command_queue);
     cl_int(CL_API_CALL *GetCommandQueueInfo)(cl_command_queue, cl_command_queue_info, size_t,
                                              void *, size_t *);

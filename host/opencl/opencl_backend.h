@@ -18,7 +18,9 @@ struct an_opencl_device {
     struct an_cl *cl;
     cl_context context;
     cl_device_id id;
-    cl_command_queue queue; /* in order, profiled */
+    pthread_mutex_t queue_lock;
+    cl_command_queue queue; /* in order, profiled; taken through queue.c */
+    cl_event doubt;         /* a command of it that may fail and end it; NULL: none */
     bool svm;
     bool cached; /* keep programs in the folder of cache.h */
     pthread_mutex_t programs_lock;
@@ -44,6 +46,18 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
 /* host_cache.c: bytes of the largest cache that the processor running this has; 0 where the system
  * does not tell. */
 uint64_t an_opencl_host_cache(void);
+
+/* queue.c: the device's own queue. One that is taken stays valid until it is given back, and is
+ * what later commands come after. */
+cl_command_queue an_opencl_queue_make(struct an_opencl_device *device, cl_int *code);
+anynorm_status an_opencl_queue_take(struct an_opencl_device *device, cl_command_queue *queue);
+void an_opencl_queue_give(struct an_opencl_device *device, cl_command_queue queue);
+/* Notes a command on the queue that has a wait list; that it is done; that one has failed. */
+void an_opencl_queue_doubt(struct an_opencl_device *device, cl_command_queue queue, cl_event event);
+void an_opencl_queue_done(struct an_opencl_device *device, cl_event event);
+void an_opencl_queue_failed(struct an_opencl_device *device, cl_command_queue queue);
+void an_opencl_queue_flush(struct an_opencl_device *device);
+void an_opencl_queue_free(struct an_opencl_device *device);
 
 /* memory.c */
 anynorm_status an_opencl_memory_create(anynorm_device *device, uint64_t bytes,

@@ -451,9 +451,13 @@ static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_ev
         set(p, an_opencl_tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
     p->rows = UINT64_MAX;
     set_ulong(p, AN_ARG_ROWS, 0, &code);
-    anynorm_status status = code == CL_SUCCESS
-                                ? launch_kernel(p, d->cl, d->queue, groups, 0, NULL, event)
-                                : an_cl_fail(code, "clSetKernelArg");
+    cl_command_queue queue;
+    anynorm_status status =
+        code == CL_SUCCESS ? an_opencl_queue_take(d, &queue) : an_cl_fail(code, "clSetKernelArg");
+    if (status == ANYNORM_OK) {
+        status = launch_kernel(p, d->cl, queue, groups, 0, NULL, event);
+        an_opencl_queue_give(d, queue);
+    }
     pthread_mutex_unlock(&p->lock);
     return status;
 }

@@ -687,7 +687,9 @@ ANYNORM_API anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_ten
                                            const anynorm_event *wait_list, anynorm_event *event);
 
 /* Waits until the work is done and tells whether it succeeded; may be called again, and by several
- * threads. DEVICE_LOST: the kernel, or one it waited for, failed: its outputs are undefined. */
+ * threads. DEVICE_LOST: the kernel, or one it waited for, failed: its outputs are undefined. What
+ * was enqueued behind it on the device's own queue before that was seen may fail, too; what is
+ * enqueued later does not, as the queue is made anew where the failure has ended it. */
 ANYNORM_API anynorm_status anynorm_event_wait(const anynorm_event *event);
 
 /* Nanoseconds from the start of its first kernel to the end of its last, on the device's clock.

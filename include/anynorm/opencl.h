@@ -65,7 +65,9 @@ ANYNORM_API anynorm_status anynorm_opencl_svm_wrap(anynorm_device *device, void 
  * list, of which the driver judges whether its events are of the context. A kernel that fails
  * later, or whose wait list failed, shows where the event is waited for: clWaitForEvents fails, or
  * the event's execution status is negative; drivers differ in which, and anynorm_event_wait looks
- * at both.
+ * at both. Such a failure may leave the queue of no use: Mesa's rusticl, from version 25 on, lets
+ * every later command of it fail, too, while clFinish says success. So a program makes a queue of
+ * its own anew once an event of it has failed.
  */
 ANYNORM_API anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue,
                                                   const anynorm_tensors *tensors, uint64_t rows,
