@@ -425,7 +425,7 @@ static void run_scenario(const struct fault_scenario *scenario, const char *fold
     }
     try_fault(scenario, &none, folder);
     unsigned calls = shared->calls;
-    assert_in_range(calls, 1, MOST_CALLS);
+    assert_between(calls, 1, MOST_CALLS);
     memcpy(kinds, shared->kinds, calls);
     for (unsigned at = 1; at <= calls; at++) {
         totals.seen[kinds[at - 1]] = true;

@@ -84,7 +84,7 @@ anynorm_device *open_device_with(const char *id, const char *caps)
     anynorm_device *device = NULL;
     const char *before = getenv("ANYNORM_CAPS");
     char kept[256], both[512];
-    assert_in_range(snprintf(kept, sizeof(kept), "%s", before ? before : ""), 0, sizeof(kept) - 1);
+    assert_between(snprintf(kept, sizeof(kept), "%s", before ? before : ""), 0, sizeof(kept) - 1);
     snprintf(both, sizeof(both), "%s%s%s", kept, *kept ? "," : "", caps);
     assert_int_equal(setenv("ANYNORM_CAPS", both, 1), 0);
     anynorm_status status = anynorm_device_open(id, &device);
@@ -169,6 +169,16 @@ void check_status(anynorm_status status, anynorm_status expected, const char *fi
         return;
     fprintf(stderr, "%s:%d: status is \"%s\", not \"%s\"; message: %s\n", file, line,
             anynorm_status_name(status), anynorm_status_name(expected), anynorm_message());
+    _fail(file, line);
+}
+
+void check_between(uintmax_t value, uintmax_t least, uintmax_t most, const char *what,
+                   const char *file, int line)
+{
+    if (least <= value && value <= most)
+        return;
+    fprintf(stderr, "%s:%d: %s is %" PRIuMAX ", not from %" PRIuMAX " to %" PRIuMAX "\n", file,
+            line, what, value, least, most);
     _fail(file, line);
 }
 

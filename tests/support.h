@@ -62,6 +62,14 @@ int run_on_devices(const char *group, const struct device_test *tests, size_t co
 #define assert_ok(status) check_status((status), ANYNORM_OK, __FILE__, __LINE__)
 void check_status(anynorm_status status, anynorm_status expected, const char *file, int line);
 
+/* Fails the test unless least <= value <= most. (cmocka's own has another name from version 2 on.)
+ */
+#define assert_between(value, least, most)                                                         \
+    check_between((uintmax_t)(value), (uintmax_t)(least), (uintmax_t)(most), #value, __FILE__,     \
+                  __LINE__)
+void check_between(uintmax_t value, uintmax_t least, uintmax_t most, const char *what,
+                   const char *file, int line);
+
 /* A small repeatable generator (xorshift64*); seed it with anything but 0. */
 struct random {
     uint64_t state;

@@ -60,7 +60,7 @@ static size_t pack(int number, int version, unsigned char packed[MOST_BYTES])
     size_t size = program_bytes(number);
     for (size_t i = 0; i < size; i++)
         program[i] = (unsigned char)((int)i * 7 + number + 16 * version);
-    assert_in_range(an_binary_size(numbered(number), size), 1, MOST_BYTES);
+    assert_between(an_binary_size(numbered(number), size), 1, MOST_BYTES);
     an_binary_pack(numbered(number), "a label", program, size, packed);
     return an_binary_size(numbered(number), size);
 }
@@ -435,7 +435,7 @@ static void test_crowd(void **state)
             (int)PROCESSES, (int)STARTS, left, (long long)total);
     assert_true((size_t)total <= room());
     /* Nothing else is there: no file that was being written. */
-    assert_in_range(count_files(folder, "", NULL, 0), 1, left);
+    assert_between(count_files(folder, "", NULL, 0), 1, left);
     assert_int_equal(count_files(folder, ".program", NULL, 0), count_files(folder, "", NULL, 0));
 }
 

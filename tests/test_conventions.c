@@ -295,7 +295,7 @@ static void test_llama(void **state)
                             w * anynorm_dtype_load(ANYNORM_F16, &rounded, 0));
         differ += rounded != y[i];
     }
-    assert_in_range(differ, 0, 2); /* where n lies all but halfway between two halves */
+    assert_between(differ, 0, 2); /* where n lies all but halfway between two halves */
     free(v);
 }
 
@@ -690,7 +690,7 @@ static void assert_codes(anynorm_dtype type, const void *codes, const struct roo
         differ += got != wanted;
         assert_true(fabs(got - wanted) <= fmax(1, fabs(wanted) / 8));
     }
-    assert_in_range(differ, 0, 3);
+    assert_between(differ, 0, 3);
 }
 
 static void assert_codes_of_scale(anynorm_dtype type, const void *codes, const struct room *v,

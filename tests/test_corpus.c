@@ -26,7 +26,7 @@ static size_t read_text(const char *path, char text[TEXT_BYTES])
     assert_non_null(file);
     size_t length = fread(text, 1, TEXT_BYTES, file);
     assert_int_equal(fclose(file), 0);
-    assert_in_range(length, 0, TEXT_BYTES - 1);
+    assert_between(length, 0, TEXT_BYTES - 1);
     text[length] = 0;
     return length;
 }
@@ -175,7 +175,7 @@ static void test_messages(void **state)
     }
     fprintf(stderr, "# %zu bad files, each with the message it gets\n", count);
     assert_int_equal(wrong, 0);
-    assert_in_range(count, 200, MOST);
+    assert_between(count, 200, MOST);
 }
 
 static bool has_line(const char *path)

@@ -199,8 +199,8 @@ static void test_every_entry(void **state)
                                            quirk->caps, quirk->reference);
     }
     /* A device to which all of an API's apply is told all of them. */
-    assert_in_range(length[0], 1, sizeof(whole_gpu.quirks) + 1);
-    assert_in_range(length[1], 1, sizeof(whole_gpu.quirks) + 1);
+    assert_between(length[0], 1, sizeof(whole_gpu.quirks) + 1);
+    assert_between(length[1], 1, sizeof(whole_gpu.quirks) + 1);
 }
 
 /* Texts as drivers tell them, most from reports. */

@@ -88,14 +88,14 @@ static bool check_choice(const anynorm_device_info *info, const anynorm_spec *sp
     if (!fits(info, spec, &wish, &choice))
         return false;
     assert_int_equal(choice.schedule, schedule);
-    assert_in_range(choice.group, 1, info->max_work_group_size);
+    assert_between(choice.group, 1, info->max_work_group_size);
     if (forced)
         assert_int_equal(choice.group, forced);
     if (schedule != AN_REFERENCE)
         assert_true(choice.vector == 4 || choice.vector == 8 || choice.vector == 16);
     if (schedule == AN_ROW_PER_SUBGROUP || schedule == AN_ROW_PER_GROUP ||
         schedule == AN_ROW_IN_LOCAL) {
-        assert_in_range(choice.rows, 1, choice.group);
+        assert_between(choice.rows, 1, choice.group);
         assert_int_equal(choice.group % choice.rows, 0);
         uint64_t lanes = choice.group / choice.rows, held = choice.held * choice.vector;
         uint64_t local = 4 * choice.group * accumulator;
@@ -115,7 +115,7 @@ static bool check_choice(const anynorm_device_info *info, const anynorm_spec *sp
             assert_true(info->subgroup);
         }
         if (schedule == AN_ROW_PER_SUBGROUP)
-            assert_in_range(lanes, 1, choice.subgroup);
+            assert_between(lanes, 1, choice.subgroup);
         else if (choice.rows > 1)
             assert_int_equal(choice.subgroup, 0);
     } else if (schedule == AN_ROW_REREAD || schedule == AN_ROW_SPLIT) {
@@ -541,7 +541,7 @@ static void check_variants(const anynorm_device_info *info, const anynorm_spec *
     bool any = first_that_fits(info, spec, &first);
     an_variants_list(info, spec, NULL, &variants);
     assert_true(variants.count > 0 || !any);
-    assert_in_range(variants.count, 0, ANYNORM_MAX_VARIANTS);
+    assert_between(variants.count, 0, ANYNORM_MAX_VARIANTS);
     for (size_t i = 0; i < variants.count; i++) {
         struct an_choice again, parsed;
         an_choice_format(&variants.choices[i], texts[i], sizeof(texts[i]));
@@ -605,7 +605,7 @@ static void test_variants_of_every_schedule(void **state)
             const struct an_choice wish = {.schedule = schedule};
             if (!fits(&info, &spec, &wish, &choice))
                 continue;
-            assert_in_range(counts[schedule], 1, ANYNORM_MAX_VARIANTS);
+            assert_between(counts[schedule], 1, ANYNORM_MAX_VARIANTS);
             if (preferred == AN_REFERENCE)
                 preferred = schedule;
         }
