@@ -20,6 +20,7 @@ struct anynorm_device {
     anynorm_device_info info;
     const void *owner;      /* what its buffers carry as their owner */
     atomic_uint references; /* the handle's own, and one for each plan */
+    atomic_bool warned;     /* of sub-groups that fail, which once is enough for */
 };
 
 /* What a kernel's build options may take, closing zero included. */

@@ -100,8 +100,9 @@ static anynorm_status try_schedule(anynorm_device *device, const anynorm_spec *s
             continue;
         }
         if (group_limit == 0 && gives_up_subgroups(status, wish, &choice)) {
-            an_log(ANYNORM_LOG_WARN, "%s: %s without sub-groups: %s", info.id, name,
-                   anynorm_message());
+            bool again = atomic_exchange(&device->warned, true);
+            an_log(again ? ANYNORM_LOG_DEBUG : ANYNORM_LOG_WARN, "%s: %s without sub-groups: %s",
+                   info.id, name, anynorm_message());
             info.subgroup = false;
             info.subgroup_size = 0;
             info.shuffle = ANYNORM_SHUFFLE_NONE;

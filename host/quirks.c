@@ -22,6 +22,17 @@ const struct an_quirk an_quirks[] = {
      .caps = "no-subgroup",
      .reference = "https://github.com/ggml-org/llama.cpp/pull/22006"},
 
+    /* The size of a kernel's sub-groups is told as the whole work-group's, whatever size it was
+     * compiled for, so that none of a size that counts can be trusted; repaired by pull request
+     * 2195, in 7.2. */
+    {.api = "opencl",
+     .platform = "Portable Computing Language",
+     .version_after = "",
+     .from = "6.0",
+     .before = "7.2",
+     .caps = "no-subgroup-size",
+     .reference = "https://github.com/pocl/pocl/issues/2181"},
+
     /* Sums and shuffles of sub-groups are wrong where a size of 64 is told and 32 is meant; since
      * KhronosGroup/MoltenVK pull request 2755 a size of 32 is told. */
     {.api = "vulkan",

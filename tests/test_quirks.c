@@ -251,6 +251,10 @@ static void test_known_drivers(void **state)
         {"vulkan:0", "llvmpipe", "llvmpipe (LLVM 15.0.6, 256 bits)", "Mesa 22.3.6 (LLVM 15.0.6)",
          ""},
         {"opencl:0", "Portable Computing Language", "pthread-haswell", "3.1", ""},
+        {"opencl:0", "Portable Computing Language", "cpu-skylake-avx512-Intel(R) Xeon(R)",
+         "6.0+debian", "no-subgroup-size"},
+        {"opencl:0", "Portable Computing Language", "cpu-haswell", "7.1", "no-subgroup-size"},
+        {"opencl:0", "Portable Computing Language", "cpu-haswell", "7.2", ""},
         {"opencl:0", "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", "22.3.6", ""},
         {"reference", "anynorm", "C on the calling thread, sums in double", "0.1.0", ""},
     };

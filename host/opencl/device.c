@@ -279,6 +279,7 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     made->head.backend = &an_opencl_backend;
     made->head.info = info;
     atomic_init(&made->head.references, 1);
+    atomic_init(&made->head.warned, false);
     made->cl = cl;
     made->id = id;
     made->cached = cached;

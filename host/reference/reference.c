@@ -47,6 +47,7 @@ static anynorm_status reference_open(size_t index, anynorm_device **device)
     opened->info = info;
     opened->owner = &an_reference_backend;
     atomic_init(&opened->references, 1);
+    atomic_init(&opened->warned, false);
     *device = opened;
     return ANYNORM_OK;
 }

@@ -167,6 +167,7 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
     made->head.backend = &an_vulkan_backend;
     atomic_init(&made->head.references, 1);
+    atomic_init(&made->head.warned, false);
     made->instance = *instance;
     made->physical = physical;
     made->wrapped = given != NULL;
