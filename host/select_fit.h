@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "checked.h"
+#include "quirks.h"
 #include "select.h"
 #include "spec.h"
 
@@ -14,8 +15,21 @@
 #define USUAL_GROUP 256
 
 /* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
- * Mesa's llvmpipe ends a work-item's loops, without an error, after 65535 rounds in all. */
+ * see ends_loops. */
 #define MOST_COLUMNS_OF_A_LANE 65536
+
+/* Whether a work-item's loops end, without an error, after 65535 rounds in all: in Mesa's llvmpipe
+ * before version 25, under both APIs. */
+static inline bool ends_loops(const anynorm_device_info *info)
+{
+    static const char mesa[] = "Mesa ";
+    const char *version = info->driver;
+    if (strncmp(info->name, "llvmpipe", 8) != 0)
+        return false;
+    if (strncmp(version, mesa, sizeof(mesa) - 1) == 0) /* as lavapipe tells it */
+        version += sizeof(mesa) - 1;
+    return an_version_compare(version, "25") < 0;
+}
 
 struct problem {
     const anynorm_device_info *info;

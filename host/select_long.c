@@ -46,12 +46,12 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least, ui
     return true;
 }
 
-/* The longest row that a group of a CPU of lanes walks: these have the two passes for the sums in
- * steps of sixteen elements, so a lane may have more than one of a schedule without. */
+/* The longest row that a group of lanes walks whose loops end: these have the two passes for the
+ * sums in steps of sixteen elements, so a lane may have more than one of a schedule without. */
 static uint64_t most_columns(const struct problem *p, uint64_t group)
 {
     bool plain = p->spec->column_run <= 1 && !(p->spec->flags & ANYNORM_Y_SCALE_OUTPUT);
-    if (!is_cpu_of_lanes(p->info))
+    if (!is_cpu_of_lanes(p->info) || !ends_loops(p->info))
         return UINT64_MAX;
     return group * MOST_COLUMNS_OF_A_LANE * (plain ? 2 : 1);
 }

@@ -169,17 +169,29 @@ static void test_select_on_lanes(void **state)
         const char *id;
         uint64_t columns;
         const char *choice;
+        const char *driver;
     } cases[] = {
-        {"vulkan:0", 64, "row_per_item group=8 vector=4 rows=1"},
-        {"vulkan:0", 1024, "row_per_item group=8 vector=4 rows=1"},
-        {"vulkan:0", 1025, "row_split group=8 vector=4 segment=65536 subgroup=8"},
-        {"vulkan:0", 1048576, "row_split group=8 vector=4 segment=65536 subgroup=8"},
-        {"vulkan:0", 1048577, "row_split group=256 vector=4 segment=131072"},
-        {"vulkan:0", 1u << 26, "row_split group=512 vector=4 segment=4194304"},
-        {"opencl:0", 65536, "row_per_item group=8 vector=4 rows=1"},
-        {"opencl:0", 65537, "row_split group=256 vector=4 segment=65536"},
+        {"vulkan:0", 64, "row_per_item group=8 vector=4 rows=1", "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"vulkan:0", 1024, "row_per_item group=8 vector=4 rows=1", "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"vulkan:0", 1025, "row_split group=8 vector=4 segment=65536 subgroup=8",
+         "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"vulkan:0", 1048576, "row_split group=8 vector=4 segment=65536 subgroup=8",
+         "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"vulkan:0", 1048577, "row_split group=256 vector=4 segment=131072",
+         "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"vulkan:0", 1u << 26, "row_split group=512 vector=4 segment=4194304",
+         "Mesa 22.3.6 (LLVM 15.0.6)"},
+        {"opencl:0", 65536, "row_per_item group=8 vector=4 rows=1", "22.3.6"},
+        {"opencl:0", 65537, "row_split group=256 vector=4 segment=65536", "22.3.6"},
+        {"vulkan:0", 1u << 26, "row_split group=8 vector=4 segment=4194304 subgroup=8",
+         "Mesa 25.0.7-2 (LLVM 19.1.7)"},
+        {"vulkan:0", 1u << 26, "row_split group=512 vector=4 segment=4194304", "Mesa 24.3.4"},
+        {"vulkan:0", 1u << 26, "row_split group=512 vector=4 segment=4194304", "unknown"},
+        {"opencl:0", 1u << 26, "row_split group=256 vector=4 segment=4194304", "25.0.7-2"},
+        {"opencl:0", 1u << 26, "row_split group=512 vector=4 segment=4194304", "24.3.4"},
     };
     anynorm_device_info info = {.device_class = ANYNORM_CLASS_CPU,
+                                .name = "llvmpipe (LLVM 15.0.6, 256 bits)",
                                 .compute_units = 2,
                                 .vector_width = 1,
                                 .max_work_group_size = 1024,
@@ -190,6 +202,7 @@ static void test_select_on_lanes(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         char text[128];
         anynorm_spec spec = {.columns = cases[i].columns};
+        snprintf(info.driver, sizeof(info.driver), "%s", cases[i].driver);
         snprintf(info.id, sizeof(info.id), "%s", cases[i].id);
         assert_true(first_that_fits(&info, &spec, &choice));
         an_choice_format(&choice, text, sizeof(text));
@@ -205,11 +218,17 @@ static void test_select_on_lanes(void **state)
         assert_true(!items || (variants.choices[i].vector == 4 && variants.choices[i].rows == 1));
     }
     char reason[200];
+    snprintf(info.driver, sizeof(info.driver), "Mesa 22.3.6 (LLVM 15.0.6)");
     const struct an_choice alone = {.schedule = AN_ROW_REREAD, .group = 1};
     const anynorm_spec fits = {.columns = 131072}, long_row = {.columns = 131073};
     assert_true(an_select_fits(&info, &fits, &alone, &choice, reason, sizeof(reason)));
     assert_false(an_select_fits(&info, &long_row, &alone, &choice, reason, sizeof(reason)));
     assert_non_null(strstr(reason, "too many for 1 lanes"));
+    const struct an_choice walk = {.schedule = AN_COLUMN_WALK, .slices = 1};
+    assert_false(an_select_fits(&info, &long_row, &walk, &choice, reason, sizeof(reason)));
+    snprintf(info.driver, sizeof(info.driver), "Mesa 25.0.7-2 (LLVM 19.1.7)");
+    assert_true(an_select_fits(&info, &long_row, &alone, &choice, reason, sizeof(reason)));
+    assert_true(an_select_fits(&info, &long_row, &walk, &choice, reason, sizeof(reason)));
 }
 
 /* Where a compiled kernel takes few lanes, as on rusticl, rows that these cannot walk whole are
