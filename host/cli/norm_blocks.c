@@ -28,7 +28,7 @@ static bool allocate(bool needed, uint64_t count, uint64_t size, void **out)
     if (count > (SIZE_MAX - ALIGNMENT) / size)
         return false;
     /* aligned_alloc demands a multiple of the alignment. */
-    *out = aligned_alloc(ALIGNMENT, (count * size / ALIGNMENT + 1) * ALIGNMENT);
+    *out = aligned_alloc(ALIGNMENT, (size_t)((count * size / ALIGNMENT + 1) * ALIGNMENT));
     return *out;
 }
 

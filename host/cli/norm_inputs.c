@@ -82,8 +82,8 @@ static uint64_t shared_rows(const struct norm_inputs *inputs, enum family family
 static bool load(struct norm_input *input, uint64_t pieces, uint64_t step, uint64_t count,
                  struct cli_error *error)
 {
-    uint64_t bytes = count * anynorm_dtype_size(input->type);
-    uint8_t *data = malloc(pieces * bytes + 1);
+    uint64_t bytes = count * anynorm_dtype_size(input->type), all = pieces * bytes;
+    uint8_t *data = all < SIZE_MAX ? malloc((size_t)all + 1) : NULL;
 
     if (!data)
         return cli_fail(error, CLI_FAILED, input->file.path, "out of memory");

@@ -88,7 +88,7 @@ bool norm_outputs_write(struct norm_outputs *outputs, const anynorm_spec *spec,
 
     for (int i = 0; i < OUTPUTS; i++) {
         if (outputs->files[i].path &&
-            !output_write(&outputs->files[i], data[i], count * row_bytes[i], error))
+            !output_write(&outputs->files[i], data[i], (size_t)(count * row_bytes[i]), error))
             return false;
     }
     return true;

@@ -18,8 +18,8 @@ bool preview_init(struct preview *preview, uint64_t rows, uint64_t columns, stru
     preview->rows = shown_of(rows, WHOLE_ROWS, EDGE_ROWS);
     preview->columns = shown_of(columns, WHOLE_COLUMNS, EDGE_COLUMNS);
     /* One more, as malloc(0) may return NULL. */
-    preview->values = malloc((shown_count(preview->rows) * shown_count(preview->columns) + 1) *
-                             sizeof *preview->values);
+    uint64_t count = shown_count(preview->rows) * shown_count(preview->columns) + 1;
+    preview->values = malloc((size_t)count * sizeof *preview->values);
     return preview->values || cli_fail(error, CLI_FAILED, "standard output", "out of memory");
 }
 

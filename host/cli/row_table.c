@@ -18,7 +18,7 @@ bool row_table_init(struct row_table *table, uint64_t rows, const anynorm_spec *
     table->what = table->centred             ? "variance"
                   : spec->flags & ANYNORM_L2 ? "square-sum"
                                              : "mean-square";
-    table->stats = malloc((shown_count(table->rows) + 1) * sizeof *table->stats);
+    table->stats = malloc((size_t)(shown_count(table->rows) + 1) * sizeof *table->stats);
     return table->stats || cli_fail(error, CLI_FAILED, "--stats", "out of memory");
 }
 

@@ -335,7 +335,7 @@ bool safetensors_header_parse(const char *subject, const uint8_t *bytes, size_t 
         return false;
     parser.text = (const char *)bytes + LENGTH_SIZE;
     parser.json = (struct json_reader){parser.text, parser.text + length};
-    names = malloc(length + 1);
+    names = malloc((size_t)length + 1); /* less than the file, which is in memory */
     if (!names) {
         cli_fail(error, CLI_FAILED, subject, "out of memory for its header");
         goto out;

@@ -207,7 +207,7 @@ static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune
 
         output.offset = at * row;
         status = anynorm_buffer_read(device, &output, stage->read, bytes);
-        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, bytes) != 0)
+        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, (size_t)bytes) != 0)
             snprintf(variant->wrong, sizeof variant->wrong,
                      "rows of %s, of a launch of %llu, differ from the same rows in a small one",
                      stage->infos[tensor].name, (unsigned long long)stage->rows);

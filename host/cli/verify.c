@@ -160,7 +160,7 @@ static size_t type_count(const struct verify *verify)
 static uint64_t count_cases(const struct verify *verify)
 {
     struct verify_case c;
-    uint64_t plain = 0, family = 0;
+    size_t plain = 0, family = 0;
 
     while (verify_plain_case(verify->quick, ANYNORM_F32, plain, &c))
         plain++;

@@ -106,12 +106,15 @@ anynorm_status verify_oracle_ask(anynorm_device *reference, const struct verify_
     uint32_t found = given ? 0 : flags & ANYNORM_RMS ? ANYNORM_RSTD_OUTPUT : statistics;
     anynorm_status status;
 
-    oracle->y = calloc(count, sizeof(double));
-    oracle->n = calloc(count, sizeof(double));
-    oracle->h = calloc(count, sizeof(double));
-    oracle->mean = calloc(rows, sizeof(float));
-    oracle->rstd = calloc(rows, sizeof(float));
-    oracle->errors = calloc(2 * spec->columns, sizeof(double));
+    /* Not in a host of 32 bits. */
+    if (count > SIZE_MAX / 2)
+        return ANYNORM_OUT_OF_MEMORY;
+    oracle->y = calloc((size_t)count, sizeof(double));
+    oracle->n = calloc((size_t)count, sizeof(double));
+    oracle->h = calloc((size_t)count, sizeof(double));
+    oracle->mean = calloc((size_t)rows, sizeof(float));
+    oracle->rstd = calloc((size_t)rows, sizeof(float));
+    oracle->errors = calloc((size_t)(2 * spec->columns), sizeof(double));
     if (!oracle->y || !oracle->n || !oracle->h || !oracle->mean || !oracle->rstd || !oracle->errors)
         return ANYNORM_OUT_OF_MEMORY;
 
