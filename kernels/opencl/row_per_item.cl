@@ -5,10 +5,10 @@
  * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
 #include "elements.clh"
 
-/* Vectors of a row whose sums meet before they go into the totals; two such blocks' sums need no
- * compensation. */
+/* Vectors of a row whose chains meet, and those of as many blocks, whose sums then go into the totals; the
+ * first of these are the totals. */
 #define BLOCK (CHAIN * CHAIN)
-#define PLAIN (2 * BLOCK)
+#define RUN (CHAIN * BLOCK)
 
 /* Where rows are so short that the divisions and the root of ROWS of them would outlast the work that does not
  * wait for these, up to GROUPS times ROWS rows are walked together: as many as these bytes of x hold. */
@@ -95,7 +95,8 @@ PIECE void row_sums(const uint many, const row_t *row, const uint columns, const
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     row_t from[ROWS];
     acc_t about[ROWS];
-    accv_t total[ROWS], lost[ROWS], total_squares[ROWS], lost_squares[ROWS], s[ROWS], q[ROWS];
+    accv_t total[ROWS], lost[ROWS], total_squares[ROWS], lost_squares[ROWS];
+    accv_t run[ROWS], run_squares[ROWS], s[ROWS], q[ROWS];
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
         from[r] = row[r];
@@ -107,12 +108,16 @@ PIECE void row_sums(const uint many, const row_t *row, const uint columns, const
         block_sums(many, from, v, min(vectors, v + BLOCK), about, ahead, s, q);
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {
-            if (v < PLAIN) {
+            if (v < RUN) {
                 total[r] += s[r];
                 total_squares[r] += q[r];
-            } else {
-                add_compensated(&total[r], &lost[r], s[r]);
-                add_compensated(&total_squares[r], &lost_squares[r], q[r]);
+                continue;
+            }
+            run[r] = v % RUN == 0 ? s[r] : run[r] + s[r];
+            run_squares[r] = v % RUN == 0 ? q[r] : run_squares[r] + q[r];
+            if ((v + BLOCK) % RUN == 0 || v + BLOCK >= vectors) {
+                add_compensated(&total[r], &lost[r], run[r]);
+                add_compensated(&total_squares[r], &lost_squares[r], run_squares[r]);
             }
         }
     }
