@@ -60,6 +60,13 @@ bool an_spec_side_by_side(const anynorm_spec *spec);
 /* True if any of the spec's tensors is f64: then statistics are, too. */
 bool an_spec_double(const anynorm_spec *spec);
 
+/* True if eps is beyond what the arithmetic of kernels can add to every variance, or divide by. */
+bool an_spec_eps_inverse(const anynorm_spec *spec);
+
+/* What kernels are given for eps: itself, or then its inverse: 1 / sqrt(eps), or 1 / eps with
+ * EPS_OUTSIDE, no more than the arithmetic's largest number. */
+double an_spec_kernel_eps(const anynorm_spec *spec);
+
 /* Elements from the first of row 0 to the one past the last of `rows` rows; 0 for no rows. False
  * where that needs more than 64 bits. */
 bool an_layout_extent(const struct an_layout *layout, uint64_t rows, uint64_t *elements);

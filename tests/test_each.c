@@ -31,6 +31,7 @@ static const anynorm_spec specs[] = {
      .weight_offset = 1,
      .sample_rows = 3,
      .parameter_rows = 2},
+    {.flags = BIAS | RSTD_OUT, .eps = 1e39},
     {.flags = PARTIALS_OUT | RESIDUAL | SUM},
     {.flags = RMS | PARTIALS_OUT, .x_type = ANYNORM_F16},
     {.flags = PARTIALS_IN | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5, .shards = 3},

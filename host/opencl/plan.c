@@ -114,7 +114,7 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
     };
     for (size_t i = 0; i < sizeof(narrow_counts) / sizeof(narrow_counts[0]); i++)
         set(plan, narrow_counts[i].argument, sizeof(cl_uint), &narrow_counts[i].value, &code);
-    set_real(plan, spec, AN_ARG_EPS, spec->eps, &code);
+    set_real(plan, spec, AN_ARG_EPS, an_spec_kernel_eps(spec), &code);
     set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->weight_offset, &code);
     set_real(plan, spec, AN_ARG_Y_BOUND, spec->y_bound, &code);
     set(plan, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);

@@ -85,6 +85,7 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
     for (size_t i = 0; i < COUNT(flags); i++)
         constants[flags[i].constant] = !!(spec->flags & flags[i].flags);
     constants[AN_CONSTANT_TWO_LEVELS] = spec->inner_rows != 0;
+    constants[AN_CONSTANT_EPS_INVERSE] = an_spec_eps_inverse(spec);
     constants[AN_CONSTANT_X_TYPE] = (uint32_t)spec->x_type;
     constants[AN_CONSTANT_Y_TYPE] = (uint32_t)spec->y_type;
     if (spec->flags & AN_PARAMETERS)
@@ -188,8 +189,8 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         constants[numbers[i].constant] = (uint32_t)an_least(numbers[i].value, UINT32_MAX);
-    fill_real(spec->eps, &constants[AN_CONSTANT_eps_bits], &constants[AN_CONSTANT_eps_low],
-              &constants[AN_CONSTANT_eps_high]);
+    fill_real(an_spec_kernel_eps(spec), &constants[AN_CONSTANT_eps_bits],
+              &constants[AN_CONSTANT_eps_low], &constants[AN_CONSTANT_eps_high]);
     fill_real(spec->weight_offset, &constants[AN_CONSTANT_weight_plus_bits],
               &constants[AN_CONSTANT_weight_plus_low], &constants[AN_CONSTANT_weight_plus_high]);
     if (spec->flags & ANYNORM_Y_SCALE_OUTPUT)

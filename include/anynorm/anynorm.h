@@ -355,6 +355,13 @@ enum {
  *     c / column_run * column_stride + c % column_run
  * as in a group of the channels of a channels-last image.
  *
+ * Eps. Any finite number of 0 or more is computed with, also one that f32 does not have, and one
+ * whose inverse it does not have: a constant row gives exactly the bias, whatever the eps. rstd is
+ * written as f32: what is above f32's largest number as that, so never as an infinity, and what is
+ * below 2^-126 possibly as 0. A variance that the arithmetic cannot tell from 0 (below 2^-126, in
+ * f64 2^-1022, that is a spread below 1e-19 or 1e-154) may count as 0. The row is then taken for a
+ * constant one: beside an eps of 0 or below these same numbers all its n are 0.
+ *
  * Quantized outputs. Where y_type is i8 or f8e4m3, what y would have been unrounded is divided by a
  * scale and rounded to the nearest number of y_type, ties to even; what is too large becomes the
  * largest there is (127 or -128; 448 or -448), a NaN 0 in i8 and a NaN in f8e4m3. The scale is
@@ -372,7 +379,7 @@ typedef struct anynorm_spec {
     anynorm_dtype y_type;         /* the only one that may be i8 or f8e4m3 */
     anynorm_dtype parameter_type; /* of weight, bias and pre_bias */
     uint32_t flags;               /* ANYNORM_WEIGHT | ... */
-    double eps;                   /* finite, >= 0; added to the variance inside the root */
+    double eps;                   /* finite, >= 0; added to the variance inside the root: see Eps */
     uint64_t inner_rows;          /* 0: one level of rows */
     uint64_t x_row_stride;        /* 0: what a row spans, columns / column_run * x_column_stride,
                                      which is columns where they lie side by side; or column_run

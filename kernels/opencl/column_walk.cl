@@ -514,7 +514,7 @@ PIECE void store_statistics(const image_t *image, const strip_t *strip, __global
         store(F32, mean, row, means.element[i]);
 #endif
 #if HAS_RSTD
-        store(F32, rstd, row, rstds.element[i]);
+        store(F32, rstd, row, written_rstd(&image->tensors, rstds.element[i]));
 #endif
 #if PARTIALS_OUTPUT
         store_partials(&image->tensors, row, means.element[i], rstds.element[i]);

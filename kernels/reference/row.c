@@ -1,5 +1,6 @@
 #include "row.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "dtype.h"
@@ -60,11 +61,24 @@ struct statistic {
 
 static double rstd_of(const anynorm_spec *spec, double variance)
 {
-    double root =
-        spec->flags & ANYNORM_EPS_OUTSIDE ? sqrt(variance) + spec->eps : sqrt(variance + spec->eps);
-    if (isinf(root))
+    if (isinf(variance))
         return (double)NAN; /* the squares overflowed: no number stands for this row */
-    return root == 0 ? 0 : 1 / root;
+    if (variance == 0 && spec->eps < DBL_MIN)
+        return 0; /* it may have underflowed: 1 / eps would make anything of the row's last digits
+                   */
+    if (spec->flags & ANYNORM_EPS_OUTSIDE)
+        return 1 / (sqrt(variance) + spec->eps);
+    double sum = variance + spec->eps;
+    return isinf(sum) ? 0.5 / sqrt(variance / 4 + spec->eps / 4) : 1 / sqrt(sum);
+}
+
+/* rstd as it is written: of a row without a variance what eps makes of it, and never an infinity,
+ * by which the row's zeros would become NaN where it is read again. */
+static double written_rstd(const anynorm_spec *spec, double rstd)
+{
+    if (rstd == 0 && spec->eps > 0)
+        rstd = 1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->eps : sqrt(spec->eps));
+    return rstd > (double)FLT_MAX ? (double)FLT_MAX : rstd;
 }
 
 /* Rounding may leave less than nothing of nothing. */
@@ -243,7 +257,7 @@ void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
     if (spec->flags & ANYNORM_MEAN_OUTPUT)
         anynorm_dtype_store(ANYNORM_F32, row->mean, 0, s.pivot + s.correction);
     if (spec->flags & ANYNORM_RSTD_OUTPUT)
-        anynorm_dtype_store(ANYNORM_F32, row->rstd, 0, s.rstd);
+        anynorm_dtype_store(ANYNORM_F32, row->rstd, 0, written_rstd(spec, s.rstd));
     if (spec->flags & ANYNORM_PARTIALS_OUTPUT) {
         anynorm_dtype_store(ANYNORM_F32, row->partials, 0, s.count);
         anynorm_dtype_store(ANYNORM_F32, row->partials, 1, s.pivot + s.correction);

@@ -98,11 +98,17 @@ bool is_poor(const acc_t shift, const acc_t square, const acc_t variance)
 /* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
  * overflowed, or is NaN, gives NaN, never the silent zero of 1 / inf. With PARTIALS_OUTPUT what goes
- * under the root stands for it. */
+ * under the root stands for it.
+ *
+ * EPS_INVERSE: eps is beyond what the arithmetic can add or divide by, and 1 / sqrt(eps), or
+ * 1 / eps, is there in its place, e below: e / sqrt(1 + variance e e), or 1 / sqrt(variance) where
+ * eps is nothing beside that. Of an eps so small a variance of 0 gives 0: it may be one that
+ * underflowed, and e would make anything of the row's last digits. */
 accv_t inverse_rootv(const accv_t variance)
 {
     const accv_t zero = accv_t(0), none = accv_t(NOT_A_NUMBER);
     const bvec4 finite = lessThan(upper_bits(variance) & 0x7fffffff, uvec4(INFINITE_BITS));
+    const acc_t e = eps();
     if (PARTIALS_OUTPUT != 0)
         return variance;
     if (EPS_OUTSIDE != 0) {
@@ -110,15 +116,28 @@ accv_t inverse_rootv(const accv_t variance)
         precise const accv_t near = variance * r;
         precise const accv_t error = fma(-near, near, variance);
         precise const accv_t newton = fma(acc_t(0.5) * r, error, near);
-        precise const accv_t root = mix(newton, zero, equal(variance, zero)) + eps();
-        precise const accv_t result = acc_t(1) / root;
-        return mix(none, mix(result, zero, equal(root, zero)), finite);
+        precise const accv_t root = mix(newton, zero, equal(variance, zero));
+        if (EPS_INVERSE != 0 && e < 1) {
+            precise const accv_t small = e / (1 + root * e);
+            return mix(none, small, finite);
+        }
+        precise const accv_t sum = EPS_INVERSE != 0 ? root : root + e;
+        precise const accv_t result = acc_t(1) / sum;
+        return mix(none, mix(result, zero, equal(sum, zero)), finite);
     }
-    precise const accv_t v = variance + eps();
+    precise const accv_t share = variance * e * e; /* with EPS_INVERSE, of the variance in eps */
+    const bvec4 alone = greaterThan(share, accv_t(1.152921504606847e18)); /* 2^60 */
+    precise const accv_t v =
+        EPS_INVERSE != 0 ? mix(1 + share, variance, alone) : variance + e;
     precise const accv_t r = inversesqrt(v);
     precise const accv_t error = fma(-v * r, r, accv_t(1));
-    precise const accv_t result = fma(acc_t(0.5) * r, error, r);
-    return mix(none, mix(result, zero, equal(v, zero)), finite);
+    precise const accv_t newton = fma(acc_t(0.5) * r, error, r);
+    precise accv_t result = mix(newton, zero, equal(v, zero));
+    if (EPS_INVERSE != 0) {
+        result = mix(result * e, result, alone);
+        result = mix(result, accv_t(e < 1 ? e : acc_t(0)), equal(share, zero));
+    }
+    return mix(none, result, finite);
 }
 
 acc_t inverse_root(const acc_t variance)

@@ -57,12 +57,25 @@ acc_t guess_from(const accv_t head, const uint count)
     return mean;
 }
 
+/* rstd as it is written, in f32: of a row without a variance what eps makes of it, and never an
+ * infinity, by which the row's zeros would become NaN where it is read again. */
+acc_t written_rstd(const acc_t rstd)
+{
+    const acc_t written = EPS_INVERSE != 0 && rstd == 0 ? eps() : rstd;
+#if ACC_DOUBLE
+    const bool infinite = floatBitsToUint(float(written)) == NAN_BITS;
+    return infinite ? acc_t(uintBitsToFloat(NAN_BITS - 1)) : written;
+#else
+    return written;
+#endif
+}
+
 void store_statistic(const uint row, const statistic_t s)
 {
     if (HAS_MEAN != 0)
         store(F32, SLOT_MEAN, row, s.pivot + s.shift);
     if (HAS_RSTD != 0)
-        store(F32, SLOT_RSTD, row, s.rstd);
+        store(F32, SLOT_RSTD, row, written_rstd(s.rstd));
 }
 
 /* Elements of a row that VECTOR elements from `column` on really have. */
