@@ -443,8 +443,18 @@ typedef struct anynorm_spec {
  *     the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the whole row's.
  *
  * Shards may differ in their count. A shard of count 0 adds nothing, whatever its other numbers
- * are, and none may be below 0. A NaN, an infinity, counts that add up to 0 (but with L2, which
- * divides by none), and a count of 1 with UNBIASED make the row NaN. As each mean is rounded to
+ * are. What else a row's partials may hold, in any of its shards, on every device ("NaN": y, rstd
+ * and mean of the row are; -0 is 0):
+ *                                                LayerNorm   RMS        RMS and L2
+ *     count: a NaN, an infinity, below 0         NaN         NaN        NaN
+ *     mean: a NaN, an infinity                   NaN         not read   not read
+ *     squares: a NaN, an infinity, below 0       NaN         NaN        NaN
+ *     counts that add up to 0                    NaN         NaN        the variance is 0
+ *     counts that add up to 1, with UNBIASED     NaN, but    -          -
+ *                                                the mean
+ *     sums that leave the arithmetic's range     NaN         NaN        NaN
+ * A first step leaves such squares where its own row holds a NaN or an infinity, or squares beyond
+ * f32; so the whole row is NaN on all devices. As each mean is rounded to
  * f32, n may be off by 2^-24 * |mean| * rstd * (1 + |n|), |mean| the largest of the shards', beyond
  * what it is for a row on one device; with RMS by nothing. Sums of squares are f32 also where a
  * type is f64: beyond 3e38 the row is NaN. */

@@ -119,36 +119,49 @@ static double load_partial(const struct an_row *row, uint64_t shard, uint64_t nu
                               shard * row->rows * AN_PARTIAL_NUMBERS + number);
 }
 
+static bool is_size(double size)
+{
+    return isfinite(size) && size >= 0;
+}
+
 /* The same of all columns of all shards, by the formula for a row on their means. */
 static struct statistic merge_shards(const anynorm_spec *spec, const struct an_row *row)
 {
     struct sum count = {0, 0}, shifted = {0, 0}, deviation = {0, 0}, squares = {0, 0};
     double first = 0;
+    bool rms = spec->flags & ANYNORM_RMS, bad = false;
     for (uint64_t k = 0; k < spec->shards; k++) {
         double columns = load_partial(row, k, 0);
         if (columns == 0)
             continue;
+        bad = bad || !is_size(columns) || !is_size(load_partial(row, k, 2)) ||
+              (!rms && !isfinite(load_partial(row, k, 1)));
         if (count.value == 0)
             first = load_partial(row, k, 1);
         add(&count, columns);
         add(&shifted, columns * (load_partial(row, k, 1) - first));
     }
     struct statistic result = {.count = total(&count)};
-    if (!(spec->flags & ANYNORM_RMS))
+    if (!rms)
         result.pivot = first + total(&shifted) / result.count;
     for (uint64_t k = 0; k < spec->shards; k++) {
         double columns = load_partial(row, k, 0);
         if (columns == 0)
             continue;
-        double a = spec->flags & ANYNORM_RMS ? 0 : load_partial(row, k, 1) - result.pivot;
+        double a = rms ? 0 : load_partial(row, k, 1) - result.pivot;
         add(&deviation, columns * a);
         add(&squares, load_partial(row, k, 2));
         add(&squares, columns * a * a);
     }
-    if (!(spec->flags & ANYNORM_RMS))
+    if (!rms)
         result.correction = total(&deviation) / result.count;
     result.squares =
         not_negative(total(&squares) - result.count * result.correction * result.correction);
+    if (bad && !rms)
+        result.pivot = (double)NAN;
+    bool divides = !(spec->flags & ANYNORM_L2);
+    if (bad || (divides && result.count <= (spec->flags & ANYNORM_UNBIASED ? 1 : 0)))
+        result.squares = (double)NAN;
     return result;
 }
 

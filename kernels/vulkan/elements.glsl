@@ -324,20 +324,42 @@ acc_t load_partial(const uint shard, const uint row, const uint number)
     return load(F32, SLOT_PARTIALS, (shard * launch.shard_rows + row) * 3 + number);
 }
 
+/* Whether a number of partials is no such number: told by its bits, as a compiler may take it that
+ * none is. A count or a sum of squares is not below 0 either (but may be -0). */
+bool is_no_mean(const acc_t mean)
+{
+    return (floatBitsToUint(float(mean)) & 0x7fffffff) >= NAN_BITS;
+}
+
+bool is_no_size(const acc_t size)
+{
+    const uint bits = floatBitsToUint(float(size));
+    return bits >= NAN_BITS && bits != 0x80000000;
+}
+
+bool is_nothing(const acc_t count)
+{
+    return (floatBitsToUint(float(count)) & 0x7fffffff) == 0;
+}
+
 /* The statistic of a row from those of its shards, by the corrected two-pass formula on these: a
  * first mean from all of them, then the squares about it and what it was off by. */
 statistic_t merge_shards(const uint row)
 {
     sum_t count = sum_t(0, 0), off_mean = count, squares = count;
     acc_t pivot = 0, shift = 0, first = 0;
+    bool bad = false;
     for (uint k = 0; k < shards; k++) {
         const acc_t width = load_partial(k, row, 0);
-        if (width == 0)
+        if (is_nothing(width))
             continue;
+        const acc_t own_squares = load_partial(k, row, 2);
+        bad = bad || is_no_size(width) || is_no_size(own_squares);
         if (RMS != 0) {
-            add_number(squares, load_partial(k, row, 2));
+            add_number(squares, own_squares);
         } else {
             const acc_t mean = load_partial(k, row, 1);
+            bad = bad || is_no_mean(mean);
             if (count.total == 0)
                 first = mean;
             add_number(off_mean, width * off(mean, first));
@@ -354,7 +376,7 @@ statistic_t merge_shards(const uint row)
         off_mean = sum_t(0, 0);
         for (uint k = 0; k < shards; k++) {
             const acc_t width = load_partial(k, row, 0);
-            if (width == 0)
+            if (is_nothing(width))
                 continue;
             precise const acc_t away = (load_partial(k, row, 1) - mean) - tail;
             add_number(off_mean, width * away);
@@ -366,7 +388,16 @@ statistic_t merge_shards(const uint row)
         variance = (squares.total - rest * off_mean.total) / count.total;
     }
     const accv_t scaled = scaled_variance_of(accv_t(variance), count.total, count.total - 1);
-    return make_statistic(pivot, shift, scaled.x);
+    statistic_t s = make_statistic(pivot, shift, scaled.x);
+    if (bad)
+        s.pivot = NOT_A_NUMBER;
+    if (UNBIASED != 0)
+        bad = bad || !(count.total > 1);
+    else if (L2 == 0)
+        bad = bad || count.total == 0;
+    if (bad)
+        s.rstd = s.shift_rstd = NOT_A_NUMBER;
+    return s;
 }
 
 /* The statistic that the caller found, or has shards of; with STATISTIC_INPUT. */
