@@ -94,7 +94,7 @@ static struct expected expect(const anynorm_spec *spec, const double *x, const f
     struct expected e = {0, 0, 0};
     long double divisor = COLUMNS, eps = spec->eps, root;
     for (uint64_t c = 0; c < COLUMNS && !(spec->flags & RMS); c++)
-        e.mean += (long double)x[c] / COLUMNS;
+        e.mean += (long double)x[c] / (int)COLUMNS;
     if (x[0] == x[1] && x[1] == x[2] && !(spec->flags & RMS))
         e.mean = x[0];
     for (uint64_t c = 0; c < COLUMNS; c++)
@@ -117,7 +117,7 @@ static struct expected expect(const anynorm_spec *spec, const double *x, const f
 static bool in_range(const anynorm_spec *spec, const struct expected *e)
 {
     bool wide = an_spec_double(spec) && !(spec->flags & PARTIALS_IN);
-    long double squares = e->variance * COLUMNS;
+    long double squares = e->variance * (int)COLUMNS;
     return squares == 0 || (squares < (wide ? 0x1p1020L : 0x1p126L) &&
                             e->variance >= (wide ? 0x1p-1022L : 0x1p-126L));
 }
@@ -173,7 +173,7 @@ static void make_partials(const anynorm_spec *spec, const double *x, float numbe
 {
     long double mean = 0, squares = 0;
     for (uint64_t c = 0; c < COLUMNS && !(spec->flags & RMS); c++)
-        mean += (long double)x[c] / COLUMNS;
+        mean += (long double)x[c] / (int)COLUMNS;
     numbers[1] = (float)mean;
     for (uint64_t c = 0; c < COLUMNS; c++)
         squares += (x[c] - numbers[1]) * (long double)(x[c] - numbers[1]);
