@@ -64,6 +64,26 @@ void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t 
                                : error;
 }
 
+static double rstd_of(const anynorm_spec *spec, double deviation)
+{
+    return spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (deviation + spec->eps)
+                                             : 1 / sqrt(deviation * deviation + spec->eps);
+}
+
+/* How far rstd may be off, as a share of it, where the deviation is by so much. Of a deviation no
+ * larger than that nothing may be left, and rstd be what eps makes of it. */
+static double share_of_rstd(const anynorm_spec *spec, double rstd, double error)
+{
+    double deviation = spec->flags & ANYNORM_EPS_OUTSIDE
+                           ? 1 / rstd - spec->eps
+                           : sqrt(fmax(0, 1 / (rstd * rstd) - spec->eps));
+    double most = rstd_of(spec, fmax(0, deviation - error)) / rstd;
+
+    if (rstd == 0 || error == 0)
+        return 0;
+    return fmax(fmin(most, 1e100) - 1, 1 - rstd_of(spec, deviation + error) / rstd);
+}
+
 /* The mean's is at most the mean of the errors of h, and the deviation's, which is a norm of h, at
  * most their own norm. */
 void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
@@ -81,7 +101,7 @@ void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
         squares += row->n_error[c] * row->n_error[c];
     }
     row->mean_error = spec->flags & ANYNORM_RMS ? 0 : sum / columns;
-    row->rstd_error = row->rstd * sqrt(squares / divisor);
+    row->rstd_error = share_of_rstd(spec, row->rstd, sqrt(squares / divisor));
 }
 
 double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *row,
@@ -90,7 +110,7 @@ double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *
     double epsilon = arithmetic_error(spec), n = row->n[column], y = row->y[column];
     double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
     double bound = 8 * epsilon * fmax(usual, fabs(n)) +
-                   row->rstd * (row->n_error[column] + row->mean_error) +
+                   row->rstd * (1 + row->rstd_error) * (row->n_error[column] + row->mean_error) +
                    2 * fabs(n) * row->rstd_error;
     double weight = factors->weight, scale = factors->scale;
     double factor = weight + spec->weight_offset, z;
