@@ -5,7 +5,7 @@
  *
  *     ANYNORM_TEST_SEARCH=N          N generations for each climb, not the usual few
  *     ANYNORM_TEST_SEED=N            begins elsewhere
- *     ANYNORM_TEST_REDUCED=1         f32 and f64 alone, each at one number of columns
+ *     ANYNORM_TEST_REDUCED=1         f32 and f64 alone, each at one number of columns, not RMS
  */
 #include <inttypes.h>
 #include <math.h>
@@ -396,7 +396,7 @@ static void test_search(void **state)
         for (size_t t = 0; t < (reduced() ? 2 : COUNT(types)); t++) {
             struct climb climb = {.subject = subject};
 
-            if (!specify(&climb, types[t], flags[f]))
+            if (!specify(&climb, types[t], flags[f]) || (reduced() && (flags[f] & RMS)))
                 continue;
             for (size_t c = 0; c < COUNT(lengths); c++) {
                 if (!reduced() || (f + t) % COUNT(lengths) == c)
@@ -427,7 +427,8 @@ static void test_overflow(void **state)
         struct climb climb = {.subject = subject};
         struct pattern patterns[CANDIDATES];
 
-        if (!specify(&climb, cases[i / 2].type, flags[i % 2]))
+        if (!specify(&climb, cases[i / 2].type, flags[i % 2]) ||
+            (reduced() && cases[i / 2].type == ANYNORM_BF16))
             continue;
         climb.spec.columns = lengths[0];
         climb.plan = offered_plan(subject, &climb.spec);
