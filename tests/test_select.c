@@ -248,6 +248,8 @@ static void test_select_in_pieces(void **state)
         {1u << 29, "row_split group=32 vector=4 segment=4194304", true},
     };
     anynorm_device_info info = {.id = "opencl:0",
+                                .name = "llvmpipe (LLVM 15.0.6, 256 bits)",
+                                .driver = "22.3.6",
                                 .device_class = ANYNORM_CLASS_CPU,
                                 .compute_units = 8,
                                 .vector_width = 1,
@@ -476,6 +478,8 @@ static void test_select_columns_apart(void **state)
         {"column_walk group=1", 4096, 1},
     };
     snprintf(info.id, sizeof(info.id), "opencl:0");
+    snprintf(info.name, sizeof(info.name), "llvmpipe");
+    snprintf(info.driver, sizeof(info.driver), "22.3.6");
     info.device_class = ANYNORM_CLASS_CPU;
     info.vector_width = 1;
     for (size_t i = 0; i < COUNT(long_rows); i++) {

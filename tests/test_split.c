@@ -517,19 +517,28 @@ static void test_elapsed(void **state)
 
 /* ---- Rows that no group could walk as a whole ---- */
 
-/* Of four lanes of a CPU that has nothing but lanes, and a column more. */
+/* Of four lanes of a CPU that has nothing but lanes, whose loops end, and a column more. */
 #define PIECES_COLUMNS (4 * 131072 + 1)
 
 static cl_int CL_API_CALL lanes_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
                                               void *value, size_t *size)
 {
-    const cl_uint one = 1;
-    if (what != CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT && what != CL_DEVICE_MAX_COMPUTE_UNITS)
+    static const cl_uint one = 1;
+    static const char name[] = "llvmpipe (LLVM 15.0.6, 256 bits)", driver[] = "22.3.6";
+    const void *answer = what == CL_DEVICE_NAME ? name : what == CL_DRIVER_VERSION ? driver : NULL;
+    size_t bytes = what == CL_DEVICE_NAME ? sizeof(name) : sizeof(driver);
+    if (what == CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT || what == CL_DEVICE_MAX_COMPUTE_UNITS) {
+        answer = &one;
+        bytes = sizeof(one);
+    }
+    if (!answer)
         return real.GetDeviceInfo(id, what, room, value, size);
+    if (value && room < bytes)
+        return CL_INVALID_VALUE;
     if (value)
-        memcpy(value, &one, sizeof(one));
+        memcpy(value, answer, bytes);
     if (size)
-        *size = sizeof(one);
+        *size = bytes;
     return CL_SUCCESS;
 }
 
@@ -544,8 +553,8 @@ static cl_mem CL_API_CALL no_memory(cl_context context, cl_mem_flags flags, size
     return NULL;
 }
 
-/* The caller's device as if it had no vectors, one unit, and groups of four; false where it is none
- * that could be so. */
+/* The caller's device as if it were an old llvmpipe, of one unit and groups of four; false where it
+ * is none that could be so. */
 static bool make_lanes(const struct caller *caller, struct caller *lanes)
 {
     if (caller->info.device_class != ANYNORM_CLASS_CPU || strstr(caller->info.name, "Oclgrind"))
