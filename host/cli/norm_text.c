@@ -26,9 +26,8 @@
     "all rows; gate, scale and shift may be (samples, columns), where consecutive rows share a\n"  \
     "sample: as many samples as the first axis of x has, or the first two, and so on; of a "       \
     "matrix\n"                                                                                     \
-    "x any number that divides its rows. Sum has the shape of x, statistics (mean and rstd) "      \
-    "that\n"                                                                                       \
-    "of the axes before N.\n"
+    "x any number that divides its rows. What could be both is refused.\n"                         \
+    "Sum has the shape of x, statistics (mean and rstd) that of the axes before N.\n"
 
 #define CHANNELS                                                                                   \
     "x is (batch, channels, ...), or (batch, ..., channels) with --layout nhwc; a row is a\n"      \

@@ -1,8 +1,8 @@
 /* Sums that stay exact enough, within a work-item and across a work-group.
  *
- * A chain of additions adds CHAIN terms before what it has goes into a compensated total (Kahan
- * 1965), or with a few other chains' into one that does: docs/numerics.md tells why, and how many
- * additions a term goes through in each schedule.
+ * A chain of additions adds CHAIN terms before what it has, with a few other chains', goes into a
+ * compensated total (Kahan 1965): docs/numerics.md tells why, and how many additions a term goes
+ * through in each schedule.
  *
  * `precise` where a compiler must not take (a + b) - a for b, nor a NaN for impossible. */
 #include "types.glsl"
