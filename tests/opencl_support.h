@@ -66,4 +66,7 @@ anynorm_plan *usual_plan(const struct caller *caller);
 
 void pause_briefly(void);
 
+/* What a clGet...Info function does that has `bytes` bytes at `from` to say. */
+cl_int answer_info(const void *from, size_t bytes, size_t room, void *value, size_t *size);
+
 #endif

@@ -165,17 +165,6 @@ static cl_int CL_API_CALL fake_GetDeviceIDs(cl_platform_id platform, cl_device_t
     return CL_SUCCESS;
 }
 
-static cl_int answer(const void *from, size_t bytes, size_t room, void *value, size_t *size)
-{
-    if (value && room < bytes)
-        return CL_INVALID_VALUE;
-    if (value)
-        memcpy(value, from, bytes);
-    if (size)
-        *size = bytes;
-    return CL_SUCCESS;
-}
-
 static cl_int CL_API_CALL fake_GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room,
                                              void *value, size_t *size)
 {
@@ -184,18 +173,18 @@ static cl_int CL_API_CALL fake_GetDeviceInfo(cl_device_id id, cl_device_info wha
     if (!is_fake(id, &fake))
         return real.GetDeviceInfo(id, what, room, value, size);
     if (what == CL_DEVICE_TYPE)
-        return answer(&fake->type, sizeof(fake->type), room, value, size);
+        return answer_info(&fake->type, sizeof(fake->type), room, value, size);
     if (what == CL_DEVICE_HOST_UNIFIED_MEMORY)
-        return answer(&fake->shares_memory, sizeof(cl_bool), room, value, size);
+        return answer_info(&fake->shares_memory, sizeof(cl_bool), room, value, size);
     if (what == CL_DEVICE_MAX_COMPUTE_UNITS && fake->units)
-        return answer(&fake->units, sizeof(cl_uint), room, value, size);
+        return answer_info(&fake->units, sizeof(cl_uint), room, value, size);
     if (what == CL_DEVICE_NAME && fake->name)
-        return answer(fake->name, strlen(fake->name) + 1, room, value, size);
+        return answer_info(fake->name, strlen(fake->name) + 1, room, value, size);
     if (what == CL_DEVICE_VERSION && fake->version)
-        return answer(fake->version, strlen(fake->version) + 1, room, value, size);
+        return answer_info(fake->version, strlen(fake->version) + 1, room, value, size);
     if ((what == CL_DEVICE_COMPILER_AVAILABLE && fake->no_compiler) ||
         (what == CL_DEVICE_AVAILABLE && fake->unavailable))
-        return answer(&no, sizeof(no), room, value, size);
+        return answer_info(&no, sizeof(no), room, value, size);
     return real.GetDeviceInfo(behind_fakes, what, room, value, size);
 }
 
@@ -702,13 +691,7 @@ static cl_int CL_API_CALL vendor_GetDeviceInfo(cl_device_id id, cl_device_info w
     default:
         return real.GetDeviceInfo(id, what, room, value, size);
     }
-    if (value && room < bytes)
-        return CL_INVALID_VALUE;
-    if (value)
-        memcpy(value, answer, bytes);
-    if (size)
-        *size = bytes;
-    return CL_SUCCESS;
+    return answer_info(answer, bytes, room, value, size);
 }
 
 /* Those of the driver that is lied about. */

@@ -533,13 +533,7 @@ static cl_int CL_API_CALL lanes_GetDeviceInfo(cl_device_id id, cl_device_info wh
     }
     if (!answer)
         return real.GetDeviceInfo(id, what, room, value, size);
-    if (value && room < bytes)
-        return CL_INVALID_VALUE;
-    if (value)
-        memcpy(value, answer, bytes);
-    if (size)
-        *size = bytes;
-    return CL_SUCCESS;
+    return answer_info(answer, bytes, room, value, size);
 }
 
 static cl_mem CL_API_CALL no_memory(cl_context context, cl_mem_flags flags, size_t bytes,
