@@ -10,6 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
+KERNELS = pathlib.Path(__file__).parents[2] / "kernels"
+
 # What bf16 carries of a float32.
 BF16_SHIFT = np.uint32(16)
 
@@ -202,6 +204,7 @@ def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
     """The environment in which kernels whose options meet the preprocessor's condition are wrong,
     where they have one text in place of another; in it, ERROR is a little more than 1 for these.
     `more` are functions that the library has besides."""
+    assert any(right in path.read_text() for path in (KERNELS / "opencl").iterdir()), right
     return dict(build_shim(device, folder, SHIM + more), WRONG_IF=condition, RIGHT_TEXT=right,
                 WRONG_TEXT=wrong)
 
@@ -260,8 +263,8 @@ VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instan
 def wrong_vulkan(device, folder, condition):
     """The environment in which kernels are wrong whose specialization constants, by their names,
     meet the condition."""
-    table = pathlib.Path(__file__).parents[2] / "kernels" / "vulkan" / "constants.def"
-    ids = dict(re.findall(r"^AN_CONSTANT\((\d+), (\w+)\)", table.read_text(), re.MULTILINE))
+    table = (KERNELS / "vulkan" / "constants.def").read_text()
+    ids = dict(re.findall(r"^AN_CONSTANT\((\d+), (\w+)\)", table, re.MULTILINE))
     names = {name: number for number, name in ids.items()}
     defines = [f"#define {name} values[{names[name]}]\n"
                for name in {"RMS", *re.findall(r"[A-Z_]+", condition)}]

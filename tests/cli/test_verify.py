@@ -51,7 +51,8 @@ def test_quick_passes(run, device):
         else:
             assert int(cases) == most
         assert float(error) <= float(bound) == (1 if kind == "family" else 8)
-        assert float(error) > 0 or schedule == "reference"
+        # In f16 and bf16 the error is what goes beyond the rounding, which may be nothing.
+        assert float(error) > 0 or kind in ("f16", "bf16", "family") or schedule == "reference"
 
 
 def test_everything_passes_on_the_reference(run, device):
@@ -232,7 +233,7 @@ def test_wrong_kernel_of_the_family_is_found(run, device, tmp_path):
 
 
 @pytest.mark.parametrize("right, wrong, text, what", [
-    ("store(F32, rstd, row, s->rstd)", "store(F32, rstd, row, s->rstd * ERROR)",
+    ("store(F32, rstd, row, written_rstd)", "store(F32, rstd, row, written_rstd * ERROR)",
      "layer-norm 5x300 weight rstd", "rstd of row 0 is "),
     ("store(F32, mean, row, s->pivot + s->shift)", "store(F32, mean, row, s->pivot + ERROR)",
      "layer-norm 5x300 mean", "mean of row 0 is "),
