@@ -9,8 +9,8 @@
 
 #include <stdatomic.h>
 
-#include "select.h"
-#include "tensors.h"
+#include "choice/select.h"
+#include "spec/tensors.h"
 
 struct an_backend;
 

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "backend.h"
-#include "status.h"
+#include "base/status.h"
 
 anynorm_status anynorm_buffer_create(anynorm_device *device, uint64_t bytes, anynorm_buffer *buffer)
 {

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-#include "preference.h"
+#include "base/log.h"
+#include "choice/preference.h"
 #include "reference/reference.h"
-#include "status.h"
-#include "text.h"
+#include "base/status.h"
+#include "base/text.h"
 #ifdef AN_HAVE_OPENCL
 #include "opencl/opencl_backend.h"
 #endif

@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "backend.h"
-#include "binary.h"
-#include "log.h"
-#include "spec.h"
-#include "status.h"
-#include "tuning_store.h"
-#include "variants.h"
+#include "store/binary.h"
+#include "base/log.h"
+#include "spec/spec.h"
+#include "base/status.h"
+#include "choice/tuning_store.h"
+#include "choice/variants.h"
 
 static anynorm_status no_binaries(const anynorm_device *device)
 {

@@ -1,9 +1,9 @@
 /* anynorm_run: the synchronous call on host pointers, which travel in blocks of rows. */
 #include <inttypes.h>
 
-#include "checked.h"
+#include "base/checked.h"
 #include "run_pieces.h"
-#include "status.h"
+#include "base/status.h"
 
 enum { PARAMETERS = 3 };
 

@@ -1,8 +1,8 @@
-#include "commands.h"
-#include "error.h"
-#include "json.h"
-#include "library.h"
-#include "options.h"
+#include "common/commands.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "common/library.h"
+#include "common/options.h"
 
 #include <anynorm/anynorm.h>
 

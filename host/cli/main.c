@@ -1,7 +1,7 @@
-#include "cleanup.h"
-#include "commands.h"
-#include "error.h"
-#include "library.h"
+#include "common/cleanup.h"
+#include "common/commands.h"
+#include "common/error.h"
+#include "common/library.h"
 
 #include <anynorm/anynorm.h>
 

@@ -3,7 +3,7 @@
 #define AN_OPENCL_ARGUMENTS_H
 
 #include "opencl/library.h"
-#include "tensors.h"
+#include "spec/tensors.h"
 
 /* All that there are, from the list that the kernels' parameters come from. */
 enum an_argument {

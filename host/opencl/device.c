@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
+#include "store/cache.h"
 #include "opencl/opencl_backend.h"
-#include "preference.h"
-#include "quirks.h"
-#include "status.h"
-#include "text.h"
+#include "choice/preference.h"
+#include "choice/quirks.h"
+#include "base/status.h"
+#include "base/text.h"
 
 #ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
 #define CL_DEVICE_HOST_UNIFIED_MEMORY 0x1035

@@ -1,6 +1,6 @@
 /* The device's own queue, and events: every kernel's execution status is looked at. */
 #include "opencl/opencl_backend.h"
-#include "status.h"
+#include "base/status.h"
 
 anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
                                  uint32_t wait_count, const anynorm_event *wait_list,

@@ -5,7 +5,7 @@
 #include "opencl/opencl_backend.h" /* before opencl.h: it asks <CL/cl.h> for more */
 #include <anynorm/opencl.h>
 
-#include "status.h"
+#include "base/status.h"
 
 static bool is_opencl(const anynorm_device *device)
 {

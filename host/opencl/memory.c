@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "opencl/opencl_backend.h"
-#include "status.h"
+#include "base/status.h"
 
 static anynorm_status create(anynorm_device *device, cl_mem_flags flags, uint64_t bytes, void *host,
                              uint32_t kind, anynorm_buffer *buffer)

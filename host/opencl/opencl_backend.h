@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "backend.h"
-#include "binary.h"
+#include "store/binary.h"
 #include "opencl/library.h"
 #include "opencl/sources.h"
 

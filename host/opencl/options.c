@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "opencl/opencl_backend.h"
-#include "spec.h"
-#include "text.h"
+#include "spec/spec.h"
+#include "base/text.h"
 
 /* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
  * the sums. Where sub-groups are of 16, a work-item has a quarter of the usual registers. */

@@ -2,12 +2,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "checked.h"
-#include "grid.h"
+#include "base/checked.h"
+#include "choice/grid.h"
 #include "opencl/arguments.h"
 #include "opencl/opencl_backend.h"
-#include "spec.h"
-#include "status.h"
+#include "spec/spec.h"
+#include "base/status.h"
 
 /* What a launch of row_split.cl does. */
 enum stage { WHOLE, PARTIALS, FINISH };

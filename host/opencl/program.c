@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
-#include "log.h"
+#include "store/cache.h"
+#include "base/log.h"
 #include "opencl/opencl_backend.h"
-#include "status.h"
+#include "base/status.h"
 
 struct an_program {
     struct an_program *next;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "opencl/opencl_backend.h"
-#include "status.h"
+#include "base/status.h"
 
 static const unsigned char pointer_bytes = sizeof(void *);
 

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "opencl/opencl_backend.h"
-#include "status.h"
+#include "base/status.h"
 
 /* How often, and how long apart, the end of a queue is looked for: one that was ended tells so at
  * once, another is left as it is. */

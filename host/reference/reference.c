@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quirks.h"
+#include "choice/quirks.h"
 #include "row.h"
-#include "status.h"
+#include "base/status.h"
 
 static size_t reference_count(void)
 {

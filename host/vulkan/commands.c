@@ -1,5 +1,5 @@
 /* The commands of one norm, in a command buffer of ours or a caller's. */
-#include "grid.h"
+#include "choice/grid.h"
 #include "vulkan/vulkan_backend.h"
 
 void an_commands_order(struct an_vulkan_device *d, VkCommandBuffer commands)

@@ -1,8 +1,8 @@
 /* Copies between host and device memory, in the order of the device's queue. */
 #include <string.h>
 
-#include "checked.h"
-#include "status.h"
+#include "base/checked.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Of the memory through which copies go that the host cannot reach. */

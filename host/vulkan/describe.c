@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "preference.h"
-#include "quirks.h"
-#include "status.h"
-#include "text.h"
+#include "choice/preference.h"
+#include "choice/quirks.h"
+#include "base/status.h"
+#include "base/text.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Vulkan guarantees so many work-groups in each dimension; kernels loop over rows beyond. */

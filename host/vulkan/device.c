@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cache.h"
-#include "status.h"
-#include "text.h"
+#include "store/cache.h"
+#include "base/status.h"
+#include "base/text.h"
 #include "vulkan/vulkan_backend.h"
 
 #define MAX_DEVICES 32

@@ -1,9 +1,9 @@
 /* Enqueues on the device's own queue: recorded anew each time, in one command buffer. */
 #include <inttypes.h>
 
-#include "checked.h"
-#include "grid.h"
-#include "status.h"
+#include "base/checked.h"
+#include "choice/grid.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d)

@@ -1,5 +1,5 @@
 /* Events: launches by another name. */
-#include "status.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 anynorm_status an_vulkan_event_wait(const anynorm_event *event)

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "checked.h"
-#include "spec.h"
-#include "text.h"
+#include "base/checked.h"
+#include "spec/spec.h"
+#include "base/text.h"
 
 /* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
  * the sums. */

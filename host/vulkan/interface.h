@@ -2,8 +2,8 @@
 #ifndef AN_VULKAN_INTERFACE_H
 #define AN_VULKAN_INTERFACE_H
 
-#include "choice.h"
-#include "tensors.h"
+#include "choice/choice.h"
+#include "spec/tensors.h"
 
 /* The buffers that a kernel may have: those of the tensors, then row_split's scratch. */
 #define AN_MOMENTS AN_TENSOR_COUNT

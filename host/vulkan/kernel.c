@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "status.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 #define MOST_IDLE 32

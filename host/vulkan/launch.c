@@ -2,7 +2,7 @@
  * submissions' fences in order, so the oldest in flight is the first to be done. */
 #include <stdlib.h>
 
-#include "status.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 static void destroy(struct an_vulkan_device *d, struct an_launch *launch)

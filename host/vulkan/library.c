@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "log.h"
-#include "status.h"
+#include "base/log.h"
+#include "base/status.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "status.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Buffers are of whole words, since kernels reach memory by words. */

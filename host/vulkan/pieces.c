@@ -2,9 +2,9 @@
  * no further than the device's limit; kernels count its rows from 0. */
 #include <inttypes.h>
 
-#include "checked.h"
-#include "spec.h"
-#include "status.h"
+#include "base/checked.h"
+#include "spec/spec.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Rows that a kernel's loops count without wrapping. */

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
-#include "log.h"
-#include "spec.h"
-#include "status.h"
+#include "store/cache.h"
+#include "base/log.h"
+#include "spec/spec.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 /* ---- The module ---- */

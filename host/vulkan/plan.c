@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "checked.h"
-#include "spec.h"
-#include "status.h"
+#include "base/checked.h"
+#include "spec/spec.h"
+#include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Rows for each compute unit up to which they may be split: more fill the device as they are. */

@@ -3,7 +3,7 @@
 
 #include <anynorm/vulkan.h>
 
-#include "status.h"
+#include "base/status.h"
 
 /* What one call comes to: its first part, usually the only one, and where the sums of its rows lie
  * if these are split. */

@@ -5,7 +5,7 @@
 
 #include <anynorm/vulkan.h>
 
-#include "status.h"
+#include "base/status.h"
 
 /* Of one descriptor pool; and the least bytes of a block of scratch. */
 #define POOL_SETS 16

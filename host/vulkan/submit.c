@@ -4,7 +4,7 @@
 #include "vulkan/vulkan_backend.h" /* before vulkan.h: volk asks for headers without prototypes */
 #include <anynorm/vulkan.h>
 
-#include "status.h"
+#include "base/status.h"
 
 static anynorm_status copy_list(const struct an_vulkan_device *d, const char *name, uint32_t count,
                                 const anynorm_vulkan_semaphore *list, VkSemaphore *semaphores,

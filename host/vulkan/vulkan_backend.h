@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "backend.h"
-#include "binary.h"
+#include "store/binary.h"
 #include "vulkan/interface.h"
 #include "vulkan/library.h"
 #include "vulkan/modules.h"

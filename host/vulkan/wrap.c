@@ -5,7 +5,7 @@
 #include "vulkan/vulkan_backend.h" /* before vulkan.h: volk asks for headers without prototypes */
 #include <anynorm/vulkan.h>
 
-#include "status.h"
+#include "base/status.h"
 
 #define WRAPPED "vulkan:wrapped"
 

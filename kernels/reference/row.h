@@ -2,7 +2,7 @@
 #ifndef AN_REFERENCE_ROW_H
 #define AN_REFERENCE_ROW_H
 
-#include "tensors.h"
+#include "spec/tensors.h"
 
 /* The tensors where they have what they have for the row, at any alignment; NULL for those that the
  * spec does not name. y and sum may each be x or residual. */

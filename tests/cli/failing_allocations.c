@@ -1,5 +1,5 @@
 /* Linked into a build of the program whose allocations, and the library's, go through
- * tests/allocations.c:
+ * tests/support/allocations.c:
  *
  *     ANYNORM_TEST_ALLOCATION=5    the fifth fails; 5+: so do all later ones
  *     ANYNORM_TEST_REPORT=FILE     where to write, at the end, how many were made, how many failed
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../allocations.h"
+#include "allocations.h"
 
 extern const char __executable_start;
 

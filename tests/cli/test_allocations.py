@@ -34,7 +34,7 @@ def fail_each(failing, environment, tmp_path):
         for left in (tmp_path / "out").iterdir():
             left.unlink()
         env = dict(environment, ANYNORM_TEST_ALLOCATION=at, ANYNORM_TEST_REPORT=str(report))
-        if arguments[0] != "devices":  # those of other devices are tests/test_allocations.c's
+        if arguments[0] != "devices":  # those of other devices are tests/calls/test_allocations.c's
             env["ANYNORM_DEVICE"] = "reference"
         result = subprocess.run([failing, *map(str, arguments)], env=env, cwd=tmp_path, timeout=300,
                                 capture_output=True, text=True, check=False)

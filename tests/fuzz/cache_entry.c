@@ -2,7 +2,7 @@
  * runs it. No input gets past the checksum by chance, so that each is tried a second time with the
  * checksum and the sizes that it should have. Beside memory errors it checks what callers rely on:
  * all that is handed on lies within the bytes. */
-#include "binary.h"
+#include "store/binary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void use(const uint8_t *packed, size_t size)
     }
 }
 
-/* FNV-1a, as host/binary.c has it. */
+/* FNV-1a, as host/store/binary.c has it. */
 static uint64_t checksum(const uint8_t *bytes, size_t size)
 {
     uint64_t state = UINT64_C(14695981039346656037);

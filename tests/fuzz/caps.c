@@ -1,6 +1,6 @@
 /* libFuzzer target of ANYNORM_CAPS; ci/fuzz builds and runs it. Beside memory errors it checks what
  * callers rely on: a mask takes away and never adds, and a bad one changes nothing. */
-#include "caps.h"
+#include "choice/caps.h"
 
 #include <stdlib.h>
 #include <string.h>

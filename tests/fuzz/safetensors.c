@@ -2,7 +2,7 @@
  * for is "x". Each input is tried as it is, and with the length of a header that ends at its last
  * brace, which no mutation would keep right. Beside memory errors it checks what callers rely on.
  */
-#include "safetensors_header.h"
+#include "cli/files/safetensors_header.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* libFuzzer target of the tuning database's parser; ci/fuzz builds and runs it. Beside memory
  * errors it checks what callers rely on. */
-#include "tuning.h"
+#include "choice/tuning.h"
 
 #include <stdlib.h>
 #include <string.h>

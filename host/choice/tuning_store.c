@@ -1,0 +1,225 @@
+/* The tuning databases of the process: where they are, and keeping what was read. */
+#include "tuning_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "platform/rights.h"
+#include "base/shortage.h"
+
+/* Complaints about one file; more would only bury what else the log has. */
+#define MOST_COMPLAINTS 10
+
+/* What tells that a file is still the one that was read. */
+struct identity {
+    char path[PATH_MAX];
+    int error; /* why there is none; 0: there is one */
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool built_in_read;
+static struct an_tunings built_in;
+static struct identity users_identity; /* of the empty path: nothing was read */
+static struct an_tunings users_own;
+
+/* ---- Where ---- */
+
+/* The file that the user names, or "off"; NULL: neither. */
+static const char *named_file(void)
+{
+    const char *named = getenv("ANYNORM_TUNING");
+    return named && *named ? named : NULL;
+}
+
+static bool is_off(void)
+{
+    const char *named = named_file();
+    return named && strcmp(named, "off") == 0;
+}
+
+size_t anynorm_tuning_path(char *path, size_t capacity)
+{
+    const char *named = named_file();
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int length = 0;
+    if (capacity > 0)
+        *path = 0;
+    if (an_rights_are_borrowed() || is_off())
+        return 0;
+    if (named)
+        length = snprintf(path, capacity, "%s", named);
+    else if (config && *config == '/') /* the XDG rules have a relative one ignored */
+        length = snprintf(path, capacity, "%s/anynorm/tuning", config);
+    else if (home && *home == '/')
+        length = snprintf(path, capacity, "%s/.config/anynorm/tuning", home);
+    return length > 0 ? (size_t)length : 0;
+}
+
+/* ---- Reading ---- */
+
+struct complaints {
+    const char *name;
+    int count;
+};
+
+static void complain(void *user, size_t line)
+{
+    struct complaints *complaints = user;
+    if (++complaints->count <= MOST_COMPLAINTS)
+        an_log(ANYNORM_LOG_WARN, "%s:%zu: left out: %s", complaints->name, line, anynorm_message());
+}
+
+/* False for want of memory: then the text is to be read again. */
+static bool parse(const char *name, const char *text, size_t length, struct an_tunings *tunings)
+{
+    struct complaints complaints = {name, 0};
+    anynorm_status status = ANYNORM_OK;
+    if (memchr(text, 0, length))
+        an_log(ANYNORM_LOG_WARN, "%s: not used: it holds zero bytes, so it is no text", name);
+    else
+        status = an_tuning_parse_all(text, length, complain, &complaints, tunings);
+    if (status != ANYNORM_OK)
+        an_log(ANYNORM_LOG_WARN, "%s: not used: %s", name, anynorm_message());
+    if (complaints.count > MOST_COMPLAINTS)
+        an_log(ANYNORM_LOG_WARN, "%s: %d more lines are left out", name,
+               complaints.count - MOST_COMPLAINTS);
+    return status == ANYNORM_OK;
+}
+
+static const char *why_unfit(const struct stat *status)
+{
+    if (!S_ISREG(status->st_mode))
+        return "it is no regular file";
+    return status->st_size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB" : NULL;
+}
+
+/* The whole file, or NULL with the reason; `passing` if that may be gone the next time. */
+static char *read_file(const char *path, size_t *length, const char **reason, bool *passing)
+{
+    struct stat status;
+    char *text = NULL;
+    int file;
+    *passing = false;
+    do /* not to hang where the path has become a pipe */
+        file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (file < 0 && errno == EINTR);
+    if (file < 0 || fstat(file, &status) != 0) {
+        *reason = strerror(errno);
+        *passing = an_is_shortage(errno);
+        goto end;
+    }
+    *reason = why_unfit(&status);
+    if (*reason)
+        goto end;
+    text = malloc((size_t)status.st_size + 1);
+    *length = 0;
+    while (text && *length < (size_t)status.st_size) {
+        ssize_t part = read(file, text + *length, (size_t)status.st_size - *length);
+        if (part > 0) {
+            *length += (size_t)part;
+        } else if (part == 0 || errno != EINTR) {
+            /* Half of its lines may say something else than all of them. */
+            *reason = part == 0 ? "it was cut while it was read" : strerror(errno);
+            free(text);
+            text = NULL;
+            goto end;
+        }
+    }
+    if (!text) {
+        *reason = "no host memory for it";
+        *passing = true;
+    }
+
+end:
+    if (file >= 0)
+        close(file);
+    return text;
+}
+
+static struct identity identify(const char *path)
+{
+    struct identity identity = {.error = 0};
+    struct stat status;
+    snprintf(identity.path, sizeof(identity.path), "%s", path);
+    if (stat(path, &status) != 0) {
+        identity.error = errno;
+        return identity;
+    }
+    identity.device = status.st_dev;
+    identity.inode = status.st_ino;
+    identity.size = status.st_size;
+    identity.changed = status.st_mtim;
+    return identity;
+}
+
+static bool same(const struct identity *a, const struct identity *b)
+{
+    return strcmp(a->path, b->path) == 0 && a->error == b->error && a->device == b->device &&
+           a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+           a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* Under the lock. */
+static void refresh_users_own(void)
+{
+    char path[PATH_MAX];
+    size_t length = anynorm_tuning_path(path, sizeof(path));
+    if (length >= sizeof(path))
+        path[0] = 0;
+    struct identity now = identify(path);
+    if (same(&now, &users_identity))
+        return;
+    free(users_own.entries);
+    users_own = (struct an_tunings){NULL, 0};
+    users_identity = now;
+    if (!*path || (now.error == ENOENT && !named_file()))
+        return;
+    const char *reason;
+    bool passing;
+    char *text = read_file(path, &length, &reason, &passing);
+    if (text)
+        passing = !parse(path, text, length, &users_own);
+    else
+        an_log(ANYNORM_LOG_WARN, "%s: not used: %s", path, reason);
+    free(text);
+    if (passing)
+        users_identity = (struct identity){.error = 0};
+}
+
+bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows,
+                   bool users, struct an_choice *wish, char *source, size_t capacity)
+{
+    const struct an_tuning *found = NULL;
+    if (is_off() || info->device_class == ANYNORM_CLASS_REFERENCE)
+        return false;
+    pthread_mutex_lock(&lock);
+    if (!built_in_read)
+        built_in_read = parse("the built-in tuning", an_tunings_text, an_tunings_length, &built_in);
+    if (users) {
+        refresh_users_own();
+        found = an_tuning_find(&users_own, info, spec, rows);
+        if (found)
+            snprintf(source, capacity, "%s:%zu", users_identity.path, found->line);
+    }
+    if (!found) {
+        found = an_tuning_find(&built_in, info, spec, rows);
+        if (found)
+            snprintf(source, capacity, "the built-in tuning:%zu", found->line);
+    }
+    if (found)
+        *wish = found->choice;
+    pthread_mutex_unlock(&lock);
+    return found != NULL;
+}

@@ -1,0 +1,44 @@
+/* An output file that is there complete or not at all: written beside its place, then renamed. */
+#ifndef ANYNORM_CLI_OUTPUT_H
+#define ANYNORM_CLI_OUTPUT_H
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct output {
+    const char *path; /* as the user wrote it; the caller's string. NULL: no output */
+    char *target;     /* with symbolic links followed */
+    char *folder;
+    dev_t folder_device; /* and its inode: which folder it is, whatever its name */
+    ino_t folder_inode;
+    const char *base; /* within target */
+    char *temporary;  /* NULL: not created, or no longer there */
+    int file;
+    struct cleanup *cleanup; /* of the temporary file */
+    int mode;                /* permissions of the file that will be replaced, -1: there is none */
+    bool direct;             /* /dev/null */
+    bool exchanged;          /* the new file is in place and the old one has the temporary's name */
+    bool made;               /* the new file is in place and there was no old one */
+};
+
+/* In this order; *output zeroed before. A failing one leaves everything as it was on the disk but
+ * the temporary file, which output_discard removes. output_discard ends it in every case. */
+bool output_prepare(struct output *output, const char *path, struct cli_error *error);
+bool output_create(struct output *output, struct cli_error *error);
+bool output_write(struct output *output, const void *data, size_t size, struct cli_error *error);
+bool output_close(struct output *output, struct cli_error *error);
+/* With `revocable` the old file is kept until output_discard, on file systems that can exchange
+ * two. */
+bool output_commit(struct output *output, bool revocable, struct cli_error *error);
+/* Undoes output_commit, where another output could not be put in its place. */
+void output_revoke(struct output *output);
+void output_discard(struct output *output);
+
+/* Whether two prepared outputs are one file. /dev/null may be named twice. */
+bool output_same(const struct output *a, const struct output *b);
+
+#endif

@@ -1,0 +1,252 @@
+#include "rules.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/dtype.h"
+#include "spec.h"
+#include "base/status.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define MAX_COLUMNS UINT64_C(0x7fffffff)
+#define KNOWN_FLAGS ((uint32_t)ANYNORM_PARTIALS_INPUT * 2 - 1)
+
+/* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
+ */
+static const struct {
+    uint32_t flags;
+    uint32_t needs;
+    uint32_t excludes;
+    const char *why;
+} rules[] = {
+    {ANYNORM_L2, ANYNORM_RMS, 0, "ANYNORM_L2 needs ANYNORM_RMS"},
+    {ANYNORM_RMS, 0, ANYNORM_UNBIASED,
+     "ANYNORM_UNBIASED is not for ANYNORM_RMS, which takes no mean off"},
+    {ANYNORM_RMS, 0, ANYNORM_MEAN_OUTPUT | ANYNORM_MEAN_INPUT,
+     "ANYNORM_RMS has no mean, so it is neither an output nor an input"},
+    {ANYNORM_MEAN_INPUT, ANYNORM_RSTD_INPUT, 0, "ANYNORM_MEAN_INPUT needs ANYNORM_RSTD_INPUT"},
+    {ANYNORM_RSTD_INPUT, ANYNORM_MEAN_INPUT | ANYNORM_RMS, 0,
+     "ANYNORM_RSTD_INPUT needs ANYNORM_MEAN_INPUT, or ANYNORM_RMS"},
+    {ANYNORM_MEAN_INPUT, 0, ANYNORM_MEAN_OUTPUT, "mean is an input and an output"},
+    {ANYNORM_RSTD_INPUT, 0, ANYNORM_RSTD_OUTPUT, "rstd is an input and an output"},
+    {ANYNORM_RSTD_INPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found; "
+     "ANYNORM_RSTD_INPUT has it given"},
+    {ANYNORM_GATE, ANYNORM_RESIDUAL, 0, "ANYNORM_GATE needs ANYNORM_RESIDUAL"},
+    {ANYNORM_STORED_SUM, ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT, 0,
+     "ANYNORM_STORED_SUM needs ANYNORM_RESIDUAL, ANYNORM_PRE_BIAS or ANYNORM_SUM_OUTPUT"},
+    {ANYNORM_PARTIALS_INPUT, 0, ANYNORM_PARTIALS_OUTPUT, "partials is an input and an output"},
+    {ANYNORM_PARTIALS_INPUT, 0, ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+     "ANYNORM_PARTIALS_INPUT finds mean and rstd; ANYNORM_MEAN_INPUT and ANYNORM_RSTD_INPUT have "
+     "them given"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+     "ANYNORM_PARTIALS_OUTPUT is there to find a statistic; ANYNORM_MEAN_INPUT and "
+     "ANYNORM_RSTD_INPUT have it given"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
+     "ANYNORM_PARTIALS_OUTPUT has no whole row's mean and rstd; the plan with "
+     "ANYNORM_PARTIALS_INPUT has"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
+     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found, which the plan "
+     "with ANYNORM_PARTIALS_INPUT does, not that with ANYNORM_PARTIALS_OUTPUT"},
+    {ANYNORM_PARTIALS_OUTPUT, 0,
+     ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT |
+         ANYNORM_SILU,
+     "ANYNORM_PARTIALS_OUTPUT has no y, so no weight, bias, scale, shift, ANYNORM_ROUND_FIRST or "
+     "ANYNORM_SILU; the plan with ANYNORM_PARTIALS_INPUT has"},
+    {ANYNORM_Y_SCALE_INPUT, 0, ANYNORM_Y_SCALE_OUTPUT, "y_scale is an input and an output"},
+};
+
+static anynorm_status check_flags(const anynorm_spec *spec)
+{
+    uint32_t flags = spec->flags;
+    if (flags & ~KNOWN_FLAGS)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: flags has unknown bits 0x%" PRIx32,
+                       flags & ~KNOWN_FLAGS);
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        bool lacks = rules[i].needs && !(flags & rules[i].needs);
+        if ((flags & rules[i].flags) && (lacks || (flags & rules[i].excludes)))
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: flags: %s", rules[i].why);
+    }
+    return ANYNORM_OK;
+}
+
+static anynorm_status check_types(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        anynorm_dtype type;
+        uint32_t flags; /* those that name a tensor of it; 0: it may be set without */
+        const char *tensors;
+    } types[] = {
+        {"x_type", spec->x_type, 0, NULL},
+        {"y_type", spec->y_type, 0, NULL},
+        {"parameter_type", spec->parameter_type, 0, NULL},
+        {"residual_type", spec->residual_type, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"sum_type", spec->sum_type, AN_SUMS, "ANYNORM_SUM_OUTPUT or ANYNORM_STORED_SUM"},
+        {"sample_type", spec->sample_type, AN_SAMPLES,
+         "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
+    };
+    const size_t y = 1;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (!an_dtype_valid(types[i].type))
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s is %d, which is no anynorm_dtype",
+                           types[i].field, (int)types[i].type);
+        if (types[i].flags && !(spec->flags & types[i].flags) && (int)types[i].type != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %s, must be 0 without %s in flags", types[i].field,
+                           anynorm_dtype_name(types[i].type), types[i].tensors);
+        if (an_dtype_quantized(types[i].type) && i != y)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %s, which only y_type may be; f32, f16, bf16 or f64",
+                           types[i].field, anynorm_dtype_name(types[i].type));
+    }
+    if ((spec->flags & AN_Y_SCALES) && !an_dtype_quantized(spec->y_type))
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "spec: flags: ANYNORM_Y_SCALE_INPUT and ANYNORM_Y_SCALE_OUTPUT need a y_type "
+            "of i8 or f8e4m3, not %s",
+            anynorm_dtype_name(spec->y_type));
+    return ANYNORM_OK;
+}
+
+/* What is left zero by a spec that does not name the tensors it is about. */
+static anynorm_status check_counts(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value;
+        uint64_t most; /* without the tensors */
+        uint32_t flags;
+        const char *tensors;
+    } counts[] = {
+        {"residual_row_stride", spec->residual_row_stride, 0, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"residual_outer_stride", spec->residual_outer_stride, 0, ANYNORM_RESIDUAL,
+         "ANYNORM_RESIDUAL"},
+        {"residual_column_stride", spec->residual_column_stride, 0, ANYNORM_RESIDUAL,
+         "ANYNORM_RESIDUAL"},
+        {"sum_row_stride", spec->sum_row_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum_outer_stride", spec->sum_outer_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum_column_stride", spec->sum_column_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sample_rows", spec->sample_rows, 1, AN_SAMPLES,
+         "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
+        {"parameter_rows", spec->parameter_rows, 1, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"parameter_run", spec->parameter_run, 1, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"parameter_cycle", spec->parameter_cycle, 0, AN_PARAMETERS,
+         "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
+        {"shards", spec->shards, 1, ANYNORM_PARTIALS_INPUT, "ANYNORM_PARTIALS_INPUT"},
+    };
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        if (!(spec->flags & counts[i].flags) && counts[i].value > counts[i].most)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64 ", must be 0 without %s in flags",
+                           counts[i].field, counts[i].value, counts[i].tensors);
+    }
+    return ANYNORM_OK;
+}
+
+/* What cuts a row into equal parts. */
+static anynorm_status check_divisors(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value; /* 0: 1 */
+        uint64_t of;
+        const char *parts;
+    } divisors[] = {
+        {"column_run", spec->column_run, spec->columns, "columns"},
+        {"parameter_run", spec->parameter_run, spec->columns, "columns"},
+        {"parameter_cycle", spec->parameter_cycle, spec->columns, "columns"},
+        {"parameter_run", spec->parameter_run, spec->parameter_cycle,
+         "columns of the parameter_cycle"},
+    };
+    for (size_t i = 0; i < COUNT(divisors); i++) {
+        if (divisors[i].value > 1 && divisors[i].of % divisors[i].value != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64 ", which does not divide the %" PRIu64 " %s",
+                           divisors[i].field, divisors[i].value, divisors[i].of, divisors[i].parts);
+    }
+    return ANYNORM_OK;
+}
+
+/* What is left zero by a spec that has no y. */
+static anynorm_status check_without_y(const anynorm_spec *spec)
+{
+    const struct {
+        const char *field;
+        uint64_t value;
+    } fields[] = {
+        {"y_type", (uint64_t)spec->y_type},
+        {"y_row_stride", spec->y_row_stride},
+        {"y_outer_stride", spec->y_outer_stride},
+        {"y_column_stride", spec->y_column_stride},
+    };
+    if (!(spec->flags & ANYNORM_PARTIALS_OUTPUT))
+        return ANYNORM_OK;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        if (fields[i].value != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: %s is %" PRIu64
+                           ", must be 0 with ANYNORM_PARTIALS_OUTPUT, which has no y",
+                           fields[i].field, fields[i].value);
+    }
+    return ANYNORM_OK;
+}
+
+static anynorm_status check_numbers(const anynorm_spec *spec)
+{
+    if (!isfinite(spec->eps) || spec->eps < 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: eps is %g, must be finite and not negative",
+                       spec->eps);
+    if ((spec->flags & ANYNORM_RSTD_INPUT) && spec->eps != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: eps is %g, must be 0 with ANYNORM_RSTD_INPUT", spec->eps);
+    if ((spec->flags & ANYNORM_PARTIALS_OUTPUT) && spec->eps != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: eps is %g, must be 0 with ANYNORM_PARTIALS_OUTPUT; the plan with "
+                       "ANYNORM_PARTIALS_INPUT adds it",
+                       spec->eps);
+    bool whole_rows = !(spec->flags & ANYNORM_PARTIALS_INPUT);
+    if ((spec->flags & ANYNORM_UNBIASED) && whole_rows && spec->columns < 2)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: columns is 1, must be 2 or more with ANYNORM_UNBIASED");
+    if (!isfinite(spec->weight_offset))
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: weight_offset is %g, must be finite",
+                       spec->weight_offset);
+    if (!(spec->flags & ANYNORM_WEIGHT) && spec->weight_offset != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: weight_offset is %g, must be 0 without ANYNORM_WEIGHT in flags",
+                       spec->weight_offset);
+    if (!isfinite(spec->y_bound) || (spec->y_bound != 0 && spec->y_bound < 0x1p-100))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: y_bound is %g, must be 0, or finite and 2^-100 or more",
+                       spec->y_bound);
+    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT) && spec->y_bound != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: y_bound is %g, must be 0 without ANYNORM_Y_SCALE_OUTPUT in flags",
+                       spec->y_bound);
+    return ANYNORM_OK;
+}
+
+anynorm_status an_spec_check_fields(const anynorm_spec *spec)
+{
+    if (!spec)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec is NULL");
+    if (spec->columns == 0 || spec->columns > MAX_COLUMNS)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: columns is %" PRIu64 ", must be 1 to 2147483647", spec->columns);
+    anynorm_status status = check_flags(spec);
+    if (status == ANYNORM_OK)
+        status = check_types(spec);
+    if (status == ANYNORM_OK)
+        status = check_counts(spec);
+    if (status == ANYNORM_OK)
+        status = check_divisors(spec);
+    if (status == ANYNORM_OK)
+        status = check_without_y(spec);
+    if (status == ANYNORM_OK)
+        status = check_numbers(spec);
+    return status;
+}

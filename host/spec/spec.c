@@ -1,0 +1,175 @@
+#include "spec.h"
+
+#include <inttypes.h>
+
+#include "base/checked.h"
+#include "rules.h"
+#include "base/status.h"
+
+/* The strides of one tensor, to be filled in. */
+struct strides {
+    const char *tensor;
+    uint64_t *row;
+    uint64_t *outer;
+    uint64_t *column;
+};
+
+/* A step from a row to another must not end on another column of the same row: as many runs
+ * further on, and less than a run before or behind. */
+static anynorm_status check_step(const struct strides *s, const char *name, uint64_t stride,
+                                 uint64_t columns, uint64_t run)
+{
+    uint64_t runs = columns / run, ahead = stride / *s->column, past = stride % *s->column;
+    if ((ahead >= runs || past >= run) && (runs - 1 <= ahead || *s->column - past >= run))
+        return ANYNORM_OK;
+    if (*s->column == run)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: %s_%s_stride is %" PRIu64 ", less than the %" PRIu64 " columns",
+                       s->tensor, name, stride, columns);
+    return an_fail(ANYNORM_INVALID_ARGUMENT,
+                   "spec: %s_%s_stride is %" PRIu64 ", which leads from one of the %" PRIu64
+                   " columns, %" PRIu64 " apart, to another",
+                   s->tensor, name, stride, columns, *s->column);
+}
+
+static anynorm_status resolve_column(const struct strides *s, uint64_t columns, uint64_t run)
+{
+    if (*s->column == 0 || columns == run)
+        *s->column = run;
+    if (*s->column >= run)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_INVALID_ARGUMENT,
+                   "spec: %s_column_stride is %" PRIu64 ", less than the column_run of %" PRIu64,
+                   s->tensor, *s->column, run);
+}
+
+static anynorm_status resolve_strides(const struct strides *s, uint64_t columns, uint64_t run,
+                                      uint64_t inner_rows)
+{
+    bool between = *s->column / 2 >= run; /* another row fits between the runs of one */
+    if (*s->row == 0)
+        *s->row = between ? run : columns / run * *s->column;
+    if (inner_rows == 0 && *s->outer != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s_outer_stride is set but inner_rows is 0",
+                       s->tensor);
+    /* The stride between the rows of a group of one is of no account. */
+    anynorm_status status =
+        inner_rows == 1 ? ANYNORM_OK : check_step(s, "row", *s->row, columns, run);
+    if (status != ANYNORM_OK || inner_rows == 0)
+        return status;
+    if (*s->outer == 0 && !(between ? an_mul(columns / run, *s->column, s->outer)
+                                    : an_mul(inner_rows, *s->row, s->outer)))
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s times %s_%s_stride is above 2^64",
+                       !between  ? "inner_rows"
+                       : run > 1 ? "columns / column_run"
+                                 : "columns",
+                       s->tensor, between ? "column" : "row");
+    status = check_step(s, "outer", *s->outer, columns, run);
+    if (status == ANYNORM_OK && inner_rows == 1)
+        *s->row = *s->outer;
+    return status;
+}
+
+static bool level_is_dense(uint64_t inner_rows, const struct strides *s)
+{
+    uint64_t inner_extent;
+    return an_mul(inner_rows, *s->row, &inner_extent) && inner_extent == *s->outer;
+}
+
+static void default_to_one(uint64_t *count)
+{
+    if (*count == 0)
+        *count = 1;
+}
+
+anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
+{
+    anynorm_status status = an_spec_check_fields(spec);
+    if (status != ANYNORM_OK)
+        return status;
+    anynorm_spec s = *spec;
+    default_to_one(&s.sample_rows);
+    default_to_one(&s.parameter_rows);
+    default_to_one(&s.parameter_run);
+    default_to_one(&s.shards);
+    default_to_one(&s.column_run);
+    if (s.parameter_cycle == s.parameter_run)
+        s.parameter_run = s.parameter_cycle = s.columns;
+    if (s.parameter_cycle == s.columns)
+        s.parameter_cycle = 0;
+
+    struct strides tensors[4] = {{"x", &s.x_row_stride, &s.x_outer_stride, &s.x_column_stride}};
+    int count = 1;
+    if (!(s.flags & ANYNORM_PARTIALS_OUTPUT))
+        tensors[count++] =
+            (struct strides){"y", &s.y_row_stride, &s.y_outer_stride, &s.y_column_stride};
+    if (s.flags & ANYNORM_RESIDUAL)
+        tensors[count++] = (struct strides){"residual", &s.residual_row_stride,
+                                            &s.residual_outer_stride, &s.residual_column_stride};
+    if (s.flags & ANYNORM_SUM_OUTPUT)
+        tensors[count++] =
+            (struct strides){"sum", &s.sum_row_stride, &s.sum_outer_stride, &s.sum_column_stride};
+    bool runs = false;
+    for (int i = 0; i < count; i++) {
+        status = resolve_column(&tensors[i], s.columns, s.column_run);
+        if (status != ANYNORM_OK)
+            return status;
+        runs = runs || *tensors[i].column > s.column_run;
+    }
+    if (!runs) {
+        s.column_run = 1;
+        for (int i = 0; i < count; i++)
+            *tensors[i].column = 1;
+    }
+    bool one_level = s.inner_rows != 0;
+    for (int i = 0; i < count; i++) {
+        status = resolve_strides(&tensors[i], s.columns, s.column_run, s.inner_rows);
+        if (status != ANYNORM_OK)
+            return status;
+        one_level = one_level && level_is_dense(s.inner_rows, &tensors[i]);
+    }
+    if (one_level) {
+        s.inner_rows = 0;
+        for (int i = 0; i < count; i++)
+            *tensors[i].outer = 0;
+    }
+    *resolved = s;
+    return ANYNORM_OK;
+}
+
+anynorm_status anynorm_spec_check(const anynorm_spec *spec)
+{
+    anynorm_spec resolved;
+    return an_spec_resolve(spec, &resolved);
+}
+
+bool an_spec_side_by_side(const anynorm_spec *spec)
+{
+    return spec->column_run <= 1 && spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
+           spec->residual_column_stride <= 1 && spec->sum_column_stride <= 1;
+}
+
+bool an_spec_double(const anynorm_spec *spec)
+{
+    const struct {
+        bool named;
+        anynorm_dtype type;
+    } types[] = {
+        {true, spec->x_type},
+        {true, spec->y_type},
+        {spec->flags & AN_PARAMETERS, spec->parameter_type},
+        {spec->flags & ANYNORM_RESIDUAL, spec->residual_type},
+        {spec->flags & AN_SUMS, spec->sum_type},
+        {spec->flags & AN_SAMPLES, spec->sample_type},
+    };
+    bool any = false;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        any = any || (types[i].named && types[i].type == ANYNORM_F64);
+    return any;
+}
+
+uint64_t an_spec_parameters_per_row(const anynorm_spec *spec)
+{
+    uint64_t columns = spec->parameter_cycle ? spec->parameter_cycle : spec->columns;
+    return columns / spec->parameter_run;
+}

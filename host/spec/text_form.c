@@ -1,0 +1,308 @@
+/* A spec as one line of text: test lists, `anynorm verify` and bug reports share it. */
+#include <inttypes.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/dtype.h"
+#include "spec.h"
+#include "base/status.h"
+#include "base/text.h"
+
+/* In the order in which they are written. RMS is the first word's affair. */
+static const struct {
+    const char *word;
+    uint32_t flag;
+} flag_words[] = {
+    {"weight", ANYNORM_WEIGHT},
+    {"bias", ANYNORM_BIAS},
+    {"mean", ANYNORM_MEAN_OUTPUT},
+    {"rstd", ANYNORM_RSTD_OUTPUT},
+    {"any-alignment", ANYNORM_ANY_ALIGNMENT},
+    {"l2", ANYNORM_L2},
+    {"unbiased", ANYNORM_UNBIASED},
+    {"eps-outside", ANYNORM_EPS_OUTSIDE},
+    {"mean-input", ANYNORM_MEAN_INPUT},
+    {"rstd-input", ANYNORM_RSTD_INPUT},
+    {"residual", ANYNORM_RESIDUAL},
+    {"gate", ANYNORM_GATE},
+    {"pre-bias", ANYNORM_PRE_BIAS},
+    {"sum", ANYNORM_SUM_OUTPUT},
+    {"stored-sum", ANYNORM_STORED_SUM},
+    {"round-first", ANYNORM_ROUND_FIRST},
+    {"scale", ANYNORM_SCALE},
+    {"shift", ANYNORM_SHIFT},
+    {"silu", ANYNORM_SILU},
+    {"partials", ANYNORM_PARTIALS_OUTPUT},
+    {"partials-input", ANYNORM_PARTIALS_INPUT},
+    {"y-scale-input", ANYNORM_Y_SCALE_INPUT},
+    {"y-scale", ANYNORM_Y_SCALE_OUTPUT},
+};
+
+/* Words of the form KEY=TYPE, beside that of x which has no key. */
+static const struct {
+    const char *key;
+    size_t field;
+    bool as_x;         /* the default; else f32 */
+    uint32_t flags;    /* one of which it takes to have the field; 0: it is always there */
+    uint32_t not_with; /* with one of which there is no such field after all */
+} type_words[] = {
+    {"y=", offsetof(anynorm_spec, y_type), true, 0, ANYNORM_PARTIALS_OUTPUT},
+    {"residuals=", offsetof(anynorm_spec, residual_type), true, ANYNORM_RESIDUAL, 0},
+    {"sums=", offsetof(anynorm_spec, sum_type), true, AN_SUMS, 0},
+    {"parameters=", offsetof(anynorm_spec, parameter_type), false, 0, 0},
+    {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES, 0},
+};
+
+/* Words of the form KEY=COUNT and the field each fills. */
+static const struct {
+    const char *key;
+    size_t field;
+    uint64_t unsaid; /* the values up to this one mean the same and are not written */
+} count_words[] = {
+    {"inner=", offsetof(anynorm_spec, inner_rows), 0},
+    {"x-stride=", offsetof(anynorm_spec, x_row_stride), 0},
+    {"x-outer=", offsetof(anynorm_spec, x_outer_stride), 0},
+    {"y-stride=", offsetof(anynorm_spec, y_row_stride), 0},
+    {"y-outer=", offsetof(anynorm_spec, y_outer_stride), 0},
+    {"x-column=", offsetof(anynorm_spec, x_column_stride), 0},
+    {"y-column=", offsetof(anynorm_spec, y_column_stride), 0},
+    {"residual-stride=", offsetof(anynorm_spec, residual_row_stride), 0},
+    {"residual-outer=", offsetof(anynorm_spec, residual_outer_stride), 0},
+    {"residual-column=", offsetof(anynorm_spec, residual_column_stride), 0},
+    {"sum-stride=", offsetof(anynorm_spec, sum_row_stride), 0},
+    {"sum-outer=", offsetof(anynorm_spec, sum_outer_stride), 0},
+    {"sum-column=", offsetof(anynorm_spec, sum_column_stride), 0},
+    {"run=", offsetof(anynorm_spec, column_run), 1},
+    {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
+    {"parameter-rows=", offsetof(anynorm_spec, parameter_rows), 1},
+    {"parameter-run=", offsetof(anynorm_spec, parameter_run), 1},
+    {"shards=", offsetof(anynorm_spec, shards), 1},
+    {"parameter-cycle=", offsetof(anynorm_spec, parameter_cycle), 0},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Bits of "seen". */
+enum {
+    SEEN_X = 0,
+    SEEN_EPS,
+    SEEN_WEIGHT_OFFSET,
+    SEEN_Y_BOUND,
+    SEEN_TYPES,
+    SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
+    SEEN_COUNTS = SEEN_FLAGS + COUNT(flag_words)
+};
+_Static_assert(SEEN_COUNTS + COUNT(count_words) <= 64, "the words fit the bits of a uint64_t");
+
+static uint64_t *count_field(anynorm_spec *spec, size_t index)
+{
+    return (uint64_t *)(void *)((char *)spec + count_words[index].field);
+}
+
+static anynorm_dtype *type_field(anynorm_spec *spec, size_t index)
+{
+    return (anynorm_dtype *)(void *)((char *)spec + type_words[index].field);
+}
+
+/* False where the spec has no tensor of the type: then the field stays 0. */
+static bool has_type(const anynorm_spec *spec, size_t index)
+{
+    return (!type_words[index].flags || (spec->flags & type_words[index].flags)) &&
+           !(spec->flags & type_words[index].not_with);
+}
+
+/* The text has a decimal point, whatever the program's language has; of this thread alone, until
+ * leave_c_locale. */
+struct numbers {
+    locale_t c, before;
+};
+
+static struct numbers enter_c_locale(void)
+{
+    struct numbers numbers = {.c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
+    if (numbers.c) /* else, without memory, as the program's language has it */
+        numbers.before = uselocale(numbers.c);
+    return numbers;
+}
+
+static void leave_c_locale(struct numbers numbers)
+{
+    if (!numbers.c)
+        return;
+    (void)uselocale(numbers.before);
+    freelocale(numbers.c);
+}
+
+static bool parse_number(const char *text, size_t length, double *value)
+{
+    char copy[64];
+    if (length >= sizeof(copy))
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    char *end;
+    struct numbers numbers = enter_c_locale();
+    *value = strtod(copy, &end);
+    leave_c_locale(numbers);
+    return *end == 0;
+}
+
+static bool starts(const char *word, size_t length, const char *prefix, size_t *prefix_length)
+{
+    *prefix_length = strlen(prefix);
+    return length > *prefix_length && memcmp(word, prefix, *prefix_length) == 0;
+}
+
+/* Reads one word into the spec; returns the bit of `seen` it takes, or -1 if it is no word. */
+static int parse_word(const char *word, size_t length, anynorm_spec *spec)
+{
+    size_t skip;
+    if (an_dtype_parse(word, length, &spec->x_type))
+        return SEEN_X;
+    if (starts(word, length, "eps=", &skip))
+        return parse_number(word + skip, length - skip, &spec->eps) ? SEEN_EPS : -1;
+    if (starts(word, length, "weight-offset=", &skip))
+        return parse_number(word + skip, length - skip, &spec->weight_offset) ? SEEN_WEIGHT_OFFSET
+                                                                              : -1;
+    if (starts(word, length, "y-bound=", &skip))
+        return parse_number(word + skip, length - skip, &spec->y_bound) ? SEEN_Y_BOUND : -1;
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        if (starts(word, length, type_words[i].key, &skip))
+            return an_dtype_parse(word + skip, length - skip, type_field(spec, i))
+                       ? (int)(SEEN_TYPES + i)
+                       : -1;
+    }
+    for (size_t i = 0; i < COUNT(flag_words); i++) {
+        if (strlen(flag_words[i].word) == length && !memcmp(word, flag_words[i].word, length)) {
+            spec->flags |= flag_words[i].flag;
+            return (int)(SEEN_FLAGS + i);
+        }
+    }
+    for (size_t i = 0; i < COUNT(count_words); i++) {
+        if (starts(word, length, count_words[i].key, &skip))
+            return an_parse_count(word + skip, length - skip, count_field(spec, i))
+                       ? (int)(SEEN_COUNTS + i)
+                       : -1;
+    }
+    return -1;
+}
+
+/* Whether the word is a kind of norm, and which. */
+static bool parse_kind(const char *word, size_t length, uint32_t *flags)
+{
+    *flags = length == 8 && memcmp(word, "rms-norm", 8) == 0 ? ANYNORM_RMS : 0;
+    return *flags || (length == 10 && memcmp(word, "layer-norm", 10) == 0);
+}
+
+/* What the words leave open. */
+static void fill_in(uint64_t seen, anynorm_spec *spec)
+{
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        if (!(seen & (UINT64_C(1) << (SEEN_TYPES + i))) && type_words[i].as_x && has_type(spec, i))
+            *type_field(spec, i) = spec->x_type;
+    }
+    if (!(seen & (UINT64_C(1) << SEEN_EPS)))
+        spec->eps =
+            spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT) ? 0 : ANYNORM_EPS_DEFAULT;
+}
+
+anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t *rows)
+{
+    if (!text || !spec || !rows)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "text, spec or rows is NULL");
+    anynorm_spec result = {0};
+    uint64_t row_count = 0;
+    uint64_t seen = 0;
+    int position = 0;
+    for (const char *word = text + strspn(text, " "); *word; position++) {
+        size_t length = strcspn(word, " ");
+        int shown = an_text_shown(length);
+        if (position == 0) {
+            if (!parse_kind(word, length, &result.flags))
+                return an_fail(ANYNORM_INVALID_ARGUMENT,
+                               "spec text: starts with \"%.*s\", must be \"layer-norm\" or "
+                               "\"rms-norm\"",
+                               shown, word);
+        } else if (position == 1) {
+            const char *cross = memchr(word, 'x', length);
+            size_t before = cross ? (size_t)(cross - word) : 0;
+            if (!cross || !an_parse_count(word, before, &row_count) ||
+                !an_parse_count(cross + 1, length - before - 1, &result.columns))
+                return an_fail(ANYNORM_INVALID_ARGUMENT,
+                               "spec text: \"%.*s\" is no ROWSxCOLUMNS such as 512x768", shown,
+                               word);
+        } else {
+            int bit = parse_word(word, length, &result);
+            if (bit < 0)
+                return an_fail(ANYNORM_INVALID_ARGUMENT,
+                               "spec text: \"%.*s\" is no known word or has a bad value", shown,
+                               word);
+            if (seen & (UINT64_C(1) << bit))
+                return an_fail(ANYNORM_INVALID_ARGUMENT, "spec text: \"%.*s\" says something twice",
+                               shown, word);
+            seen |= UINT64_C(1) << bit;
+        }
+        word += length;
+        word += strspn(word, " ");
+    }
+    if (position < 2)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec text: ends before ROWSxCOLUMNS; \"layer-norm 512x768\" is the least");
+    fill_in(seen, &result);
+    anynorm_status status = anynorm_spec_check(&result);
+    if (status != ANYNORM_OK)
+        return status;
+    *spec = result;
+    *rows = row_count;
+    return ANYNORM_OK;
+}
+
+/* In the shortest form that reads back as the same number. */
+static void put_number(struct an_text *writer, const char *key, double value)
+{
+    char number[32];
+    struct numbers numbers = enter_c_locale();
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(number, sizeof(number), "%.*g", digits, value);
+        if (strtod(number, NULL) == value)
+            break;
+    }
+    leave_c_locale(numbers);
+    an_text_put(writer, " %s=%s", key, number);
+}
+
+size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, size_t capacity)
+{
+    struct an_text writer = {text, text ? capacity : 0, 0};
+    if (writer.capacity)
+        text[0] = 0;
+    if (!spec)
+        return 0;
+    an_text_put(&writer, "%s-norm %" PRIu64 "x%" PRIu64 " %s",
+                spec->flags & ANYNORM_RMS ? "rms" : "layer", rows, spec->columns,
+                anynorm_dtype_name(spec->x_type));
+    anynorm_spec copy = *spec;
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        anynorm_dtype type = *type_field(&copy, i);
+        if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x_type : ANYNORM_F32))
+            an_text_put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
+    }
+    for (size_t i = 0; i < COUNT(flag_words); i++) {
+        if (spec->flags & flag_words[i].flag)
+            an_text_put(&writer, " %s", flag_words[i].word);
+    }
+    put_number(&writer, "eps", spec->eps);
+    if (spec->weight_offset != 0)
+        put_number(&writer, "weight-offset", spec->weight_offset);
+    if (spec->y_bound != 0)
+        put_number(&writer, "y-bound", spec->y_bound);
+    for (size_t i = 0; i < COUNT(count_words); i++) {
+        uint64_t value = *count_field(&copy, i);
+        if (value > count_words[i].unsaid)
+            an_text_put(&writer, " %s%" PRIu64, count_words[i].key, value);
+    }
+    return writer.length;
+}

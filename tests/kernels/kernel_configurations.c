@@ -1,0 +1,682 @@
+/* Lists what the library compiles for GPUs that need not be here, for ci/compile-kernels:
+ *
+ *     kernel_configurations FOLDER [quick]
+ *
+ * makes plans on described devices, whose driver is a table of functions below that compiles
+ * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout one line for each different
+ * configuration of a target and a spec (quick: of fewer types and flags), fields parted by tabs:
+ *
+ *     target  first|other  choice  group  columns_from  columns_to  spec  program  options
+ *
+ * first: the library's own choice for some number of columns; other: it fits, and serves only where
+ * those before it fail to compile, or where a caller asks for it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opencl/opencl_backend.h"
+#include "opencl/sources.h"
+#include "base/status.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+/* ---- The devices ---- */
+
+/* Queries of OpenCL 2.1 and of vendors' extensions. */
+#define MAX_NUM_SUB_GROUPS 0x105c
+#define WARP_SIZE_NV 0x4003
+#define WAVEFRONT_WIDTH_AMD 0x4043
+#define SUB_GROUP_SIZES_INTEL 0x4108
+
+/* An answer to clGetDeviceInfo: the one of text, sizes and number that is there. */
+struct fact {
+    cl_device_info what;
+    cl_ulong number;
+    const char *text;
+    size_t sizes[3];
+};
+
+#define MOST_FACTS 16 /* and an empty one, which ends the list */
+
+/* What all devices of a vendor answer, as their drivers' published reports have it; of extensions,
+ * those that are about kernels. */
+struct vendor {
+    const char *platform;
+    struct fact facts[MOST_FACTS + 1];
+};
+
+static const struct fact of_all[] = {
+    {CL_DEVICE_TYPE, .number = CL_DEVICE_TYPE_GPU},
+    {CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, .number = 1},
+    {CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, .number = 1},
+    {CL_DEVICE_LOCAL_MEM_TYPE, .number = CL_LOCAL},
+    {CL_DEVICE_COMPILER_AVAILABLE, .number = CL_TRUE},
+    {CL_DEVICE_AVAILABLE, .number = CL_TRUE},
+    {CL_DEVICE_ADDRESS_BITS, .number = 64},
+    {CL_DEVICE_MEM_BASE_ADDR_ALIGN, .number = 1024},
+    {.what = 0},
+};
+
+static const struct vendor intel = {
+    "Intel(R) OpenCL Graphics",
+    {
+        {CL_DEVICE_VENDOR, .text = "Intel(R) Corporation"},
+        {CL_DEVICE_VENDOR_ID, .number = 0x8086},
+        {CL_DEVICE_VERSION, .text = "OpenCL 3.0 NEO"},
+        {CL_DRIVER_VERSION, .text = "22.43.24595"},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+        {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB - 4 * KIB},
+        {SUB_GROUP_SIZES_INTEL, .sizes = {8, 16, 32}},
+    },
+};
+
+#define INTEL_EXTENSIONS                                                                           \
+    "cl_khr_byte_addressable_store cl_khr_fp16 cl_khr_subgroups cl_intel_subgroups "               \
+    "cl_intel_required_subgroup_size cl_intel_subgroups_short cl_intel_subgroups_char "            \
+    "cl_intel_subgroups_long cl_khr_subgroup_extended_types cl_khr_subgroup_shuffle "              \
+    "cl_khr_subgroup_shuffle_relative cl_khr_il_program"
+
+static const struct vendor amd = {
+    "AMD Accelerated Parallel Processing",
+    {
+        {CL_DEVICE_VENDOR, .text = "Advanced Micro Devices, Inc."},
+        {CL_DEVICE_VENDOR_ID, .number = 0x1002},
+        {CL_DEVICE_VERSION, .text = "OpenCL 2.0 "},
+        {CL_DRIVER_VERSION, .text = "3590.0 (HSA1.1,LC)"},
+        {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp64 cl_khr_fp16 cl_khr_byte_addressable_store "
+                                       "cl_amd_device_attribute_query cl_amd_media_ops "
+                                       "cl_khr_subgroups cl_amd_assembly_program"},
+        {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+    },
+};
+
+static const struct vendor nvidia = {
+    "NVIDIA CUDA",
+    {
+        {CL_DEVICE_VENDOR, .text = "NVIDIA Corporation"},
+        {CL_DEVICE_VENDOR_ID, .number = 0x10de},
+        {CL_DEVICE_VERSION, .text = "OpenCL 3.0 CUDA"},
+        {CL_DRIVER_VERSION, .text = "580.82"},
+        {CL_DEVICE_EXTENSIONS,
+         .text = "cl_khr_byte_addressable_store cl_khr_fp64 cl_nv_compiler_options "
+                 "cl_nv_device_attribute_query cl_nv_pragma_unroll "
+                 "cl_khr_int64_base_atomics cl_khr_device_uuid"},
+        {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+        {CL_DEVICE_LOCAL_MEM_SIZE, .number = 48 * KIB},
+        {WARP_SIZE_NV, .number = 32},
+    },
+};
+
+static const struct vendor none = {.platform = "any"};
+
+static const struct target {
+    const char *name; /* as ci/compile-kernels knows its compiler */
+    const struct vendor *vendor;
+    struct {
+        const char *device;
+        cl_ulong units, memory, cache;
+    } chip;
+    struct fact own[MOST_FACTS + 1]; /* before the vendor's */
+} targets[] = {
+    {"skl",
+     &intel,
+     {"Intel(R) HD Graphics 530", 24, 12 * GIB, 512 * KIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+      {MAX_NUM_SUB_GROUPS, .number = 32},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"tgllp",
+     &intel,
+     {"Intel(R) Iris(R) Xe Graphics", 96, 12 * GIB, 3840 * KIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 512},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"dg2",
+     &intel,
+     {"Intel(R) Arc(TM) A770 Graphics", 512, 16 * GIB, 16 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {MAX_NUM_SUB_GROUPS, .number = 128},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"gfx90a",
+     &amd,
+     {"gfx90a", 104, 64 * GIB, 16 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 54 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx942",
+     &amd,
+     {"gfx942", 304, 192 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 163 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx1030",
+     &amd,
+     {"gfx1030", 40, 16 * GIB, 16 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 13 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1100",
+     &amd,
+     {"gfx1100", 48, 24 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"sm_80",
+     &nvidia,
+     {"NVIDIA A100-SXM4-40GB", 108, 40 * GIB, 3024 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 10 * GIB}}},
+    {"sm_90",
+     &nvidia,
+     {"NVIDIA H100 80GB HBM3", 132, 80 * GIB, 4224 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB}}},
+    /* SPIR-V: GPUs that are none of those above, one with little more than OpenCL 1.2 demands (a
+     * phone's, Mesa's), one with sub-groups and double precision. */
+    {"spirv",
+     &none,
+     {"a GPU of OpenCL 1.2", 8, 2 * GIB, 0},
+     {{CL_DEVICE_VERSION, .text = "OpenCL 1.2"},
+      {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 64},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 32 * KIB},
+      {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 512 * MIB},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE}}},
+    {"spirv",
+     &none,
+     {"a GPU of OpenCL 3.0", 64, 16 * GIB, 4 * MIB},
+     {{CL_DEVICE_VERSION, .text = "OpenCL 3.0"},
+      {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
+      {CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 4 * GIB},
+      {MAX_NUM_SUB_GROUPS, .number = 32},
+      {CL_DEVICE_EXTENSIONS, .text = "cl_khr_fp16 cl_khr_fp64 cl_khr_subgroups"}}},
+};
+
+/* ---- Their driver: answers from the facts, and notes what is built ---- */
+
+static const struct target *current;
+
+/* What the last plan's kernel is of: the name in an_sources, NULL for none of them. */
+static struct {
+    const char *program;
+    char options[1024];
+} built;
+
+static const struct fact *find_fact(const struct fact *facts, cl_device_info what)
+{
+    for (; facts->what; facts++) {
+        if (facts->what == what)
+            return facts;
+    }
+    return NULL;
+}
+
+/* Hands out `bytes` as clGet...Info functions do. */
+static cl_int answer(const void *from, size_t bytes, size_t room, void *value, size_t *size)
+{
+    if (size)
+        *size = bytes;
+    if (!value)
+        return CL_SUCCESS;
+    if (room < bytes)
+        return CL_INVALID_VALUE;
+    memcpy(value, from, bytes);
+    return CL_SUCCESS;
+}
+
+/* A number as wide as there is room: callers that know its type give just that. */
+static cl_int answer_number(cl_ulong number, size_t room, void *value, size_t *size)
+{
+    cl_uint narrow = (cl_uint)number;
+    if (value && room < sizeof(number))
+        return answer(&narrow, sizeof(narrow), room, value, size);
+    return answer(&number, sizeof(number), room, value, size);
+}
+
+static cl_int CL_API_CALL get_device_info(cl_device_id id, cl_device_info what, size_t room,
+                                          void *value, size_t *size)
+{
+    (void)id;
+    if (what == CL_DEVICE_PLATFORM)
+        return answer(&current, sizeof(current), room, value, size);
+    const struct fact chip[] = {
+        {CL_DEVICE_NAME, .text = current->chip.device},
+        {CL_DEVICE_MAX_COMPUTE_UNITS, .number = current->chip.units},
+        {CL_DEVICE_GLOBAL_MEM_SIZE, .number = current->chip.memory},
+        {CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, .number = current->chip.cache},
+        {.what = 0},
+    };
+    const struct fact *const lists[] = {chip, current->own, current->vendor->facts, of_all};
+    const struct fact *fact = NULL;
+    for (size_t i = 0; i < COUNT(lists) && !fact; i++)
+        fact = find_fact(lists[i], what);
+    if (!fact)
+        return CL_INVALID_VALUE;
+    if (fact->text)
+        return answer(fact->text, strlen(fact->text) + 1, room, value, size);
+    if (fact->sizes[0])
+        return answer(fact->sizes, sizeof(fact->sizes), room, value, size);
+    return answer_number(fact->number, room, value, size);
+}
+
+static cl_int CL_API_CALL get_platform_info(cl_platform_id id, cl_platform_info what, size_t room,
+                                            void *value, size_t *size)
+{
+    (void)id;
+    const char *text = what == CL_PLATFORM_NAME ? current->vendor->platform : "";
+    return answer(text, strlen(text) + 1, room, value, size);
+}
+
+static cl_int CL_API_CALL keep_context(cl_context context)
+{
+    (void)context;
+    return CL_SUCCESS;
+}
+
+static cl_command_queue CL_API_CALL create_queue(cl_context context, cl_device_id id,
+                                                 cl_command_queue_properties properties,
+                                                 cl_int *code)
+{
+    (void)id;
+    (void)properties;
+    *code = CL_SUCCESS;
+    return (cl_command_queue)(void *)context;
+}
+
+static cl_int CL_API_CALL release_queue(cl_command_queue queue)
+{
+    (void)queue;
+    return CL_SUCCESS;
+}
+
+/* A program is its text, and then its options: the driver's own copy, until it is released. */
+struct program {
+    const char *text;
+    char options[sizeof(built.options)];
+};
+
+static cl_program CL_API_CALL create_program(cl_context context, cl_uint count, const char **texts,
+                                             const size_t *lengths, cl_int *code)
+{
+    (void)context;
+    (void)lengths;
+    struct program *program = calloc(1, sizeof(*program));
+    *code = program && count == 1 ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+    if (*code == CL_SUCCESS)
+        program->text = texts[0];
+    return (cl_program)(void *)program;
+}
+
+static cl_int CL_API_CALL build_program(cl_program handle, cl_uint count, const cl_device_id *ids,
+                                        const char *options,
+                                        void(CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    (void)count;
+    (void)ids;
+    (void)notify;
+    (void)user;
+    struct program *program = (struct program *)(void *)handle;
+    int length = snprintf(program->options, sizeof(program->options), "%s", options);
+    return length < (int)sizeof(program->options) ? CL_SUCCESS : CL_INVALID_BUILD_OPTIONS;
+}
+
+static cl_int CL_API_CALL release_program(cl_program program)
+{
+    free(program);
+    return CL_SUCCESS;
+}
+
+/* Every plan makes its kernels, also where it shares its program with earlier ones. */
+static cl_kernel CL_API_CALL create_kernel(cl_program handle, const char *name, cl_int *code)
+{
+    (void)name;
+    const struct program *program = (const struct program *)(const void *)handle;
+    built.program = NULL;
+    for (const struct an_source *source = an_sources; source->name; source++) {
+        if (source->text == program->text)
+            built.program = source->name;
+    }
+    memcpy(built.options, program->options, sizeof(built.options));
+    *code = CL_SUCCESS;
+    return (cl_kernel)(void *)&built;
+}
+
+static cl_int CL_API_CALL release_kernel(cl_kernel kernel)
+{
+    (void)kernel;
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL get_work_group_info(cl_kernel kernel, cl_device_id id,
+                                              cl_kernel_work_group_info what, size_t room,
+                                              void *value, size_t *size)
+{
+    (void)kernel;
+    if (what == CL_KERNEL_WORK_GROUP_SIZE)
+        return get_device_info(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, room, value, size);
+    cl_ulong number = 0;
+    if (what == CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE) {
+        /* Drivers answer with the size of sub-groups: the device's, or the one the kernel asks for.
+         */
+        const char *asked = strstr(built.options, "-DSUBGROUP=");
+        const struct fact *fact = find_fact(current->vendor->facts, WARP_SIZE_NV);
+        if (!fact)
+            fact = find_fact(current->own, WAVEFRONT_WIDTH_AMD);
+        number = fact ? fact->number : asked ? strtoull(strchr(asked, '=') + 1, NULL, 10) : 32;
+    }
+    return answer_number(number, room, value, size);
+}
+
+static cl_int CL_API_CALL set_argument(cl_kernel kernel, cl_uint index, size_t size,
+                                       const void *value)
+{
+    (void)kernel;
+    (void)index;
+    (void)size;
+    (void)value;
+    return CL_SUCCESS;
+}
+
+static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, size_t bytes,
+                                        void *host, cl_int *code)
+{
+    (void)context, (void)flags, (void)bytes, (void)host;
+    *code = CL_SUCCESS;
+    return (cl_mem)(void *)&built;
+}
+
+static cl_int CL_API_CALL release_buffer(cl_mem memory)
+{
+    (void)memory;
+    return CL_SUCCESS;
+}
+
+static struct an_cl driver = {
+    .GetDeviceInfo = get_device_info,
+    .GetPlatformInfo = get_platform_info,
+    .RetainContext = keep_context,
+    .ReleaseContext = keep_context,
+    .CreateCommandQueue = create_queue,
+    .ReleaseCommandQueue = release_queue,
+    .CreateBuffer = create_buffer,
+    .ReleaseMemObject = release_buffer,
+    .CreateProgramWithSource = create_program,
+    .BuildProgram = build_program,
+    .ReleaseProgram = release_program,
+    .CreateKernel = create_kernel,
+    .ReleaseKernel = release_kernel,
+    .GetKernelWorkGroupInfo = get_work_group_info,
+    .SetKernelArg = set_argument,
+};
+
+/* ---- What is asked of them ---- */
+
+static const struct {
+    anynorm_dtype x, y, parameters;
+    bool quick;
+} types[] = {
+    {ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, true},
+    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F16, true},
+    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F32, false},
+    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_BF16, true},
+    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_F32, false},
+    {ANYNORM_F16, ANYNORM_F32, ANYNORM_F32, false},
+    {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, false},
+    {ANYNORM_F64, ANYNORM_F64, ANYNORM_F64, true},
+    {ANYNORM_F16, ANYNORM_I8, ANYNORM_F16, true},
+    {ANYNORM_BF16, ANYNORM_F8E4M3, ANYNORM_BF16, false},
+    {ANYNORM_F32, ANYNORM_F8E4M3, ANYNORM_F32, true},
+};
+
+#define AFFINE (ANYNORM_WEIGHT | ANYNORM_BIAS)
+#define STATISTICS (ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
+
+#define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
+
+/* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
+ * their tensors are, in turn where it is quick; a parameter_run above 1 is a whole row. */
+static const struct {
+    anynorm_spec spec;
+    bool quick;
+    bool family;
+} shapes[] = {
+    {.spec = {.flags = 0}},
+    {.spec = {.flags = AFFINE}},
+    {.spec = {.flags = AFFINE | STATISTICS}, .quick = true},
+    {.spec = {.flags = AFFINE | STATISTICS, .inner_rows = 8, .x_outer_stride = UINT64_C(1) << 40}},
+    {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT}, .quick = true},
+    {.spec = {.flags = AFFINE, .inner_rows = 64, .x_column_stride = 64, .y_column_stride = 64},
+     .quick = true},
+    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT}, .quick = true, .family = true},
+    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED}, .quick = true, .family = true},
+    {.spec = {.flags = SUMMED | ANYNORM_GATE, .sample_rows = 8}, .quick = true, .family = true},
+    {.spec = {.flags = ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = SUMMED | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameter_rows = 8, .parameter_run = 2},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
+     .quick = true,
+     .family = true},
+    /* Of quantized types, which have these alone. */
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_INPUT}},
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT}, .quick = true},
+    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT,
+              .inner_rows = 64,
+              .x_column_stride = 64,
+              .y_column_stride = 64}},
+};
+
+#define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
+
+struct configuration {
+    char choice[sizeof(((anynorm_plan_info *)0)->choice)];
+    char options[sizeof(built.options)];
+    const char *program;
+    uint64_t group;
+    bool first;
+    uint64_t from, to; /* columns */
+};
+
+/* The configurations of one target and spec. */
+struct list {
+    struct configuration *entries;
+    size_t count, room;
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "kernel_configurations: %s\n", what);
+    exit(1);
+}
+
+/* That of the plan just made. */
+static struct configuration *find(struct list *list, const anynorm_plan_info *plan)
+{
+    if (!built.program)
+        die("a program is none of the embedded sources");
+    /* Neighbouring numbers of columns mostly share their configurations, so the last come first. */
+    for (size_t i = list->count; i-- > 0;) {
+        struct configuration *entry = &list->entries[i];
+        if (entry->program == built.program && strcmp(entry->choice, plan->choice) == 0 &&
+            strcmp(entry->options, built.options) == 0)
+            return entry;
+    }
+    if (list->count == list->room) {
+        list->room = list->room ? 2 * list->room : 64;
+        struct configuration *grown = realloc(list->entries, list->room * sizeof(*grown));
+        if (!grown)
+            die("no memory");
+        list->entries = grown;
+    }
+    struct configuration *entry = &list->entries[list->count++];
+    *entry = (struct configuration){
+        .program = built.program, .group = plan->work_group_size, .from = UINT64_MAX};
+    memcpy(entry->choice, plan->choice, sizeof(entry->choice));
+    memcpy(entry->options, built.options, sizeof(entry->options));
+    return entry;
+}
+
+/* Adds the plan that the library makes: of its own choice, or of a schedule. */
+static void add_plan(struct list *list, anynorm_device *device, const anynorm_spec *spec,
+                     const char *schedule)
+{
+    anynorm_plan *plan;
+    anynorm_plan_info info;
+    anynorm_plan_options options = {.schedule = schedule};
+    anynorm_status status = anynorm_plan_create(device, spec, schedule ? &options : NULL, &plan);
+    if (status == ANYNORM_UNSUPPORTED)
+        return; /* of this type, say: the device has no double precision */
+    if (status != ANYNORM_OK || anynorm_plan_describe(plan, &info) != ANYNORM_OK)
+        die(anynorm_message());
+    struct configuration *entry = find(list, &info);
+    entry->first |= !schedule;
+    entry->from = spec->columns < entry->from ? spec->columns : entry->from;
+    entry->to = spec->columns > entry->to ? spec->columns : entry->to;
+    anynorm_plan_destroy(plan);
+}
+
+static void add(struct list *list, anynorm_device *device, anynorm_spec spec, uint64_t columns)
+{
+    anynorm_candidate candidate;
+    size_t count = 1;
+    spec.columns = columns;
+    if (spec.parameter_run > 1 && columns == 1)
+        return;
+    if (spec.parameter_run > 1)
+        spec.parameter_run = columns;
+    add_plan(list, device, &spec, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (anynorm_plan_candidate(device, &spec, i, &candidate, &count) != ANYNORM_OK)
+            die(anynorm_message());
+        if (candidate.fits)
+            add_plan(list, device, &spec, candidate.schedule);
+    }
+}
+
+/* Columns between which choices change: all small ones, multiples of 64 and later of 1024 with
+ * their neighbours, and powers of two with theirs to the largest there is. */
+static void walk_columns(struct list *list, anynorm_device *device, const anynorm_spec *spec)
+{
+    for (uint64_t columns = 1; columns < 512; columns++)
+        add(list, device, *spec, columns);
+    for (uint64_t columns = 512; columns < 131072; columns += columns < 16384 ? 64 : 1024) {
+        add(list, device, *spec, columns - 1);
+        add(list, device, *spec, columns);
+        add(list, device, *spec, columns + 1);
+    }
+    for (uint64_t columns = 131072; columns < UINT64_C(1) << 31; columns *= 2) {
+        add(list, device, *spec, columns - 1);
+        add(list, device, *spec, columns);
+        add(list, device, *spec, columns + 1);
+        add(list, device, *spec, columns + columns / 2);
+    }
+    add(list, device, *spec, (UINT64_C(1) << 31) - 1);
+}
+
+static void print(const anynorm_spec *spec, const struct list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct configuration *entry = &list->entries[i];
+        anynorm_spec example = *spec;
+        char text[256];
+        example.columns = entry->from;
+        if (spec->parameter_run > 1)
+            example.parameter_run = entry->from;
+        anynorm_spec_format(&example, 1, text, sizeof(text));
+        printf("%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\n", current->name,
+               entry->first ? "first" : "other", entry->choice, entry->group, entry->from,
+               entry->to, text, entry->program, entry->options);
+    }
+}
+
+static void list_spec(const anynorm_spec *spec, struct list *list)
+{
+    static int something; /* what handles point to */
+    anynorm_device *device;
+    if (an_opencl_device_make(&driver, (cl_context)(void *)&something,
+                              (cl_device_id)(void *)&something, "opencl:0", &device) != ANYNORM_OK)
+        die(anynorm_message());
+    list->count = 0;
+    walk_columns(list, device, spec);
+    print(spec, list);
+    anynorm_device_close(device);
+}
+
+/* The first two types, of which one is `turn`'s. */
+static bool is_for_family(size_t type, size_t turn)
+{
+    return type < 2 && type == turn % 2;
+}
+
+static void list_target(bool quick)
+{
+    struct list list = {0};
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (size_t s = 0; s < COUNT(shapes); s++) {
+            bool scales = shapes[s].spec.flags & SCALES;
+            if (scales != (anynorm_dtype_size(types[t].y) == 1) ||
+                (quick && !(types[t].quick && shapes[s].quick)) ||
+                (shapes[s].family && !is_for_family(t, quick ? s : t)))
+                continue;
+            anynorm_spec spec = shapes[s].spec;
+            if (spec.flags & ANYNORM_RESIDUAL)
+                spec.residual_type = spec.sum_type = types[t].x;
+            if (spec.flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))
+                spec.sample_type = types[t].x;
+            spec.x_type = types[t].x;
+            spec.y_type = types[t].y;
+            spec.parameter_type = types[t].parameters;
+            spec.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
+            list_spec(&spec, &list);
+        }
+    }
+    free(list.entries);
+}
+
+static bool write_sources(const char *folder)
+{
+    for (const struct an_source *source = an_sources; source->name; source++) {
+        char path[4096];
+        int length = snprintf(path, sizeof(path), "%s/%s.cl", folder, source->name);
+        FILE *file = length < (int)sizeof(path) ? fopen(path, "wb") : NULL;
+        bool done = file && fwrite(source->text, 1, source->length, file) == source->length;
+        if (file && fclose(file) != 0)
+            done = false;
+        if (!done) {
+            fprintf(stderr, "kernel_configurations: cannot write %s: %s\n", path, strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    bool quick = argc == 3 && strcmp(argv[2], "quick") == 0;
+    if (argc != 2 && !quick) {
+        fprintf(stderr, "usage: kernel_configurations FOLDER [quick]\n");
+        return 2;
+    }
+    /* The library's own choices, and nothing kept from elsewhere. */
+    setenv("ANYNORM_CACHE", "off", 1);
+    setenv("ANYNORM_TUNING", "off", 1);
+    unsetenv("ANYNORM_CAPS");
+    unsetenv("ANYNORM_SCHEDULE");
+    if (!write_sources(argv[1]))
+        return 1;
+    for (size_t i = 0; i < COUNT(targets); i++) {
+        current = &targets[i];
+        list_target(quick);
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}

@@ -1,0 +1,679 @@
+/* The spec, without a device: its checks and layouts. */
+#include "refused.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spec/spec.h"
+#include "spec_flags.h"
+
+__extension__ typedef unsigned __int128 wide;
+
+/* ---- Checking and resolving ---- */
+
+static void test_spec_check_takes(void **state)
+{
+    (void)state;
+    static const anynorm_spec good[] = {
+        {.columns = 1},
+        {.columns = 2147483647},
+        {.columns = 4, .eps = ANYNORM_EPS_DEFAULT},
+        {.columns = 4, .eps = DBL_MAX},
+        {.columns = 4, .eps = 4.9e-324},
+        {.columns = 4, .eps = -0.0},
+        {.columns = 4, .flags = 31},
+        {.columns = 4,
+         .x_type = ANYNORM_F64,
+         .y_type = ANYNORM_F16,
+         .parameter_type = ANYNORM_BF16},
+        {.columns = 4, .x_row_stride = 4, .y_row_stride = 5},
+        {.columns = 4, .x_row_stride = UINT64_MAX, .y_row_stride = UINT64_MAX},
+        {.columns = 4, .inner_rows = 3},
+        {.columns = 4, .inner_rows = 3, .x_outer_stride = 4},
+        {.columns = 4, .inner_rows = 3, .x_outer_stride = UINT64_MAX, .y_outer_stride = 12},
+        {.columns = 4, .inner_rows = UINT64_MAX / 4},
+        {.columns = 1, .inner_rows = UINT64_MAX},
+        {.columns = 4, .x_column_stride = 1, .y_column_stride = 1},
+        {.columns = 4, .x_column_stride = 9, .y_column_stride = UINT64_MAX},
+        {.columns = 4, .inner_rows = 9, .x_column_stride = 9, .y_column_stride = 9},
+        {.columns = 4, .inner_rows = 9, .x_column_stride = 9},
+        {.columns = 4, .x_row_stride = 8, .x_column_stride = 2},
+        {.columns = 4, .x_row_stride = 3, .x_column_stride = 2},
+        {.columns = 4, .inner_rows = 1, .x_row_stride = 1, .x_outer_stride = 4},
+        {.columns = 1, .x_row_stride = 1, .x_column_stride = UINT64_MAX},
+        {.columns = 4, .flags = RMS, .eps = 1},
+        {.columns = 1, .flags = RMS | L2 | EPS_OUTSIDE | RSTD_OUT},
+        {.columns = 2, .flags = UNBIASED | MEAN_OUT | RSTD_OUT},
+        {.columns = 4, .flags = MEAN_IN | RSTD_IN},
+        {.columns = 4, .flags = RMS | RSTD_IN},
+        {.columns = 4, .flags = RESIDUAL | GATE, .residual_type = ANYNORM_F64, .sample_rows = 9},
+        {.columns = 4, .flags = RESIDUAL, .residual_row_stride = 9, .residual_column_stride = 2},
+        {.columns = 4, .flags = PRE_BIAS | STORED_SUM, .sum_type = ANYNORM_BF16},
+        {.columns = 4, .flags = RESIDUAL | STORED_SUM},
+        {.columns = 4, .flags = SUM | STORED_SUM, .sum_type = ANYNORM_F16, .sum_row_stride = 7},
+        {.columns = 4, .inner_rows = 2, .flags = SUM, .sum_row_stride = 8, .sum_outer_stride = 4},
+        {.columns = 4, .flags = ROUND_FIRST | SILU},
+        {.columns = 4, .flags = SCALE, .sample_type = ANYNORM_F16, .sample_rows = UINT64_MAX},
+        {.columns = 4, .flags = SHIFT, .sample_rows = 1},
+        {.columns = 4, .flags = WEIGHT, .weight_offset = -DBL_MAX, .parameter_rows = UINT64_MAX},
+        {.columns = 4, .flags = BIAS, .parameter_run = 4},
+        {.columns = 4, .flags = PRE_BIAS, .parameter_run = 2, .parameter_rows = 3},
+        {.columns = 4, .sample_rows = 1, .parameter_rows = 1, .parameter_run = 1, .shards = 1},
+        {.columns = 1, .flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT | RSTD_OUT},
+        {.columns = 4, .flags = RMS | PARTIALS_IN | L2 | WEIGHT | SILU, .shards = UINT64_MAX},
+        {.columns = 4, .flags = RMS | PARTIALS_OUT | PRE_BIAS | SUM, .parameter_run = 2},
+        {.columns = 4, .x_type = ANYNORM_F16, .flags = PARTIALS_OUT | RESIDUAL | GATE | STORED_SUM},
+        {.columns = 4, .column_run = 1},
+        {.columns = 4, .column_run = 2, .x_column_stride = 2, .y_column_stride = UINT64_MAX},
+        {.columns = 4, .column_run = 4, .x_column_stride = 3},
+        {.columns = 6, .column_run = 3, .x_column_stride = 5, .y_column_stride = 4},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .x_column_stride = 5},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 6},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 12},
+        {.columns = 4, .flags = SUM, .column_run = 2, .inner_rows = 3, .sum_column_stride = 6},
+        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 2},
+        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 12},
+        {.columns = 12, .flags = BIAS, .parameter_cycle = 1, .parameter_rows = 2},
+        {.columns = 4, .y_type = ANYNORM_I8},
+        {.columns = 4, .x_type = ANYNORM_F64, .y_type = ANYNORM_F8E4M3},
+        {.columns = 4, .flags = Y_SCALE_IN, .y_type = ANYNORM_F8E4M3},
+        {.columns = 4, .flags = RMS | Y_SCALE_OUT, .y_type = ANYNORM_I8},
+        {.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = DBL_MAX},
+        {.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 0x1p-100},
+    };
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_ok(anynorm_spec_check(&good[i]));
+}
+
+static void test_spec_check_refuses(void **state)
+{
+    (void)state;
+    static const anynorm_spec bad[] = {
+        {.columns = 0},
+        {.columns = 2147483648},
+        {.columns = UINT64_MAX},
+        {.columns = 4, .x_type = (anynorm_dtype)6},
+        {.columns = 4, .x_type = (anynorm_dtype)-1},
+        {.columns = 4, .y_type = (anynorm_dtype)6},
+        {.columns = 4, .y_type = (anynorm_dtype)INT32_MAX},
+        {.columns = 4, .parameter_type = (anynorm_dtype)6},
+        {.columns = 4, .parameter_type = (anynorm_dtype)INT32_MIN},
+        {.columns = 4, .flags = 1u << 24},
+        {.columns = 4, .flags = 1u << 31},
+        {.columns = 4, .flags = UINT32_MAX},
+        {.columns = 4, .eps = -1e-9},
+        {.columns = 4, .eps = -4.9e-324},
+        {.columns = 4, .eps = (double)INFINITY},
+        {.columns = 4, .eps = -(double)INFINITY},
+        {.columns = 4, .eps = (double)NAN},
+        {.columns = 4, .x_row_stride = 3},
+        {.columns = 4, .y_row_stride = 3},
+        {.columns = 4, .y_row_stride = 1},
+        {.columns = 4, .x_outer_stride = 8},
+        {.columns = 4, .y_outer_stride = 8},
+        {.columns = 4, .inner_rows = 2, .x_row_stride = 3},
+        {.columns = 4, .inner_rows = 2, .x_outer_stride = 3},
+        {.columns = 4, .inner_rows = 2, .y_outer_stride = 3},
+        {.columns = 4, .inner_rows = UINT64_MAX / 4 + 1},
+        {.columns = 4, .inner_rows = 2, .x_row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .inner_rows = 2, .y_row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .x_row_stride = 6, .x_column_stride = 2},
+        {.columns = 4, .y_row_stride = 2, .y_column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .x_outer_stride = 4, .x_column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 9},
+        {.columns = 4, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 62},
+        {.columns = 4, .inner_rows = 1, .x_row_stride = 9, .x_outer_stride = 3},
+        {.columns = 4, .column_run = 3},
+        {.columns = 4, .column_run = 8},
+        {.columns = 4, .column_run = UINT64_MAX},
+        {.columns = 4, .column_run = 2, .x_column_stride = 1},
+        {.columns = 4, .column_run = 2, .y_column_stride = 1},
+        {.columns = 4, .column_run = 2, .x_row_stride = 3},
+        {.columns = 4, .column_run = 2, .y_column_stride = 8, .x_row_stride = 3},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 2},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 7},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 9},
+        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 11},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .y_column_stride = 9, .y_outer_stride = 8},
+        {.columns = 4, .column_run = 2, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 63},
+    };
+    anynorm_spec resolved, before;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_refused(anynorm_spec_check(&bad[i]), ANYNORM_INVALID_ARGUMENT);
+        memset(&resolved, 0x5a, sizeof(resolved));
+        before = resolved;
+        assert_refused(an_spec_resolve(&bad[i], &resolved), ANYNORM_INVALID_ARGUMENT);
+        assert_memory_equal(&resolved, &before, sizeof(before));
+    }
+    assert_refused(anynorm_spec_check(NULL), ANYNORM_INVALID_ARGUMENT);
+}
+
+/* Each with the field, or the flag, that its message must name. */
+static void test_spec_names_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        const char *named;
+    } bad[] = {
+        {{.columns = 4, .flags = L2}, "ANYNORM_L2"},
+        {{.columns = 4, .flags = RMS | UNBIASED}, "ANYNORM_UNBIASED"},
+        {{.columns = 1, .flags = UNBIASED}, "columns"},
+        {{.columns = 4, .flags = RMS | MEAN_OUT}, "mean"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | MEAN_IN}, "mean"},
+        {{.columns = 4, .flags = MEAN_IN}, "ANYNORM_MEAN_INPUT"},
+        {{.columns = 4, .flags = RSTD_IN}, "ANYNORM_RSTD_INPUT"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | MEAN_OUT}, "mean"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | RSTD_OUT}, "rstd"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | RSTD_OUT}, "rstd"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN, .eps = 1e-5}, "eps"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN | UNBIASED}, "ANYNORM_UNBIASED"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | L2}, "ANYNORM_L2"},
+        {{.columns = 4, .flags = RMS | RSTD_IN | EPS_OUTSIDE}, "ANYNORM_EPS_OUTSIDE"},
+        {{.columns = 4, .flags = GATE}, "ANYNORM_GATE"},
+        {{.columns = 4, .flags = STORED_SUM}, "ANYNORM_STORED_SUM"},
+        {{.columns = 4, .residual_type = ANYNORM_F16}, "residual_type"},
+        {{.columns = 4, .sum_type = ANYNORM_F16}, "sum_type"},
+        {{.columns = 4, .sample_type = ANYNORM_F16}, "sample_type"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_type = (anynorm_dtype)6}, "residual_type"},
+        {{.columns = 4, .flags = SUM, .sum_type = (anynorm_dtype)-1}, "sum_type"},
+        {{.columns = 4, .flags = SHIFT, .sample_type = (anynorm_dtype)9}, "sample_type"},
+        {{.columns = 4, .sample_type = (anynorm_dtype)6}, "sample_type"},
+        {{.columns = 4, .residual_row_stride = 4}, "residual_row_stride"},
+        {{.columns = 4, .inner_rows = 2, .residual_outer_stride = 8}, "residual_outer_stride"},
+        {{.columns = 4, .residual_column_stride = 1}, "residual_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_row_stride = 4}, "sum_row_stride"},
+        {{.columns = 4, .inner_rows = 2, .sum_outer_stride = 8}, "sum_outer_stride"},
+        {{.columns = 4, .sum_column_stride = 1}, "sum_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_row_stride = 3}, "residual_row_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_outer_stride = 8}, "residual_outer_stride"},
+        {{.columns = 4, .inner_rows = 2, .flags = SUM, .sum_outer_stride = 3}, "sum_outer_stride"},
+        {{.columns = 4, .flags = SUM, .sum_row_stride = 2, .sum_column_stride = 2},
+         "sum_row_stride"},
+        {{.columns = 4, .weight_offset = 1}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)INFINITY}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)NAN}, "weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .sample_rows = 2}, "sample_rows"},
+        {{.columns = 4, .flags = SCALE, .parameter_rows = 2}, "parameter_rows"},
+        {{.columns = 4, .flags = SCALE, .parameter_run = 2}, "parameter_run"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_run = 3}, "parameter_run"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_run = 8}, "parameter_run"},
+        {{.columns = 4, .flags = PARTIALS_IN | PARTIALS_OUT}, "partials"},
+        {{.columns = 4, .flags = PARTIALS_IN | MEAN_IN | RSTD_IN}, "ANYNORM_PARTIALS_INPUT"},
+        {{.columns = 4, .flags = PARTIALS_IN | RMS | RSTD_IN}, "ANYNORM_RSTD_INPUT"},
+        {{.columns = 4, .flags = PARTIALS_IN | RMS | MEAN_OUT}, "mean"},
+        {{.columns = 4, .flags = PARTIALS_OUT | MEAN_IN | RSTD_IN}, "ANYNORM_PARTIALS_OUTPUT"},
+        {{.columns = 4, .flags = PARTIALS_OUT | RMS | RSTD_IN}, "ANYNORM_RSTD_INPUT"},
+        {{.columns = 4, .flags = PARTIALS_OUT | MEAN_OUT}, "ANYNORM_PARTIALS_OUTPUT"},
+        {{.columns = 4, .flags = PARTIALS_OUT | RSTD_OUT}, "ANYNORM_PARTIALS_OUTPUT"},
+        {{.columns = 4, .flags = PARTIALS_OUT | RMS | L2}, "ANYNORM_L2"},
+        {{.columns = 4, .flags = PARTIALS_OUT | UNBIASED}, "ANYNORM_UNBIASED"},
+        {{.columns = 4, .flags = PARTIALS_OUT | EPS_OUTSIDE}, "ANYNORM_EPS_OUTSIDE"},
+        {{.columns = 4, .flags = PARTIALS_OUT | WEIGHT}, "weight"},
+        {{.columns = 4, .flags = PARTIALS_OUT | BIAS}, "bias"},
+        {{.columns = 4, .flags = PARTIALS_OUT | ROUND_FIRST}, "ANYNORM_ROUND_FIRST"},
+        {{.columns = 4, .flags = PARTIALS_OUT | SCALE}, "scale"},
+        {{.columns = 4, .flags = PARTIALS_OUT | SHIFT}, "shift"},
+        {{.columns = 4, .flags = PARTIALS_OUT | SILU}, "ANYNORM_SILU"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .eps = 1e-5}, "eps"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y_type = ANYNORM_F16}, "y_type"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y_row_stride = 4}, "y_row_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .inner_rows = 2, .y_outer_stride = 8},
+         "y_outer_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y_column_stride = 1}, "y_column_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .weight_offset = 1}, "weight_offset"},
+        {{.columns = 4, .shards = 2}, "shards"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .shards = 2}, "shards"},
+        {{.columns = 4, .flags = SCALE, .parameter_cycle = 2}, "parameter_cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 3}, "parameter_cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 8}, "parameter_cycle"},
+        {{.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 4},
+         "parameter_run is 4, which does not divide the 6 columns of the parameter_cycle"},
+        {{.columns = 4, .column_run = 3}, "column_run"},
+        {{.columns = 4, .column_run = 2, .x_column_stride = 1}, "x_column_stride"},
+        {{.columns = 4, .column_run = 2, .y_column_stride = 1}, "y_column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .column_run = 2, .residual_column_stride = 1},
+         "residual_column_stride"},
+        {{.columns = 4, .flags = SUM, .column_run = 2, .sum_column_stride = 1},
+         "sum_column_stride"},
+        {{.columns = 4, .column_run = 2, .x_column_stride = 4, .x_row_stride = 3}, "x_row_stride"},
+        {{.columns = 4, .column_run = 2, .inner_rows = 2, .y_column_stride = UINT64_C(1) << 63},
+         "columns / column_run times y_column_stride"},
+        {{.columns = 4, .x_type = ANYNORM_I8, .y_type = ANYNORM_I8}, "x_type is i8"},
+        {{.columns = 4, .x_type = ANYNORM_F8E4M3}, "x_type is f8e4m3"},
+        {{.columns = 4, .parameter_type = ANYNORM_I8}, "parameter_type"},
+        {{.columns = 4, .flags = RESIDUAL, .residual_type = ANYNORM_I8}, "residual_type"},
+        {{.columns = 4, .flags = SUM, .sum_type = ANYNORM_F8E4M3}, "sum_type"},
+        {{.columns = 4, .flags = SCALE, .sample_type = ANYNORM_I8}, "sample_type"},
+        {{.columns = 4, .flags = Y_SCALE_IN}, "ANYNORM_Y_SCALE_INPUT"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_F16}, "ANYNORM_Y_SCALE_OUTPUT"},
+        {{.columns = 4, .flags = Y_SCALE_IN | Y_SCALE_OUT, .y_type = ANYNORM_I8}, "y_scale"},
+        {{.columns = 4, .y_type = ANYNORM_I8, .y_bound = 1}, "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_IN, .y_type = ANYNORM_I8, .y_bound = 1}, "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = -1}, "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 7e-31}, "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = (double)INFINITY},
+         "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = (double)NAN},
+         "y_bound"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_refused(anynorm_spec_check(&bad[i].spec), ANYNORM_INVALID_ARGUMENT);
+        if (!strstr(anynorm_message(), bad[i].named))
+            fail_msg("\"%s\" does not name %s", anynorm_message(), bad[i].named);
+    }
+}
+
+/* The formula of the header, with its defaults, on an unresolved spec. */
+static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t row)
+{
+    uint64_t row_stride = of_y ? spec->y_row_stride : spec->x_row_stride;
+    uint64_t outer_stride = of_y ? spec->y_outer_stride : spec->x_outer_stride;
+    uint64_t column_stride = of_y ? spec->y_column_stride : spec->x_column_stride;
+    uint64_t run = spec->column_run ? spec->column_run : 1;
+    if (column_stride == 0)
+        column_stride = run;
+    uint64_t span = spec->columns / run * column_stride;
+    bool between = column_stride >= 2 * run;
+    if (run == spec->columns) {
+        span = spec->columns;
+        between = false;
+    }
+    if (row_stride == 0)
+        row_stride = between ? run : span;
+    if (spec->inner_rows == 0)
+        return row * row_stride;
+    if (outer_stride == 0)
+        outer_stride = between ? span : spec->inner_rows * row_stride;
+    return (row / spec->inner_rows) * outer_stride + (row % spec->inner_rows) * row_stride;
+}
+
+static uint64_t some_stride(struct random *random, uint64_t columns)
+{
+    return random_below(random, 3) == 0 ? 0 : columns + random_below(random, 3);
+}
+
+/* A row stride of 1 to 3 more columns, or such that rows lie between the columns. */
+static uint64_t some_row_stride(struct random *random, uint64_t columns, uint64_t column_stride)
+{
+    if (column_stride < 2)
+        return some_stride(random, columns);
+    return random_below(random, 2) ? random_below(random, column_stride)
+                                   : columns * column_stride + random_below(random, 3);
+}
+
+static anynorm_spec random_small_spec(struct random *random)
+{
+    anynorm_spec spec = {.columns = 1 + random_below(random, 4),
+                         .inner_rows = random_below(random, 5)};
+    if (random_below(random, 3) == 0) { /* in runs, with defaults, or rows that lie between */
+        spec.column_run = 1 + random_below(random, 3);
+        spec.columns *= spec.column_run;
+        spec.x_column_stride =
+            random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
+        spec.y_column_stride =
+            random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
+        return spec;
+    }
+    if (spec.columns > 1 && random_below(random, 2)) {
+        spec.x_column_stride = random_below(random, 4);
+        spec.y_column_stride = random_below(random, 4);
+    }
+    spec.x_row_stride = some_row_stride(random, spec.columns, spec.x_column_stride);
+    spec.y_row_stride = some_row_stride(random, spec.columns, spec.y_column_stride);
+    if (spec.inner_rows > 0 && (spec.x_column_stride > 1 || spec.y_column_stride > 1)) {
+        spec.x_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
+        spec.y_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
+        return spec;
+    }
+    if (spec.inner_rows > 0) {
+        spec.x_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
+        spec.y_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
+    }
+    return spec;
+}
+
+static void test_resolve_keeps_every_row(void **state)
+{
+    (void)state;
+    struct random random = {1};
+    int merged = 0, kept = 0, runs = 0;
+    for (int i = 0; i < 20000; i++) {
+        anynorm_spec spec = random_small_spec(&random), resolved, again;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        uint64_t run = spec.column_run ? spec.column_run : 1;
+        assert_true(resolved.column_run == run || resolved.column_run == 1);
+        struct an_layout x = an_spec_x_layout(&resolved), y = an_spec_y_layout(&resolved);
+        for (uint64_t r = 0; r < 12; r++) {
+            assert_int_equal(an_layout_start(&x, r), start_by_header(&spec, false, r));
+            assert_int_equal(an_layout_start(&y, r), start_by_header(&spec, true, r));
+        }
+        for (uint64_t c = 0; c < spec.columns; c++) {
+            assert_int_equal(an_layout_column(&x, c),
+                             c / run * (spec.x_column_stride ? spec.x_column_stride : run) +
+                                 c % run);
+            assert_int_equal(an_layout_column(&y, c),
+                             c / run * (spec.y_column_stride ? spec.y_column_stride : run) +
+                                 c % run);
+        }
+        runs += resolved.column_run > 1;
+        assert_true(resolved.inner_rows == 0 || resolved.inner_rows == spec.inner_rows);
+        merged += spec.inner_rows > 1 && resolved.inner_rows == 0;
+        kept += spec.inner_rows > 1 && resolved.inner_rows > 0;
+        assert_ok(an_spec_resolve(&resolved, &again));
+        assert_true(same_spec(&again, &resolved));
+    }
+    assert_true(merged > 100 && kept > 100 && runs > 100);
+}
+
+static void test_two_dense_levels_become_one(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 64, .inner_rows = 12}, resolved;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 64);
+    assert_int_equal(resolved.x_outer_stride, 0);
+    assert_int_equal(resolved.y_outer_stride, 0);
+    spec.x_outer_stride = 3 * 12 * 64;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 12);
+    assert_int_equal(resolved.x_outer_stride, 3 * 12 * 64);
+    assert_int_equal(resolved.y_outer_stride, 12 * 64);
+}
+
+/* Residual and sum count among the tensors whose levels must both be dense. */
+static void test_every_tensor_keeps_two_levels(void **state)
+{
+    (void)state;
+    anynorm_spec dense = {.columns = 64, .inner_rows = 12, .flags = RESIDUAL | SUM}, resolved;
+    assert_ok(an_spec_resolve(&dense, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.residual_row_stride, 64);
+    assert_int_equal(resolved.residual_outer_stride, 0);
+    assert_int_equal(resolved.sum_row_stride, 64);
+    assert_int_equal(resolved.sum_outer_stride, 0);
+    assert_int_equal(resolved.sample_rows, 1);
+    assert_int_equal(resolved.parameter_rows, 1);
+    assert_int_equal(resolved.parameter_run, 1);
+    for (int i = 0; i < 2; i++) {
+        anynorm_spec spec = dense;
+        *(i ? &spec.sum_outer_stride : &spec.residual_outer_stride) = 3 * 12 * 64;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_int_equal(resolved.inner_rows, 12);
+        struct an_layout layouts[2] = {an_spec_residual_layout(&resolved),
+                                       an_spec_sum_layout(&resolved)};
+        assert_int_equal(an_layout_start(&layouts[i], 13), 3 * 12 * 64 + 64);
+        assert_int_equal(an_layout_start(&layouts[!i], 13), 13 * 64);
+    }
+    dense.sum_column_stride = 12;
+    assert_ok(an_spec_resolve(&dense, &resolved));
+    assert_int_equal(resolved.sum_row_stride, 1);
+    assert_int_equal(resolved.sum_outer_stride, 64 * 12);
+    assert_false(an_spec_side_by_side(&resolved));
+}
+
+static void test_double_if_any_tensor_is(void **state)
+{
+    (void)state;
+    static const struct {
+        anynorm_spec spec;
+        bool is_double;
+    } cases[] = {
+        {{.columns = 4, .parameter_type = ANYNORM_F64}, false},
+        {{.columns = 4, .flags = PRE_BIAS, .parameter_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL, .residual_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SUM, .sum_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SHIFT, .sample_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SHIFT | SUM | RESIDUAL}, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_spec resolved;
+        assert_ok(an_spec_resolve(&cases[i].spec, &resolved));
+        assert_int_equal(an_spec_double(&resolved), cases[i].is_double);
+    }
+}
+
+/* Groups of 4 of the 32 channels of 49 pixels, and the defaults; then those of which nothing is
+ * left. */
+static void test_channels_last(void **state)
+{
+    (void)state;
+    const anynorm_spec image = {.columns = 4 * 49,
+                                .flags = WEIGHT,
+                                .inner_rows = 8,
+                                .column_run = 4,
+                                .x_column_stride = 32,
+                                .y_column_stride = 32,
+                                .parameter_rows = 8,
+                                .parameter_cycle = 4};
+    anynorm_spec resolved, again, spec = image;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 4);
+    assert_int_equal(resolved.inner_rows, 8);
+    assert_int_equal(resolved.x_row_stride, 4);
+    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_int_equal(an_spec_parameters_per_row(&resolved), 4);
+    assert_int_equal(an_spec_parameter(&resolved, 4 * 17 + 3), 3);
+    assert_false(an_spec_side_by_side(&resolved));
+    assert_ok(an_spec_resolve(&resolved, &again));
+    assert_true(same_spec(&again, &resolved));
+
+    spec.y_column_stride = 0; /* each group by itself */
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 4);
+    assert_int_equal(resolved.y_column_stride, 4);
+    assert_int_equal(resolved.y_row_stride, 4 * 49);
+    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_false(an_spec_side_by_side(&resolved));
+
+    spec.x_column_stride = 4;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 1);
+    assert_int_equal(resolved.y_column_stride, 1);
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 4 * 49);
+    assert_int_equal(resolved.parameter_cycle, 4);
+    assert_true(an_spec_side_by_side(&resolved));
+
+    spec = image; /* one pixel: the run is the row, and its parameters come once */
+    spec.columns = 4;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 1);
+    assert_int_equal(resolved.x_row_stride, 4);
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.parameter_cycle, 0);
+
+    spec = image; /* a channel for each group: columns one by one, of one parameter */
+    spec.columns = 49;
+    spec.inner_rows = spec.parameter_rows = 32;
+    spec.column_run = spec.parameter_cycle = 1;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.x_column_stride, 32);
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_int_equal(resolved.parameter_run, 49);
+    assert_int_equal(resolved.parameter_cycle, 0);
+    assert_int_equal(an_spec_parameters_per_row(&resolved), 1);
+}
+
+/* [N][C][H][W] over the channels, and its defaults; then into the channels-last order. */
+static void test_channels_first(void **state)
+{
+    (void)state;
+    anynorm_spec resolved, spec = {.columns = 96,
+                                   .inner_rows = 56 * 56,
+                                   .x_column_stride = 56 * 56,
+                                   .y_column_stride = 56 * 56};
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_int_equal(resolved.x_outer_stride, 96 * 56 * 56);
+    assert_int_equal(resolved.y_row_stride, 1);
+    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
+    spec.y_column_stride = 0;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.y_column_stride, 1);
+    assert_int_equal(resolved.y_row_stride, 96);
+    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
+
+    /* One pixel: the rows are dense, whatever the strides of an image say. */
+    spec =
+        (anynorm_spec){.columns = 96, .inner_rows = 1, .x_column_stride = 1, .x_outer_stride = 96};
+    spec.x_row_stride = 1;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 96);
+    assert_true(an_spec_side_by_side(&resolved));
+    /* One channel: so are they. */
+    spec = (anynorm_spec){
+        .columns = 1, .inner_rows = 49, .x_column_stride = 49, .y_column_stride = 49};
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+    assert_int_equal(resolved.x_row_stride, 1);
+    assert_true(an_spec_side_by_side(&resolved));
+}
+
+/* ---- Layouts ---- */
+
+static bool shares_elements(const struct an_layout *layout, uint64_t rows, uint64_t *end)
+{
+    unsigned char taken[512] = {0};
+    bool shared = false;
+    *end = 0;
+    for (uint64_t r = 0; r < rows; r++) {
+        for (uint64_t c = 0; c < layout->columns; c++) {
+            uint64_t at = an_layout_start(layout, r) +
+                          c / layout->column_run * layout->column_stride + c % layout->column_run;
+            assert_true(at < sizeof(taken));
+            shared = shared || taken[at];
+            taken[at] = 1;
+            *end = at + 1 > *end ? at + 1 : *end;
+        }
+    }
+    return shared;
+}
+
+static void test_layout_extent_and_disjoint(void **state)
+{
+    (void)state;
+    struct random random = {2};
+    int overlapping = 0, apart = 0, between = 0, runs = 0;
+    for (int i = 0; i < 150000; i++) {
+        struct an_layout layout = {.columns = 1 + random_below(&random, 3),
+                                   .inner_rows = random_below(&random, 5),
+                                   .column_stride = 1,
+                                   .column_run = 1};
+        uint64_t rows = random_below(&random, 13), extent, end;
+        if (i % 2)
+            layout.column_stride = 1 + random_below(&random, 14);
+        layout.row_stride = layout.columns + random_below(&random, 20);
+        if (i % 2 && random_below(&random, 2))
+            layout.row_stride = 1;
+        if (layout.inner_rows)
+            layout.outer_stride = layout.columns + random_below(&random, 24);
+        if (i % 3 == 0) { /* groups of channels, in any disorder */
+            uint64_t run = 1 + random_below(&random, 3);
+            layout.column_run = run;
+            layout.columns *= run;
+            layout.column_stride = run + random_below(&random, 9);
+            layout.row_stride = random_below(&random, 2) ? run : layout.row_stride;
+        }
+        bool shared = shares_elements(&layout, rows, &end);
+        assert_true(an_layout_extent(&layout, rows, &extent));
+        assert_int_equal(extent, end);
+        bool disjoint = an_layout_disjoint(&layout, rows);
+        assert_false(disjoint && shared);
+        /* Nested patterns, which tensors have, must be taken. */
+        uint64_t inner = layout.inner_rows < rows ? layout.inner_rows : rows;
+        uint64_t count = layout.columns / layout.column_run;
+        uint64_t span = (count - 1) * layout.column_stride + layout.column_run;
+        if (layout.row_stride >= span &&
+            (layout.inner_rows == 0 ||
+             (inner > 0 && (inner - 1) * layout.row_stride + span <= layout.outer_stride)))
+            assert_true(disjoint);
+        /* And so must rows that lie between the columns, or their runs. */
+        if (layout.inner_rows > 0 && layout.row_stride == layout.column_run &&
+            inner * layout.row_stride <= layout.column_stride &&
+            count * layout.column_stride <= layout.outer_stride) {
+            assert_true(disjoint);
+            between += rows > layout.inner_rows && count > 1;
+            runs += rows > layout.inner_rows && count > 1 && layout.column_run > 1;
+        }
+        overlapping += shared;
+        apart += disjoint;
+    }
+    assert_true(overlapping > 1000 && apart > 1000 && between > 500 && runs > 100);
+}
+
+static uint64_t any_magnitude(struct random *random)
+{
+    return random_bits(random) >> random_below(random, 64);
+}
+
+static void test_layout_extent_overflow(void **state)
+{
+    (void)state;
+    struct random random = {3};
+    int too_far = 0, fine = 0;
+    for (int i = 0; i < 100000; i++) {
+        struct an_layout layout = {.columns = 1 + random_below(&random, 1000), .column_run = 1};
+        layout.column_stride = i % 2 ? 1 : 1 + any_magnitude(&random) / 2;
+        layout.row_stride = any_magnitude(&random) | layout.columns;
+        if (i % 3 == 0) {
+            layout.column_run = 1 + random_below(&random, 9);
+            layout.columns *= layout.column_run;
+            layout.column_stride |= 16;
+        }
+        if (random_below(&random, 2)) {
+            layout.inner_rows = 1 + any_magnitude(&random) / 2;
+            layout.outer_stride = any_magnitude(&random) | layout.columns;
+        }
+        uint64_t rows = 1 + any_magnitude(&random) / 2, extent;
+        wide last = rows - 1, span, end;
+        span = (wide)(layout.columns / layout.column_run - 1) * layout.column_stride +
+               layout.column_run;
+        if (layout.inner_rows == 0) {
+            end = last * layout.row_stride + span;
+        } else {
+            wide outer = last / layout.inner_rows, inner = last % layout.inner_rows;
+            end = outer * layout.outer_stride + inner * layout.row_stride + span;
+            wide full = (outer - 1) * layout.outer_stride +
+                        (wide)(layout.inner_rows - 1) * layout.row_stride + span;
+            if (outer > 0 && full > end)
+                end = full;
+        }
+        bool fits = an_layout_extent(&layout, rows, &extent);
+        assert_int_equal(fits, end <= UINT64_MAX);
+        if (fits)
+            assert_int_equal(extent, (uint64_t)end);
+        too_far += !fits;
+        fine += fits;
+        (void)an_layout_disjoint(&layout, rows);
+    }
+    assert_true(too_far > 1000 && fine > 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spec_check_takes),
+        cmocka_unit_test(test_spec_check_refuses),
+        cmocka_unit_test(test_spec_names_what_is_wrong),
+        cmocka_unit_test(test_resolve_keeps_every_row),
+        cmocka_unit_test(test_two_dense_levels_become_one),
+        cmocka_unit_test(test_every_tensor_keeps_two_levels),
+        cmocka_unit_test(test_double_if_any_tensor_is),
+        cmocka_unit_test(test_channels_last),
+        cmocka_unit_test(test_channels_first),
+        cmocka_unit_test(test_layout_extent_and_disjoint),
+        cmocka_unit_test(test_layout_extent_overflow),
+    };
+    return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
+}
