@@ -164,3 +164,14 @@ anynorm_status an_quirks_mask_device(anynorm_device_info *info)
     anynorm_status status = an_quirks_mask(info);
     return status == ANYNORM_OK ? an_caps_mask_environment(info) : status;
 }
+
+bool an_quirks_end_loops(const anynorm_device_info *info)
+{
+    static const char mesa[] = "Mesa ";
+    const char *version = info->driver;
+    if (strncmp(info->name, "llvmpipe", 8) != 0)
+        return false;
+    if (strncmp(version, mesa, sizeof(mesa) - 1) == 0) /* as lavapipe tells it */
+        version += sizeof(mesa) - 1;
+    return an_version_compare(version, "25") < 0;
+}

@@ -45,4 +45,8 @@ anynorm_status an_quirks_mask(anynorm_device_info *info);
  * says. */
 anynorm_status an_quirks_mask_device(anynorm_device_info *info);
 
+/* Whether a work-item's loops end, without an error, after 65535 rounds in all: in Mesa's llvmpipe
+ * before version 25, under both APIs. No mask helps; the schedules keep rows shorter. */
+bool an_quirks_end_loops(const anynorm_device_info *info);
+
 #endif

@@ -15,21 +15,8 @@
 #define USUAL_GROUP 256
 
 /* The longest row that one lane walks. Where lanes are what a device has, such a row is slow; and
- * see ends_loops. */
+ * see an_quirks_end_loops. */
 #define MOST_COLUMNS_OF_A_LANE 65536
-
-/* Whether a work-item's loops end, without an error, after 65535 rounds in all: in Mesa's llvmpipe
- * before version 25, under both APIs. */
-static inline bool ends_loops(const anynorm_device_info *info)
-{
-    static const char mesa[] = "Mesa ";
-    const char *version = info->driver;
-    if (strncmp(info->name, "llvmpipe", 8) != 0)
-        return false;
-    if (strncmp(version, mesa, sizeof(mesa) - 1) == 0) /* as lavapipe tells it */
-        version += sizeof(mesa) - 1;
-    return an_version_compare(version, "25") < 0;
-}
 
 struct problem {
     const anynorm_device_info *info;

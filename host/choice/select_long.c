@@ -51,7 +51,7 @@ static bool cut_row(const struct problem *p, uint64_t wanted, uint64_t least, ui
 static uint64_t most_columns(const struct problem *p, uint64_t group)
 {
     bool plain = p->spec->column_run <= 1 && !(p->spec->flags & ANYNORM_Y_SCALE_OUTPUT);
-    if (!is_cpu_of_lanes(p->info) || !ends_loops(p->info))
+    if (!is_cpu_of_lanes(p->info) || !an_quirks_end_loops(p->info))
         return UINT64_MAX;
     return group * MOST_COLUMNS_OF_A_LANE * (plain ? 2 : 1);
 }

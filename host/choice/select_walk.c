@@ -40,7 +40,7 @@ static bool is_too_long(const struct problem *p, const struct an_choice *choice)
     bool alone =
         is_cpu_of_lanes(p->info) && choice->slices == choice->group && !an_info_is_vulkan(p->info);
     uint64_t rounds = WALKS * (alone ? choice->vector : 1);
-    bool ends = is_cpu_of_lanes(p->info) ? ends_loops(p->info) : !is_vector_cpu(p->info);
+    bool ends = is_cpu_of_lanes(p->info) ? an_quirks_end_loops(p->info) : !is_vector_cpu(p->info);
     return ends && p->spec->columns / choice->slices > MOST_COLUMNS_OF_A_LANE / rounds;
 }
 

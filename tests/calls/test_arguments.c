@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choice/quirks.h"
 #include "spec/tensors.h"
 
 static const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;
@@ -513,6 +514,9 @@ static void test_plan_refusals(void **state)
         .columns = 100000, .x_column_stride = 2, .y_column_stride = 2};
     bool lanes =
         subject->info.device_class != ANYNORM_CLASS_REFERENCE && subject->info.vector_width < 4;
+    /* No such row is too long for llvmpipe from Mesa 25 on. */
+    bool ends = lanes && (subject->info.device_class != ANYNORM_CLASS_CPU ||
+                          an_quirks_end_loops(&subject->info));
     const struct {
         const anynorm_spec *spec;
         const char *caps, *reason, *limit;
@@ -523,7 +527,7 @@ static void test_plan_refusals(void **state)
         {&long_row, "max-local=64,max-wg=64,no-subgroup",
          "row_split does not fit: ", " bytes of local memory are needed, there are 64", lanes},
         {&apart, "max-local=64,max-wg=64,no-subgroup",
-         "column_walk does not fit: ", "100000 columns are too many for 1 lanes", lanes},
+         "column_walk does not fit: ", "100000 columns are too many for 1 lanes", ends},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         anynorm_device *weak = open_device_with(subject->id, cases[i].caps);
