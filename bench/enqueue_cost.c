@@ -75,7 +75,7 @@ static void list_arguments(const struct bench *b, struct argument arguments[ARGU
     arguments[AN_ARG_COLUMNS].size = sizeof(cl_uint);
     arguments[AN_ARG_COLUMNS].value.narrow = (cl_uint)columns;
     arguments[AN_ARG_EPS].size = sizeof(cl_float);
-    arguments[AN_ARG_EPS].value.real = (cl_float)b->spec.eps;
+    arguments[AN_ARG_EPS].value.real = (cl_float)b->spec.statistic.eps;
     arguments[AN_ARG_X_COLUMN_STRIDE].value.wide = arguments[AN_ARG_Y_COLUMN_STRIDE].value.wide = 1;
     arguments[AN_ARG_X_ROW_STRIDE].value.wide = arguments[AN_ARG_Y_ROW_STRIDE].value.wide = columns;
 }

@@ -104,7 +104,7 @@ static anynorm_status make_memory(struct anynorm_peer *peer, uint64_t slots, con
                                   const float *weight, const float *bias)
 {
     const uint64_t x_bytes =
-        peer->rows * peer->spec.columns * anynorm_dtype_size(peer->spec.x_type);
+        peer->rows * peer->spec.columns * anynorm_dtype_size(peer->spec.x.type);
     const uint64_t parameter_bytes = peer->spec.columns * sizeof(float);
     const uint64_t sizes[TENSORS] = {x_bytes, x_bytes, parameter_bytes, parameter_bytes};
     const void *const data[TENSORS] = {x, x, weight, bias};

@@ -7,7 +7,8 @@ int main(void)
 {
     const float x[2][4] = {{1, 2, 3, 4}, {-1, 0, 0, 9}}, weight[4] = {1, 1, 2, 2};
     float y[2][4];
-    anynorm_spec spec = {.columns = 4, .flags = ANYNORM_WEIGHT, .eps = ANYNORM_EPS_DEFAULT};
+    anynorm_spec spec = {
+        .columns = 4, .flags = ANYNORM_WEIGHT, .statistic.eps = ANYNORM_EPS_DEFAULT};
     anynorm_device *device = NULL;
     anynorm_plan *plan = NULL;
     anynorm_status status = anynorm_device_open(NULL, &device);

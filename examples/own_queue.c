@@ -71,8 +71,9 @@ int main(void)
     anynorm_device *device;
     anynorm_plan *plan;
     anynorm_tensors tensors = {.x = {0}};
-    anynorm_spec spec = {
-        .columns = COLUMNS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS, .eps = ANYNORM_EPS_DEFAULT};
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                         .statistic.eps = ANYNORM_EPS_DEFAULT};
     check(anynorm_opencl_device_wrap(context, id, &device));
     check(anynorm_plan_create(device, &spec, NULL, &plan));
     check(anynorm_opencl_buffer_wrap(device, x_memory, &tensors.x));

@@ -256,7 +256,8 @@ int main(void)
     VkPipeline relu = make_pipeline(vulkan_relu, sizeof(vulkan_relu));
 
     /* Once: the plan, the memory as tensors, and a recording beside the command buffer. */
-    anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_WEIGHT, .eps = ANYNORM_EPS_DEFAULT};
+    anynorm_spec spec = {
+        .columns = COLUMNS, .flags = ANYNORM_WEIGHT, .statistic.eps = ANYNORM_EPS_DEFAULT};
     anynorm_plan *plan;
     anynorm_vulkan_recording *recording;
     anynorm_tensors tensors = {.x = {0}};

@@ -46,7 +46,7 @@ static bool fits(const struct run *run, uint64_t rows)
     uint64_t limit = info->max_alloc_bytes, bytes;
     an_block_lay_out(spec, run->host, run->rows, 0, rows, &block);
     /* A kernel reaches all shards of a row at once. */
-    if (spec->shards > 1 && info->max_range_bytes > 0 &&
+    if (spec->statistic.shards > 1 && info->max_range_bytes > 0 &&
         block.pieces[block.piece_of[AN_PARTIALS]].bytes > info->max_range_bytes)
         return false;
     for (int i = 0; i < block.count; i++) {
@@ -77,7 +77,7 @@ static uint64_t common_multiple(uint64_t a, uint64_t b)
  * of rows from the block's first, and there a group must begin. */
 static uint64_t unit_of_block(const anynorm_spec *spec, uint64_t rows)
 {
-    uint64_t unit = spec->parameter_rows;
+    uint64_t unit = spec->parameters.rows;
     if (spec->inner_rows > 0 && spec->inner_rows < rows)
         unit = common_multiple(unit, spec->inner_rows);
     if (spec->sample_rows < rows)

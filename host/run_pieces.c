@@ -47,10 +47,10 @@ struct an_piece an_piece_of_parameters(const anynorm_spec *spec, enum an_tensor 
 static void part_shards(const anynorm_spec *spec, uint64_t of_rows, uint64_t rows,
                         struct an_piece *piece)
 {
-    if (piece->read || spec->shards == 1 || rows == of_rows)
+    if (piece->read || spec->statistic.shards == 1 || rows == of_rows)
         return;
     piece->copied = true;
-    piece->parts = spec->shards;
+    piece->parts = spec->statistic.shards;
     piece->apart = an_tensor_start(spec, AN_PARTIALS, of_rows);
 }
 

@@ -44,7 +44,7 @@ static uint64_t vector_of(const struct problem *p)
 {
     if (p->wish->vector == 4 || p->wish->vector == 8)
         return p->wish->vector;
-    return anynorm_dtype_size(p->spec->x_type) == 2 && !has_few_registers(p) ? 8 : 4;
+    return anynorm_dtype_size(p->spec->x.type) == 2 && !has_few_registers(p) ? 8 : 4;
 }
 
 static uint64_t most_held(const struct problem *p)

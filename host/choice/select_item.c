@@ -18,7 +18,7 @@ static bool gains_by_four(const anynorm_spec *spec)
     if (spec->column_run > 1)
         return false;
     bool middling = spec->columns > SHORT_ROW && spec->columns < LONG_ROW;
-    return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x_type) == 2);
+    return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x.type) == 2);
 }
 
 /* Work-items that a CPU's compiler puts side by side where it makes lanes of them; more only leave

@@ -17,7 +17,7 @@
 /* Vectors of rows, 1 to 4, whose columns stay in a core's cache from one pass to the next. */
 static uint64_t strips_in_cache(const struct problem *p, uint64_t vector)
 {
-    uint64_t bytes = p->spec->columns * vector * anynorm_dtype_size(p->spec->x_type), strips = 4;
+    uint64_t bytes = p->spec->columns * vector * anynorm_dtype_size(p->spec->x.type), strips = 4;
     while (strips > 1 && strips * bytes > CORE_CACHE_BYTES)
         strips /= 2;
     return strips;

@@ -313,9 +313,9 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
 enum an_tuning_op an_tuning_op(const anynorm_spec *spec)
 {
     bool rms = spec->flags & ANYNORM_RMS;
-    if (an_dtype_quantized(spec->y_type))
+    if (an_dtype_quantized(spec->y.type))
         return AN_TUNING_QUANTIZED;
-    if (spec->parameter_run > 1)
+    if (spec->parameters.run > 1)
         return AN_TUNING_GROUP_NORM;
     if (spec->flags & AN_SAMPLES)
         return AN_TUNING_ADAPTIVE;
@@ -336,8 +336,8 @@ static bool applies(const struct an_tuning *tuning, const anynorm_device_info *i
     return an_spec_side_by_side(spec) && (tuning->ops & an_tuning_op(spec)) &&
            holds(tuning->columns, spec->columns) && holds(tuning->rows, rows) &&
            (tuning->any_type ||
-            (spec->x_type == tuning->type &&
-             (spec->y_type == tuning->type || (spec->flags & ANYNORM_PARTIALS_OUTPUT)))) &&
+            (spec->x.type == tuning->type &&
+             (spec->y.type == tuning->type || (spec->flags & ANYNORM_PARTIALS_OUTPUT)))) &&
            matches_device(tuning, info) && an_tuning_match(tuning->platform, info->platform);
 }
 

@@ -53,13 +53,13 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
     case AN_ARG_SAMPLE_ROWS:
         return spec->flags & AN_SAMPLES;
     case AN_ARG_PARAMETER_ROWS:
-        return spec->parameter_rows > 1;
+        return spec->parameters.rows > 1;
     case AN_ARG_PARAMETER_RUN:
-        return spec->parameter_run > 1;
+        return spec->parameters.run > 1;
     case AN_ARG_PARAMETER_CYCLE:
-        return spec->parameter_cycle != 0;
+        return spec->parameters.cycle != 0;
     case AN_ARG_WEIGHT_PLUS:
-        return spec->weight_offset != 0;
+        return spec->parameters.weight_offset != 0;
     case AN_ARG_PARTIALS:
     case AN_ARG_PARTIALS_OFFSET:
         return spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT);
@@ -71,7 +71,7 @@ static bool has(const anynorm_spec *spec, bool split, enum an_argument argument)
     case AN_ARG_Y_SCALE_OFFSET:
         return spec->flags & AN_Y_SCALES;
     case AN_ARG_Y_BOUND:
-        return spec->y_bound != 0;
+        return spec->quantization.bound != 0;
     case AN_ARG_MOMENTS:
     case AN_ARG_STAGE:
         return split;

@@ -46,7 +46,7 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
 {
     /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
      */
-    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || spec->parameter_cycle ||
+    if (spec->parameters.rows > 1 || spec->parameters.run > 1 || spec->parameters.cycle ||
         (spec->flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
         return false;
     uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
@@ -73,11 +73,11 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"MEAN_INPUT", spec->flags & ANYNORM_MEAN_INPUT, 1},
         {"RSTD_INPUT", spec->flags & ANYNORM_RSTD_INPUT, 1},
         {"HAS_RESIDUAL", spec->flags & ANYNORM_RESIDUAL, 1},
-        {"R_TYPE", spec->flags & ANYNORM_RESIDUAL, (int)spec->residual_type},
+        {"R_TYPE", spec->flags & ANYNORM_RESIDUAL, (int)spec->residual.type},
         {"HAS_GATE", spec->flags & ANYNORM_GATE, 1},
         {"HAS_PRE_BIAS", spec->flags & ANYNORM_PRE_BIAS, 1},
         {"HAS_SUM", spec->flags & ANYNORM_SUM_OUTPUT, 1},
-        {"S_TYPE", spec->flags & AN_SUMS, (int)spec->sum_type},
+        {"S_TYPE", spec->flags & AN_SUMS, (int)spec->sum.type},
         {"STORED_SUM", spec->flags & ANYNORM_STORED_SUM, 1},
         {"ROUND_FIRST", spec->flags & ANYNORM_ROUND_FIRST, 1},
         {"HAS_SCALE", spec->flags & ANYNORM_SCALE, 1},
@@ -85,16 +85,16 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"HAS_SAMPLES", spec->flags & AN_SAMPLES, 1},
         {"M_TYPE", spec->flags & AN_SAMPLES, (int)spec->sample_type},
         {"SILU", spec->flags & ANYNORM_SILU, 1},
-        {"PARAMETER_ROWS", spec->parameter_rows > 1, 1},
-        {"PARAMETER_RUN", spec->parameter_run > 1, 1},
-        {"PARAMETER_CYCLE", spec->parameter_cycle, 1},
-        {"HAS_WEIGHT_PLUS", spec->weight_offset != 0, 1},
+        {"PARAMETER_ROWS", spec->parameters.rows > 1, 1},
+        {"PARAMETER_RUN", spec->parameters.run > 1, 1},
+        {"PARAMETER_CYCLE", spec->parameters.cycle, 1},
+        {"HAS_WEIGHT_PLUS", spec->parameters.weight_offset != 0, 1},
         {"PARTIALS_OUTPUT", spec->flags & ANYNORM_PARTIALS_OUTPUT, 1},
         {"PARTIALS_INPUT", spec->flags & ANYNORM_PARTIALS_INPUT, 1},
         {"COLUMN_RUN", spec->column_run > 1, 1},
         {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
         {"Y_SCALE_OUTPUT", spec->flags & ANYNORM_Y_SCALE_OUTPUT, 1},
-        {"HAS_Y_BOUND", spec->y_bound != 0, 1},
+        {"HAS_Y_BOUND", spec->quantization.bound != 0, 1},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (words[i].defined)
@@ -171,8 +171,8 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
                 "-cl-std=%s -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
                 "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
                 "-DHAS_BIAS=%d -DHAS_MEAN=%d -DHAS_RSTD=%d",
-                standard(info, choice), (int)spec->x_type, (int)spec->y_type,
-                spec->flags & AN_PARAMETERS ? (int)spec->parameter_type : (int)ANYNORM_F32,
+                standard(info, choice), (int)spec->x.type, (int)spec->y.type,
+                spec->flags & AN_PARAMETERS ? (int)spec->parameters.type : (int)ANYNORM_F32,
                 an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
                 spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT),
                 !!(spec->flags & ANYNORM_BIAS), !!(spec->flags & ANYNORM_MEAN_OUTPUT),

@@ -78,21 +78,21 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
     } counts[] = {
         {AN_ARG_ROWS, 0},
         {AN_ARG_INNER_ROWS, spec->inner_rows},
-        {AN_ARG_X_COLUMN_STRIDE, spec->x_column_stride},
-        {AN_ARG_X_ROW_STRIDE, spec->x_row_stride},
-        {AN_ARG_X_OUTER_STRIDE, spec->x_outer_stride},
-        {AN_ARG_Y_COLUMN_STRIDE, spec->y_column_stride},
-        {AN_ARG_Y_ROW_STRIDE, spec->y_row_stride},
-        {AN_ARG_Y_OUTER_STRIDE, spec->y_outer_stride},
-        {AN_ARG_RESIDUAL_COLUMN_STRIDE, spec->residual_column_stride},
-        {AN_ARG_RESIDUAL_ROW_STRIDE, spec->residual_row_stride},
-        {AN_ARG_RESIDUAL_OUTER_STRIDE, spec->residual_outer_stride},
-        {AN_ARG_SUM_COLUMN_STRIDE, spec->sum_column_stride},
-        {AN_ARG_SUM_ROW_STRIDE, spec->sum_row_stride},
-        {AN_ARG_SUM_OUTER_STRIDE, spec->sum_outer_stride},
+        {AN_ARG_X_COLUMN_STRIDE, spec->x.column_stride},
+        {AN_ARG_X_ROW_STRIDE, spec->x.row_stride},
+        {AN_ARG_X_OUTER_STRIDE, spec->x.outer_stride},
+        {AN_ARG_Y_COLUMN_STRIDE, spec->y.column_stride},
+        {AN_ARG_Y_ROW_STRIDE, spec->y.row_stride},
+        {AN_ARG_Y_OUTER_STRIDE, spec->y.outer_stride},
+        {AN_ARG_RESIDUAL_COLUMN_STRIDE, spec->residual.column_stride},
+        {AN_ARG_RESIDUAL_ROW_STRIDE, spec->residual.row_stride},
+        {AN_ARG_RESIDUAL_OUTER_STRIDE, spec->residual.outer_stride},
+        {AN_ARG_SUM_COLUMN_STRIDE, spec->sum.column_stride},
+        {AN_ARG_SUM_ROW_STRIDE, spec->sum.row_stride},
+        {AN_ARG_SUM_OUTER_STRIDE, spec->sum.outer_stride},
         {AN_ARG_SAMPLE_ROWS, spec->sample_rows},
-        {AN_ARG_PARAMETER_ROWS, spec->parameter_rows},
-        {AN_ARG_SHARDS, spec->shards},
+        {AN_ARG_PARAMETER_ROWS, spec->parameters.rows},
+        {AN_ARG_SHARDS, spec->statistic.shards},
     };
     cl_int code = CL_SUCCESS;
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
@@ -108,15 +108,15 @@ static anynorm_status set_constants(struct opencl_plan *plan, const anynorm_spec
         cl_uint value;
     } narrow_counts[] = {
         {AN_ARG_COLUMNS, (cl_uint)spec->columns},
-        {AN_ARG_PARAMETER_RUN, (cl_uint)spec->parameter_run},
-        {AN_ARG_PARAMETER_CYCLE, (cl_uint)spec->parameter_cycle},
+        {AN_ARG_PARAMETER_RUN, (cl_uint)spec->parameters.run},
+        {AN_ARG_PARAMETER_CYCLE, (cl_uint)spec->parameters.cycle},
         {AN_ARG_COLUMN_RUN, (cl_uint)spec->column_run},
     };
     for (size_t i = 0; i < sizeof(narrow_counts) / sizeof(narrow_counts[0]); i++)
         set(plan, narrow_counts[i].argument, sizeof(cl_uint), &narrow_counts[i].value, &code);
     set_real(plan, spec, AN_ARG_EPS, an_spec_kernel_eps(spec), &code);
-    set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->weight_offset, &code);
-    set_real(plan, spec, AN_ARG_Y_BOUND, spec->y_bound, &code);
+    set_real(plan, spec, AN_ARG_WEIGHT_PLUS, spec->parameters.weight_offset, &code);
+    set_real(plan, spec, AN_ARG_Y_BOUND, spec->quantization.bound, &code);
     set(plan, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
     set(plan, AN_ARG_STAGE, sizeof(plan->stage), &plan->stage, &code);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clSetKernelArg");

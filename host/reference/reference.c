@@ -187,9 +187,9 @@ static void add(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64
 {
     for (uint64_t i = 0; i < rows * spec->columns; i++)
         anynorm_dtype_store(
-            spec->sum_type, address(&tensors->sum), i,
-            anynorm_dtype_load(spec->x_type, address(&tensors->x), i) +
-                anynorm_dtype_load(spec->residual_type, address(&tensors->residual), i));
+            spec->sum.type, address(&tensors->sum), i,
+            anynorm_dtype_load(spec->x.type, address(&tensors->x), i) +
+                anynorm_dtype_load(spec->residual.type, address(&tensors->residual), i));
 }
 
 /* Done before it returns, so the wait list (of events of this backend) is done already. */

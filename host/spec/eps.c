@@ -8,14 +8,15 @@
 bool an_spec_eps_inverse(const anynorm_spec *spec)
 {
     bool wide = an_spec_double(spec);
-    return spec->eps > 0 && (spec->eps < (wide ? DBL_MIN : (double)FLT_MIN) ||
-                             spec->eps > (wide ? 0x1p970 : 0x1p100));
+    return spec->statistic.eps > 0 && (spec->statistic.eps < (wide ? DBL_MIN : (double)FLT_MIN) ||
+                                       spec->statistic.eps > (wide ? 0x1p970 : 0x1p100));
 }
 
 double an_spec_kernel_eps(const anynorm_spec *spec)
 {
     if (!an_spec_eps_inverse(spec))
-        return spec->eps;
-    double inverse = 1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->eps : sqrt(spec->eps));
+        return spec->statistic.eps;
+    double inverse =
+        1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->statistic.eps : sqrt(spec->statistic.eps));
     return fmin(inverse, an_spec_double(spec) ? DBL_MAX : (double)FLT_MAX);
 }

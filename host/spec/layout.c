@@ -2,32 +2,10 @@
 #include "base/checked.h"
 #include "spec.h"
 
-struct an_layout an_spec_x_layout(const anynorm_spec *spec)
+struct an_layout an_spec_layout(const anynorm_spec *spec, const anynorm_rows *rows)
 {
-    return (struct an_layout){spec->columns,        spec->inner_rows,      spec->x_row_stride,
-                              spec->x_outer_stride, spec->x_column_stride, spec->column_run};
-}
-
-struct an_layout an_spec_y_layout(const anynorm_spec *spec)
-{
-    return (struct an_layout){spec->columns,        spec->inner_rows,      spec->y_row_stride,
-                              spec->y_outer_stride, spec->y_column_stride, spec->column_run};
-}
-
-struct an_layout an_spec_residual_layout(const anynorm_spec *spec)
-{
-    return (struct an_layout){spec->columns,
-                              spec->inner_rows,
-                              spec->residual_row_stride,
-                              spec->residual_outer_stride,
-                              spec->residual_column_stride,
-                              spec->column_run};
-}
-
-struct an_layout an_spec_sum_layout(const anynorm_spec *spec)
-{
-    return (struct an_layout){spec->columns,          spec->inner_rows,        spec->sum_row_stride,
-                              spec->sum_outer_stride, spec->sum_column_stride, spec->column_run};
+    return (struct an_layout){spec->columns,      spec->inner_rows,    rows->row_stride,
+                              rows->outer_stride, rows->column_stride, spec->column_run};
 }
 
 void an_layout_axes(const struct an_layout *layout, uint64_t rows, struct an_axis axes[AN_AXES])

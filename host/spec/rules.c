@@ -79,11 +79,11 @@ static anynorm_status check_types(const anynorm_spec *spec)
         uint32_t flags; /* those that name a tensor of it; 0: it may be set without */
         const char *tensors;
     } types[] = {
-        {"x_type", spec->x_type, 0, NULL},
-        {"y_type", spec->y_type, 0, NULL},
-        {"parameter_type", spec->parameter_type, 0, NULL},
-        {"residual_type", spec->residual_type, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
-        {"sum_type", spec->sum_type, AN_SUMS, "ANYNORM_SUM_OUTPUT or ANYNORM_STORED_SUM"},
+        {"x.type", spec->x.type, 0, NULL},
+        {"y.type", spec->y.type, 0, NULL},
+        {"parameters.type", spec->parameters.type, 0, NULL},
+        {"residual.type", spec->residual.type, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"sum.type", spec->sum.type, AN_SUMS, "ANYNORM_SUM_OUTPUT or ANYNORM_STORED_SUM"},
         {"sample_type", spec->sample_type, AN_SAMPLES,
          "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
     };
@@ -98,15 +98,15 @@ static anynorm_status check_types(const anynorm_spec *spec)
                            anynorm_dtype_name(types[i].type), types[i].tensors);
         if (an_dtype_quantized(types[i].type) && i != y)
             return an_fail(ANYNORM_INVALID_ARGUMENT,
-                           "spec: %s is %s, which only y_type may be; f32, f16, bf16 or f64",
+                           "spec: %s is %s, which only y.type may be; f32, f16, bf16 or f64",
                            types[i].field, anynorm_dtype_name(types[i].type));
     }
-    if ((spec->flags & AN_Y_SCALES) && !an_dtype_quantized(spec->y_type))
+    if ((spec->flags & AN_Y_SCALES) && !an_dtype_quantized(spec->y.type))
         return an_fail(
             ANYNORM_INVALID_ARGUMENT,
-            "spec: flags: ANYNORM_Y_SCALE_INPUT and ANYNORM_Y_SCALE_OUTPUT need a y_type "
+            "spec: flags: ANYNORM_Y_SCALE_INPUT and ANYNORM_Y_SCALE_OUTPUT need a y.type "
             "of i8 or f8e4m3, not %s",
-            anynorm_dtype_name(spec->y_type));
+            anynorm_dtype_name(spec->y.type));
     return ANYNORM_OK;
 }
 
@@ -120,23 +120,24 @@ static anynorm_status check_counts(const anynorm_spec *spec)
         uint32_t flags;
         const char *tensors;
     } counts[] = {
-        {"residual_row_stride", spec->residual_row_stride, 0, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
-        {"residual_outer_stride", spec->residual_outer_stride, 0, ANYNORM_RESIDUAL,
+        {"residual.row_stride", spec->residual.row_stride, 0, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
+        {"residual.outer_stride", spec->residual.outer_stride, 0, ANYNORM_RESIDUAL,
          "ANYNORM_RESIDUAL"},
-        {"residual_column_stride", spec->residual_column_stride, 0, ANYNORM_RESIDUAL,
+        {"residual.column_stride", spec->residual.column_stride, 0, ANYNORM_RESIDUAL,
          "ANYNORM_RESIDUAL"},
-        {"sum_row_stride", spec->sum_row_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
-        {"sum_outer_stride", spec->sum_outer_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
-        {"sum_column_stride", spec->sum_column_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum.row_stride", spec->sum.row_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum.outer_stride", spec->sum.outer_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"sum.column_stride", spec->sum.column_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
         {"sample_rows", spec->sample_rows, 1, AN_SAMPLES,
          "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
-        {"parameter_rows", spec->parameter_rows, 1, AN_PARAMETERS,
+        {"parameters.rows", spec->parameters.rows, 1, AN_PARAMETERS,
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
-        {"parameter_run", spec->parameter_run, 1, AN_PARAMETERS,
+        {"parameters.run", spec->parameters.run, 1, AN_PARAMETERS,
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
-        {"parameter_cycle", spec->parameter_cycle, 0, AN_PARAMETERS,
+        {"parameters.cycle", spec->parameters.cycle, 0, AN_PARAMETERS,
          "ANYNORM_WEIGHT, ANYNORM_BIAS or ANYNORM_PRE_BIAS"},
-        {"shards", spec->shards, 1, ANYNORM_PARTIALS_INPUT, "ANYNORM_PARTIALS_INPUT"},
+        {"statistic.shards", spec->statistic.shards, 1, ANYNORM_PARTIALS_INPUT,
+         "ANYNORM_PARTIALS_INPUT"},
     };
     for (size_t i = 0; i < COUNT(counts); i++) {
         if (!(spec->flags & counts[i].flags) && counts[i].value > counts[i].most)
@@ -157,10 +158,10 @@ static anynorm_status check_divisors(const anynorm_spec *spec)
         const char *parts;
     } divisors[] = {
         {"column_run", spec->column_run, spec->columns, "columns"},
-        {"parameter_run", spec->parameter_run, spec->columns, "columns"},
-        {"parameter_cycle", spec->parameter_cycle, spec->columns, "columns"},
-        {"parameter_run", spec->parameter_run, spec->parameter_cycle,
-         "columns of the parameter_cycle"},
+        {"parameters.run", spec->parameters.run, spec->columns, "columns"},
+        {"parameters.cycle", spec->parameters.cycle, spec->columns, "columns"},
+        {"parameters.run", spec->parameters.run, spec->parameters.cycle,
+         "columns of the parameters.cycle"},
     };
     for (size_t i = 0; i < COUNT(divisors); i++) {
         if (divisors[i].value > 1 && divisors[i].of % divisors[i].value != 0)
@@ -178,10 +179,10 @@ static anynorm_status check_without_y(const anynorm_spec *spec)
         const char *field;
         uint64_t value;
     } fields[] = {
-        {"y_type", (uint64_t)spec->y_type},
-        {"y_row_stride", spec->y_row_stride},
-        {"y_outer_stride", spec->y_outer_stride},
-        {"y_column_stride", spec->y_column_stride},
+        {"y.type", (uint64_t)spec->y.type},
+        {"y.row_stride", spec->y.row_stride},
+        {"y.outer_stride", spec->y.outer_stride},
+        {"y.column_stride", spec->y.column_stride},
     };
     if (!(spec->flags & ANYNORM_PARTIALS_OUTPUT))
         return ANYNORM_OK;
@@ -197,36 +198,43 @@ static anynorm_status check_without_y(const anynorm_spec *spec)
 
 static anynorm_status check_numbers(const anynorm_spec *spec)
 {
-    if (!isfinite(spec->eps) || spec->eps < 0)
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: eps is %g, must be finite and not negative",
-                       spec->eps);
-    if ((spec->flags & ANYNORM_RSTD_INPUT) && spec->eps != 0)
+    if (!isfinite(spec->statistic.eps) || spec->statistic.eps < 0)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: eps is %g, must be 0 with ANYNORM_RSTD_INPUT", spec->eps);
-    if ((spec->flags & ANYNORM_PARTIALS_OUTPUT) && spec->eps != 0)
+                       "spec: statistic.eps is %g, must be finite and not negative",
+                       spec->statistic.eps);
+    if ((spec->flags & ANYNORM_RSTD_INPUT) && spec->statistic.eps != 0)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: eps is %g, must be 0 with ANYNORM_PARTIALS_OUTPUT; the plan with "
-                       "ANYNORM_PARTIALS_INPUT adds it",
-                       spec->eps);
+                       "spec: statistic.eps is %g, must be 0 with ANYNORM_RSTD_INPUT",
+                       spec->statistic.eps);
+    if ((spec->flags & ANYNORM_PARTIALS_OUTPUT) && spec->statistic.eps != 0)
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "spec: statistic.eps is %g, must be 0 with ANYNORM_PARTIALS_OUTPUT; the plan with "
+            "ANYNORM_PARTIALS_INPUT adds it",
+            spec->statistic.eps);
     bool whole_rows = !(spec->flags & ANYNORM_PARTIALS_INPUT);
     if ((spec->flags & ANYNORM_UNBIASED) && whole_rows && spec->columns < 2)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: columns is 1, must be 2 or more with ANYNORM_UNBIASED");
-    if (!isfinite(spec->weight_offset))
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: weight_offset is %g, must be finite",
-                       spec->weight_offset);
-    if (!(spec->flags & ANYNORM_WEIGHT) && spec->weight_offset != 0)
+    if (!isfinite(spec->parameters.weight_offset))
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: weight_offset is %g, must be 0 without ANYNORM_WEIGHT in flags",
-                       spec->weight_offset);
-    if (!isfinite(spec->y_bound) || (spec->y_bound != 0 && spec->y_bound < 0x1p-100))
+                       "spec: parameters.weight_offset is %g, must be finite",
+                       spec->parameters.weight_offset);
+    if (!(spec->flags & ANYNORM_WEIGHT) && spec->parameters.weight_offset != 0)
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "spec: parameters.weight_offset is %g, must be 0 without ANYNORM_WEIGHT in flags",
+            spec->parameters.weight_offset);
+    if (!isfinite(spec->quantization.bound) ||
+        (spec->quantization.bound != 0 && spec->quantization.bound < 0x1p-100))
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: y_bound is %g, must be 0, or finite and 2^-100 or more",
-                       spec->y_bound);
-    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT) && spec->y_bound != 0)
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: y_bound is %g, must be 0 without ANYNORM_Y_SCALE_OUTPUT in flags",
-                       spec->y_bound);
+                       "spec: quantization.bound is %g, must be 0, or finite and 2^-100 or more",
+                       spec->quantization.bound);
+    if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT) && spec->quantization.bound != 0)
+        return an_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "spec: quantization.bound is %g, must be 0 without ANYNORM_Y_SCALE_OUTPUT in flags",
+            spec->quantization.bound);
     return ANYNORM_OK;
 }
 

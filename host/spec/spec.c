@@ -6,12 +6,10 @@
 #include "rules.h"
 #include "base/status.h"
 
-/* The strides of one tensor, to be filled in. */
+/* The rows of one tensor, whose strides are to be filled in. */
 struct strides {
     const char *tensor;
-    uint64_t *row;
-    uint64_t *outer;
-    uint64_t *column;
+    anynorm_rows *rows;
 };
 
 /* A step from a row to another must not end on another column of the same row: as many runs
@@ -19,61 +17,65 @@ struct strides {
 static anynorm_status check_step(const struct strides *s, const char *name, uint64_t stride,
                                  uint64_t columns, uint64_t run)
 {
-    uint64_t runs = columns / run, ahead = stride / *s->column, past = stride % *s->column;
-    if ((ahead >= runs || past >= run) && (runs - 1 <= ahead || *s->column - past >= run))
+    uint64_t runs = columns / run, ahead = stride / s->rows->column_stride,
+             past = stride % s->rows->column_stride;
+    if ((ahead >= runs || past >= run) &&
+        (runs - 1 <= ahead || s->rows->column_stride - past >= run))
         return ANYNORM_OK;
-    if (*s->column == run)
+    if (s->rows->column_stride == run)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "spec: %s_%s_stride is %" PRIu64 ", less than the %" PRIu64 " columns",
+                       "spec: %s.%s_stride is %" PRIu64 ", less than the %" PRIu64 " columns",
                        s->tensor, name, stride, columns);
     return an_fail(ANYNORM_INVALID_ARGUMENT,
-                   "spec: %s_%s_stride is %" PRIu64 ", which leads from one of the %" PRIu64
+                   "spec: %s.%s_stride is %" PRIu64 ", which leads from one of the %" PRIu64
                    " columns, %" PRIu64 " apart, to another",
-                   s->tensor, name, stride, columns, *s->column);
+                   s->tensor, name, stride, columns, s->rows->column_stride);
 }
 
 static anynorm_status resolve_column(const struct strides *s, uint64_t columns, uint64_t run)
 {
-    if (*s->column == 0 || columns == run)
-        *s->column = run;
-    if (*s->column >= run)
+    if (s->rows->column_stride == 0 || columns == run)
+        s->rows->column_stride = run;
+    if (s->rows->column_stride >= run)
         return ANYNORM_OK;
     return an_fail(ANYNORM_INVALID_ARGUMENT,
-                   "spec: %s_column_stride is %" PRIu64 ", less than the column_run of %" PRIu64,
-                   s->tensor, *s->column, run);
+                   "spec: %s.column_stride is %" PRIu64 ", less than the column_run of %" PRIu64,
+                   s->tensor, s->rows->column_stride, run);
 }
 
 static anynorm_status resolve_strides(const struct strides *s, uint64_t columns, uint64_t run,
                                       uint64_t inner_rows)
 {
-    bool between = *s->column / 2 >= run; /* another row fits between the runs of one */
-    if (*s->row == 0)
-        *s->row = between ? run : columns / run * *s->column;
-    if (inner_rows == 0 && *s->outer != 0)
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s_outer_stride is set but inner_rows is 0",
+    bool between = s->rows->column_stride / 2 >= run; /* another row fits between the runs of one */
+    if (s->rows->row_stride == 0)
+        s->rows->row_stride = between ? run : columns / run * s->rows->column_stride;
+    if (inner_rows == 0 && s->rows->outer_stride != 0)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s.outer_stride is set but inner_rows is 0",
                        s->tensor);
     /* The stride between the rows of a group of one is of no account. */
     anynorm_status status =
-        inner_rows == 1 ? ANYNORM_OK : check_step(s, "row", *s->row, columns, run);
+        inner_rows == 1 ? ANYNORM_OK : check_step(s, "row", s->rows->row_stride, columns, run);
     if (status != ANYNORM_OK || inner_rows == 0)
         return status;
-    if (*s->outer == 0 && !(between ? an_mul(columns / run, *s->column, s->outer)
-                                    : an_mul(inner_rows, *s->row, s->outer)))
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s times %s_%s_stride is above 2^64",
+    if (s->rows->outer_stride == 0 &&
+        !(between ? an_mul(columns / run, s->rows->column_stride, &s->rows->outer_stride)
+                  : an_mul(inner_rows, s->rows->row_stride, &s->rows->outer_stride)))
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: %s times %s.%s_stride is above 2^64",
                        !between  ? "inner_rows"
                        : run > 1 ? "columns / column_run"
                                  : "columns",
                        s->tensor, between ? "column" : "row");
-    status = check_step(s, "outer", *s->outer, columns, run);
+    status = check_step(s, "outer", s->rows->outer_stride, columns, run);
     if (status == ANYNORM_OK && inner_rows == 1)
-        *s->row = *s->outer;
+        s->rows->row_stride = s->rows->outer_stride;
     return status;
 }
 
 static bool level_is_dense(uint64_t inner_rows, const struct strides *s)
 {
     uint64_t inner_extent;
-    return an_mul(inner_rows, *s->row, &inner_extent) && inner_extent == *s->outer;
+    return an_mul(inner_rows, s->rows->row_stride, &inner_extent) &&
+           inner_extent == s->rows->outer_stride;
 }
 
 static void default_to_one(uint64_t *count)
@@ -89,37 +91,34 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
         return status;
     anynorm_spec s = *spec;
     default_to_one(&s.sample_rows);
-    default_to_one(&s.parameter_rows);
-    default_to_one(&s.parameter_run);
-    default_to_one(&s.shards);
+    default_to_one(&s.parameters.rows);
+    default_to_one(&s.parameters.run);
+    default_to_one(&s.statistic.shards);
     default_to_one(&s.column_run);
-    if (s.parameter_cycle == s.parameter_run)
-        s.parameter_run = s.parameter_cycle = s.columns;
-    if (s.parameter_cycle == s.columns)
-        s.parameter_cycle = 0;
+    if (s.parameters.cycle == s.parameters.run)
+        s.parameters.run = s.parameters.cycle = s.columns;
+    if (s.parameters.cycle == s.columns)
+        s.parameters.cycle = 0;
 
-    struct strides tensors[4] = {{"x", &s.x_row_stride, &s.x_outer_stride, &s.x_column_stride}};
+    struct strides tensors[4] = {{"x", &s.x}};
     int count = 1;
     if (!(s.flags & ANYNORM_PARTIALS_OUTPUT))
-        tensors[count++] =
-            (struct strides){"y", &s.y_row_stride, &s.y_outer_stride, &s.y_column_stride};
+        tensors[count++] = (struct strides){"y", &s.y};
     if (s.flags & ANYNORM_RESIDUAL)
-        tensors[count++] = (struct strides){"residual", &s.residual_row_stride,
-                                            &s.residual_outer_stride, &s.residual_column_stride};
+        tensors[count++] = (struct strides){"residual", &s.residual};
     if (s.flags & ANYNORM_SUM_OUTPUT)
-        tensors[count++] =
-            (struct strides){"sum", &s.sum_row_stride, &s.sum_outer_stride, &s.sum_column_stride};
+        tensors[count++] = (struct strides){"sum", &s.sum};
     bool runs = false;
     for (int i = 0; i < count; i++) {
         status = resolve_column(&tensors[i], s.columns, s.column_run);
         if (status != ANYNORM_OK)
             return status;
-        runs = runs || *tensors[i].column > s.column_run;
+        runs = runs || tensors[i].rows->column_stride > s.column_run;
     }
     if (!runs) {
         s.column_run = 1;
         for (int i = 0; i < count; i++)
-            *tensors[i].column = 1;
+            tensors[i].rows->column_stride = 1;
     }
     bool one_level = s.inner_rows != 0;
     for (int i = 0; i < count; i++) {
@@ -131,7 +130,7 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
     if (one_level) {
         s.inner_rows = 0;
         for (int i = 0; i < count; i++)
-            *tensors[i].outer = 0;
+            tensors[i].rows->outer_stride = 0;
     }
     *resolved = s;
     return ANYNORM_OK;
@@ -145,8 +144,8 @@ anynorm_status anynorm_spec_check(const anynorm_spec *spec)
 
 bool an_spec_side_by_side(const anynorm_spec *spec)
 {
-    return spec->column_run <= 1 && spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
-           spec->residual_column_stride <= 1 && spec->sum_column_stride <= 1;
+    return spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
+           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1;
 }
 
 bool an_spec_double(const anynorm_spec *spec)
@@ -155,11 +154,11 @@ bool an_spec_double(const anynorm_spec *spec)
         bool named;
         anynorm_dtype type;
     } types[] = {
-        {true, spec->x_type},
-        {true, spec->y_type},
-        {spec->flags & AN_PARAMETERS, spec->parameter_type},
-        {spec->flags & ANYNORM_RESIDUAL, spec->residual_type},
-        {spec->flags & AN_SUMS, spec->sum_type},
+        {true, spec->x.type},
+        {true, spec->y.type},
+        {spec->flags & AN_PARAMETERS, spec->parameters.type},
+        {spec->flags & ANYNORM_RESIDUAL, spec->residual.type},
+        {spec->flags & AN_SUMS, spec->sum.type},
         {spec->flags & AN_SAMPLES, spec->sample_type},
     };
     bool any = false;
@@ -170,6 +169,6 @@ bool an_spec_double(const anynorm_spec *spec)
 
 uint64_t an_spec_parameters_per_row(const anynorm_spec *spec)
 {
-    uint64_t columns = spec->parameter_cycle ? spec->parameter_cycle : spec->columns;
-    return columns / spec->parameter_run;
+    uint64_t columns = spec->parameters.cycle ? spec->parameters.cycle : spec->columns;
+    return columns / spec->parameters.run;
 }

@@ -18,23 +18,20 @@ struct an_layout {
 enum {
     AN_PARAMETERS = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS,
     AN_SAMPLES = ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT,
-    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM, /* what sum_type is for */
+    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM, /* what sum.type is for */
     AN_Y_SCALES = ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT
 };
 
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
- * that it names, and 1 for sample_rows, parameter_rows, parameter_run, column_run and shards. Two
+ * that it names, and 1 for sample_rows, parameters.rows, parameters.run, column_run and shards. Two
  * levels that are really one become one: then inner_rows and the outer strides are 0. A single
- * column has stride 1; runs that lie side by side in each tensor are none. A parameter_cycle of all
- * columns is 0, and where one parameter is all of a cycle, it is that of all columns.
+ * column has stride 1; runs that lie side by side in each tensor are none. A parameters.cycle of
+ * all columns is 0, and where one parameter is all of a cycle, it is that of all columns.
  * INVALID_ARGUMENT. */
 anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved);
 
-/* Of a resolved spec. */
-struct an_layout an_spec_x_layout(const anynorm_spec *spec);
-struct an_layout an_spec_y_layout(const anynorm_spec *spec);
-struct an_layout an_spec_residual_layout(const anynorm_spec *spec);
-struct an_layout an_spec_sum_layout(const anynorm_spec *spec);
+/* Where the rows of one of a resolved spec's tensors lie. */
+struct an_layout an_spec_layout(const anynorm_spec *spec, const anynorm_rows *rows);
 
 /* Elements of a row of weight, bias and pre_bias, of a resolved spec. */
 uint64_t an_spec_parameters_per_row(const anynorm_spec *spec);
@@ -42,8 +39,8 @@ uint64_t an_spec_parameters_per_row(const anynorm_spec *spec);
 /* Which of a row's parameters is that of a column, of a resolved spec. */
 static inline uint64_t an_spec_parameter(const anynorm_spec *spec, uint64_t column)
 {
-    uint64_t within = spec->parameter_cycle ? column % spec->parameter_cycle : column;
-    return within / spec->parameter_run;
+    uint64_t within = spec->parameters.cycle ? column % spec->parameters.cycle : column;
+    return within / spec->parameters.run;
 }
 
 /* Elements from the start of a row to a column of it, in a tensor with that column stride, of a

@@ -34,17 +34,17 @@ static const struct {
 #name, shape, flags, output_flags, type, offsetof(anynorm_tensors, name)                   \
     }
 #define TYPE(field) offsetof(anynorm_spec, field)
-    TENSOR(x, AN_OF_ROWS, 0, 0, TYPE(x_type)),
-    TENSOR(y, AN_OF_ROWS, 0, UINT32_MAX, TYPE(y_type)),
-    TENSOR(weight, AN_OF_PARAMETERS, ANYNORM_WEIGHT, 0, TYPE(parameter_type)),
-    TENSOR(bias, AN_OF_PARAMETERS, ANYNORM_BIAS, 0, TYPE(parameter_type)),
+    TENSOR(x, AN_OF_ROWS, 0, 0, TYPE(x.type)),
+    TENSOR(y, AN_OF_ROWS, 0, UINT32_MAX, TYPE(y.type)),
+    TENSOR(weight, AN_OF_PARAMETERS, ANYNORM_WEIGHT, 0, TYPE(parameters.type)),
+    TENSOR(bias, AN_OF_PARAMETERS, ANYNORM_BIAS, 0, TYPE(parameters.type)),
     TENSOR(mean, AN_OF_STATISTICS, ANYNORM_MEAN_OUTPUT | ANYNORM_MEAN_INPUT, ANYNORM_MEAN_OUTPUT,
            SIZE_MAX),
     TENSOR(rstd, AN_OF_STATISTICS, ANYNORM_RSTD_OUTPUT | ANYNORM_RSTD_INPUT, ANYNORM_RSTD_OUTPUT,
            SIZE_MAX),
-    TENSOR(residual, AN_OF_ROWS, ANYNORM_RESIDUAL, 0, TYPE(residual_type)),
-    TENSOR(sum, AN_OF_ROWS, ANYNORM_SUM_OUTPUT, ANYNORM_SUM_OUTPUT, TYPE(sum_type)),
-    TENSOR(pre_bias, AN_OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, TYPE(parameter_type)),
+    TENSOR(residual, AN_OF_ROWS, ANYNORM_RESIDUAL, 0, TYPE(residual.type)),
+    TENSOR(sum, AN_OF_ROWS, ANYNORM_SUM_OUTPUT, ANYNORM_SUM_OUTPUT, TYPE(sum.type)),
+    TENSOR(pre_bias, AN_OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, TYPE(parameters.type)),
     TENSOR(gate, AN_OF_SAMPLES, ANYNORM_GATE, 0, TYPE(sample_type)),
     TENSOR(scale, AN_OF_SAMPLES, ANYNORM_SCALE, 0, TYPE(sample_type)),
     TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(sample_type)),
@@ -103,10 +103,10 @@ uint64_t an_tensor_narrowest(const anynorm_spec *spec)
 
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor)
 {
-    return tensor == AN_RESIDUAL ? an_spec_residual_layout(spec)
-           : tensor == AN_SUM    ? an_spec_sum_layout(spec)
-           : tensor == AN_Y      ? an_spec_y_layout(spec)
-                                 : an_spec_x_layout(spec);
+    return an_spec_layout(spec, tensor == AN_RESIDUAL ? &spec->residual
+                                : tensor == AN_SUM    ? &spec->sum
+                                : tensor == AN_Y      ? &spec->y
+                                                      : &spec->x);
 }
 
 /* Of a tensor AN_OF_STATISTICS. */
@@ -125,7 +125,7 @@ uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64
         element = an_layout_start(&layout, row);
         break;
     case AN_OF_PARAMETERS:
-        element = row % spec->parameter_rows * an_spec_parameters_per_row(spec);
+        element = row % spec->parameters.rows * an_spec_parameters_per_row(spec);
         break;
     case AN_OF_SAMPLES:
         element = row / spec->sample_rows * spec->columns;
@@ -152,13 +152,13 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
         fits = an_layout_extent(&layout, rows, &elements);
         break;
     case AN_OF_PARAMETERS:
-        fits = an_mul(spec->parameter_rows, an_spec_parameters_per_row(spec), &elements);
+        fits = an_mul(spec->parameters.rows, an_spec_parameters_per_row(spec), &elements);
         break;
     case AN_OF_SAMPLES:
         fits = an_mul(an_divide_up(rows, spec->sample_rows), spec->columns, &elements);
         break;
     case AN_OF_SHARDS:
-        fits = an_mul(rows, spec->shards, &elements) &&
+        fits = an_mul(rows, spec->statistic.shards, &elements) &&
                an_mul(elements, AN_PARTIAL_NUMBERS, &elements);
         break;
     case AN_OF_STATISTICS:

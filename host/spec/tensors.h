@@ -28,7 +28,7 @@ enum an_tensor {
 /* What a tensor has for each row of x. */
 enum an_shape {
     AN_OF_ROWS,       /* a row with the spec's strides */
-    AN_OF_PARAMETERS, /* a row of parameters, shared by every parameter_rows-th row */
+    AN_OF_PARAMETERS, /* a row of parameters, shared by every parameters.rows-th row */
     AN_OF_STATISTICS, /* one element; y_scale as an input one for all rows */
     AN_OF_SAMPLES,    /* a row of columns, shared by sample_rows rows */
     AN_OF_SHARDS      /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */

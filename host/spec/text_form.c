@@ -49,10 +49,10 @@ static const struct {
     uint32_t flags;    /* one of which it takes to have the field; 0: it is always there */
     uint32_t not_with; /* with one of which there is no such field after all */
 } type_words[] = {
-    {"y=", offsetof(anynorm_spec, y_type), true, 0, ANYNORM_PARTIALS_OUTPUT},
-    {"residuals=", offsetof(anynorm_spec, residual_type), true, ANYNORM_RESIDUAL, 0},
-    {"sums=", offsetof(anynorm_spec, sum_type), true, AN_SUMS, 0},
-    {"parameters=", offsetof(anynorm_spec, parameter_type), false, 0, 0},
+    {"y=", offsetof(anynorm_spec, y.type), true, 0, ANYNORM_PARTIALS_OUTPUT},
+    {"residuals=", offsetof(anynorm_spec, residual.type), true, ANYNORM_RESIDUAL, 0},
+    {"sums=", offsetof(anynorm_spec, sum.type), true, AN_SUMS, 0},
+    {"parameters=", offsetof(anynorm_spec, parameters.type), false, 0, 0},
     {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES, 0},
 };
 
@@ -63,24 +63,24 @@ static const struct {
     uint64_t unsaid; /* the values up to this one mean the same and are not written */
 } count_words[] = {
     {"inner=", offsetof(anynorm_spec, inner_rows), 0},
-    {"x-stride=", offsetof(anynorm_spec, x_row_stride), 0},
-    {"x-outer=", offsetof(anynorm_spec, x_outer_stride), 0},
-    {"y-stride=", offsetof(anynorm_spec, y_row_stride), 0},
-    {"y-outer=", offsetof(anynorm_spec, y_outer_stride), 0},
-    {"x-column=", offsetof(anynorm_spec, x_column_stride), 0},
-    {"y-column=", offsetof(anynorm_spec, y_column_stride), 0},
-    {"residual-stride=", offsetof(anynorm_spec, residual_row_stride), 0},
-    {"residual-outer=", offsetof(anynorm_spec, residual_outer_stride), 0},
-    {"residual-column=", offsetof(anynorm_spec, residual_column_stride), 0},
-    {"sum-stride=", offsetof(anynorm_spec, sum_row_stride), 0},
-    {"sum-outer=", offsetof(anynorm_spec, sum_outer_stride), 0},
-    {"sum-column=", offsetof(anynorm_spec, sum_column_stride), 0},
+    {"x-stride=", offsetof(anynorm_spec, x.row_stride), 0},
+    {"x-outer=", offsetof(anynorm_spec, x.outer_stride), 0},
+    {"y-stride=", offsetof(anynorm_spec, y.row_stride), 0},
+    {"y-outer=", offsetof(anynorm_spec, y.outer_stride), 0},
+    {"x-column=", offsetof(anynorm_spec, x.column_stride), 0},
+    {"y-column=", offsetof(anynorm_spec, y.column_stride), 0},
+    {"residual-stride=", offsetof(anynorm_spec, residual.row_stride), 0},
+    {"residual-outer=", offsetof(anynorm_spec, residual.outer_stride), 0},
+    {"residual-column=", offsetof(anynorm_spec, residual.column_stride), 0},
+    {"sum-stride=", offsetof(anynorm_spec, sum.row_stride), 0},
+    {"sum-outer=", offsetof(anynorm_spec, sum.outer_stride), 0},
+    {"sum-column=", offsetof(anynorm_spec, sum.column_stride), 0},
     {"run=", offsetof(anynorm_spec, column_run), 1},
     {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
-    {"parameter-rows=", offsetof(anynorm_spec, parameter_rows), 1},
-    {"parameter-run=", offsetof(anynorm_spec, parameter_run), 1},
-    {"shards=", offsetof(anynorm_spec, shards), 1},
-    {"parameter-cycle=", offsetof(anynorm_spec, parameter_cycle), 0},
+    {"parameter-rows=", offsetof(anynorm_spec, parameters.rows), 1},
+    {"parameter-run=", offsetof(anynorm_spec, parameters.run), 1},
+    {"shards=", offsetof(anynorm_spec, statistic.shards), 1},
+    {"parameter-cycle=", offsetof(anynorm_spec, parameters.cycle), 0},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -160,15 +160,17 @@ static bool starts(const char *word, size_t length, const char *prefix, size_t *
 static int parse_word(const char *word, size_t length, anynorm_spec *spec)
 {
     size_t skip;
-    if (an_dtype_parse(word, length, &spec->x_type))
+    if (an_dtype_parse(word, length, &spec->x.type))
         return SEEN_X;
     if (starts(word, length, "eps=", &skip))
-        return parse_number(word + skip, length - skip, &spec->eps) ? SEEN_EPS : -1;
+        return parse_number(word + skip, length - skip, &spec->statistic.eps) ? SEEN_EPS : -1;
     if (starts(word, length, "weight-offset=", &skip))
-        return parse_number(word + skip, length - skip, &spec->weight_offset) ? SEEN_WEIGHT_OFFSET
-                                                                              : -1;
+        return parse_number(word + skip, length - skip, &spec->parameters.weight_offset)
+                   ? SEEN_WEIGHT_OFFSET
+                   : -1;
     if (starts(word, length, "y-bound=", &skip))
-        return parse_number(word + skip, length - skip, &spec->y_bound) ? SEEN_Y_BOUND : -1;
+        return parse_number(word + skip, length - skip, &spec->quantization.bound) ? SEEN_Y_BOUND
+                                                                                   : -1;
     for (size_t i = 0; i < COUNT(type_words); i++) {
         if (starts(word, length, type_words[i].key, &skip))
             return an_dtype_parse(word + skip, length - skip, type_field(spec, i))
@@ -202,10 +204,10 @@ static void fill_in(uint64_t seen, anynorm_spec *spec)
 {
     for (size_t i = 0; i < COUNT(type_words); i++) {
         if (!(seen & (UINT64_C(1) << (SEEN_TYPES + i))) && type_words[i].as_x && has_type(spec, i))
-            *type_field(spec, i) = spec->x_type;
+            *type_field(spec, i) = spec->x.type;
     }
     if (!(seen & (UINT64_C(1) << SEEN_EPS)))
-        spec->eps =
+        spec->statistic.eps =
             spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT) ? 0 : ANYNORM_EPS_DEFAULT;
 }
 
@@ -283,22 +285,22 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
         return 0;
     an_text_put(&writer, "%s-norm %" PRIu64 "x%" PRIu64 " %s",
                 spec->flags & ANYNORM_RMS ? "rms" : "layer", rows, spec->columns,
-                anynorm_dtype_name(spec->x_type));
+                anynorm_dtype_name(spec->x.type));
     anynorm_spec copy = *spec;
     for (size_t i = 0; i < COUNT(type_words); i++) {
         anynorm_dtype type = *type_field(&copy, i);
-        if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x_type : ANYNORM_F32))
+        if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x.type : ANYNORM_F32))
             an_text_put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
     }
     for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (spec->flags & flag_words[i].flag)
             an_text_put(&writer, " %s", flag_words[i].word);
     }
-    put_number(&writer, "eps", spec->eps);
-    if (spec->weight_offset != 0)
-        put_number(&writer, "weight-offset", spec->weight_offset);
-    if (spec->y_bound != 0)
-        put_number(&writer, "y-bound", spec->y_bound);
+    put_number(&writer, "eps", spec->statistic.eps);
+    if (spec->parameters.weight_offset != 0)
+        put_number(&writer, "weight-offset", spec->parameters.weight_offset);
+    if (spec->quantization.bound != 0)
+        put_number(&writer, "y-bound", spec->quantization.bound);
     for (size_t i = 0; i < COUNT(count_words); i++) {
         uint64_t value = *count_field(&copy, i);
         if (value > count_words[i].unsaid)

@@ -150,20 +150,20 @@ anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anynorm_view *x,
     anynorm_spec result = *spec;
     result.columns = columns;
     result.inner_rows = levels == 2 ? outer[0].size : 0;
-    result.x_row_stride = levels >= 1 ? (uint64_t)outer[0].x_stride : 0;
-    result.y_row_stride = levels >= 1 ? (uint64_t)outer[0].y_stride : 0;
-    result.x_outer_stride = levels == 2 ? (uint64_t)outer[1].x_stride : 0;
-    result.y_outer_stride = levels == 2 ? (uint64_t)outer[1].y_stride : 0;
-    result.x_column_stride = (uint64_t)inner[runs].x_stride;
-    result.y_column_stride = (uint64_t)inner[runs].y_stride;
+    result.x.row_stride = levels >= 1 ? (uint64_t)outer[0].x_stride : 0;
+    result.y.row_stride = levels >= 1 ? (uint64_t)outer[0].y_stride : 0;
+    result.x.outer_stride = levels == 2 ? (uint64_t)outer[1].x_stride : 0;
+    result.y.outer_stride = levels == 2 ? (uint64_t)outer[1].y_stride : 0;
+    result.x.column_stride = (uint64_t)inner[runs].x_stride;
+    result.y.column_stride = (uint64_t)inner[runs].y_stride;
     result.column_run = runs ? inner[0].size : 0;
     bool broadcast = (levels >= 1 && (!outer[0].x_stride || !outer[0].y_stride)) ||
                      (levels == 2 && (!outer[1].x_stride || !outer[1].y_stride));
     anynorm_spec resolved;
     if (broadcast || (status = an_spec_resolve(&result, &resolved)) == ANYNORM_INVALID_ARGUMENT) {
         anynorm_spec own = result;
-        own.x_row_stride = own.x_outer_stride = own.x_column_stride = 0;
-        own.y_row_stride = own.y_outer_stride = own.y_column_stride = own.column_run = 0;
+        own.x.row_stride = own.x.outer_stride = own.x.column_stride = 0;
+        own.y.row_stride = own.y.outer_stride = own.y.column_stride = own.column_run = 0;
         if (an_spec_resolve(&own, &resolved) != ANYNORM_OK)
             return ANYNORM_INVALID_ARGUMENT; /* the spec's own fields are at fault, and say so */
         return an_fail(ANYNORM_UNSUPPORTED,

@@ -81,7 +81,7 @@ void an_commands_part(struct an_vulkan_device *d, const struct an_vulkan_plan *p
 {
     const anynorm_spec *spec = &plan->head.spec;
     struct an_push push = {.rows = (uint32_t)part->rows,
-                           .parameter_first = (uint32_t)(first % spec->parameter_rows),
+                           .parameter_first = (uint32_t)(first % spec->parameters.rows),
                            .shard_rows = (uint32_t)of_rows};
     if (spec->sample_rows <= UINT32_MAX)
         push.sample_first = (uint32_t)(first % spec->sample_rows);

@@ -42,7 +42,7 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
 {
     /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
      */
-    if (spec->parameter_rows > 1 || spec->parameter_run > 1 || spec->parameter_cycle ||
+    if (spec->parameters.rows > 1 || spec->parameters.run > 1 || spec->parameters.cycle ||
         (spec->flags & AN_SAMPLES))
         return false;
     uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
@@ -86,14 +86,14 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
         constants[flags[i].constant] = !!(spec->flags & flags[i].flags);
     constants[AN_CONSTANT_TWO_LEVELS] = spec->inner_rows != 0;
     constants[AN_CONSTANT_EPS_INVERSE] = an_spec_eps_inverse(spec);
-    constants[AN_CONSTANT_X_TYPE] = (uint32_t)spec->x_type;
-    constants[AN_CONSTANT_Y_TYPE] = (uint32_t)spec->y_type;
+    constants[AN_CONSTANT_X_TYPE] = (uint32_t)spec->x.type;
+    constants[AN_CONSTANT_Y_TYPE] = (uint32_t)spec->y.type;
     if (spec->flags & AN_PARAMETERS)
-        constants[AN_CONSTANT_P_TYPE] = (uint32_t)spec->parameter_type;
+        constants[AN_CONSTANT_P_TYPE] = (uint32_t)spec->parameters.type;
     if (spec->flags & ANYNORM_RESIDUAL)
-        constants[AN_CONSTANT_R_TYPE] = (uint32_t)spec->residual_type;
+        constants[AN_CONSTANT_R_TYPE] = (uint32_t)spec->residual.type;
     if (spec->flags & AN_SUMS)
-        constants[AN_CONSTANT_S_TYPE] = (uint32_t)spec->sum_type;
+        constants[AN_CONSTANT_S_TYPE] = (uint32_t)spec->sum.type;
     if (spec->flags & AN_SAMPLES)
         constants[AN_CONSTANT_M_TYPE] = (uint32_t)spec->sample_type;
 }
@@ -167,36 +167,36 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         uint64_t value;
     } numbers[] = {
         {AN_CONSTANT_columns, spec->columns},
-        {AN_CONSTANT_x_row_stride, spec->x_row_stride},
-        {AN_CONSTANT_x_outer_stride, spec->x_outer_stride},
-        {AN_CONSTANT_x_column_stride, spec->x_column_stride},
-        {AN_CONSTANT_y_row_stride, spec->y_row_stride},
-        {AN_CONSTANT_y_outer_stride, spec->y_outer_stride},
-        {AN_CONSTANT_y_column_stride, spec->y_column_stride},
-        {AN_CONSTANT_residual_row_stride, spec->residual_row_stride},
-        {AN_CONSTANT_residual_outer_stride, spec->residual_outer_stride},
-        {AN_CONSTANT_residual_column_stride, spec->residual_column_stride},
-        {AN_CONSTANT_sum_row_stride, spec->sum_row_stride},
-        {AN_CONSTANT_sum_outer_stride, spec->sum_outer_stride},
-        {AN_CONSTANT_sum_column_stride, spec->sum_column_stride},
+        {AN_CONSTANT_x_row_stride, spec->x.row_stride},
+        {AN_CONSTANT_x_outer_stride, spec->x.outer_stride},
+        {AN_CONSTANT_x_column_stride, spec->x.column_stride},
+        {AN_CONSTANT_y_row_stride, spec->y.row_stride},
+        {AN_CONSTANT_y_outer_stride, spec->y.outer_stride},
+        {AN_CONSTANT_y_column_stride, spec->y.column_stride},
+        {AN_CONSTANT_residual_row_stride, spec->residual.row_stride},
+        {AN_CONSTANT_residual_outer_stride, spec->residual.outer_stride},
+        {AN_CONSTANT_residual_column_stride, spec->residual.column_stride},
+        {AN_CONSTANT_sum_row_stride, spec->sum.row_stride},
+        {AN_CONSTANT_sum_outer_stride, spec->sum.outer_stride},
+        {AN_CONSTANT_sum_column_stride, spec->sum.column_stride},
         {AN_CONSTANT_inner_rows, spec->inner_rows},
         {AN_CONSTANT_sample_rows, spec->sample_rows},
-        {AN_CONSTANT_parameter_rows, spec->parameter_rows},
-        {AN_CONSTANT_parameter_run, spec->parameter_run},
-        {AN_CONSTANT_parameter_cycle, spec->parameter_cycle},
+        {AN_CONSTANT_parameter_rows, spec->parameters.rows},
+        {AN_CONSTANT_parameter_run, spec->parameters.run},
+        {AN_CONSTANT_parameter_cycle, spec->parameters.cycle},
         {AN_CONSTANT_column_run, spec->column_run},
-        {AN_CONSTANT_shards, spec->shards},
+        {AN_CONSTANT_shards, spec->statistic.shards},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         constants[numbers[i].constant] = (uint32_t)an_least(numbers[i].value, UINT32_MAX);
     fill_real(an_spec_kernel_eps(spec), &constants[AN_CONSTANT_eps_bits],
               &constants[AN_CONSTANT_eps_low], &constants[AN_CONSTANT_eps_high]);
-    fill_real(spec->weight_offset, &constants[AN_CONSTANT_weight_plus_bits],
+    fill_real(spec->parameters.weight_offset, &constants[AN_CONSTANT_weight_plus_bits],
               &constants[AN_CONSTANT_weight_plus_low], &constants[AN_CONSTANT_weight_plus_high]);
     if (spec->flags & ANYNORM_Y_SCALE_OUTPUT)
-        fill_float(spec->y_bound != 0 ? spec->y_bound : (double)INFINITY,
+        fill_float(spec->quantization.bound != 0 ? spec->quantization.bound : (double)INFINITY,
                    &constants[AN_CONSTANT_y_bound_bits]);
-    constants[AN_CONSTANT_HAS_WEIGHT_PLUS] = spec->weight_offset != 0;
+    constants[AN_CONSTANT_HAS_WEIGHT_PLUS] = spec->parameters.weight_offset != 0;
 }
 
 static const enum an_constant slot_constants[AN_MOST_SLOTS] = {

@@ -36,7 +36,8 @@ static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor, const s
     if (!an_tensor_extent(spec, tensor, rows, bytes))
         return false;
     if (an_tensor_shape(tensor) == AN_OF_SHARDS) /* each of which has the other rows, too */
-        *bytes += (spec->shards - 1) * an_tensor_start(spec, tensor, part->of_rows - rows);
+        *bytes +=
+            (spec->statistic.shards - 1) * an_tensor_start(spec, tensor, part->of_rows - rows);
     return true;
 }
 

@@ -21,7 +21,7 @@
  *     n_rc   = (h_rc - mean_r) * rstd_r
  *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
  *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
- *     q_rc   = y_rc / y_scale, rounded to y_type            instead of y, where y_type is i8 or
+ *     q_rc   = y_rc / y_scale, rounded to y.type            instead of y, where y.type is i8 or
  *                                                           f8e4m3: see Quantized outputs
  *
  * A row whose columns lie in several shards (devices, processes) is normalized by two plans and the
@@ -83,7 +83,7 @@ extern "C" {
 #define ANYNORM_API __attribute__((visibility("default")))
 #endif
 
-#define ANYNORM_VERSION "0.1.0"
+#define ANYNORM_VERSION "0.2.0"
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
@@ -317,22 +317,22 @@ enum {
     ANYNORM_RESIDUAL = 1u << 11,   /* add residual[rows][columns] to x */
     ANYNORM_GATE = 1u << 12,       /* multiply it by gate[samples][columns] first */
     ANYNORM_PRE_BIAS = 1u << 13,   /* add pre_bias to x, which has the shape of bias */
-    ANYNORM_SUM_OUTPUT = 1u << 14, /* write h to sum[rows][columns], rounded to sum_type */
-    ANYNORM_STORED_SUM = 1u << 15, /* normalize h as rounded to sum_type, whether or not it is
+    ANYNORM_SUM_OUTPUT = 1u << 14, /* write h to sum[rows][columns], rounded to sum.type */
+    ANYNORM_STORED_SUM = 1u << 15, /* normalize h as rounded to sum.type, whether or not it is
                                       written, instead of as it was added up */
 
     /* What becomes of it. */
-    ANYNORM_ROUND_FIRST = 1u << 16, /* round n to x_type before the weight (as the code of LLaMA
-                                       does), instead of only y to y_type */
+    ANYNORM_ROUND_FIRST = 1u << 16, /* round n to x.type before the weight (as the code of LLaMA
+                                       does), instead of only y to y.type */
     ANYNORM_SCALE = 1u << 17,       /* multiply by 1 + scale[samples][columns] */
     ANYNORM_SHIFT = 1u << 18,       /* add shift[samples][columns] */
     ANYNORM_SILU = 1u << 19,        /* z * sigmoid(z) at the very end */
 
-    /* How it is quantized, where y_type is i8 or f8e4m3; neither: y_scale is 1. */
+    /* How it is quantized, where y.type is i8 or f8e4m3; neither: y_scale is 1. */
     ANYNORM_Y_SCALE_INPUT = 1u << 20,  /* y_scale is given: one f32 for all rows */
     ANYNORM_Y_SCALE_OUTPUT = 1u << 21, /* y_scale[rows], f32, is found from each row and written */
 
-    /* The statistic of a row that lies in several shards: see anynorm_spec.shards. */
+    /* The statistic of a row that lies in several shards: see anynorm_spec.statistic.shards. */
     ANYNORM_PARTIALS_OUTPUT = 1u << 22, /* write partials[rows][3] and no y at all */
     ANYNORM_PARTIALS_INPUT = 1u << 23   /* merge partials[shards][rows][3]; then one pass, as with
                                            RSTD_INPUT */
@@ -340,6 +340,48 @@ enum {
 
 /* The epsilon of ONNX and PyTorch. A spec's own zero means zero. */
 #define ANYNORM_EPS_DEFAULT 1e-5
+
+/* How the rows of one tensor lie. Rows must not overlap in y and sum: their strides must nest, so
+ * that, in some order, each is as much as all closer ones span together. Rows that interleave
+ * without nesting are refused, too. */
+typedef struct anynorm_rows {
+    anynorm_dtype type;     /* of storage */
+    uint64_t row_stride;    /* 0: what a row spans, columns / column_run * column_stride, which is
+                               columns where they lie side by side; or column_run where another row
+                               fits between runs, so that column_stride is twice that or more. Neither
+                               row nor outer stride may lead from a column of a row to another: with
+                               columns side by side, it is columns or more */
+    uint64_t outer_stride;  /* 0: inner_rows * row_stride, or what a row spans where rows fit
+                               between */
+    uint64_t column_stride; /* 0: column_run, the columns of a row side by side; no less */
+} anynorm_rows;
+
+/* Weight, bias and pre_bias, and which of their numbers a column takes. */
+typedef struct anynorm_parameters {
+    anynorm_dtype type;
+    uint64_t rows;  /* they have so many rows, of which row r of x takes the one of number r % rows:
+                       heads, or groups of channels. 0: 1 */
+    uint64_t run;   /* consecutive columns that share a parameter: the pixels of a channel. Must
+                       divide the columns, so that a row of parameters has columns / run elements.
+                       0: 1 */
+    uint64_t cycle; /* columns after which a row's parameters come again: the channels of a group,
+                       pixel by pixel. Column c has the parameter of number c % cycle / run, and a
+                       row of parameters cycle / run elements. Must divide the columns, and run must
+                       divide it. 0: columns */
+    double weight_offset; /* finite; 1 for weights that are stored about zero. With WEIGHT only */
+} anynorm_parameters;
+
+/* How mean and rstd are found, beside what the flags say. */
+typedef struct anynorm_statistic {
+    double eps;      /* finite, >= 0; added to the variance inside the root: see Eps */
+    uint64_t shards; /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
+} anynorm_statistic;
+
+/* How y is quantized, beside its type and what the flags say. */
+typedef struct anynorm_quantization {
+    double bound; /* finite, 2^-100 or more; with Y_SCALE_OUTPUT, the most that the magnitudes of a
+                     row can make its scale of: those above it saturate. 0: no bound */
+} anynorm_quantization;
 
 /* What to compute. All zero but `columns` is LayerNorm in f32 of dense rows, without weight and
  * bias and with eps 0.
@@ -362,70 +404,30 @@ enum {
  * f64 2^-1022, that is a spread below 1e-19 or 1e-154) may count as 0. The row is then taken for a
  * constant one: beside an eps of 0 or below these same numbers all its n are 0.
  *
- * Quantized outputs. Where y_type is i8 or f8e4m3, what y would have been unrounded is divided by a
- * scale and rounded to the nearest number of y_type, ties to even; what is too large becomes the
+ * Quantized outputs. Where y.type is i8 or f8e4m3, what y would have been unrounded is divided by a
+ * scale and rounded to the nearest number of y.type, ties to even; what is too large becomes the
  * largest there is (127 or -128; 448 or -448), a NaN 0 in i8 and a NaN in f8e4m3. The scale is
  *   - 1, without a flag;
  *   - the one number in y_scale, with ANYNORM_Y_SCALE_INPUT. It is meant to be positive. A negative
  *     one changes signs; by 0, what is not 0 becomes the largest number and 0 what a NaN becomes;
  *     by a NaN all does. A magnitude outside 2^-126 to 2^126 may count as 0 or infinity;
  *   - with ANYNORM_Y_SCALE_OUTPUT that of the row, m / 127 or m / 448, where m is the largest
- *     magnitude of the row in f32, or y_bound if that is less and not 0. Where m is below 2^-100
- *     (of a row of zeros, say) scale and row are 0, and where the row holds a NaN the scale is one
- *     and each element what a NaN becomes. */
+ *     magnitude of the row in f32, or quantization.bound if that is less and not 0. Where m is
+ * below 2^-100 (of a row of zeros, say) scale and row are 0, and where the row holds a NaN the
+ * scale is one and each element what a NaN becomes. */
 typedef struct anynorm_spec {
-    uint64_t columns;             /* elements of a row, 1 .. 2^31 - 1 */
-    anynorm_dtype x_type;         /* storage types; statistics are f32, or f64 if any of these is */
-    anynorm_dtype y_type;         /* the only one that may be i8 or f8e4m3 */
-    anynorm_dtype parameter_type; /* of weight, bias and pre_bias */
-    uint32_t flags;               /* ANYNORM_WEIGHT | ... */
-    double eps;                   /* finite, >= 0; added to the variance inside the root: see Eps */
-    uint64_t inner_rows;          /* 0: one level of rows */
-    uint64_t x_row_stride;        /* 0: what a row spans, columns / column_run * x_column_stride,
-                                     which is columns where they lie side by side; or column_run
-                                     where another row fits between runs, so that x_column_stride
-                                     is twice that or more. Neither row nor outer stride may lead
-                                     from a column of a row to another: with columns side by side,
-                                     it is columns or more */
-    uint64_t x_outer_stride;      /* 0: inner_rows * x_row_stride, or what a row spans where rows
-                                     fit between */
-    uint64_t y_row_stride;        /* likewise for y, and for residual and sum. Rows of y and of
-                                     sum must not overlap: their strides must nest, so that, in some
-                                     order, each is as much as all closer ones span together. Rows
-                                     that interleave without nesting are refused, too */
-    uint64_t y_outer_stride;
-    uint64_t x_column_stride; /* 0: column_run, the columns of a row side by side; no less */
-    uint64_t y_column_stride;
+    uint64_t columns;    /* elements of a row, 1 .. 2^31 - 1 */
+    uint32_t flags;      /* ANYNORM_WEIGHT | ... */
+    uint64_t inner_rows; /* 0: one level of rows */
     uint64_t column_run; /* columns of a row that lie side by side in each tensor of rows, where its
                             column stride leads from run to run. Must divide the columns. 0: 1 */
-
-    anynorm_dtype residual_type;
-    anynorm_dtype sum_type;
-    anynorm_dtype sample_type;    /* of gate, scale and shift */
-    uint64_t residual_row_stride; /* of residual and sum, as for y; 0 without these tensors */
-    uint64_t residual_outer_stride;
-    uint64_t residual_column_stride;
-    uint64_t sum_row_stride;
-    uint64_t sum_outer_stride;
-    uint64_t sum_column_stride;
-
-    double weight_offset; /* finite; 1 for weights that are stored about zero. With WEIGHT only */
+    anynorm_rows x, y;   /* y's type is the only one that may be i8 or f8e4m3 */
+    anynorm_rows residual, sum; /* all zero without these tensors */
+    anynorm_dtype sample_type;  /* of gate, scale and shift */
     uint64_t sample_rows; /* consecutive rows that share a row of gate, scale and shift; 0: 1 */
-    uint64_t parameter_rows; /* weight, bias and pre_bias have so many rows, of which row r of x
-                                takes the one of number r % parameter_rows: heads, or groups of
-                                channels. 0: 1 */
-    uint64_t parameter_run;  /* consecutive columns that share a parameter: the pixels of a channel.
-                                Must divide the columns, so that a row of parameters has
-                                columns / parameter_run elements. 0: 1 */
-    uint64_t parameter_cycle; /* columns after which a row's parameters come again: the channels of
-                                 a group, pixel by pixel. Column c has the parameter of number
-                                 c % parameter_cycle / parameter_run, and a row of parameters
-                                 parameter_cycle / parameter_run elements. Must divide the columns,
-                                 and parameter_run must divide it. 0: columns */
-    uint64_t shards;          /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
-
-    double y_bound; /* finite, 2^-100 or more; with Y_SCALE_OUTPUT, the most that the magnitudes of
-                       a row can make its scale of: those above it saturate. 0: no bound */
+    anynorm_parameters parameters;
+    anynorm_statistic statistic;
+    anynorm_quantization quantization;
 } anynorm_spec;
 
 /* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
@@ -434,7 +436,7 @@ typedef struct anynorm_spec {
  *  1. ANYNORM_PARTIALS_OUTPUT: of the shard's columns of each row three numbers in f32: how many
  *     they are, the mean of h (0 with RMS) and the sum of (h - mean)^2. x, residual, gate, pre_bias
  *     and sum are as ever, so that with SUM_OUTPUT the third step need not add up again. There is
- * no y: y_type, its strides and eps are 0, and whatever says what becomes of h - mean, or how rstd
+ * no y: y.type, its strides and eps are 0, and whatever says what becomes of h - mean, or how rstd
  *     is found, is refused, as it belongs to the third step.
  *  2. An all-gather: each device gets the partials of all shards, one shard after the other, in any
  *     order but the same everywhere: then the statistic has the same bits on all devices of a kind.
@@ -460,12 +462,13 @@ typedef struct anynorm_spec {
  * type is f64: beyond 3e38 the row is NaN. */
 
 /* GroupNorm of [N][C][H][W] in G groups is rows = N * G, columns = C / G * H * W,
- * parameter_rows = G, parameter_run = H * W; InstanceNorm is that with G = C. Of [N][H][W][C] it
- * has the same rows and columns, but inner_rows = parameter_rows = G, column_run = parameter_cycle
- * = C / G (without weight and bias, the fields of parameters are 0), column strides C, and so, by
- * default, row strides C / G and outer strides H * W * C; InstanceNorm again is that with G = C,
- * or with parameter_run = H * W and neither run nor cycle. The norm of each head in a tensor
- * [tokens][heads][D] with a weight[heads][D] is columns = D, parameter_rows = heads. */
+ * parameters.rows = G, parameters.run = H * W; InstanceNorm is that with G = C. Of [N][H][W][C] it
+ * has the same rows and columns, but inner_rows = parameters.rows = G, column_run =
+ * parameters.cycle = C / G (without weight and bias, the fields of parameters are 0), column
+ * strides C, and so, by default, row strides C / G and outer strides H * W * C; InstanceNorm again
+ * is that with G = C, or with parameters.run = H * W and neither run nor cycle. The norm of each
+ * head in a tensor [tokens][heads][D] with a weight[heads][D] is columns = D, parameters.rows =
+ * heads. */
 
 /* Whether a plan could be made of the spec on some device: OK, or INVALID_ARGUMENT with the field
  * and the reason. Any thread. */
@@ -646,16 +649,16 @@ ANYNORM_API anynorm_status anynorm_plan_variant(const anynorm_device *device,
 
 /* The tensors of one enqueue. Those the spec does not name must be zero. */
 typedef struct anynorm_tensors {
-    anynorm_buffer x; /* x_type [rows][columns] with the spec's strides */
-    anynorm_buffer y; /* y_type, likewise. May be x or residual itself: same memory, offset, type,
+    anynorm_buffer x; /* x.type [rows][columns] with the spec's strides */
+    anynorm_buffer y; /* y.type, likewise. May be x or residual itself: same memory, offset, type,
                          strides */
-    anynorm_buffer weight;   /* parameter_type [parameter_rows][columns / parameter_run], dense; of
-                                parameter_cycle / parameter_run, where there is a cycle */
-    anynorm_buffer bias;     /* likewise */
-    anynorm_buffer mean;     /* f32 [rows], dense; an output or an input */
-    anynorm_buffer rstd;     /* f32 [rows], dense; an output or an input */
-    anynorm_buffer residual; /* residual_type [rows][columns] with its strides */
-    anynorm_buffer sum;      /* sum_type, likewise. May be x or residual itself */
+    anynorm_buffer weight; /* parameters.type [parameters.rows][columns / parameters.run], dense; of
+                              parameters.cycle / parameters.run, where there is a cycle */
+    anynorm_buffer bias;   /* likewise */
+    anynorm_buffer mean;   /* f32 [rows], dense; an output or an input */
+    anynorm_buffer rstd;   /* f32 [rows], dense; an output or an input */
+    anynorm_buffer residual; /* residual.type [rows][columns] with its strides */
+    anynorm_buffer sum;      /* sum.type, likewise. May be x or residual itself */
     anynorm_buffer pre_bias; /* as bias */
     anynorm_buffer gate;  /* sample_type [samples][columns], dense; samples is rows / sample_rows,
                              rounded up */

@@ -37,17 +37,17 @@ static double round_to(anynorm_dtype type, double value)
 static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
     double h =
-        anynorm_dtype_load(spec->x_type, row->x, an_spec_column(spec, spec->x_column_stride, c));
+        anynorm_dtype_load(spec->x.type, row->x, an_spec_column(spec, spec->x.column_stride, c));
     if (row->pre_bias)
-        h += anynorm_dtype_load(spec->parameter_type, row->pre_bias, an_spec_parameter(spec, c));
+        h += anynorm_dtype_load(spec->parameters.type, row->pre_bias, an_spec_parameter(spec, c));
     if (row->residual) {
-        double residual = anynorm_dtype_load(spec->residual_type, row->residual,
-                                             an_spec_column(spec, spec->residual_column_stride, c));
+        double residual = anynorm_dtype_load(spec->residual.type, row->residual,
+                                             an_spec_column(spec, spec->residual.column_stride, c));
         if (row->gate)
             residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
         h += residual;
     }
-    return spec->flags & ANYNORM_STORED_SUM ? round_to(spec->sum_type, h) : h;
+    return spec->flags & ANYNORM_STORED_SUM ? round_to(spec->sum.type, h) : h;
 }
 
 /* n = (h - pivot - correction) * rstd: the mean is kept in two parts. */
@@ -63,21 +63,22 @@ static double rstd_of(const anynorm_spec *spec, double variance)
 {
     if (isinf(variance))
         return (double)NAN; /* the squares overflowed: no number stands for this row */
-    if (variance == 0 && spec->eps < DBL_MIN)
+    if (variance == 0 && spec->statistic.eps < DBL_MIN)
         return 0; /* it may have underflowed: 1 / eps would make anything of the row's last digits
                    */
     if (spec->flags & ANYNORM_EPS_OUTSIDE)
-        return 1 / (sqrt(variance) + spec->eps);
-    double sum = variance + spec->eps;
-    return isinf(sum) ? 0.5 / sqrt(variance / 4 + spec->eps / 4) : 1 / sqrt(sum);
+        return 1 / (sqrt(variance) + spec->statistic.eps);
+    double sum = variance + spec->statistic.eps;
+    return isinf(sum) ? 0.5 / sqrt(variance / 4 + spec->statistic.eps / 4) : 1 / sqrt(sum);
 }
 
 /* rstd as it is written: of a row without a variance what eps makes of it, and never an infinity,
  * by which the row's zeros would become NaN where it is read again. */
 static double written_rstd(const anynorm_spec *spec, double rstd)
 {
-    if (rstd == 0 && spec->eps > 0)
-        rstd = 1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->eps : sqrt(spec->eps));
+    if (rstd == 0 && spec->statistic.eps > 0)
+        rstd = 1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->statistic.eps
+                                                      : sqrt(spec->statistic.eps));
     return rstd > (double)FLT_MAX ? (double)FLT_MAX : rstd;
 }
 
@@ -130,7 +131,7 @@ static struct statistic merge_shards(const anynorm_spec *spec, const struct an_r
     struct sum count = {0, 0}, shifted = {0, 0}, deviation = {0, 0}, squares = {0, 0};
     double first = 0;
     bool rms = spec->flags & ANYNORM_RMS, bad = false;
-    for (uint64_t k = 0; k < spec->shards; k++) {
+    for (uint64_t k = 0; k < spec->statistic.shards; k++) {
         double columns = load_partial(row, k, 0);
         if (columns == 0)
             continue;
@@ -144,7 +145,7 @@ static struct statistic merge_shards(const anynorm_spec *spec, const struct an_r
     struct statistic result = {.count = total(&count)};
     if (!rms)
         result.pivot = first + total(&shifted) / result.count;
-    for (uint64_t k = 0; k < spec->shards; k++) {
+    for (uint64_t k = 0; k < spec->statistic.shards; k++) {
         double columns = load_partial(row, k, 0);
         if (columns == 0)
             continue;
@@ -184,11 +185,12 @@ static struct statistic load_statistic(const anynorm_spec *spec, const struct an
 static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_t c, double n)
 {
     uint64_t k = an_spec_parameter(spec, c);
-    double z = spec->flags & ANYNORM_ROUND_FIRST ? round_to(spec->x_type, n) : n;
+    double z = spec->flags & ANYNORM_ROUND_FIRST ? round_to(spec->x.type, n) : n;
     if (row->weight)
-        z *= anynorm_dtype_load(spec->parameter_type, row->weight, k) + spec->weight_offset;
+        z *= anynorm_dtype_load(spec->parameters.type, row->weight, k) +
+             spec->parameters.weight_offset;
     if (row->bias)
-        z += anynorm_dtype_load(spec->parameter_type, row->bias, k);
+        z += anynorm_dtype_load(spec->parameters.type, row->bias, k);
     if (row->scale)
         z *= 1 + anynorm_dtype_load(spec->sample_type, row->scale, c);
     if (row->shift)
@@ -215,7 +217,7 @@ static double find_y_scale(const anynorm_spec *spec, const struct an_row *row,
         return anynorm_dtype_load(ANYNORM_F32, row->y_scale, 0);
     if (!(spec->flags & ANYNORM_Y_SCALE_OUTPUT))
         return 1;
-    float largest = 0, bound = (float)spec->y_bound;
+    float largest = 0, bound = (float)spec->quantization.bound;
     for (uint64_t c = 0; c < spec->columns; c++) {
         float magnitude = fabsf((float)find_z(spec, row, c, s));
         if (isnan(magnitude))
@@ -223,10 +225,10 @@ static double find_y_scale(const anynorm_spec *spec, const struct an_row *row,
         if (magnitude > largest)
             largest = magnitude;
     }
-    if (spec->y_bound > 0 && largest > bound)
+    if (spec->quantization.bound > 0 && largest > bound)
         largest = bound;
     return largest < LEAST_MAGNITUDE ? 0
-                                     : (double)(largest / (spec->y_type == ANYNORM_I8 ? 127 : 448));
+                                     : (double)(largest / (spec->y.type == ANYNORM_I8 ? 127 : 448));
 }
 
 struct an_row an_row_at(void *const at[AN_TENSOR_COUNT])
@@ -261,11 +263,11 @@ void an_reference_row(const anynorm_spec *spec, const struct an_row *row)
         double h = load_h(spec, row, c);
         double y = zero ? 0 : row->y ? find_z(spec, row, c, &s) / y_scale : (double)NAN;
         if (row->sum)
-            anynorm_dtype_store(spec->sum_type, row->sum,
-                                an_spec_column(spec, spec->sum_column_stride, c), h);
+            anynorm_dtype_store(spec->sum.type, row->sum,
+                                an_spec_column(spec, spec->sum.column_stride, c), h);
         if (row->y)
-            anynorm_dtype_store(spec->y_type, row->y,
-                                an_spec_column(spec, spec->y_column_stride, c), y);
+            anynorm_dtype_store(spec->y.type, row->y,
+                                an_spec_column(spec, spec->y.column_stride, c), y);
     }
     if (spec->flags & ANYNORM_MEAN_OUTPUT)
         anynorm_dtype_store(ANYNORM_F32, row->mean, 0, s.pivot + s.correction);

@@ -45,7 +45,7 @@ static struct memory measure(void)
 
 /* ---- Ours ---- */
 
-static const anynorm_spec spec = {.columns = COLUMNS, .eps = ANYNORM_EPS_DEFAULT};
+static const anynorm_spec spec = {.columns = COLUMNS, .statistic.eps = ANYNORM_EPS_DEFAULT};
 static const char *device_name;
 
 struct ours {

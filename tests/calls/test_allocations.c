@@ -270,10 +270,10 @@ static void run_scattered(void *user)
     struct scene *scene = user;
     const anynorm_spec spec = {.columns = COLUMNS,
                                .flags = ANYNORM_SUM_OUTPUT,
-                               .eps = ANYNORM_EPS_DEFAULT,
-                               .sum_type = ANYNORM_F16,
-                               .y_row_stride = STEP_BYTES / 4,
-                               .sum_row_stride = STEP_BYTES / 2};
+                               .statistic.eps = ANYNORM_EPS_DEFAULT,
+                               .sum.type = ANYNORM_F16,
+                               .y.row_stride = STEP_BYTES / 4,
+                               .sum.row_stride = STEP_BYTES / 2};
     float x[ROWS * COLUMNS], y[COLUMNS];
     unsigned char both[ROWS * STEP_BYTES + 64];
     anynorm_plan *plan = NULL;

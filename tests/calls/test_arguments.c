@@ -325,19 +325,19 @@ static void test_plan_spec(void **state)
     static const anynorm_spec bad[] = {
         {.columns = 0},
         {.columns = 2147483648},
-        {.columns = 6, .x_type = (anynorm_dtype)4},
-        {.columns = 6, .y_type = (anynorm_dtype)-1},
-        {.columns = 6, .parameter_type = (anynorm_dtype)9},
+        {.columns = 6, .x.type = (anynorm_dtype)4},
+        {.columns = 6, .y.type = (anynorm_dtype)-1},
+        {.columns = 6, .parameters.type = (anynorm_dtype)9},
         {.columns = 6, .flags = 1u << 20},
-        {.columns = 6, .eps = -1},
-        {.columns = 6, .eps = 1e300 * 1e300},
-        {.columns = 6, .x_row_stride = 5},
-        {.columns = 6, .y_row_stride = 5},
-        {.columns = 6, .x_outer_stride = 12},
-        {.columns = 6, .inner_rows = 2, .y_outer_stride = 5},
+        {.columns = 6, .statistic.eps = -1},
+        {.columns = 6, .statistic.eps = 1e300 * 1e300},
+        {.columns = 6, .x.row_stride = 5},
+        {.columns = 6, .y.row_stride = 5},
+        {.columns = 6, .x.outer_stride = 12},
+        {.columns = 6, .inner_rows = 2, .y.outer_stride = 5},
         {.columns = 6, .inner_rows = UINT64_MAX},
-        {.columns = 6, .x_row_stride = 8, .x_column_stride = 2},
-        {.columns = 6, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 3},
+        {.columns = 6, .x.row_stride = 8, .x.column_stride = 2},
+        {.columns = 6, .inner_rows = 2, .y.outer_stride = 9, .y.column_stride = 3},
     };
     anynorm_candidate candidate, before;
     size_t count = 77;
@@ -468,9 +468,9 @@ static void test_plan_caps(void **state)
 {
     struct subject *subject = *state;
     const anynorm_spec specs[] = {
-        {.columns = 6, .x_type = ANYNORM_F64},
-        {.columns = 6, .y_type = ANYNORM_F64},
-        {.columns = 6, .parameter_type = ANYNORM_F64, .flags = ANYNORM_WEIGHT},
+        {.columns = 6, .x.type = ANYNORM_F64},
+        {.columns = 6, .y.type = ANYNORM_F64},
+        {.columns = 6, .parameters.type = ANYNORM_F64, .flags = ANYNORM_WEIGHT},
     };
     anynorm_device *weak;
     setenv("ANYNORM_CAPS", "no-fp64,max-local=1", 1);
@@ -511,7 +511,7 @@ static void test_plan_refusals(void **state)
     struct subject *subject = *state;
     static const anynorm_spec long_row = {.columns = 100000};
     static const anynorm_spec apart = {
-        .columns = 100000, .x_column_stride = 2, .y_column_stride = 2};
+        .columns = 100000, .x.column_stride = 2, .y.column_stride = 2};
     bool lanes =
         subject->info.device_class != ANYNORM_CLASS_REFERENCE && subject->info.vector_width < 4;
     /* No such row is too long for llvmpipe from Mesa 25 on. */

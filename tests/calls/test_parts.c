@@ -81,8 +81,8 @@ static void test_one_level(void **state)
     halves.offset[AN_Y] = 2;
     check_parts(subject, &halves, NULL);
     struct problem apart = dense_problem(97, 40, ANYNORM_F32, plain);
-    apart.spec.x_row_stride = 43;
-    apart.spec.y_row_stride = 51;
+    apart.spec.x.row_stride = 43;
+    apart.spec.y.row_stride = 51;
     apart.offset[AN_X] = 36;
     apart.offset[AN_MEAN] = 20;
     check_parts(subject, &apart, NULL);
@@ -96,22 +96,22 @@ static void test_two_levels(void **state)
     struct subject *subject = *state;
     struct problem heads = dense_problem(3 * 70, 16, ANYNORM_F32, plain);
     heads.spec.inner_rows = 3;
-    heads.spec.x_outer_stride = 3 * 16 + 5;
-    heads.spec.y_outer_stride = 3 * 16 + 1;
-    heads.spec.parameter_rows = 7;
+    heads.spec.x.outer_stride = 3 * 16 + 5;
+    heads.spec.y.outer_stride = 3 * 16 + 1;
+    heads.spec.parameters.rows = 7;
     check_parts(subject, &heads, NULL);
     heads.spec.inner_rows = 100; /* an outer row is more than a part */
-    heads.spec.x_outer_stride = 100 * 16 + 5;
-    heads.spec.y_outer_stride = 100 * 16 + 1;
+    heads.spec.x.outer_stride = 100 * 16 + 5;
+    heads.spec.y.outer_stride = 100 * 16 + 1;
     check_parts(subject, &heads, NULL);
     struct problem image = dense_problem(4 * 30, 6, ANYNORM_BF16, plain);
     image.spec.inner_rows = 30;
-    image.spec.x_column_stride = image.spec.y_column_stride = 30;
-    image.spec.x_row_stride = image.spec.y_row_stride = 1;
-    image.spec.x_outer_stride = image.spec.y_outer_stride = 6 * 30;
+    image.spec.x.column_stride = image.spec.y.column_stride = 30;
+    image.spec.x.row_stride = image.spec.y.row_stride = 1;
+    image.spec.x.outer_stride = image.spec.y.outer_stride = 6 * 30;
     check_parts(subject, &image, "column_walk");
-    image.spec.x_column_stride = image.spec.y_column_stride = 260;
-    image.spec.x_outer_stride = image.spec.y_outer_stride = 6 * 260;
+    image.spec.x.column_stride = image.spec.y.column_stride = 260;
+    image.spec.x.outer_stride = image.spec.y.outer_stride = 6 * 260;
     image.spec.inner_rows = 250;
     image.rows = 2 * 250 + 3;
     check_parts(subject, &image, "column_walk");
@@ -130,10 +130,10 @@ static void test_runs(void **state)
         struct problem images = dense_problem(7 * groups - 2, channels * pixels, ANYNORM_F32,
                                               plain | ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT);
         anynorm_spec *spec = &images.spec;
-        spec->inner_rows = spec->parameter_rows = groups;
-        spec->column_run = spec->parameter_cycle = channels;
-        spec->x_column_stride = spec->residual_column_stride = spec->sum_column_stride = across;
-        spec->y_column_stride = across + 1;
+        spec->inner_rows = spec->parameters.rows = groups;
+        spec->column_run = spec->parameters.cycle = channels;
+        spec->x.column_stride = spec->residual.column_stride = spec->sum.column_stride = across;
+        spec->y.column_stride = across + 1;
         check_parts(subject, &images, NULL);
         images.sum_place = OVER_RESIDUAL;
         images.offset[AN_X] = 4;
@@ -147,7 +147,7 @@ static void test_family(void **state)
     struct problem samples = dense_problem(115, 24, ANYNORM_F32,
                                            ANYNORM_SCALE | ANYNORM_SHIFT | ANYNORM_RESIDUAL |
                                                ANYNORM_SUM_OUTPUT | ANYNORM_PRE_BIAS);
-    samples.spec.parameter_rows = 5;
+    samples.spec.parameters.rows = 5;
     samples.spec.sample_rows = 3;
     check_parts(subject, &samples, NULL);
     samples.spec.sample_rows = 50;
@@ -164,16 +164,16 @@ static void test_quantized(void **state)
     static const uint32_t scales[] = {0, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT};
     for (size_t i = 0; i < COUNT(scales); i++) {
         struct problem rows = dense_problem(131, 29, ANYNORM_F32, plain | scales[i]);
-        rows.spec.y_type = i == 1 ? ANYNORM_F8E4M3 : ANYNORM_I8;
+        rows.spec.y.type = i == 1 ? ANYNORM_F8E4M3 : ANYNORM_I8;
         rows.offset[AN_Y] = i;
         check_parts(subject, &rows, NULL);
     }
     struct problem image = dense_problem(3 * 41, 17, ANYNORM_F32, ANYNORM_Y_SCALE_OUTPUT);
-    image.spec.y_type = ANYNORM_F8E4M3;
+    image.spec.y.type = ANYNORM_F8E4M3;
     image.spec.inner_rows = 41;
-    image.spec.x_row_stride = image.spec.y_row_stride = 1;
-    image.spec.x_column_stride = image.spec.y_column_stride = 41;
-    image.spec.x_outer_stride = image.spec.y_outer_stride = 17 * 41;
+    image.spec.x.row_stride = image.spec.y.row_stride = 1;
+    image.spec.x.column_stride = image.spec.y.column_stride = 41;
+    image.spec.x.outer_stride = image.spec.y.outer_stride = 17 * 41;
     check_parts(subject, &image, "column_walk");
 }
 
@@ -182,16 +182,16 @@ static void test_shards(void **state)
 {
     struct subject *subject = *state;
     struct problem out = dense_problem(301, 7, ANYNORM_F32, ANYNORM_PARTIALS_OUTPUT);
-    out.spec.eps = 0;
+    out.spec.statistic.eps = 0;
     out.offset[AN_PARTIALS] = 20;
     check_parts(subject, &out, NULL);
     struct problem in = dense_problem(
         61, 40, ANYNORM_F32, ANYNORM_PARTIALS_INPUT | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT);
-    in.spec.shards = 3;
+    in.spec.statistic.shards = 3;
     in.offset[AN_PARTIALS] = 12;
     check_parts(subject, &in, NULL);
     struct problem split = dense_problem(5, 600, ANYNORM_F32, ANYNORM_PARTIALS_INPUT);
-    split.spec.shards = 2;
+    split.spec.statistic.shards = 2;
     check_parts(subject, &split, "row_split segment=64");
 }
 
@@ -200,7 +200,7 @@ static void test_blocks_of_shards(void **state)
 {
     struct subject *subject = *state;
     struct problem problem = dense_problem(301, 8, ANYNORM_F32, ANYNORM_PARTIALS_INPUT);
-    problem.spec.shards = 5;
+    problem.spec.statistic.shards = 5;
     struct errors worst = {0};
     struct images before, after;
     void *at[AN_TENSOR_COUNT];
@@ -221,7 +221,8 @@ static void test_blocks_of_shards(void **state)
 static void test_shards_too_far_apart(void **state)
 {
     struct subject *subject = *state;
-    const anynorm_spec spec = {.columns = 2, .flags = ANYNORM_PARTIALS_INPUT, .shards = 5};
+    const anynorm_spec spec = {
+        .columns = 2, .flags = ANYNORM_PARTIALS_INPUT, .statistic.shards = 5};
     const uint64_t rows = 301;
     anynorm_plan *plan = make_plan(subject->poor, &spec, NULL);
     anynorm_tensors tensors = {0};
@@ -249,9 +250,9 @@ static void test_too_far(void **state)
     const anynorm_status expected = subject->limited ? ANYNORM_UNSUPPORTED : ANYNORM_OK;
     const anynorm_spec specs[] = {
         {.columns = 751},
-        {.columns = 100, .x_column_stride = 9},
-        {.columns = 100, .column_run = 2, .x_column_stride = 18},
-        {.columns = 100, .parameter_rows = 8, .flags = ANYNORM_WEIGHT},
+        {.columns = 100, .x.column_stride = 9},
+        {.columns = 100, .column_run = 2, .x.column_stride = 18},
+        {.columns = 100, .parameters.rows = 8, .flags = ANYNORM_WEIGHT},
     };
     for (size_t i = 0; i < COUNT(specs); i++) {
         anynorm_plan *plan = NULL;

@@ -179,12 +179,12 @@ static void test_strides(void **state)
         for (size_t i = 0; i < COUNT(strides); i++) {
             anynorm_spec spec = usual;
             spec.inner_rows = field % 3 == 1 ? 2 : 0;
-            uint64_t *const fields[12] = {&spec.x_row_stride,           &spec.x_outer_stride,
-                                          &spec.x_column_stride,        &spec.y_row_stride,
-                                          &spec.y_outer_stride,         &spec.y_column_stride,
-                                          &spec.residual_row_stride,    &spec.residual_outer_stride,
-                                          &spec.residual_column_stride, &spec.sum_row_stride,
-                                          &spec.sum_outer_stride,       &spec.sum_column_stride};
+            uint64_t *const fields[12] = {&spec.x.row_stride,           &spec.x.outer_stride,
+                                          &spec.x.column_stride,        &spec.y.row_stride,
+                                          &spec.y.outer_stride,         &spec.y.column_stride,
+                                          &spec.residual.row_stride,    &spec.residual.outer_stride,
+                                          &spec.residual.column_stride, &spec.sum.row_stride,
+                                          &spec.sum.outer_stride,       &spec.sum.column_stride};
             /* Where kernels reach a part of a buffer only, there is no plan for such a row. */
             anynorm_status expected =
                 field % 3 == 2 && subject->info.max_range_bytes > 0 ? ANYNORM_UNSUPPORTED : invalid;

@@ -15,7 +15,7 @@
 #include "spec/spec.h"
 #include "spec/tensors.h"
 
-#define EPS .eps = ANYNORM_EPS_DEFAULT
+#define EPS .statistic.eps = ANYNORM_EPS_DEFAULT
 struct subject {
     const char *id;
     anynorm_device *device;
@@ -42,46 +42,46 @@ static const anynorm_spec two_level = {.columns = 50,
                                        .flags = ALL_FLAGS,
                                        EPS,
                                        .inner_rows = 4,
-                                       .x_row_stride = 50,
-                                       .x_outer_stride = 600,
-                                       .y_row_stride = 53,
-                                       .y_outer_stride = 230};
+                                       .x.row_stride = 50,
+                                       .x.outer_stride = 600,
+                                       .y.row_stride = 53,
+                                       .y.outer_stride = 230};
 
 /* [images][50][6], normalized over the 50. */
 static const anynorm_spec channels_first = {.columns = 50,
                                             .flags = ALL_FLAGS,
                                             EPS,
                                             .inner_rows = 6,
-                                            .x_column_stride = 6,
-                                            .y_column_stride = 6};
+                                            .x.column_stride = 6,
+                                            .y.column_stride = 6};
 /* The same with gaps between the images of y and the channels of x. */
 static const anynorm_spec channels_apart = {.columns = 50,
                                             .flags = ALL_FLAGS,
                                             EPS,
                                             .inner_rows = 6,
-                                            .x_column_stride = 8,
-                                            .y_outer_stride = 307,
-                                            .y_column_stride = 6};
+                                            .x.column_stride = 8,
+                                            .y.outer_stride = 307,
+                                            .y.column_stride = 6};
 
 /* [images][10][30], normalized in six groups of five channels; and to groups each by itself. */
 static const anynorm_spec channels_last = {.columns = 50,
                                            .flags = ALL_FLAGS,
                                            EPS,
                                            .inner_rows = 6,
-                                           .x_column_stride = 30,
-                                           .y_column_stride = 30,
+                                           .x.column_stride = 30,
+                                           .y.column_stride = 30,
                                            .column_run = 5,
-                                           .parameter_rows = 6,
-                                           .parameter_cycle = 5};
+                                           .parameters.rows = 6,
+                                           .parameters.cycle = 5};
 static const anynorm_spec channels_to_rows = {.columns = 50,
                                               .flags = ALL_FLAGS,
                                               EPS,
                                               .inner_rows = 6,
-                                              .x_column_stride = 30,
-                                              .y_row_stride = 53,
+                                              .x.column_stride = 30,
+                                              .y.row_stride = 53,
                                               .column_run = 5,
-                                              .parameter_rows = 6,
-                                              .parameter_cycle = 5};
+                                              .parameters.rows = 6,
+                                              .parameters.cycle = 5};
 
 /* ---- Running on images ---- */
 
@@ -146,9 +146,9 @@ static void test_every_type(void **state)
     struct subject *subject = *state;
     for (int type = 0; type < 4; type++) {
         anynorm_spec spec = usual;
-        spec.x_type = spec.y_type = spec.parameter_type = (anynorm_dtype)type;
+        spec.x.type = spec.y.type = spec.parameters.type = (anynorm_dtype)type;
         struct problem problem = problem_of(9, spec);
-        if (has_type(subject, spec.x_type))
+        if (has_type(subject, spec.x.type))
             check_run(subject, &problem);
     }
 }
@@ -169,11 +169,11 @@ static void test_gaps_keep_their_bytes(void **state)
 {
     struct subject *subject = *state;
     anynorm_spec spec = usual;
-    spec.x_row_stride = 61;
-    spec.y_row_stride = 57;
+    spec.x.row_stride = 61;
+    spec.y.row_stride = 57;
     struct problem problem = problem_of(11, spec);
     check_run(subject, &problem);
-    spec.x_row_stride = 0;
+    spec.x.row_stride = 0;
     problem = problem_of(11, spec);
     check_run(subject, &problem);
 }
@@ -204,10 +204,10 @@ static void test_columns_apart(void **state)
     }
     /* One level: the first axis of a matrix; and to the rows of its transposed. */
     anynorm_spec spec = usual;
-    spec.x_column_stride = 23;
+    spec.x.column_stride = 23;
     struct problem problem = problem_of(23, spec);
     check_run(subject, &problem);
-    spec.y_column_stride = 25;
+    spec.y.column_stride = 25;
     problem = problem_of(23, spec);
     check_run(subject, &problem);
 }
@@ -216,9 +216,9 @@ static void test_in_place(void **state)
 {
     struct subject *subject = *state;
     anynorm_spec specs[5] = {usual, usual, two_level, channels_first, channels_last};
-    specs[1].x_row_stride = specs[1].y_row_stride = 57;
-    specs[2].y_row_stride = specs[2].x_row_stride;
-    specs[2].y_outer_stride = specs[2].x_outer_stride;
+    specs[1].x.row_stride = specs[1].y.row_stride = 57;
+    specs[2].y.row_stride = specs[2].x.row_stride;
+    specs[2].y.outer_stride = specs[2].x.outer_stride;
     for (size_t i = 0; i < COUNT(specs); i++) {
         struct problem problem = problem_of(10, specs[i]);
         problem.y_place = OVER_X;
@@ -233,7 +233,7 @@ static void unaligned_of(struct subject *subject, anynorm_dtype type, uint32_t e
 {
     anynorm_spec spec = usual;
     spec.flags |= extra_flags;
-    spec.x_type = spec.y_type = spec.parameter_type = type;
+    spec.x.type = spec.y.type = spec.parameters.type = type;
     if (!has_type(subject, type))
         return;
     anynorm_plan *plan = make_plan(subject->device, &spec, NULL);
@@ -274,7 +274,8 @@ static void move_rows(const struct problem *problem, enum an_tensor tensor, unsi
 {
     anynorm_spec spec;
     assert_ok(an_spec_resolve(&problem->spec, &spec));
-    struct an_layout layout = tensor == AN_X ? an_spec_x_layout(&spec) : an_spec_y_layout(&spec);
+    struct an_layout layout =
+        tensor == AN_X ? an_spec_layout(&spec, &spec.x) : an_spec_layout(&spec, &spec.y);
     size_t size = anynorm_dtype_size(an_tensor_expect(&spec, tensor).type);
     for (uint64_t r = 0; r < problem->rows; r++) {
         for (uint64_t c = 0; c < spec.columns; c++) {
@@ -319,65 +320,65 @@ static void check_slices(struct subject *subject, anynorm_device *device,
 }
 
 static const anynorm_spec side_by_side = {
-    .columns = 50, .flags = ALL_FLAGS, EPS, .x_row_stride = 107, .y_row_stride = 107};
+    .columns = 50, .flags = ALL_FLAGS, EPS, .x.row_stride = 107, .y.row_stride = 107};
 /* Of [tokens][3][heads 4][16]. */
 static const anynorm_spec within_qkv = {.columns = 16,
                                         .flags = ALL_FLAGS,
                                         EPS,
                                         .inner_rows = 4,
-                                        .x_row_stride = 16,
-                                        .y_row_stride = 16,
-                                        .x_outer_stride = 192,
-                                        .y_outer_stride = 192};
+                                        .x.row_stride = 16,
+                                        .y.row_stride = 16,
+                                        .x.outer_stride = 192,
+                                        .y.outer_stride = 192};
 static const anynorm_spec outer_strides_differ = {.columns = 16,
                                                   .flags = ALL_FLAGS,
                                                   EPS,
                                                   .inner_rows = 2,
-                                                  .x_row_stride = 40,
-                                                  .y_row_stride = 40,
-                                                  .x_outer_stride = 120,
-                                                  .y_outer_stride = 80};
+                                                  .x.row_stride = 40,
+                                                  .y.row_stride = 40,
+                                                  .x.outer_stride = 120,
+                                                  .y.outer_stride = 80};
 static const anynorm_spec half_to_float = {.columns = 5,
-                                           .x_type = ANYNORM_F16,
+                                           .x.type = ANYNORM_F16,
                                            .flags = ALL_FLAGS,
                                            EPS,
-                                           .x_row_stride = 32,
-                                           .y_row_stride = 16};
+                                           .x.row_stride = 32,
+                                           .y.row_stride = 16};
 
 /* Channels of [n][12][7], six of them to the other six. */
 static const anynorm_spec within_channels = {.columns = 6,
                                              .flags = ALL_FLAGS,
                                              EPS,
                                              .inner_rows = 7,
-                                             .x_outer_stride = 84,
-                                             .y_outer_stride = 84,
-                                             .x_column_stride = 7,
-                                             .y_column_stride = 7};
+                                             .x.outer_stride = 84,
+                                             .y.outer_stride = 84,
+                                             .x.column_stride = 7,
+                                             .y.column_stride = 7};
 
 /* Channels of [n][5][16], eight of them in two groups to the other eight. */
 static const anynorm_spec within_groups = {.columns = 20,
                                            .flags = ALL_FLAGS,
                                            EPS,
                                            .inner_rows = 2,
-                                           .x_row_stride = 4,
-                                           .y_row_stride = 4,
-                                           .x_outer_stride = 80,
-                                           .y_outer_stride = 80,
-                                           .x_column_stride = 16,
-                                           .y_column_stride = 16,
+                                           .x.row_stride = 4,
+                                           .y.row_stride = 4,
+                                           .x.outer_stride = 80,
+                                           .y.outer_stride = 80,
+                                           .x.column_stride = 16,
+                                           .y.column_stride = 16,
                                            .column_run = 4};
 /* Every 32 bytes a group of x and one of y. */
 static const anynorm_spec half_to_float_groups = {.columns = 20,
-                                                  .x_type = ANYNORM_F16,
+                                                  .x.type = ANYNORM_F16,
                                                   .flags = ALL_FLAGS,
                                                   EPS,
                                                   .inner_rows = 2,
-                                                  .x_row_stride = 16,
-                                                  .y_row_stride = 8,
-                                                  .x_outer_stride = 160,
-                                                  .y_outer_stride = 80,
-                                                  .x_column_stride = 32,
-                                                  .y_column_stride = 16,
+                                                  .x.row_stride = 16,
+                                                  .y.row_stride = 8,
+                                                  .x.outer_stride = 160,
+                                                  .y.outer_stride = 80,
+                                                  .x.column_stride = 32,
+                                                  .y.column_stride = 16,
                                                   .column_run = 4};
 
 static const struct slices all_slices[] = {
@@ -515,7 +516,7 @@ static void test_blocks_of_dense_rows(void **state)
 static void test_blocks_below_a_parameter(void **state)
 {
     anynorm_spec spec = usual;
-    spec.x_type = spec.y_type = ANYNORM_F16;
+    spec.x.type = spec.y.type = ANYNORM_F16;
     struct problem problem = problem_of(37, spec);
     check_blocks(*state, &problem, 50 * 4);
 }
@@ -523,8 +524,8 @@ static void test_blocks_below_a_parameter(void **state)
 static void test_blocks_of_strided_rows(void **state)
 {
     anynorm_spec spec = usual;
-    spec.x_row_stride = 61;
-    spec.y_row_stride = 57;
+    spec.x.row_stride = 61;
+    spec.y.row_stride = 57;
     struct problem problem = problem_of(37, spec);
     check_blocks(*state, &problem, 50 * 4);
 }

@@ -12,7 +12,7 @@
 
 #include "spec_flags.h"
 
-#define EPS .eps = ANYNORM_EPS_DEFAULT
+#define EPS .statistic.eps = ANYNORM_EPS_DEFAULT
 
 struct subject {
     const char *id;
@@ -85,8 +85,8 @@ static const anynorm_spec everything = {.columns = 24,
                                                  GATE | PRE_BIAS | SUM | SCALE | SHIFT | SILU,
                                         EPS,
                                         .sample_rows = 4,
-                                        .parameter_rows = 3,
-                                        .parameter_run = 2};
+                                        .parameters.rows = 3,
+                                        .parameters.run = 2};
 
 static struct problem problem_of(uint64_t rows, anynorm_spec spec)
 {
@@ -110,7 +110,10 @@ static void test_statistics_that_are_given(void **state)
     static const anynorm_spec specs[] = {
         {.columns = 24, .flags = MEAN_IN | RSTD_IN | WEIGHT},
         {.columns = 24, .flags = RMS | RSTD_IN | RESIDUAL | SUM},
-        {.columns = 24, .flags = PARTIALS_IN | WEIGHT | MEAN_OUT | RSTD_OUT, EPS, .shards = 2},
+        {.columns = 24,
+         .flags = PARTIALS_IN | WEIGHT | MEAN_OUT | RSTD_OUT,
+         EPS,
+         .statistic.shards = 2},
         {.columns = 24, .flags = RMS | PARTIALS_IN, EPS},
         {.columns = 24, .flags = PARTIALS_OUT},
         {.columns = 24, .flags = RMS | PARTIALS_OUT | RESIDUAL | SUM},
@@ -139,8 +142,8 @@ static void test_over_inputs(void **state)
         problem.y_place = places[i][0];
         problem.sum_place = places[i][1];
         (void)run_whole(*state, &problem);
-        problem.spec.x_row_stride = problem.spec.y_row_stride = 29;
-        problem.spec.residual_row_stride = problem.spec.sum_row_stride = 29;
+        problem.spec.x.row_stride = problem.spec.y.row_stride = 29;
+        problem.spec.residual.row_stride = problem.spec.sum.row_stride = 29;
         problem.offset[AN_RESIDUAL] = 2;
         (void)run_whole(*state, &problem);
         for (uint64_t limit = 12 * 29 * 4; limit < 6000; limit += 1500) {
@@ -156,7 +159,7 @@ static void test_quantized(void **state)
 {
     for (int i = 0; i < 4; i++) {
         anynorm_spec spec = everything;
-        spec.y_type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
+        spec.y.type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
         spec.flags |= i < 2 ? Y_SCALE_IN : Y_SCALE_OUT;
         struct problem problem = problem_of(37, spec);
         (void)run_whole(*state, &problem);
@@ -183,7 +186,7 @@ static void test_blocks(void **state)
         anynorm_spec spec = everything;
         spec.inner_rows = cases[i].inner_rows;
         if (cases[i].inner_rows) /* not one level after all */
-            spec.sum_outer_stride = cases[i].inner_rows * 24 + 24;
+            spec.sum.outer_stride = cases[i].inner_rows * 24 + 24;
         struct problem problem = problem_of(cases[i].rows, spec);
         uint64_t groups = cases[i].inner_rows ? (cases[i].unit - 1) / cases[i].inner_rows : 0;
         uint64_t least = (cases[i].unit + groups) * 24 * 4;
@@ -203,7 +206,7 @@ static void test_blocks(void **state)
 static void test_blocks_of_shards(void **state)
 {
     anynorm_spec spec = {
-        .columns = 24, .flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, EPS, .shards = 9};
+        .columns = 24, .flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, EPS, .statistic.shards = 9};
     for (uint64_t limit = 107; limit < 7 * 108; limit += 108 - limit % 108) {
         struct problem problem = problem_of(11, spec);
         bool fits;
@@ -218,11 +221,11 @@ static void test_blocks_below_a_parameter(void **state)
 {
     struct problem problem = problem_of(30, (anynorm_spec){.columns = 8,
                                                            .flags = PRE_BIAS,
-                                                           .parameter_rows = 10,
-                                                           .parameter_type = ANYNORM_F32,
+                                                           .parameters.rows = 10,
+                                                           .parameters.type = ANYNORM_F32,
                                                            EPS,
-                                                           .x_type = ANYNORM_F16,
-                                                           .y_type = ANYNORM_F16});
+                                                           .x.type = ANYNORM_F16,
+                                                           .y.type = ANYNORM_F16});
     bool fits;
     if (!run_limited(*state, &problem, true, 320, &fits))
         return;
@@ -254,10 +257,10 @@ static void check_slices(struct subject *subject, anynorm_device *device,
     anynorm_spec spec = {.columns = WIDTH,
                          .flags = RESIDUAL | SUM | WEIGHT,
                          EPS,
-                         .x_row_stride = STRIDE,
-                         .y_row_stride = STRIDE,
-                         .residual_row_stride = STRIDE,
-                         .sum_row_stride = STRIDE},
+                         .x.row_stride = STRIDE,
+                         .y.row_stride = STRIDE,
+                         .residual.row_stride = STRIDE,
+                         .sum.row_stride = STRIDE},
                  resolved;
     struct problem problem = problem_of(ROWS, spec);
     struct images before, after;

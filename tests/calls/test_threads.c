@@ -262,7 +262,7 @@ static void one_plan(const char *id)
         return;
     struct shared shared = {.spec = {.columns = COLUMNS,
                                      .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT,
-                                     .eps = ANYNORM_EPS_DEFAULT},
+                                     .statistic.eps = ANYNORM_EPS_DEFAULT},
                             .iterations = reduced() ? 40 : 1000};
     static struct worker workers[THREADS];
     struct maker makers[MAKERS] = {{.shared = NULL}};
@@ -330,7 +330,7 @@ static void one_event(const char *id)
 {
     struct shared shared = {.spec = {.columns = COLUMNS,
                                      .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT,
-                                     .eps = ANYNORM_EPS_DEFAULT}};
+                                     .statistic.eps = ANYNORM_EPS_DEFAULT}};
     static struct worker worker;
     struct memory memory;
     memset(&worker, 0, sizeof(worker));

@@ -27,12 +27,12 @@ static void test_random_problems(void **state)
         if (random_bits(&random) % 4 == 0) {
             uint64_t between = 1 + random_bits(&random) % 40;
             problem.rows = random_bits(&random) % (between + 1);
-            problem.spec.x_column_stride = problem.spec.y_column_stride = between;
+            problem.spec.x.column_stride = problem.spec.y.column_stride = between;
         } else if (random_bits(&random) % 2) {
             problem.spec.inner_rows = 1 + random_bits(&random) % 5;
-            problem.spec.x_row_stride = columns + random_bits(&random) % 9;
-            problem.spec.x_outer_stride =
-                problem.spec.inner_rows * problem.spec.x_row_stride + random_bits(&random) % 9;
+            problem.spec.x.row_stride = columns + random_bits(&random) % 9;
+            problem.spec.x.outer_stride =
+                problem.spec.inner_rows * problem.spec.x.row_stride + random_bits(&random) % 9;
         }
         check_problem(subject->device, &problem, NULL, 0, &subject->worst);
     }
@@ -179,7 +179,7 @@ static void test_long_rows(void **state)
     struct problem quantized = dense_problem(2, 65535, ANYNORM_F32, ANYNORM_WEIGHT | ANYNORM_BIAS);
     quantized.spec.flags |= ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT | ANYNORM_PRE_BIAS;
     quantized.spec.flags |= ANYNORM_Y_SCALE_OUTPUT;
-    quantized.spec.y_type = ANYNORM_I8;
+    quantized.spec.y.type = ANYNORM_I8;
     check_problem(subject->device, &quantized, "row_per_item", 0, &subject->worst);
 }
 

@@ -49,10 +49,10 @@ static struct problem draw_problem(struct random *random, const anynorm_device_i
     uint64_t most = random_below(random, 8) ? 300 : 5000;
     struct problem problem = {.rows = 1 + random_below(random, 9),
                               .spec = {.columns = 1 + random_below(random, most),
-                                       .x_type = types[random_below(random, count)],
-                                       .y_type = types[random_below(random, count)],
-                                       .parameter_type = types[random_below(random, count)],
-                                       .eps = 1e-5},
+                                       .x.type = types[random_below(random, count)],
+                                       .y.type = types[random_below(random, count)],
+                                       .parameters.type = types[random_below(random, count)],
+                                       .statistic.eps = 1e-5},
                               .seed = 1 + random_bits(random) / 2};
     if (random_below(random, 2))
         make_family(random, &problem.spec);

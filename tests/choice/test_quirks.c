@@ -256,7 +256,7 @@ static void test_known_drivers(void **state)
         {"opencl:0", "Portable Computing Language", "cpu-haswell", "7.1", "no-subgroup-size"},
         {"opencl:0", "Portable Computing Language", "cpu-haswell", "7.2", ""},
         {"opencl:0", "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", "22.3.6", ""},
-        {"reference", "anynorm", "C on the calling thread, sums in double", "0.1.0", ""},
+        {"reference", "anynorm", "C on the calling thread, sums in double", "0.2.0", ""},
     };
     for (size_t i = 0; i < COUNT(drivers); i++) {
         anynorm_device_info info = whole_gpu;

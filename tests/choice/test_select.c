@@ -148,7 +148,7 @@ static void test_select_fits_the_device(void **state)
             uint64_t kind = (i / 4 + columns) % 5;
             info.subgroup = kind > 0;
             info.subgroup_size = kind > 1 ? 8u << kind : 0;
-            anynorm_spec spec = {.columns = columns, .x_type = i & 2 ? ANYNORM_F64 : ANYNORM_F32};
+            anynorm_spec spec = {.columns = columns, .x.type = i & 2 ? ANYNORM_F64 : ANYNORM_F32};
             bool any = false;
             for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
                 any = check_choice(&info, &spec, s, 0) || any;
@@ -282,11 +282,11 @@ static void test_select_in_pieces(void **state)
          "vulkan:0",
          AN_ROW_SPLIT,
          "4194305 columns are too many for 32 lanes of a CPU"},
-        {{.columns = 4194305, .y_type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT},
+        {{.columns = 4194305, .y.type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT},
          "opencl:0",
          AN_ROW_REREAD,
          "4194305 columns are too many for 32 lanes of a CPU"},
-        {{.columns = 4194305, .x_column_stride = 2, .y_column_stride = 2},
+        {{.columns = 4194305, .x.column_stride = 2, .y.column_stride = 2},
          "opencl:0",
          AN_COLUMN_WALK,
          "4194305 columns are too many for 16 lanes of a device that has many"},
@@ -348,7 +348,7 @@ static void test_select_on_gpus(void **state)
         anynorm_device_info info = whole_gpu;
         struct an_choice choice;
         char text[128];
-        anynorm_spec spec = {.columns = cases[i].columns, .x_type = cases[i].type};
+        anynorm_spec spec = {.columns = cases[i].columns, .x.type = cases[i].type};
         info.subgroup = cases[i].subgroup_size > 0;
         info.subgroup_size = cases[i].subgroup_size;
         assert_true(first_that_fits(&info, &spec, &choice));
@@ -379,7 +379,7 @@ static void test_select_on_gpus(void **state)
     info.subgroup_size = 32;
     assert_true(fits(&info, &spec, &wish, &choice));
     wish = (struct an_choice){.schedule = AN_ROW_PER_SUBGROUP};
-    spec = (anynorm_spec){.columns = 132, .y_type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT};
+    spec = (anynorm_spec){.columns = 132, .y.type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT};
     assert_true(fits(&info, &spec, &wish, &choice));
     info.subgroup_size = 16;
     assert_false(fits(&info, &spec, &wish, &choice));
@@ -432,9 +432,9 @@ static void test_select_columns_apart(void **state)
     static const uint64_t groups[] = {1, 3, 31, 32, 64, 100, 256, 1024};
     static const uint64_t locals[] = {0, 16, 1000, 65536};
     static const anynorm_spec apart[] = {
-        {.x_column_stride = 49, .y_column_stride = 49, .inner_rows = 49},
-        {.x_column_stride = 49, .y_column_stride = 1},
-        {.x_column_stride = 1, .y_column_stride = 2},
+        {.x.column_stride = 49, .y.column_stride = 49, .inner_rows = 49},
+        {.x.column_stride = 49, .y.column_stride = 1},
+        {.x.column_stride = 1, .y.column_stride = 2},
     };
     for (size_t i = 0; i < COUNT(groups) * COUNT(locals) * COUNT(apart) * 4; i++) {
         anynorm_device_info info = whole_gpu;
@@ -455,7 +455,7 @@ static void test_select_columns_apart(void **state)
     anynorm_device_info info = whole_gpu;
     info.device_class = ANYNORM_CLASS_GPU;
     info.local_bytes = 0;
-    anynorm_spec spec = {.columns = 1000000, .x_column_stride = 2, .y_column_stride = 2};
+    anynorm_spec spec = {.columns = 1000000, .x.column_stride = 2, .y.column_stride = 2};
     assert_false(check_choice(&info, &spec, AN_COLUMN_WALK, 0));
     info.local_bytes = 65536;
     assert_false(check_choice(&info, &spec, AN_COLUMN_WALK, 1));
@@ -508,8 +508,8 @@ static void test_select_column_runs(void **state)
             anynorm_spec spec = {.columns = 10 * pixels,
                                  .inner_rows = 32,
                                  .column_run = 10,
-                                 .x_column_stride = i % 2 ? 320 : 0,
-                                 .y_column_stride = 320};
+                                 .x.column_stride = i % 2 ? 320 : 0,
+                                 .y.column_stride = 320};
             anynorm_spec dense = {.columns = 10 * pixels};
             for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
                 assert_int_equal(check_choice(&info, &spec, s, 0),
@@ -528,15 +528,15 @@ static void test_select_needs_doubles(void **state)
                                                        .fp64 = true};
     info.fp64 = false;
     const anynorm_spec specs[] = {
-        {.columns = 8, .x_type = ANYNORM_F64},
-        {.columns = 8, .y_type = ANYNORM_F64},
-        {.columns = 8, .parameter_type = ANYNORM_F64, .flags = ANYNORM_BIAS},
+        {.columns = 8, .x.type = ANYNORM_F64},
+        {.columns = 8, .y.type = ANYNORM_F64},
+        {.columns = 8, .parameters.type = ANYNORM_F64, .flags = ANYNORM_BIAS},
     };
     for (size_t i = 0; i < COUNT(specs); i++) {
         for (enum an_schedule s = AN_ROW_PER_ITEM; s <= AN_ROW_SPLIT; s++)
             assert_false(check_choice(&info, &specs[i], s, 0));
     }
-    anynorm_spec unused = {.columns = 8, .parameter_type = ANYNORM_F64};
+    anynorm_spec unused = {.columns = 8, .parameters.type = ANYNORM_F64};
     assert_true(check_choice(&info, &unused, AN_ROW_REREAD, 0));
     assert_true(check_choice(&reference, &specs[0], AN_REFERENCE, 0));
     assert_true(check_choice(&reference, &specs[0], AN_REFERENCE, 1));
@@ -597,7 +597,7 @@ static void test_variants(void **state)
                 info.local_bytes = kind / 4 == 0 ? 65536 : kind / 4 == 1 ? 1024 : 0;
                 info.max_work_group_size = groups[g];
                 anynorm_spec spec = {.columns = columns[c],
-                                     .x_type = kind & 2 ? ANYNORM_F64 : ANYNORM_F32};
+                                     .x.type = kind & 2 ? ANYNORM_F64 : ANYNORM_F32};
                 check_variants(&info, &spec);
                 info.fp64 = false;
                 check_variants(&info, &spec);
@@ -687,7 +687,7 @@ static void test_scales_need_whole_rows(void **state)
             info.compute_units = 4;
         }
         for (uint64_t columns = 1000; columns <= 3000000; columns += 2999000) {
-            anynorm_spec spec = {.columns = columns, .y_type = ANYNORM_I8}, resolved;
+            anynorm_spec spec = {.columns = columns, .y.type = ANYNORM_I8}, resolved;
             struct an_choice split = {.schedule = AN_ROW_SPLIT},
                              reread = {.schedule = AN_ROW_REREAD};
             struct an_choice choice;

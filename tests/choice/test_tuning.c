@@ -258,7 +258,7 @@ static void test_what_no_line_is_for(void **state)
                                "class accelerator -> row_reread\n";
     anynorm_device_info info = gpu;
     assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8}, 3), 1);
-    assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8, .x_column_stride = 3}, 3),
+    assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8, .x.column_stride = 3}, 3),
                      0);
     info.device_class = (anynorm_device_class)77;
     assert_int_equal(line_for(text, &info, (anynorm_spec){.columns = 8}, 3), 0);
@@ -293,7 +293,7 @@ static void test_types_columns_rows(void **state)
     (void)state;
     static const char text[] = "class gpu type=f16 columns=9-16 rows=5-* -> row_reread\n"
                                "class gpu type=f32 columns=4-* rows=* -> row_reread\n";
-    const anynorm_spec half = {.columns = 9, .x_type = ANYNORM_F16, .y_type = ANYNORM_F16};
+    const anynorm_spec half = {.columns = 9, .x.type = ANYNORM_F16, .y.type = ANYNORM_F16};
     anynorm_spec spec = half;
     assert_int_equal(line_for(text, &gpu, spec, 5), 1);
     assert_int_equal(line_for(text, &gpu, spec, UINT64_MAX), 1);
@@ -304,15 +304,15 @@ static void test_types_columns_rows(void **state)
     spec.columns = 17;
     assert_int_equal(line_for(text, &gpu, spec, 5), 0);
     spec = half;
-    spec.y_type = ANYNORM_F32;
+    spec.y.type = ANYNORM_F32;
     assert_int_equal(line_for(text, &gpu, spec, 5), 0);
-    spec.x_type = ANYNORM_F32;
+    spec.x.type = ANYNORM_F32;
     assert_int_equal(line_for(text, &gpu, spec, 5), 2);
     assert_int_equal(line_for(text, &gpu, spec, 0), 2);
     spec.columns = 3;
     assert_int_equal(line_for(text, &gpu, spec, 0), 0);
     spec = half; /* without a y there is one type */
-    spec.y_type = ANYNORM_F32;
+    spec.y.type = ANYNORM_F32;
     spec.flags = ANYNORM_PARTIALS_OUTPUT;
     assert_int_equal(line_for(text, &gpu, spec, 5), 1);
     assert_int_equal(line_for("class gpu rows=1-* -> row_reread", &gpu, spec, 0), 0);
@@ -369,8 +369,8 @@ static void test_ops(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         anynorm_spec spec = {.columns = 8,
                              .flags = cases[i].flags,
-                             .y_type = cases[i].y,
-                             .parameter_run = cases[i].run};
+                             .y.type = cases[i].y,
+                             .parameters.run = cases[i].run};
         assert_int_equal(line_for(text, &gpu, spec, 0), cases[i].line);
     }
     /* What is for fewer ops goes before what is for fewer rows; what is for any comes last. */
@@ -603,7 +603,7 @@ static void test_the_built_in_database(void **state)
         anynorm_spec spec = {.columns = tuning->columns.from ? tuning->columns.from : 1};
         struct an_choice choice;
         char reason[160] = "";
-        spec.x_type = spec.y_type = tuning->any_type ? ANYNORM_F32 : tuning->type;
+        spec.x.type = spec.y.type = tuning->any_type ? ANYNORM_F32 : tuning->type;
         bool fits = an_select_fits(&info, &spec, &tuning->choice, &choice, reason, sizeof(reason));
         if (!fits)
             fprintf(stderr, "host/choice/tunings:%zu: %s\n", tuning->line, reason);

@@ -108,7 +108,7 @@ def test_a_shape_that_an_op_cannot_have_is_skipped(bench):
         ("group-norm", 8192), ("rms-norm", 100), ("rms-norm", 8192)]
     (skipped,) = document["skipped"]
     assert (skipped["op"], skipped["columns"]) == ("group-norm", 100)
-    assert "parameter_run" in skipped["reason"]
+    assert "parameters.run" in skipped["reason"]
 
 
 def test_spec(bench, run):

@@ -20,8 +20,9 @@ static void check_round_trip(const anynorm_spec *spec, uint64_t rows)
         strncmp(cut, text, sizeof(cut) - 1) != 0)
         abort();
     if (anynorm_spec_parse(text, &again, &again_rows) != ANYNORM_OK || again_rows != rows ||
-        again.columns != spec->columns || again.flags != spec->flags || again.eps != spec->eps ||
-        again.x_type != spec->x_type || again.y_type != spec->y_type)
+        again.columns != spec->columns || again.flags != spec->flags ||
+        again.statistic.eps != spec->statistic.eps || again.x.type != spec->x.type ||
+        again.y.type != spec->y.type)
         abort();
     if (anynorm_spec_format(&again, rows, again_text, sizeof(again_text)) != length ||
         strcmp(again_text, text) != 0)

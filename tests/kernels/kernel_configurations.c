@@ -440,7 +440,7 @@ static const struct {
 #define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
 
 /* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
- * their tensors are, in turn where it is quick; a parameter_run above 1 is a whole row. */
+ * their tensors are, in turn where it is quick; a parameters.run above 1 is a whole row. */
 static const struct {
     anynorm_spec spec;
     bool quick;
@@ -449,9 +449,9 @@ static const struct {
     {.spec = {.flags = 0}},
     {.spec = {.flags = AFFINE}},
     {.spec = {.flags = AFFINE | STATISTICS}, .quick = true},
-    {.spec = {.flags = AFFINE | STATISTICS, .inner_rows = 8, .x_outer_stride = UINT64_C(1) << 40}},
+    {.spec = {.flags = AFFINE | STATISTICS, .inner_rows = 8, .x.outer_stride = UINT64_C(1) << 40}},
     {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT}, .quick = true},
-    {.spec = {.flags = AFFINE, .inner_rows = 64, .x_column_stride = 64, .y_column_stride = 64},
+    {.spec = {.flags = AFFINE, .inner_rows = 64, .x.column_stride = 64, .y.column_stride = 64},
      .quick = true},
     {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT}, .quick = true, .family = true},
     {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED}, .quick = true, .family = true},
@@ -461,7 +461,7 @@ static const struct {
      .family = true},
     {.spec = {.flags = SUMMED | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
      .family = true},
-    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameter_rows = 8, .parameter_run = 2},
+    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameters.rows = 8, .parameters.run = 2},
      .quick = true,
      .family = true},
     {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
@@ -472,8 +472,8 @@ static const struct {
     {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT}, .quick = true},
     {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT,
               .inner_rows = 64,
-              .x_column_stride = 64,
-              .y_column_stride = 64}},
+              .x.column_stride = 64,
+              .y.column_stride = 64}},
 };
 
 #define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
@@ -550,10 +550,10 @@ static void add(struct list *list, anynorm_device *device, anynorm_spec spec, ui
     anynorm_candidate candidate;
     size_t count = 1;
     spec.columns = columns;
-    if (spec.parameter_run > 1 && columns == 1)
+    if (spec.parameters.run > 1 && columns == 1)
         return;
-    if (spec.parameter_run > 1)
-        spec.parameter_run = columns;
+    if (spec.parameters.run > 1)
+        spec.parameters.run = columns;
     add_plan(list, device, &spec, NULL);
     for (size_t i = 0; i < count; i++) {
         if (anynorm_plan_candidate(device, &spec, i, &candidate, &count) != ANYNORM_OK)
@@ -590,8 +590,8 @@ static void print(const anynorm_spec *spec, const struct list *list)
         anynorm_spec example = *spec;
         char text[256];
         example.columns = entry->from;
-        if (spec->parameter_run > 1)
-            example.parameter_run = entry->from;
+        if (spec->parameters.run > 1)
+            example.parameters.run = entry->from;
         anynorm_spec_format(&example, 1, text, sizeof(text));
         printf("%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\n", current->name,
                entry->first ? "first" : "other", entry->choice, entry->group, entry->from,
@@ -630,13 +630,13 @@ static void list_target(bool quick)
                 continue;
             anynorm_spec spec = shapes[s].spec;
             if (spec.flags & ANYNORM_RESIDUAL)
-                spec.residual_type = spec.sum_type = types[t].x;
+                spec.residual.type = spec.sum.type = types[t].x;
             if (spec.flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))
                 spec.sample_type = types[t].x;
-            spec.x_type = types[t].x;
-            spec.y_type = types[t].y;
-            spec.parameter_type = types[t].parameters;
-            spec.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
+            spec.x.type = types[t].x;
+            spec.y.type = types[t].y;
+            spec.parameters.type = types[t].parameters;
+            spec.statistic.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
             list_spec(&spec, &list);
         }
     }

@@ -25,8 +25,8 @@ static void test_plain_options(void **state)
     (void)state;
     char options[AN_OPTIONS_BYTES];
     anynorm_spec spec = resolved(&(anynorm_spec){.columns = 9,
-                                                 .x_type = ANYNORM_F16,
-                                                 .parameter_type = ANYNORM_BF16,
+                                                 .x.type = ANYNORM_F16,
+                                                 .parameters.type = ANYNORM_BF16,
                                                  .flags = WEIGHT | RSTD_OUT});
     an_opencl_options(&whole_gpu, &spec, &choice, options, sizeof(options));
     assert_string_equal(options, "-cl-std=CL1.2 -DX_TYPE=1 -DY_TYPE=0 -DP_TYPE=2 -DACC_DOUBLE=0 "
@@ -46,34 +46,35 @@ static void test_family_options(void **state)
         {{.columns = 8, .flags = UNBIASED}, " -DUNBIASED=1"},
         {{.columns = 8, .flags = MEAN_IN | RSTD_IN}, " -DMEAN_INPUT=1 -DRSTD_INPUT=1"},
         {{.columns = 8, .flags = RMS | PARTIALS_OUT}, " -DRMS=1 -DPARTIALS_OUTPUT=1"},
-        {{.columns = 8, .flags = PARTIALS_IN | SILU, .shards = 2}, " -DSILU=1 -DPARTIALS_INPUT=1"},
-        {{.columns = 8, .flags = RESIDUAL | STORED_SUM, .sum_type = ANYNORM_BF16},
+        {{.columns = 8, .flags = PARTIALS_IN | SILU, .statistic.shards = 2},
+         " -DSILU=1 -DPARTIALS_INPUT=1"},
+        {{.columns = 8, .flags = RESIDUAL | STORED_SUM, .sum.type = ANYNORM_BF16},
          " -DHAS_RESIDUAL=1 -DR_TYPE=0 -DS_TYPE=2 -DSTORED_SUM=1"},
         {{.columns = 8,
           .flags = WEIGHT | RESIDUAL | GATE | PRE_BIAS | SUM | ROUND_FIRST | SCALE | SHIFT | SILU,
-          .residual_type = ANYNORM_F16,
-          .sum_type = ANYNORM_F64,
+          .residual.type = ANYNORM_F16,
+          .sum.type = ANYNORM_F64,
           .sample_type = ANYNORM_BF16,
-          .weight_offset = 1,
-          .parameter_rows = 2,
-          .parameter_run = 2,
-          .parameter_cycle = 4,
+          .parameters.weight_offset = 1,
+          .parameters.rows = 2,
+          .parameters.run = 2,
+          .parameters.cycle = 4,
           .column_run = 2,
-          .x_column_stride = 4},
+          .x.column_stride = 4},
          " -DHAS_RESIDUAL=1 -DR_TYPE=1 -DHAS_GATE=1 -DHAS_PRE_BIAS=1 -DHAS_SUM=1 -DS_TYPE=3 "
          "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DM_TYPE=2 -DSILU=1 "
          "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DPARAMETER_CYCLE=1 -DHAS_WEIGHT_PLUS=1 "
          "-DCOLUMN_RUN=1"},
-        {{.columns = 8, .flags = Y_SCALE_IN, .y_type = ANYNORM_I8}, " -DHAS_Y_SCALE=1"},
+        {{.columns = 8, .flags = Y_SCALE_IN, .y.type = ANYNORM_I8}, " -DHAS_Y_SCALE=1"},
         {{.columns = 8,
           .flags = WEIGHT | BIAS | MEAN_OUT | RSTD_OUT | UNBIASED | EPS_OUTSIDE | RESIDUAL | GATE |
                    PRE_BIAS | SUM | STORED_SUM | ROUND_FIRST | SCALE | SHIFT | SILU | Y_SCALE_OUT,
-          .y_type = ANYNORM_F8E4M3,
-          .sum_type = ANYNORM_F64,
-          .weight_offset = 1,
-          .parameter_rows = 2,
-          .parameter_run = 4,
-          .y_bound = 2},
+          .y.type = ANYNORM_F8E4M3,
+          .sum.type = ANYNORM_F64,
+          .parameters.weight_offset = 1,
+          .parameters.rows = 2,
+          .parameters.run = 4,
+          .quantization.bound = 2},
          " -DHAS_WEIGHT_PLUS=1 -DHAS_Y_SCALE=1 -DY_SCALE_OUTPUT=1 -DHAS_Y_BOUND=1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -108,11 +109,11 @@ static void test_argument_numbers(void **state)
 
     spec = resolved(&(anynorm_spec){.columns = 8,
                                     .flags = WEIGHT | SUM | SHIFT,
-                                    .parameter_run = 2,
-                                    .parameter_cycle = 4,
+                                    .parameters.run = 2,
+                                    .parameters.cycle = 4,
                                     .column_run = 4,
-                                    .y_column_stride = 8,
-                                    .weight_offset = 1});
+                                    .y.column_stride = 8,
+                                    .parameters.weight_offset = 1});
     an_opencl_number_arguments(&spec, true, numbers);
     static const enum an_argument present[] = {AN_ARG_SUM,
                                                AN_ARG_SUM_OFFSET,
@@ -149,8 +150,8 @@ static void test_argument_numbers(void **state)
     assert_int_equal(numbers[AN_ARG_SHARDS], next++);
     assert_int_equal(numbers[AN_ARG_MOMENTS], next);
 
-    spec = resolved(
-        &(anynorm_spec){.columns = 8, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 0.5});
+    spec = resolved(&(anynorm_spec){
+        .columns = 8, .flags = Y_SCALE_OUT, .y.type = ANYNORM_I8, .quantization.bound = 0.5});
     an_opencl_number_arguments(&spec, false, numbers);
     assert_int_equal(numbers[AN_ARG_Y_SCALE], AN_ARG_Y_OUTER_STRIDE + 1);
     assert_int_equal(numbers[AN_ARG_Y_BOUND], AN_ARG_Y_OUTER_STRIDE + 3);

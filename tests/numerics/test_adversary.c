@@ -49,12 +49,12 @@ static double ulps(const struct climb *climb)
                                 [ANYNORM_F16] = 0x1p-10,
                                 [ANYNORM_BF16] = 0x1p-7,
                                 [ANYNORM_F64] = 0x1p-52};
-    return of[climb->spec.x_type];
+    return of[climb->spec.x.type];
 }
 
 static double arithmetic(const struct climb *climb)
 {
-    return climb->spec.x_type == ANYNORM_F64 ? 0x1p-52 : 0x1p-23;
+    return climb->spec.x.type == ANYNORM_F64 ? 0x1p-52 : 0x1p-23;
 }
 
 /* Begins with what is known to be bad: a few large values and smaller ones whose squares are each
@@ -139,8 +139,8 @@ static void write_pattern(const struct climb *climb, const struct pattern *p, ui
         uint64_t at = row * columns + c;
         double value = c < p->leading ? p->first : p->values[c / p->times % VALUES];
 
-        anynorm_dtype_store(climb->spec.x_type, climb->bytes, at, value);
-        climb->h[at] = anynorm_dtype_load(climb->spec.x_type, climb->bytes, at);
+        anynorm_dtype_store(climb->spec.x.type, climb->bytes, at, value);
+        climb->h[at] = anynorm_dtype_load(climb->spec.x.type, climb->bytes, at);
     }
 }
 
@@ -240,8 +240,8 @@ static void measure(struct climb *climb, struct pattern *patterns)
     const anynorm_spec *spec = &climb->spec;
     anynorm_device *device = climb->subject->device;
     uint64_t elements = CANDIDATES * spec->columns;
-    uint64_t x_bytes = elements * anynorm_dtype_size(spec->x_type);
-    uint64_t y_bytes = elements * anynorm_dtype_size(spec->y_type);
+    uint64_t x_bytes = elements * anynorm_dtype_size(spec->x.type);
+    uint64_t y_bytes = elements * anynorm_dtype_size(spec->y.type);
     bool partials = spec->flags & PARTIALS_OUT;
     anynorm_tensors tensors = {.x = climb->x};
     anynorm_event event;
@@ -263,7 +263,7 @@ static void measure(struct climb *climb, struct pattern *patterns)
     } else {
         assert_ok(anynorm_buffer_read(device, &climb->y, climb->bytes, y_bytes));
         for (uint64_t i = 0; i < elements; i++)
-            climb->got[i] = anynorm_dtype_load(spec->y_type, climb->bytes, i);
+            climb->got[i] = anynorm_dtype_load(spec->y.type, climb->bytes, i);
         if (spec->flags & RSTD_OUT)
             assert_ok(anynorm_buffer_read(device, &climb->rstd, climb->rstds,
                                           CANDIDATES * sizeof(float)));
@@ -366,7 +366,7 @@ static bool specify(struct climb *climb, anynorm_dtype type, uint32_t flags)
     bool wide = type == ANYNORM_F64;
 
     climb->spec =
-        (anynorm_spec){.x_type = type, .y_type = wide ? ANYNORM_F64 : ANYNORM_F32, .flags = flags};
+        (anynorm_spec){.x.type = type, .y.type = wide ? ANYNORM_F64 : ANYNORM_F32, .flags = flags};
     return !wide || (climb->subject->info.fp64 && !(flags & PARTIALS_OUT));
 }
 

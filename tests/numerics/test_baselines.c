@@ -40,7 +40,7 @@ static void fill(unsigned char *bytes, size_t size, uint64_t seed)
 static void run_copy(anynorm_device *device, const char *schedule, const anynorm_spec *spec,
                      uint64_t rows, uint64_t offset)
 {
-    size_t bytes = (size_t)(rows * spec->columns * anynorm_dtype_size(spec->x_type));
+    size_t bytes = (size_t)(rows * spec->columns * anynorm_dtype_size(spec->x.type));
     size_t size = (size_t)offset + bytes + GUARD;
     unsigned char *x = malloc(size), *y = malloc(size), *got = malloc(size);
     anynorm_tensors tensors = {.x = {0}};
@@ -90,9 +90,9 @@ static void test_copies_everything(void **state)
         for (size_t c = 0; c < COUNT(cases); c++) {
             anynorm_device_info info;
             anynorm_spec spec = {
-                .columns = cases[c].columns, .x_type = cases[c].type, .y_type = cases[c].type};
+                .columns = cases[c].columns, .x.type = cases[c].type, .y.type = cases[c].type};
             assert_ok(anynorm_device_describe(*state, &info));
-            if (spec.x_type == ANYNORM_F64 && !info.fp64)
+            if (spec.x.type == ANYNORM_F64 && !info.fp64)
                 continue;
             run_copy(*state, schedules[s], &spec, cases[c].rows, cases[c].offset);
         }
@@ -183,15 +183,15 @@ static void test_streams(void **state)
     for (size_t i = 0; i < COUNT(cases) * COUNT(schedules); i++) {
         size_t c = i / COUNT(schedules);
         anynorm_spec spec = {.columns = cases[c].columns,
-                             .x_type = cases[c].type,
-                             .y_type = cases[c].type,
+                             .x.type = cases[c].type,
+                             .y.type = cases[c].type,
                              .flags = cases[c].flags};
         bool residual = spec.flags & ANYNORM_RESIDUAL, sum = spec.flags & ANYNORM_SUM_OUTPUT;
         uint64_t offset = cases[c].offset;
-        uint64_t bytes = cases[c].rows * spec.columns * anynorm_dtype_size(spec.x_type);
+        uint64_t bytes = cases[c].rows * spec.columns * anynorm_dtype_size(spec.x.type);
         struct images before, after;
-        spec.residual_type = residual ? spec.x_type : ANYNORM_F32;
-        spec.sum_type = sum ? spec.x_type : ANYNORM_F32;
+        spec.residual.type = residual ? spec.x.type : ANYNORM_F32;
+        spec.sum.type = sum ? spec.x.type : ANYNORM_F32;
         if (!run_baseline(*state, schedules[i % COUNT(schedules)], &spec, cases[c].rows, offset,
                           &before, &after))
             continue;
@@ -244,13 +244,13 @@ static void check_sizes(anynorm_device *device, const char *schedule, const anyn
     for (problem.seed = 40; problem.seed < 48; problem.seed += 2)
         mark_changes(device, schedule, &problem, &before, &after, marks);
     for (size_t o = 0; o < COUNT(outputs); o++) {
-        uint64_t bytes = count * anynorm_dtype_size(o ? spec->sum_type : spec->y_type);
+        uint64_t bytes = count * anynorm_dtype_size(o ? spec->sum.type : spec->y.type);
         for (uint64_t b = 0; marks[outputs[o]] && b < after.size[outputs[o]]; b++)
             assert_int_equal(marks[outputs[o]][b] != 0, b < bytes);
         free(marks[outputs[o]]);
     }
-    check_rest(&before, &after, 0, count * anynorm_dtype_size(spec->y_type),
-               count * anynorm_dtype_size(spec->sum_type));
+    check_rest(&before, &after, 0, count * anynorm_dtype_size(spec->y.type),
+               count * anynorm_dtype_size(spec->sum.type));
     images_free(&before);
     images_free(&after);
 }
@@ -270,12 +270,12 @@ static void test_sizes(void **state)
         const anynorm_dtype *type = types[i % COUNT(types)];
         const char *schedule = schedules[i / COUNT(types) / COUNT(columns)];
         anynorm_spec spec = {.columns = columns[i / COUNT(types) % COUNT(columns)],
-                             .x_type = type[0],
-                             .y_type = type[1]};
+                             .x.type = type[0],
+                             .y.type = type[1]};
         check_sizes(*state, schedule, &spec);
         spec.flags = PAIR;
-        spec.residual_type = type[2];
-        spec.sum_type = type[3];
+        spec.residual.type = type[2];
+        spec.sum.type = type[3];
         check_sizes(*state, schedule, &spec);
     }
 }
@@ -294,24 +294,24 @@ static void test_adds(void **state)
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
         anynorm_spec spec = {.columns = cases[c].columns,
-                             .x_type = cases[c].x,
-                             .residual_type = cases[c].residual,
-                             .sum_type = cases[c].sum,
+                             .x.type = cases[c].x,
+                             .residual.type = cases[c].residual,
+                             .sum.type = cases[c].sum,
                              .flags = PAIR | ANYNORM_RMS};
         struct images before, after;
         uint64_t offset = cases[c].offset, count = cases[c].rows * spec.columns;
         if (offset && offset % 4 != 0)
-            spec.y_type = ANYNORM_F16;
+            spec.y.type = ANYNORM_F16;
         run_baseline(*state, "add", &spec, cases[c].rows, offset, &before, &after);
         for (uint64_t i = 0; i < count; i++) {
-            double x = anynorm_dtype_load(spec.x_type, before.bytes[AN_X] + offset, i), wanted;
-            x += anynorm_dtype_load(spec.residual_type, before.bytes[AN_RESIDUAL] + offset, i);
-            anynorm_dtype_store(spec.sum_type, &wanted, 0, x);
+            double x = anynorm_dtype_load(spec.x.type, before.bytes[AN_X] + offset, i), wanted;
+            x += anynorm_dtype_load(spec.residual.type, before.bytes[AN_RESIDUAL] + offset, i);
+            anynorm_dtype_store(spec.sum.type, &wanted, 0, x);
             assert_memory_equal(after.bytes[AN_SUM] + offset +
-                                    i * anynorm_dtype_size(spec.sum_type),
-                                &wanted, anynorm_dtype_size(spec.sum_type));
+                                    i * anynorm_dtype_size(spec.sum.type),
+                                &wanted, anynorm_dtype_size(spec.sum.type));
         }
-        check_rest(&before, &after, offset, 0, count * anynorm_dtype_size(spec.sum_type));
+        check_rest(&before, &after, offset, 0, count * anynorm_dtype_size(spec.sum.type));
         images_free(&before);
         images_free(&after);
     }
@@ -320,17 +320,17 @@ static void test_adds(void **state)
 static void test_what_no_baseline_serves(void **state)
 {
     static const anynorm_spec specs[] = {
-        {.columns = 8, .x_row_stride = 9},
-        {.columns = 8, .y_row_stride = 9},
-        {.columns = 8, .flags = PAIR, .residual_row_stride = 9},
-        {.columns = 8, .flags = PAIR, .sum_row_stride = 9},
-        {.columns = 8, .x_column_stride = 8},
+        {.columns = 8, .x.row_stride = 9},
+        {.columns = 8, .y.row_stride = 9},
+        {.columns = 8, .flags = PAIR, .residual.row_stride = 9},
+        {.columns = 8, .flags = PAIR, .sum.row_stride = 9},
+        {.columns = 8, .x.column_stride = 8},
         {.columns = 8,
          .inner_rows = 2,
-         .x_row_stride = 8,
-         .x_outer_stride = 17,
-         .y_row_stride = 8,
-         .y_outer_stride = 17},
+         .x.row_stride = 8,
+         .x.outer_stride = 17,
+         .y.row_stride = 8,
+         .y.outer_stride = 17},
         {.columns = 8, .flags = PAIR | ANYNORM_PARTIALS_OUTPUT}, /* no y */
     };
     static const anynorm_spec no_sums[] = {

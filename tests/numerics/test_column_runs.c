@@ -45,33 +45,33 @@ static struct problem channels_last(uint64_t images, uint64_t pixels, uint64_t g
     struct problem problem = {.rows = images * groups, .seed = images * pixels + 1000 * across};
     anynorm_spec *spec = &problem.spec;
     *spec = (anynorm_spec){.columns = channels * pixels,
-                           .x_type = type,
-                           .y_type = type,
+                           .x.type = type,
+                           .y.type = type,
                            .flags = flags,
-                           .eps = 1e-5,
+                           .statistic.eps = 1e-5,
                            .inner_rows = groups,
-                           .x_row_stride = channels,
-                           .y_row_stride = channels,
-                           .x_outer_stride = pixels * across,
-                           .y_outer_stride = pixels * across,
-                           .x_column_stride = across,
-                           .y_column_stride = across,
+                           .x.row_stride = channels,
+                           .y.row_stride = channels,
+                           .x.outer_stride = pixels * across,
+                           .y.outer_stride = pixels * across,
+                           .x.column_stride = across,
+                           .y.column_stride = across,
                            .column_run = channels};
     if (flags & AN_PARAMETERS) {
-        spec->parameter_rows = groups;
-        spec->parameter_cycle = channels;
+        spec->parameters.rows = groups;
+        spec->parameters.cycle = channels;
     }
     if (flags & RESIDUAL) {
-        spec->residual_type = type;
-        spec->residual_row_stride = spec->x_row_stride;
-        spec->residual_outer_stride = spec->x_outer_stride;
-        spec->residual_column_stride = spec->x_column_stride;
+        spec->residual.type = type;
+        spec->residual.row_stride = spec->x.row_stride;
+        spec->residual.outer_stride = spec->x.outer_stride;
+        spec->residual.column_stride = spec->x.column_stride;
     }
     if (flags & SUM) {
-        spec->sum_type = type;
-        spec->sum_row_stride = spec->x_row_stride;
-        spec->sum_outer_stride = spec->x_outer_stride;
-        spec->sum_column_stride = spec->x_column_stride;
+        spec->sum.type = type;
+        spec->sum.row_stride = spec->x.row_stride;
+        spec->sum.outer_stride = spec->x.outer_stride;
+        spec->sum.column_stride = spec->x.column_stride;
     }
     return problem;
 }
@@ -110,8 +110,8 @@ static void test_instance_norm(void **state)
                 channels_last(1 + p % 2, pixels[p], channels[c], 1, (anynorm_dtype)(p % 3), AFFINE);
             check_in_turn(subject, &problem);
             problem.spec.column_run = 0;
-            problem.spec.parameter_cycle = 0;
-            problem.spec.parameter_run = pixels[p];
+            problem.spec.parameters.cycle = 0;
+            problem.spec.parameters.run = pixels[p];
             check_in_turn(subject, &problem);
         }
     }
@@ -131,22 +131,22 @@ static void test_strides(void **state)
         struct problem problem = channels_last(2, shapes[i].pixels, groups, shapes[i].channels,
                                                type, AFFINE | RESIDUAL | SUM);
         anynorm_spec *spec = &problem.spec;
-        spec->x_column_stride += 5; /* a slice of a wider image */
-        spec->x_outer_stride = shapes[i].pixels * spec->x_column_stride + 3;
+        spec->x.column_stride += 5; /* a slice of a wider image */
+        spec->x.outer_stride = shapes[i].pixels * spec->x.column_stride + 3;
         check_in_turn(subject, &problem);
-        spec->sum_column_stride += 8;
-        spec->sum_outer_stride = shapes[i].pixels * spec->sum_column_stride;
+        spec->sum.column_stride += 8;
+        spec->sum.outer_stride = shapes[i].pixels * spec->sum.column_stride;
         problem.rows -= 1; /* the last image is short */
         check_in_turn(subject, &problem);
-        spec->y_row_stride = spec->y_outer_stride = spec->y_column_stride = 0; /* row by row */
+        spec->y.row_stride = spec->y.outer_stride = spec->y.column_stride = 0; /* row by row */
         check_in_turn(subject, &problem);
-        spec->residual_column_stride = shapes[i].channels;
-        spec->residual_row_stride = columns + 1;
-        spec->residual_outer_stride = groups * (columns + 1);
+        spec->residual.column_stride = shapes[i].channels;
+        spec->residual.row_stride = columns + 1;
+        spec->residual.outer_stride = groups * (columns + 1);
         check_in_turn(subject, &problem);
-        spec->x_column_stride = spec->sum_column_stride = 0; /* none in runs any more */
-        spec->x_row_stride = spec->x_outer_stride = 0;
-        spec->sum_row_stride = spec->sum_outer_stride = 0;
+        spec->x.column_stride = spec->sum.column_stride = 0; /* none in runs any more */
+        spec->x.row_stride = spec->x.outer_stride = 0;
+        spec->sum.row_stride = spec->sum.outer_stride = 0;
         check_in_turn(subject, &problem);
     }
 }
@@ -170,7 +170,7 @@ static void test_ways(void **state)
             if (flags[f] & (SCALE | SHIFT | GATE))
                 problem.spec.sample_rows = 4;
             if (flags[f] & RSTD_IN)
-                problem.spec.eps = 0;
+                problem.spec.statistic.eps = 0;
             check_in_turn(subject, &problem);
             problem.y_place = OVER_X;
             problem.sum_place = flags[f] & SUM ? OVER_RESIDUAL : APART;
@@ -204,12 +204,12 @@ static void test_parameters(void **state)
             struct problem problem = dense_problem(7, 120 * (1 + i % 2), type, AFFINE | PRE_BIAS);
             anynorm_spec *spec = &problem.spec;
             spec->column_run = ways[i].run;
-            spec->parameter_run = ways[i].parameter_run;
-            spec->parameter_cycle = ways[i].cycle;
-            spec->parameter_rows = 3;
+            spec->parameters.run = ways[i].parameter_run;
+            spec->parameters.cycle = ways[i].cycle;
+            spec->parameters.rows = 3;
             if (apart) {
-                spec->x_column_stride = spec->y_column_stride = ways[i].run + 1;
-                spec->x_row_stride = spec->y_row_stride =
+                spec->x.column_stride = spec->y.column_stride = ways[i].run + 1;
+                spec->x.row_stride = spec->y.row_stride =
                     spec->columns / ways[i].run * (ways[i].run + 1);
             }
             check_in_turn(subject, &problem);

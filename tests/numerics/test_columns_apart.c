@@ -15,9 +15,9 @@ static struct problem channels_first(uint64_t images, uint64_t channels, uint64_
     struct problem problem = dense_problem(images * pixels, channels, type, ALL_FLAGS);
     anynorm_spec *spec = &problem.spec;
     spec->inner_rows = pixels;
-    spec->x_row_stride = spec->y_row_stride = step;
-    spec->x_column_stride = spec->y_column_stride = pixels * step;
-    spec->x_outer_stride = spec->y_outer_stride = channels * pixels * step;
+    spec->x.row_stride = spec->y.row_stride = step;
+    spec->x.column_stride = spec->y.column_stride = pixels * step;
+    spec->x.outer_stride = spec->y.outer_stride = channels * pixels * step;
     return problem;
 }
 
@@ -51,35 +51,35 @@ static void test_column_strides(void **state)
     for (size_t i = 0; i < COUNT(columns); i++) {
         uint64_t d = columns[i];
         struct problem problem = dense_problem(37, d, ANYNORM_F32, ALL_FLAGS);
-        problem.spec.x_column_stride = problem.spec.y_column_stride = 37;
+        problem.spec.x.column_stride = problem.spec.y.column_stride = 37;
         check(subject, &problem);
-        problem.spec.x_column_stride = 50;
-        problem.spec.y_column_stride = 41;
+        problem.spec.x.column_stride = 50;
+        problem.spec.y.column_stride = 41;
         check(subject, &problem);
-        problem.spec.y_column_stride = 0; /* transposes */
+        problem.spec.y.column_stride = 0; /* transposes */
         check(subject, &problem);
-        problem.spec.y_column_stride = 40;
-        problem.spec.x_column_stride = 0;
+        problem.spec.y.column_stride = 40;
+        problem.spec.x.column_stride = 0;
         check(subject, &problem);
 
         problem = channels_first(3, d, 21, 2, ANYNORM_F32);
         check(subject, &problem);
         problem = channels_first(3, d, 21, 1, ANYNORM_F16);
-        problem.spec.x_column_stride += 4;
-        problem.spec.x_outer_stride += 4 * d + 3;
-        problem.spec.y_outer_stride += 1;
+        problem.spec.x.column_stride += 4;
+        problem.spec.x.outer_stride += 4 * d + 3;
+        problem.spec.y.outer_stride += 1;
         check(subject, &problem);
-        problem.spec.y_column_stride = 0;
-        problem.spec.y_row_stride = d + 1;
-        problem.spec.y_outer_stride = 0;
+        problem.spec.y.column_stride = 0;
+        problem.spec.y.row_stride = d + 1;
+        problem.spec.y.outer_stride = 0;
         problem.rows -= 8; /* the last image is short */
         check(subject, &problem);
 
         problem = dense_problem(20, d, ANYNORM_BF16, ALL_FLAGS);
-        problem.spec.x_column_stride = 3;
-        problem.spec.x_row_stride = 3 * d + 1;
-        problem.spec.y_column_stride = 2;
-        problem.spec.y_row_stride = 2 * d;
+        problem.spec.x.column_stride = 3;
+        problem.spec.x.row_stride = 3 * d + 1;
+        problem.spec.y.column_stride = 2;
+        problem.spec.y.row_stride = 2 * d;
         check(subject, &problem);
     }
 }
@@ -95,9 +95,9 @@ static void test_channels_first_ways(void **state)
         for (size_t i = 0; i < COUNT(channels); i++) {
             struct problem problem = channels_first(2, channels[i], 45, 1, types[i]);
             problem.values = (enum values)values;
-            problem.spec.eps = values % 2 ? 1e-12 : 1e-5;
+            problem.spec.statistic.eps = values % 2 ? 1e-12 : 1e-5;
             check(subject, &problem);
-            problem.spec.x_type = problem.spec.y_type = ANYNORM_F32;
+            problem.spec.x.type = problem.spec.y.type = ANYNORM_F32;
             problem.y_place = OVER_X;
             check(subject, &problem);
         }
@@ -106,8 +106,8 @@ static void test_channels_first_ways(void **state)
         struct problem problem = channels_first(2, 50, 35, 1, (anynorm_dtype)type);
         if (type == ANYNORM_F64 && !subject->info.fp64)
             continue;
-        problem.spec.y_type = (anynorm_dtype)((type + 1) % 3);
-        problem.spec.parameter_type = (anynorm_dtype)((type + 2) % 3);
+        problem.spec.y.type = (anynorm_dtype)((type + 1) % 3);
+        problem.spec.parameters.type = (anynorm_dtype)((type + 2) % 3);
         check(subject, &problem);
         problem.spec.flags |= ANYNORM_ANY_ALIGNMENT;
         for (int k = 0; k < 6; k++)
@@ -198,7 +198,7 @@ static void test_long_columns_apart(void **state)
     struct errors worst = {0};
     for (size_t i = 0; strcmp(subject->schedule, "column_walk") == 0 && i < COUNT(choices); i++) {
         struct problem problem = {
-            .spec = {.columns = 72000, .x_column_stride = 3, .y_column_stride = 3, .inner_rows = 3},
+            .spec = {.columns = 72000, .x.column_stride = 3, .y.column_stride = 3, .inner_rows = 3},
             .rows = 3,
             .seed = 7};
         anynorm_plan *plan = plan_if_fits(subject->device, &problem.spec, choices[i]);

@@ -53,7 +53,7 @@ static bool run(struct subject *subject, const anynorm_spec *spec, uint64_t rows
                 const anynorm_host_tensors *host)
 {
     anynorm_device *device = subject->device;
-    const size_t number = spec->flags ^ spec->flags >> 7 ^ (size_t)spec->parameter_run;
+    const size_t number = spec->flags ^ spec->flags >> 7 ^ (size_t)spec->parameters.run;
     if (reduced() && !is_reference(&subject->info) && !has_turn(subject, spec, number))
         return false;
     anynorm_plan *plan = offered_plan(subject, spec);
@@ -197,7 +197,8 @@ static void affine(struct room *v, const float *weight, double plus, const float
 static void test_layer_norm(void **state)
 {
     struct room *v = make_room();
-    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
+    anynorm_spec spec = {
+        .columns = COLUMNS, .statistic.eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS};
     expect_values(v, v->x);
     layer_norm(v, EPS);
     affine(v, v->weight, 0, v->bias);
@@ -210,7 +211,7 @@ static void test_annotated_transformer(void **state)
 {
     struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_UNBIASED |
                                   ANYNORM_EPS_OUTSIDE};
     expect_values(v, v->x);
@@ -248,7 +249,8 @@ static void test_global_statistics(void **state)
 static void test_rms_norm(void **state)
 {
     struct room *v = make_room();
-    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT};
+    anynorm_spec spec = {
+        .columns = COLUMNS, .statistic.eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT};
     expect_values(v, v->x);
     rms_norm(v, EPS);
     affine(v, v->weight, 0, NULL);
@@ -259,8 +261,10 @@ static void test_rms_norm(void **state)
 static void test_gemma(void **state)
 {
     struct room *v = make_room();
-    anynorm_spec spec = {
-        .columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT, .weight_offset = 1};
+    anynorm_spec spec = {.columns = COLUMNS,
+                         .statistic.eps = EPS,
+                         .flags = ANYNORM_RMS | ANYNORM_WEIGHT,
+                         .parameters.weight_offset = 1};
     expect_values(v, v->x);
     rms_norm(v, EPS);
     affine(v, v->weight, 1, NULL);
@@ -273,10 +277,10 @@ static void test_llama(void **state)
 {
     struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS,
-                         .x_type = ANYNORM_F16,
-                         .y_type = ANYNORM_F16,
-                         .parameter_type = ANYNORM_F16,
-                         .eps = EPS,
+                         .x.type = ANYNORM_F16,
+                         .y.type = ANYNORM_F16,
+                         .parameters.type = ANYNORM_F16,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_ROUND_FIRST};
     uint16_t x[COUNT_OF_X], y[COUNT_OF_X], weight[COLUMNS], rounded;
     for (size_t i = 0; i < COUNT_OF_X; i++) {
@@ -328,7 +332,7 @@ static void test_fused_add_rms_norm(void **state)
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
                                   ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM};
     for (size_t i = 0; i < COUNT_OF_X; i++)
@@ -352,7 +356,7 @@ static void test_skip_layer_norm(void **state)
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL |
                                   ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT};
     for (size_t i = 0; i < COUNT_OF_X; i++)
@@ -375,7 +379,7 @@ static void test_skip_layer_norm(void **state)
 static void test_post_norm(void **state)
 {
     struct room *v = make_room();
-    anynorm_spec spec = {.columns = COLUMNS, .eps = EPS, .flags = ANYNORM_RESIDUAL};
+    anynorm_spec spec = {.columns = COLUMNS, .statistic.eps = EPS, .flags = ANYNORM_RESIDUAL};
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] = (double)v->x[i] + (double)v->residual[i];
     layer_norm(v, EPS);
@@ -399,7 +403,7 @@ static void test_adaptive(void **state)
 {
     struct room *v = make_room();
     anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_SCALE | ANYNORM_SHIFT,
                          .sample_rows = TOKENS};
     expect_values(v, v->x);
@@ -416,7 +420,7 @@ static void test_adaptive_zero(void **state)
     double *h = malloc(sizeof(v->expected));
     assert_non_null(h);
     anynorm_spec spec = {.columns = COLUMNS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_SUM_OUTPUT |
                                   ANYNORM_SCALE | ANYNORM_SHIFT,
                          .sample_rows = TOKENS};
@@ -466,10 +470,10 @@ static void check_groups(void **state, size_t groups, bool by_group)
     struct room *v = make_room();
     uint64_t columns = CHANNELS / groups * PIXELS;
     anynorm_spec spec = {.columns = columns,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
-                         .parameter_rows = groups,
-                         .parameter_run = by_group ? columns : PIXELS};
+                         .parameters.rows = groups,
+                         .parameters.run = by_group ? columns : PIXELS};
     group_norm(v, groups, by_group);
     expect(state, &spec, v, IMAGES * groups,
            &(anynorm_host_tensors){.x = v->x, .weight = v->weight, .bias = v->bias});
@@ -522,38 +526,38 @@ static void test_group_norm_last(void **state)
 {
     check_groups_last(state, GROUPS,
                       &(anynorm_spec){.columns = CHANNELS / GROUPS * PIXELS,
-                                      .eps = EPS,
+                                      .statistic.eps = EPS,
                                       .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
                                       .inner_rows = GROUPS,
-                                      .x_column_stride = CHANNELS,
-                                      .y_column_stride = CHANNELS,
+                                      .x.column_stride = CHANNELS,
+                                      .y.column_stride = CHANNELS,
                                       .column_run = CHANNELS / GROUPS,
-                                      .parameter_rows = GROUPS,
-                                      .parameter_cycle = CHANNELS / GROUPS});
+                                      .parameters.rows = GROUPS,
+                                      .parameters.cycle = CHANNELS / GROUPS});
 }
 
 static void test_instance_norm_last(void **state)
 {
     check_groups_last(state, CHANNELS,
                       &(anynorm_spec){.columns = PIXELS,
-                                      .eps = EPS,
+                                      .statistic.eps = EPS,
                                       .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
                                       .inner_rows = CHANNELS,
-                                      .x_column_stride = CHANNELS,
-                                      .y_column_stride = CHANNELS,
-                                      .parameter_rows = CHANNELS,
-                                      .parameter_run = PIXELS});
+                                      .x.column_stride = CHANNELS,
+                                      .y.column_stride = CHANNELS,
+                                      .parameters.rows = CHANNELS,
+                                      .parameters.run = PIXELS});
 }
 
 static void test_channels(void **state)
 {
     struct room *v = make_room();
     anynorm_spec spec = {.columns = CHANNELS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
                          .inner_rows = PIXELS,
-                         .x_column_stride = PIXELS,
-                         .y_column_stride = PIXELS};
+                         .x.column_stride = PIXELS,
+                         .y.column_stride = PIXELS};
     expect_values(v, v->x);
     for (size_t p = 0; p < IMAGES * PIXELS; p++) {
         double *h = v->expected + p / PIXELS * CHANNELS * PIXELS + p % PIXELS;
@@ -577,12 +581,12 @@ static void test_heads(void **state)
     struct room *v = make_room();
     uint64_t tokens = ROWS / 3;
     anynorm_spec spec = {.columns = HEAD,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT,
                          .inner_rows = HEADS,
-                         .x_row_stride = HEAD,
-                         .x_outer_stride = UINT64_C(3) * HEADS * HEAD,
-                         .parameter_rows = HEADS};
+                         .x.row_stride = HEAD,
+                         .x.outer_stride = UINT64_C(3) * HEADS * HEAD,
+                         .parameters.rows = HEADS};
     for (size_t r = 0; r < tokens * HEADS; r++) {
         const float *x = v->x + r / HEADS * 3 * HEADS * HEAD + r % HEADS * HEAD;
         double squares = 0;
@@ -602,10 +606,10 @@ static void test_silu(void **state)
 {
     struct room *v = make_room();
     anynorm_spec spec = {.columns = CHANNELS / GROUPS * PIXELS,
-                         .eps = EPS,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_SILU,
-                         .parameter_rows = GROUPS,
-                         .parameter_run = PIXELS};
+                         .parameters.rows = GROUPS,
+                         .parameters.run = PIXELS};
     group_norm(v, GROUPS, false);
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] /= 1 + exp(-v->expected[i]);
@@ -622,7 +626,7 @@ static void sharded(void **state, struct room *v, const anynorm_spec *whole)
     for (int k = 0; k < SHARDS && ran; k++) {
         anynorm_spec spec = {.columns = begin[k + 1] - begin[k],
                              .flags = (whole->flags & ANYNORM_RMS) | ANYNORM_PARTIALS_OUTPUT,
-                             .x_row_stride = COLUMNS};
+                             .x.row_stride = COLUMNS};
         ran = run(*state, &spec, ROWS,
                   &(anynorm_host_tensors){.x = v->x + begin[k], .partials = v->partials[k][0]});
     }
@@ -631,8 +635,8 @@ static void sharded(void **state, struct room *v, const anynorm_spec *whole)
         uint64_t columns = begin[k + 1] - begin[k];
         spec.columns = columns;
         spec.flags |= ANYNORM_PARTIALS_INPUT;
-        spec.shards = SHARDS;
-        spec.x_row_stride = COLUMNS;
+        spec.statistic.shards = SHARDS;
+        spec.x.row_stride = COLUMNS;
         ran = run(
             *state, &spec, ROWS,
             &(anynorm_host_tensors){.x = v->x + begin[k],
@@ -656,7 +660,7 @@ static void test_tensor_parallel_rms_norm(void **state)
     expect_values(v, v->x);
     rms_norm(v, EPS);
     affine(v, v->weight, 0, NULL);
-    sharded(state, v, &(anynorm_spec){.eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT});
+    sharded(state, v, &(anynorm_spec){.statistic.eps = EPS, .flags = ANYNORM_RMS | ANYNORM_WEIGHT});
     free(v);
 }
 
@@ -671,7 +675,8 @@ static void test_tensor_parallel_layer_norm(void **state)
             h[c] = (h[c] - mean) * rstd;
     }
     affine(v, v->weight, 0, v->bias);
-    sharded(state, v, &(anynorm_spec){.eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS});
+    sharded(state, v,
+            &(anynorm_spec){.statistic.eps = EPS, .flags = ANYNORM_WEIGHT | ANYNORM_BIAS});
     free(v);
 }
 
@@ -708,8 +713,8 @@ static void test_static_scale(void **state)
     uint8_t y[COUNT_OF_X];
     float scale = 0.01f;
     anynorm_spec spec = {.columns = COLUMNS,
-                         .y_type = ANYNORM_F8E4M3,
-                         .eps = EPS,
+                         .y.type = ANYNORM_F8E4M3,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_Y_SCALE_INPUT};
     expect_values(v, v->x);
     rms_norm(v, EPS);
@@ -726,8 +731,8 @@ static void test_fused_add_static_scale(void **state)
     uint8_t y[COUNT_OF_X];
     float scale = 0.25f;
     anynorm_spec spec = {.columns = COLUMNS,
-                         .y_type = ANYNORM_F8E4M3,
-                         .eps = EPS,
+                         .y.type = ANYNORM_F8E4M3,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
                                   ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM | ANYNORM_Y_SCALE_INPUT};
     for (size_t i = 0; i < COUNT_OF_X; i++)
@@ -752,11 +757,11 @@ static void check_dynamic_scale(void **state, anynorm_dtype type, double bound)
     float found[ROWS];
     double scales[ROWS];
     anynorm_spec spec = {.columns = COLUMNS,
-                         .y_type = type,
-                         .eps = EPS,
+                         .y.type = type,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_RMS | ANYNORM_WEIGHT | ANYNORM_RESIDUAL |
                                   ANYNORM_SUM_OUTPUT | ANYNORM_Y_SCALE_OUTPUT,
-                         .y_bound = bound};
+                         .quantization.bound = bound};
     for (size_t i = 0; i < COUNT_OF_X; i++)
         v->expected[i] = (double)v->x[i] + (double)v->residual[i];
     rms_norm(v, EPS);
@@ -795,8 +800,8 @@ static void test_quantize_linear(void **state)
     uint8_t y[COUNT_OF_X];
     float scale = 0.02f;
     anynorm_spec spec = {.columns = COLUMNS,
-                         .y_type = ANYNORM_I8,
-                         .eps = EPS,
+                         .y.type = ANYNORM_I8,
+                         .statistic.eps = EPS,
                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_Y_SCALE_INPUT};
     expect_values(v, v->x);
     layer_norm(v, EPS);

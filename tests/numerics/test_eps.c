@@ -92,7 +92,7 @@ struct expected {
 static struct expected expect(const anynorm_spec *spec, const double *x, const float partials[3])
 {
     struct expected e = {0, 0, 0};
-    long double divisor = COLUMNS, eps = spec->eps, root;
+    long double divisor = COLUMNS, eps = spec->statistic.eps, root;
     for (uint64_t c = 0; c < COLUMNS && !(spec->flags & RMS); c++)
         e.mean += (long double)x[c] / (int)COLUMNS;
     if (x[0] == x[1] && x[1] == x[2] && !(spec->flags & RMS))
@@ -154,13 +154,13 @@ static void compare_row(const anynorm_spec *spec, int row, const double *x,
     else if (!(rstd >= 0 && rstd <= FLT_MAX) && e->variance < 1)
         tell(spec, row, "rstd", (double)rstd, (double)e->rstd);
     for (uint64_t c = 0; c < COLUMNS; c++) {
-        double got = anynorm_dtype_load(spec->y_type, y, c), bias = bias_at(c);
+        double got = anynorm_dtype_load(spec->y.type, y, c), bias = bias_at(c);
         double n = constant ? 0 : (double)((x[c] - e->mean) * e->rstd);
         double bound = constant ? 0 : 8 * unit * (fmax(1, fabs(n)) + fabs(n + bias));
         if (!known && e->variance >= 1)
             continue; /* NaN, where the squares leave the arithmetic */
         if (!known)   /* may count as 0; beside a tiny eps no more is made of it than there is */
-            bound = spec->eps < least ? 2 * sqrt(COLUMNS) : (double)INFINITY;
+            bound = spec->statistic.eps < least ? 2 * sqrt(COLUMNS) : (double)INFINITY;
         if (!(fabs(got - (n + bias)) <= bound))
             tell(spec, row, "y", got, n + bias);
     }
@@ -194,8 +194,8 @@ static void make_data(const anynorm_spec *spec, struct data *data)
     for (int r = 0; r < ROWS; r++) {
         for (uint64_t c = 0; c < COLUMNS; c++) {
             uint64_t at = (uint64_t)r * COLUMNS + c;
-            anynorm_dtype_store(spec->x_type, data->x_bytes, at, x_at((enum rows)r, wide, c));
-            data->x[r][c] = anynorm_dtype_load(spec->x_type, data->x_bytes, at);
+            anynorm_dtype_store(spec->x.type, data->x_bytes, at, x_at((enum rows)r, wide, c));
+            data->x[r][c] = anynorm_dtype_load(spec->x.type, data->x_bytes, at);
             data->bias[c] = (float)bias_at(c);
         }
         make_partials(spec, data->x[r], data->partials[r]);
@@ -204,7 +204,7 @@ static void make_data(const anynorm_spec *spec, struct data *data)
 
 static void check_eps(struct subject *subject, const anynorm_spec *spec, const struct data *data)
 {
-    size_t size = anynorm_dtype_size(spec->y_type);
+    size_t size = anynorm_dtype_size(spec->y.type);
     unsigned char y[ROWS * COLUMNS * sizeof(double)];
     float rstd[ROWS];
     anynorm_plan *plan = offered_plan(subject, spec);
@@ -235,8 +235,8 @@ static void test_eps(void **state)
     for (size_t i = 0; i < COUNT(norms) * 2 * COUNT(types); i++) {
         anynorm_dtype type = types[i % 2];
         anynorm_spec spec = {.columns = COLUMNS,
-                             .x_type = type,
-                             .y_type = type,
+                             .x.type = type,
+                             .y.type = type,
                              .flags =
                                  norms[i / 4] | BIAS | RSTD_OUT | (i / 2 % 2 ? EPS_OUTSIDE : 0)};
         const double *epsilons = type == ANYNORM_F64 ? epsilons_f64 : epsilons_f32;
@@ -248,7 +248,7 @@ static void test_eps(void **state)
             continue; /* three or four for each schedule */
         make_data(&spec, &data);
         for (size_t e = 0; e < count; e++) {
-            spec.eps = epsilons[e];
+            spec.statistic.eps = epsilons[e];
             if (!reduced() || number++ % 4 == i % 4)
                 check_eps(subject, &spec, &data);
         }

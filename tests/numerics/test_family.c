@@ -20,52 +20,61 @@ static struct problem problem_of(uint64_t rows, anynorm_spec spec)
 
 /* Specs of one purpose each, to which tests give columns. */
 static const anynorm_spec purposes[] = {
-    {.flags = RMS | WEIGHT | RSTD_OUT, .eps = 1e-5},
-    {.flags = RMS | WEIGHT, .eps = 1e-6, .weight_offset = 1},
-    {.flags = RMS | WEIGHT | ROUND_FIRST, .eps = 1e-5},
-    {.flags = RMS | L2 | RSTD_OUT, .eps = 1e-12},
-    {.flags = RMS | L2 | EPS_OUTSIDE, .eps = 1e-3},
-    {.flags = EPS_OUTSIDE | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-3},
-    {.flags = UNBIASED | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
+    {.flags = RMS | WEIGHT | RSTD_OUT, .statistic.eps = 1e-5},
+    {.flags = RMS | WEIGHT, .statistic.eps = 1e-6, .parameters.weight_offset = 1},
+    {.flags = RMS | WEIGHT | ROUND_FIRST, .statistic.eps = 1e-5},
+    {.flags = RMS | L2 | RSTD_OUT, .statistic.eps = 1e-12},
+    {.flags = RMS | L2 | EPS_OUTSIDE, .statistic.eps = 1e-3},
+    {.flags = EPS_OUTSIDE | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-3},
+    {.flags = UNBIASED | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
     {.flags = MEAN_IN | RSTD_IN | WEIGHT | BIAS},
     {.flags = RMS | RSTD_IN | WEIGHT},
-    {.flags = RESIDUAL | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
-    {.flags = RESIDUAL | SUM | RMS | WEIGHT, .eps = 1e-5},
-    {.flags = RESIDUAL | SUM | STORED_SUM | WEIGHT | BIAS, .eps = 1e-5},
-    {.flags = RESIDUAL | GATE | SUM, .eps = 1e-5, .sample_rows = 3},
-    {.flags = RESIDUAL | STORED_SUM | PRE_BIAS, .eps = 1e-5},
-    {.flags = PRE_BIAS | SUM | BIAS, .eps = 1e-5},
-    {.flags = SUM | MEAN_OUT, .eps = 1e-5},
-    {.flags = SCALE | SHIFT, .eps = 1e-6, .sample_rows = 4},
-    {.flags = RESIDUAL | GATE | SUM | SCALE | SHIFT, .eps = 1e-6, .sample_rows = 5},
-    {.flags = WEIGHT | BIAS | SILU, .eps = 1e-5},
-    {.flags = WEIGHT | BIAS, .eps = 1e-5, .parameter_rows = 3},
+    {.flags = RESIDUAL | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
+    {.flags = RESIDUAL | SUM | RMS | WEIGHT, .statistic.eps = 1e-5},
+    {.flags = RESIDUAL | SUM | STORED_SUM | WEIGHT | BIAS, .statistic.eps = 1e-5},
+    {.flags = RESIDUAL | GATE | SUM, .statistic.eps = 1e-5, .sample_rows = 3},
+    {.flags = RESIDUAL | STORED_SUM | PRE_BIAS, .statistic.eps = 1e-5},
+    {.flags = PRE_BIAS | SUM | BIAS, .statistic.eps = 1e-5},
+    {.flags = SUM | MEAN_OUT, .statistic.eps = 1e-5},
+    {.flags = SCALE | SHIFT, .statistic.eps = 1e-6, .sample_rows = 4},
+    {.flags = RESIDUAL | GATE | SUM | SCALE | SHIFT, .statistic.eps = 1e-6, .sample_rows = 5},
+    {.flags = WEIGHT | BIAS | SILU, .statistic.eps = 1e-5},
+    {.flags = WEIGHT | BIAS, .statistic.eps = 1e-5, .parameters.rows = 3},
     {.flags = PARTIALS_OUT},
     {.flags = RMS | PARTIALS_OUT},
     {.flags = PARTIALS_OUT | RESIDUAL | SUM | STORED_SUM},
     {.flags = RMS | PARTIALS_OUT | RESIDUAL | GATE | SUM, .sample_rows = 3},
-    {.flags = PARTIALS_IN | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5, .shards = 3},
-    {.flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT, .eps = 1e-3, .shards = 2},
-    {.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .eps = 1e-5, .shards = 7},
-    {.flags = RMS | L2 | PARTIALS_IN | RESIDUAL | SUM, .eps = 1e-5},
-    {.flags = WEIGHT | BIAS, .eps = 1e-5, .y_type = ANYNORM_I8},
-    {.flags = RMS | WEIGHT | Y_SCALE_IN, .eps = 1e-5, .y_type = ANYNORM_F8E4M3},
-    {.flags = RMS | WEIGHT | RESIDUAL | SUM | Y_SCALE_OUT, .eps = 1e-5, .y_type = ANYNORM_I8},
-    {.flags = RMS | WEIGHT | Y_SCALE_OUT, .eps = 1e-5, .y_type = ANYNORM_F8E4M3, .y_bound = 1.5},
+    {.flags = PARTIALS_IN | WEIGHT | BIAS | MEAN_OUT | RSTD_OUT,
+     .statistic.eps = 1e-5,
+     .statistic.shards = 3},
+    {.flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT,
+     .statistic.eps = 1e-3,
+     .statistic.shards = 2},
+    {.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .statistic.eps = 1e-5, .statistic.shards = 7},
+    {.flags = RMS | L2 | PARTIALS_IN | RESIDUAL | SUM, .statistic.eps = 1e-5},
+    {.flags = WEIGHT | BIAS, .statistic.eps = 1e-5, .y.type = ANYNORM_I8},
+    {.flags = RMS | WEIGHT | Y_SCALE_IN, .statistic.eps = 1e-5, .y.type = ANYNORM_F8E4M3},
+    {.flags = RMS | WEIGHT | RESIDUAL | SUM | Y_SCALE_OUT,
+     .statistic.eps = 1e-5,
+     .y.type = ANYNORM_I8},
+    {.flags = RMS | WEIGHT | Y_SCALE_OUT,
+     .statistic.eps = 1e-5,
+     .y.type = ANYNORM_F8E4M3,
+     .quantization.bound = 1.5},
     {.flags = SCALE | SHIFT | SILU | Y_SCALE_OUT,
-     .eps = 1e-5,
-     .y_type = ANYNORM_F8E4M3,
+     .statistic.eps = 1e-5,
+     .y.type = ANYNORM_F8E4M3,
      .sample_rows = 4},
-    {.flags = RMS | RSTD_IN | Y_SCALE_OUT, .y_type = ANYNORM_I8},
+    {.flags = RMS | RSTD_IN | Y_SCALE_OUT, .y.type = ANYNORM_I8},
 };
 
 static void set_types(anynorm_spec *spec, anynorm_dtype type)
 {
-    spec->x_type = type;
-    if (!an_dtype_quantized(spec->y_type))
-        spec->y_type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
-    spec->residual_type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
-    spec->sum_type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
+    spec->x.type = type;
+    if (!an_dtype_quantized(spec->y.type))
+        spec->y.type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
+    spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
+    spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
     spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
 }
 
@@ -138,12 +147,12 @@ static void test_groups_of_channels(void **state)
             struct problem problem = problem_of(
                 shapes[i].images * shapes[i].groups,
                 (anynorm_spec){.columns = shapes[i].channels / shapes[i].groups * shapes[i].pixels,
-                               .x_type = (anynorm_dtype)type,
-                               .y_type = (anynorm_dtype)type,
+                               .x.type = (anynorm_dtype)type,
+                               .y.type = (anynorm_dtype)type,
                                .flags = WEIGHT | BIAS | (type == 1 ? SILU : 0),
-                               .eps = 1e-5,
-                               .parameter_rows = shapes[i].groups,
-                               .parameter_run = shapes[i].pixels});
+                               .statistic.eps = 1e-5,
+                               .parameters.rows = shapes[i].groups,
+                               .parameters.run = shapes[i].pixels});
             take(subject, &problem);
         }
     }
@@ -187,14 +196,14 @@ static void test_over_inputs(void **state)
                     continue;
                 anynorm_spec spec = {.columns = columns[c],
                                      .flags = RESIDUAL | SUM | WEIGHT | (stored ? STORED_SUM : RMS),
-                                     .eps = 1e-5};
+                                     .statistic.eps = 1e-5};
                 set_types(&spec, stored ? ANYNORM_BF16 : ANYNORM_F32);
                 struct problem problem = problem_of(5, spec);
                 problem.y_place = places[i][0];
                 problem.sum_place = places[i][1];
                 take(subject, &problem);
-                problem.spec.x_row_stride = problem.spec.y_row_stride = columns[c] + 3;
-                problem.spec.residual_row_stride = problem.spec.sum_row_stride = columns[c] + 3;
+                problem.spec.x.row_stride = problem.spec.y.row_stride = columns[c] + 3;
+                problem.spec.residual.row_stride = problem.spec.sum.row_stride = columns[c] + 3;
                 take(subject, &problem);
             }
         }
@@ -211,9 +220,9 @@ static void test_quantized_with_sum_over_inputs(void **state)
         for (int place = OVER_X; place <= OVER_RESIDUAL; place++) {
             struct problem problem =
                 problem_of(5, (anynorm_spec){.columns = columns[c],
-                                             .y_type = ANYNORM_I8,
+                                             .y.type = ANYNORM_I8,
                                              .flags = RESIDUAL | SUM | WEIGHT | Y_SCALE_OUT,
-                                             .eps = 1e-5});
+                                             .statistic.eps = 1e-5});
             problem.sum_place = (enum place)place;
             check(subject, &problem);
         }
@@ -229,11 +238,11 @@ static void test_quantized_rows_alone(void **state)
     for (size_t c = 0; c < COUNT(columns); c++) {
         struct problem problem =
             problem_of(ROWS, (anynorm_spec){.columns = columns[c],
-                                            .x_type = c ? ANYNORM_F16 : ANYNORM_F32,
-                                            .y_type = c % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
+                                            .x.type = c ? ANYNORM_F16 : ANYNORM_F32,
+                                            .y.type = c % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
                                             .flags = WEIGHT | BIAS | Y_SCALE_OUT,
-                                            .eps = 1e-5});
-        uint64_t x_bytes = columns[c] * anynorm_dtype_size(problem.spec.x_type);
+                                            .statistic.eps = 1e-5});
+        uint64_t x_bytes = columns[c] * anynorm_dtype_size(problem.spec.x.type);
         if (few(subject) && !has_turn(subject, &problem.spec, c))
             continue;
         anynorm_plan *plan = offered_plan(subject, &problem.spec);
@@ -268,9 +277,9 @@ static void test_given_scales(void **state)
     static const float scales[] = {0.02f, -0.02f, 0, -0.0f, NAN, INFINITY, 1e-30f, 1e30f};
     for (int type = ANYNORM_I8; type <= ANYNORM_F8E4M3; type++) {
         anynorm_spec spec = {.columns = 203,
-                             .y_type = (anynorm_dtype)type,
+                             .y.type = (anynorm_dtype)type,
                              .flags = WEIGHT | Y_SCALE_IN,
-                             .eps = 1e-5};
+                             .statistic.eps = 1e-5};
         anynorm_plan *plan = offered_plan(subject, &spec);
         if (plan) /* a launch of no rows, which has no scale to read either */
             assert_ok(anynorm_plan_warm_up(plan, 7));
@@ -297,9 +306,9 @@ static void test_edges_of_scales(void **state)
     static const double bounds[] = {0, 3, 0x1p-100};
     for (size_t i = 0; i < 2 * COUNT(bounds); i++) {
         anynorm_spec spec = {.columns = COLUMNS,
-                             .y_type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
+                             .y.type = i % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3,
                              .flags = RMS | RSTD_IN | Y_SCALE_OUT,
-                             .y_bound = bounds[i / 2]};
+                             .quantization.bound = bounds[i / 2]};
         anynorm_plan *plan = offered_plan(subject, &spec);
         if (!plan)
             continue;
@@ -327,10 +336,10 @@ static void test_edges_of_scales(void **state)
 static void random_layout(struct random *random, anynorm_spec *spec)
 {
     uint64_t *const strides[4][3] = {
-        {&spec->x_row_stride, &spec->x_outer_stride, &spec->x_column_stride},
-        {&spec->y_row_stride, &spec->y_outer_stride, &spec->y_column_stride},
-        {&spec->residual_row_stride, &spec->residual_outer_stride, &spec->residual_column_stride},
-        {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
+        {&spec->x.row_stride, &spec->x.outer_stride, &spec->x.column_stride},
+        {&spec->y.row_stride, &spec->y.outer_stride, &spec->y.column_stride},
+        {&spec->residual.row_stride, &spec->residual.outer_stride, &spec->residual.column_stride},
+        {&spec->sum.row_stride, &spec->sum.outer_stride, &spec->sum.column_stride}};
     const bool named[4] = {true, !(spec->flags & ANYNORM_PARTIALS_OUTPUT),
                            spec->flags & ANYNORM_RESIDUAL, spec->flags & ANYNORM_SUM_OUTPUT};
     uint64_t way = random_below(random, 5), run = 1;
@@ -340,9 +349,9 @@ static void random_layout(struct random *random, anynorm_spec *spec)
         run = 2 + random_below(random, 20);
         spec->columns = run * (1 + spec->columns / run);
         spec->column_run = run;
-        spec->parameter_run = 0;
+        spec->parameters.run = 0;
         if (spec->flags & AN_PARAMETERS)
-            spec->parameter_cycle = random_below(random, 2) ? run : 0;
+            spec->parameters.cycle = random_below(random, 2) ? run : 0;
     }
     for (int t = 0; t < 4; t++) {
         uint64_t gap = random_below(random, 3);
@@ -367,26 +376,26 @@ static void random_places(struct random *random, struct problem *problem)
     uint64_t way = random_below(random, 6);
     if ((way == 1 || way == 2) && !(spec->flags & ANYNORM_PARTIALS_OUTPUT)) {
         problem->y_place = OVER_X;
-        spec->y_type = spec->x_type;
-        spec->y_row_stride = spec->x_row_stride;
-        spec->y_outer_stride = spec->x_outer_stride;
-        spec->y_column_stride = spec->x_column_stride;
+        spec->y.type = spec->x.type;
+        spec->y.row_stride = spec->x.row_stride;
+        spec->y.outer_stride = spec->x.outer_stride;
+        spec->y.column_stride = spec->x.column_stride;
     }
     if (way >= 2 && way < 4 && (spec->flags & ANYNORM_RESIDUAL) &&
         (spec->flags & ANYNORM_SUM_OUTPUT)) {
         problem->sum_place = OVER_RESIDUAL;
-        spec->sum_type = spec->residual_type;
-        spec->sum_row_stride = spec->residual_row_stride;
-        spec->sum_outer_stride = spec->residual_outer_stride;
-        spec->sum_column_stride = spec->residual_column_stride;
+        spec->sum.type = spec->residual.type;
+        spec->sum.row_stride = spec->residual.row_stride;
+        spec->sum.outer_stride = spec->residual.outer_stride;
+        spec->sum.column_stride = spec->residual.column_stride;
     }
 }
 
 /* Doubles are one case of many, and on some devices none. */
 static void drop_doubles(anynorm_spec *spec)
 {
-    anynorm_dtype *const types[] = {&spec->x_type,        &spec->y_type,   &spec->parameter_type,
-                                    &spec->residual_type, &spec->sum_type, &spec->sample_type};
+    anynorm_dtype *const types[] = {&spec->x.type,        &spec->y.type,   &spec->parameters.type,
+                                    &spec->residual.type, &spec->sum.type, &spec->sample_type};
     for (size_t i = 0; i < COUNT(types); i++) {
         if (*types[i] == ANYNORM_F64)
             *types[i] = ANYNORM_F32;
@@ -401,10 +410,10 @@ static void test_random(void **state)
         anynorm_spec spec = {.columns = random_below(&random, 3)
                                             ? 1 + random_below(&random, 300)
                                             : 12 * (1 + random_below(&random, 200)),
-                             .x_type = (anynorm_dtype)random_below(&random, 4),
-                             .y_type = (anynorm_dtype)random_below(&random, 4),
-                             .parameter_type = (anynorm_dtype)random_below(&random, 4),
-                             .eps = random_below(&random, 4) ? 1e-5 : 0};
+                             .x.type = (anynorm_dtype)random_below(&random, 4),
+                             .y.type = (anynorm_dtype)random_below(&random, 4),
+                             .parameters.type = (anynorm_dtype)random_below(&random, 4),
+                             .statistic.eps = random_below(&random, 4) ? 1e-5 : 0};
         make_family(&random, &spec);
         if (random_below(&random, 5) || !subject->info.fp64)
             drop_doubles(&spec);

@@ -146,8 +146,8 @@ static void test_mixed_types(void **state)
             if (reduced() && t % COUNT(columns) != i)
                 continue;
             struct problem problem = dense_problem(7, columns[i], types[t].x, ALL_FLAGS);
-            problem.spec.y_type = types[t].y;
-            problem.spec.parameter_type = types[t].parameters;
+            problem.spec.y.type = types[t].y;
+            problem.spec.parameters.type = types[t].parameters;
             check_in_turn(*state, &problem);
         }
     }
@@ -163,7 +163,7 @@ static void test_values(void **state)
             for (size_t i = 0; i < COUNT(columns); i++) {
                 struct problem problem = dense_problem(4, columns[i], types[t], ALL_FLAGS);
                 problem.values = (enum values)values;
-                problem.spec.eps = eps[(i + (size_t)values) % COUNT(eps)];
+                problem.spec.statistic.eps = eps[(i + (size_t)values) % COUNT(eps)];
                 check_in_turn(*state, &problem);
             }
         }
@@ -177,22 +177,22 @@ static void test_strides(void **state)
     for (size_t i = 0; i < COUNT(columns); i++) {
         uint64_t d = columns[i];
         struct problem problem = dense_problem(13, d, ANYNORM_F32, ALL_FLAGS);
-        problem.spec.x_row_stride = d + 5;
+        problem.spec.x.row_stride = d + 5;
         check_in_turn(*state, &problem);
-        problem.spec.y_row_stride = d + 1;
+        problem.spec.y.row_stride = d + 1;
         check_in_turn(*state, &problem);
 
         /* The queries of a fused [tokens][3][heads][d], to a dense y and to [heads][tokens][d]. */
         problem = dense_problem(4 * 6, d, ANYNORM_F32, ALL_FLAGS);
         problem.spec.inner_rows = 4;
-        problem.spec.x_row_stride = d;
-        problem.spec.x_outer_stride = 3 * 4 * d;
+        problem.spec.x.row_stride = d;
+        problem.spec.x.outer_stride = 3 * 4 * d;
         check_in_turn(*state, &problem);
-        problem.spec.y_row_stride = 6 * d;
-        problem.spec.y_outer_stride = d;
+        problem.spec.y.row_stride = 6 * d;
+        problem.spec.y.outer_stride = d;
         check_in_turn(*state, &problem);
-        problem.spec.y_row_stride = d + 3;
-        problem.spec.y_outer_stride = 4 * (d + 3) + 2;
+        problem.spec.y.row_stride = d + 3;
+        problem.spec.y.outer_stride = 4 * (d + 3) + 2;
         problem.rows = 4 * 6 - 3; /* the last group is short */
         check_in_turn(*state, &problem);
     }
@@ -209,7 +209,7 @@ static void test_in_place(void **state)
             struct problem problem = dense_problem(9, columns[i], types[t], ALL_FLAGS);
             problem.y_place = OVER_X;
             check_in_turn(*state, &problem);
-            problem.spec.x_row_stride = problem.spec.y_row_stride = columns[i] + 7;
+            problem.spec.x.row_stride = problem.spec.y.row_stride = columns[i] + 7;
             check_in_turn(*state, &problem);
         }
     }
@@ -226,7 +226,7 @@ static void test_any_alignment(void **state)
                 continue;
             struct problem problem =
                 dense_problem(5, columns[i], types[t], ALL_FLAGS | ANYNORM_ANY_ALIGNMENT);
-            problem.spec.parameter_type = types[t] == ANYNORM_F64 ? ANYNORM_F32 : types[t];
+            problem.spec.parameters.type = types[t] == ANYNORM_F64 ? ANYNORM_F32 : types[t];
             for (int k = 0; k < 6; k++)
                 problem.offset[k] = (uint64_t)(2 * k + 1);
             check_in_turn(*state, &problem);
@@ -312,7 +312,7 @@ static void test_overflow_is_nan(void **state)
     struct subject *subject = *state;
     if (is_reference(&subject->info))
         return; /* double does not overflow here: it has the right result */
-    anynorm_spec spec = {.columns = 64, .eps = 1e-5};
+    anynorm_spec spec = {.columns = 64, .statistic.eps = 1e-5};
     float x[64], y[64];
     for (int i = 0; i < 64; i++)
         x[i] = i % 2 ? 1e25f : -1e25f;

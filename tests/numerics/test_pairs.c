@@ -67,11 +67,11 @@ static void test_alone(void **state)
 static bool make_alike(anynorm_spec *spec, enum an_tensor from, enum an_tensor to)
 {
     uint64_t *const strides[AN_TENSOR_COUNT][3] = {
-        [AN_X] = {&spec->x_row_stride, &spec->x_outer_stride, &spec->x_column_stride},
-        [AN_Y] = {&spec->y_row_stride, &spec->y_outer_stride, &spec->y_column_stride},
-        [AN_RESIDUAL] = {&spec->residual_row_stride, &spec->residual_outer_stride,
-                         &spec->residual_column_stride},
-        [AN_SUM] = {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
+        [AN_X] = {&spec->x.row_stride, &spec->x.outer_stride, &spec->x.column_stride},
+        [AN_Y] = {&spec->y.row_stride, &spec->y.outer_stride, &spec->y.column_stride},
+        [AN_RESIDUAL] = {&spec->residual.row_stride, &spec->residual.outer_stride,
+                         &spec->residual.column_stride},
+        [AN_SUM] = {&spec->sum.row_stride, &spec->sum.outer_stride, &spec->sum.column_stride}};
     struct an_expectation is = an_tensor_expect(spec, from), will = an_tensor_expect(spec, to);
     for (int i = 0; i < 3; i++)
         *strides[to][i] = *strides[from][i];

@@ -136,7 +136,7 @@ static void check_cells(struct subject *subject, const anynorm_spec *spec)
     memset(rstd, 0, sizeof(rstd));
     for (unsigned r = 0; r < cell_count; r++) {
         for (uint64_t c = 0; c < COLUMNS; c++)
-            anynorm_dtype_store(spec->x_type, x, r * COLUMNS + c, (double)(c % 7) - 3);
+            anynorm_dtype_store(spec->x.type, x, r * COLUMNS + c, (double)(c % 7) - 3);
         for (unsigned k = 0; k < SHARDS; k++)
             memcpy(partials[0] + (k * cell_count + r) * 3, cells[r].numbers[k], 3 * sizeof(float));
     }
@@ -164,17 +164,17 @@ static void test_cells(void **state)
     size_t number = is_reference(&subject->info) ? 0 : schedule_of(subject);
     for (size_t i = 0; i < COUNT(norms) * 4; i++) {
         anynorm_spec spec = {.columns = COLUMNS,
-                             .x_type = i % 2 ? ANYNORM_F64 : ANYNORM_F32,
+                             .x.type = i % 2 ? ANYNORM_F64 : ANYNORM_F32,
                              .flags = norms[i / 4] | others[i / 2 % 2] | RSTD_OUT | PARTIALS_IN,
-                             .eps = 1e-3,
-                             .shards = SHARDS};
-        if (spec.x_type == ANYNORM_F64 && !subject->info.fp64)
+                             .statistic.eps = 1e-3,
+                             .statistic.shards = SHARDS};
+        if (spec.x.type == ANYNORM_F64 && !subject->info.fp64)
             continue;
         if (reduced() && !is_reference(&subject->info) && (i + i / 4 + number) % 4 != 0)
             continue; /* each of the norms in each schedule */
         make_cells(spec.flags);
         /* Double has room for the squares of 3e38. */
-        if (spec.x_type == ANYNORM_F64 || is_reference(&subject->info))
+        if (spec.x.type == ANYNORM_F64 || is_reference(&subject->info))
             cell_count--;
         check_cells(subject, &spec);
     }
@@ -192,8 +192,10 @@ static void test_first_step(void **state)
     size_t number = is_reference(&subject->info) ? 0 : schedule_of(subject);
     for (size_t i = reduced() ? number % 3 : 0; i < COUNT(norms); i += reduced() ? 3 : 1) {
         anynorm_spec first = {.columns = COLUMNS, .flags = (norms[i] & RMS) | PARTIALS_OUT};
-        anynorm_spec last = {
-            .columns = COLUMNS, .flags = norms[i] | PARTIALS_IN, .eps = 1e-5, .shards = 2};
+        anynorm_spec last = {.columns = COLUMNS,
+                             .flags = norms[i] | PARTIALS_IN,
+                             .statistic.eps = 1e-5,
+                             .statistic.shards = 2};
         anynorm_plan *plans[] = {offered_plan(subject, &first), offered_plan(subject, &last)};
         for (int r = 0; r < ROWS; r++) {
             for (int c = 0; c < COLUMNS; c++)

@@ -29,23 +29,25 @@ static const struct {
     anynorm_spec spec;
     uint64_t rows;
 } cases[] = {
-    {"many rows", {.columns = 1023, .flags = ALL_FLAGS, .eps = 1e-5}, 37},
+    {"many rows", {.columns = 1023, .flags = ALL_FLAGS, .statistic.eps = 1e-5}, 37},
     {"quantized",
      {.columns = 257,
-      .x_type = ANYNORM_BF16,
-      .y_type = ANYNORM_I8,
+      .x.type = ANYNORM_BF16,
+      .y.type = ANYNORM_I8,
       .flags = RMS | WEIGHT | RESIDUAL | SUM | Y_SCALE_OUT,
-      .eps = 1e-6},
+      .statistic.eps = 1e-6},
      50},
-    {"a long row", {.columns = 20000, .x_type = ANYNORM_F16, .flags = ALL_FLAGS, .eps = 1e-5}, 2},
+    {"a long row",
+     {.columns = 20000, .x.type = ANYNORM_F16, .flags = ALL_FLAGS, .statistic.eps = 1e-5},
+     2},
     {"a part of a row", {.columns = 9000, .flags = PARTIALS_OUT}, 3},
     {"columns apart",
      {.columns = 70,
       .flags = WEIGHT | BIAS,
-      .eps = 1e-5,
+      .statistic.eps = 1e-5,
       .inner_rows = 41,
-      .x_column_stride = 41,
-      .y_column_stride = 41},
+      .x.column_stride = 41,
+      .y.column_stride = 41},
      82},
 };
 

@@ -103,10 +103,10 @@ static void make_numbers(const anynorm_spec *spec, struct numbers *n)
     for (size_t i = 0; i < ELEMENTS; i++) {
         double hard = hard_number(&random, i);
         /* Where x holds less than f64 does, the sum has what x cannot hold. */
-        n->x[i] = to_type(spec->x_type, hard);
+        n->x[i] = to_type(spec->x.type, hard);
         n->residual[i] = 0;
         if (spec->flags & RESIDUAL)
-            n->residual[i] = to_type(spec->residual_type, isfinite(n->x[i]) ? hard - n->x[i] : 0);
+            n->residual[i] = to_type(spec->residual.type, isfinite(n->x[i]) ? hard - n->x[i] : 0);
     }
 }
 
@@ -145,20 +145,20 @@ static bool run(struct subject *subject, const anynorm_spec *spec, struct number
         return false;
     for (int r = 0; r < ROWS; r++)
         rstd[r] = (double)rstds[r];
-    anynorm_tensors tensors = {.x = put(device, spec->x_type, n->x, ELEMENTS),
-                               .y = put(device, spec->y_type, NULL, ELEMENTS),
+    anynorm_tensors tensors = {.x = put(device, spec->x.type, n->x, ELEMENTS),
+                               .y = put(device, spec->y.type, NULL, ELEMENTS),
                                .rstd = put(device, ANYNORM_F32, rstd, ROWS)};
     if (spec->flags & RESIDUAL)
-        tensors.residual = put(device, spec->residual_type, n->residual, ELEMENTS);
+        tensors.residual = put(device, spec->residual.type, n->residual, ELEMENTS);
     if (spec->flags & SUM)
-        tensors.sum = put(device, spec->sum_type, NULL, ELEMENTS);
+        tensors.sum = put(device, spec->sum.type, NULL, ELEMENTS);
     anynorm_event event;
     assert_ok(anynorm_enqueue(plan, &tensors, ROWS, 0, NULL, &event));
     assert_ok(anynorm_event_wait(&event));
     anynorm_event_release(&event);
-    take_back(device, spec->y_type, &tensors.y, n->y);
+    take_back(device, spec->y.type, &tensors.y, n->y);
     if (spec->flags & SUM)
-        take_back(device, spec->sum_type, &tensors.sum, n->sum);
+        take_back(device, spec->sum.type, &tensors.sum, n->sum);
     if (spec->flags & RESIDUAL)
         anynorm_buffer_destroy(device, &tensors.residual);
     anynorm_buffer_destroy(device, &tensors.x);
@@ -184,12 +184,12 @@ static void check_numbers(const struct subject *subject, const anynorm_spec *spe
     bool stored = spec->flags & STORED_SUM, first = spec->flags & ROUND_FIRST;
     for (size_t i = 0; i < ELEMENTS; i++) {
         double h = n->x[i] + n->residual[i], rstd = (double)rstds[i / COLUMNS];
-        struct rounded sum = round_to(spec->sum_type, h), y[2];
+        struct rounded sum = round_to(spec->sum.type, h), y[2];
         for (int k = 0; k < 2; k++) {
             double z = (!stored ? h : k == 0 ? sum.once : sum.twice) * rstd;
-            struct rounded of_first = round_to(spec->x_type, z);
+            struct rounded of_first = round_to(spec->x.type, z);
             z = !first ? z : k == 0 ? of_first.once : of_first.twice;
-            y[k] = round_to(spec->y_type, z);
+            y[k] = round_to(spec->y.type, z);
         }
         expect(subject, spec, "y", i, n->y[i], y[0].once, y[1].twice);
         if (spec->flags & SUM)
@@ -234,10 +234,10 @@ static void test_stored_sum(void **state)
     size_t count = 0;
     for (size_t s = 0; s < COUNT(sums); s++) {
         for (size_t k = 0; k < COUNT(by); k++)
-            specs[count++] = (anynorm_spec){.x_type = by[k][0],
-                                            .residual_type = by[k][1],
-                                            .y_type = ANYNORM_F64,
-                                            .sum_type = sums[s],
+            specs[count++] = (anynorm_spec){.x.type = by[k][0],
+                                            .residual.type = by[k][1],
+                                            .y.type = ANYNORM_F64,
+                                            .sum.type = sums[s],
                                             .flags = RESIDUAL | SUM | STORED_SUM};
     }
     check_kernels(*state, specs, count);
@@ -247,15 +247,15 @@ static void test_stored_sum(void **state)
 static void test_round_first(void **state)
 {
     static const anynorm_spec specs[] = {
-        {.x_type = F32, .y_type = F64, .flags = ROUND_FIRST},
-        {.x_type = H16, .y_type = F64, .flags = ROUND_FIRST},
-        {.x_type = B16, .y_type = F64, .flags = ROUND_FIRST},
-        {.x_type = F64, .y_type = F64, .flags = ROUND_FIRST},
-        {.x_type = F32, .y_type = F64, .residual_type = F64, .flags = ROUND_FIRST | RESIDUAL},
-        {.x_type = H16, .y_type = F64, .residual_type = F64, .flags = ROUND_FIRST | RESIDUAL},
-        {.x_type = B16, .y_type = F64, .residual_type = F64, .flags = ROUND_FIRST | RESIDUAL},
-        {.x_type = H16, .y_type = F32, .residual_type = F64, .flags = ROUND_FIRST | RESIDUAL},
-        {.x_type = B16, .y_type = F32, .residual_type = F64, .flags = ROUND_FIRST | RESIDUAL},
+        {.x.type = F32, .y.type = F64, .flags = ROUND_FIRST},
+        {.x.type = H16, .y.type = F64, .flags = ROUND_FIRST},
+        {.x.type = B16, .y.type = F64, .flags = ROUND_FIRST},
+        {.x.type = F64, .y.type = F64, .flags = ROUND_FIRST},
+        {.x.type = F32, .y.type = F64, .residual.type = F64, .flags = ROUND_FIRST | RESIDUAL},
+        {.x.type = H16, .y.type = F64, .residual.type = F64, .flags = ROUND_FIRST | RESIDUAL},
+        {.x.type = B16, .y.type = F64, .residual.type = F64, .flags = ROUND_FIRST | RESIDUAL},
+        {.x.type = H16, .y.type = F32, .residual.type = F64, .flags = ROUND_FIRST | RESIDUAL},
+        {.x.type = B16, .y.type = F32, .residual.type = F64, .flags = ROUND_FIRST | RESIDUAL},
     };
     check_kernels(*state, specs, COUNT(specs));
 }
@@ -268,10 +268,10 @@ static void test_both(void **state)
     size_t count = 0;
     for (size_t x = 0; x < COUNT(types); x++) {
         for (size_t s = 0; s < COUNT(types); s++)
-            specs[count++] = (anynorm_spec){.x_type = types[x],
-                                            .residual_type = ANYNORM_F64,
-                                            .y_type = ANYNORM_F64,
-                                            .sum_type = types[s],
+            specs[count++] = (anynorm_spec){.x.type = types[x],
+                                            .residual.type = ANYNORM_F64,
+                                            .y.type = ANYNORM_F64,
+                                            .sum.type = types[s],
                                             .flags = RESIDUAL | SUM | STORED_SUM | ROUND_FIRST};
     }
     check_kernels(*state, specs, count);
@@ -281,23 +281,23 @@ static void test_both(void **state)
 static void test_stored_y(void **state)
 {
     static const anynorm_spec specs[] = {
-        {.x_type = F64, .y_type = F32},
-        {.x_type = F64, .y_type = H16},
-        {.x_type = F64, .y_type = B16},
-        {.x_type = F32,
-         .residual_type = F64,
-         .y_type = H16,
-         .sum_type = H16,
+        {.x.type = F64, .y.type = F32},
+        {.x.type = F64, .y.type = H16},
+        {.x.type = F64, .y.type = B16},
+        {.x.type = F32,
+         .residual.type = F64,
+         .y.type = H16,
+         .sum.type = H16,
          .flags = RESIDUAL | SUM},
-        {.x_type = H16,
-         .residual_type = F64,
-         .y_type = H16,
-         .sum_type = F32,
+        {.x.type = H16,
+         .residual.type = F64,
+         .y.type = H16,
+         .sum.type = F32,
          .flags = RESIDUAL | SUM},
-        {.x_type = B16,
-         .residual_type = F64,
-         .y_type = B16,
-         .sum_type = B16,
+        {.x.type = B16,
+         .residual.type = F64,
+         .y.type = B16,
+         .sum.type = B16,
          .flags = RESIDUAL | SUM},
     };
     check_kernels(*state, specs, COUNT(specs));

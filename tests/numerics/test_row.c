@@ -46,14 +46,14 @@ static long double merge(const anynorm_spec *spec, const struct memory *m, long 
                          long double *squares)
 {
     long double count = 0, sum = 0;
-    for (uint64_t k = 0; k < spec->shards; k++) {
+    for (uint64_t k = 0; k < spec->statistic.shards; k++) {
         long double columns = (long double)load(spec, m, AN_PARTIALS, 3 * k);
         count += columns;
         sum += columns > 0 ? columns * (long double)load(spec, m, AN_PARTIALS, 3 * k + 1) : 0;
     }
     *mean = spec->flags & ANYNORM_RMS ? 0 : sum / count;
     *squares = 0;
-    for (uint64_t k = 0; k < spec->shards; k++) {
+    for (uint64_t k = 0; k < spec->statistic.shards; k++) {
         long double columns = (long double)load(spec, m, AN_PARTIALS, 3 * k);
         long double off = (long double)load(spec, m, AN_PARTIALS, 3 * k + 1) - *mean;
         if (columns > 0)
@@ -74,9 +74,9 @@ static uint64_t place(const anynorm_spec *spec, uint64_t column_stride, uint64_t
 
 static uint64_t parameter(const anynorm_spec *spec, uint64_t c)
 {
-    while (spec->parameter_cycle > 0 && c >= spec->parameter_cycle)
-        c -= spec->parameter_cycle;
-    return c / spec->parameter_run;
+    while (spec->parameters.cycle > 0 && c >= spec->parameters.cycle)
+        c -= spec->parameters.cycle;
+    return c / spec->parameters.run;
 }
 
 static void by_formula(const anynorm_spec *spec, const struct memory *m, struct result *result)
@@ -84,15 +84,15 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
     uint64_t columns = spec->columns;
     long double *h = result->h, sum = 0, squares = 0, mean = 0, rstd;
     for (uint64_t c = 0; c < columns; c++) {
-        double added = load(spec, m, AN_X, place(spec, spec->x_column_stride, c));
+        double added = load(spec, m, AN_X, place(spec, spec->x.column_stride, c));
         if (named(spec, AN_PRE_BIAS))
             added += load(spec, m, AN_PRE_BIAS, parameter(spec, c));
         if (named(spec, AN_RESIDUAL))
             added += (named(spec, AN_GATE) ? load(spec, m, AN_GATE, c) : 1) *
-                     load(spec, m, AN_RESIDUAL, place(spec, spec->residual_column_stride, c));
+                     load(spec, m, AN_RESIDUAL, place(spec, spec->residual.column_stride, c));
         h[c] = (long double)added;
         if (spec->flags & ANYNORM_STORED_SUM)
-            h[c] = rounded(spec->sum_type, h[c]);
+            h[c] = rounded(spec->sum.type, h[c]);
         sum += h[c];
     }
     if (!(spec->flags & ANYNORM_RMS))
@@ -105,7 +105,7 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
     long double variance = squares / (spec->flags & ANYNORM_UNBIASED ? count - 1
                                       : spec->flags & ANYNORM_L2     ? 1
                                                                      : count);
-    long double eps = (long double)spec->eps;
+    long double eps = (long double)spec->statistic.eps;
     rstd =
         spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (sqrtl(variance) + eps) : 1 / sqrtl(variance + eps);
     if (isinf(rstd))
@@ -118,9 +118,10 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
         uint64_t k = parameter(spec, c);
         long double z = (h[c] - mean) * rstd;
         if (spec->flags & ANYNORM_ROUND_FIRST)
-            z = rounded(spec->x_type, z);
+            z = rounded(spec->x.type, z);
         if (named(spec, AN_WEIGHT))
-            z *= (long double)load(spec, m, AN_WEIGHT, k) + (long double)spec->weight_offset;
+            z *= (long double)load(spec, m, AN_WEIGHT, k) +
+                 (long double)spec->parameters.weight_offset;
         if (named(spec, AN_BIAS))
             z += (long double)load(spec, m, AN_BIAS, k);
         if (named(spec, AN_SCALE))
@@ -144,7 +145,8 @@ static void fill(const anynorm_spec *spec, struct random *random, struct memory 
                                 t == AN_RSTD ? 0.5 + random_uniform(random)
                                              : random_normal(random) + 0.25);
     }
-    for (uint64_t k = 0; k < spec->shards && (spec->flags & ANYNORM_PARTIALS_INPUT); k++) {
+    for (uint64_t k = 0; k < spec->statistic.shards && (spec->flags & ANYNORM_PARTIALS_INPUT);
+         k++) {
         double columns = (double)(k > 0 ? random_bits(random) % 4 : 3 + random_bits(random) % 9);
         anynorm_dtype_store(ANYNORM_F32, memory->at[AN_PARTIALS], 3 * k, columns);
         anynorm_dtype_store(ANYNORM_F32, memory->at[AN_PARTIALS], 3 * k + 2,
@@ -170,27 +172,28 @@ static void run_row(const anynorm_spec *spec, struct memory *memory, enum an_ten
 static anynorm_spec random_row(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + random_bits(random) % MOST,
-                         .x_type = (anynorm_dtype)(random_bits(random) % 4),
-                         .y_type = ANYNORM_F64, /* where there is one */
-                         .parameter_type = (anynorm_dtype)(random_bits(random) % 4),
-                         .eps = random_bits(random) % 3 ? 1e-3 * random_uniform(random) : 0},
+                         .x.type = (anynorm_dtype)(random_bits(random) % 4),
+                         .y.type = ANYNORM_F64, /* where there is one */
+                         .parameters.type = (anynorm_dtype)(random_bits(random) % 4),
+                         .statistic.eps =
+                             random_bits(random) % 3 ? 1e-3 * random_uniform(random) : 0},
                  resolved;
     make_family(random, &spec);
     uint64_t run = 1 + random_bits(random) % 6;
     bool has_y = !(spec.flags & ANYNORM_PARTIALS_OUTPUT);
     spec.column_run = run = spec.columns % run == 0 ? run : 1;
-    spec.x_column_stride = run * (1 + random_bits(random) % STRIDE);
-    spec.y_column_stride = has_y ? run * (1 + random_bits(random) % STRIDE) : 0;
+    spec.x.column_stride = run * (1 + random_bits(random) % STRIDE);
+    spec.y.column_stride = has_y ? run * (1 + random_bits(random) % STRIDE) : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
-        spec.residual_column_stride = run * (1 + random_bits(random) % STRIDE);
+        spec.residual.column_stride = run * (1 + random_bits(random) % STRIDE);
     if (spec.flags & ANYNORM_SUM_OUTPUT)
-        spec.sum_column_stride = run * (1 + random_bits(random) % STRIDE);
-    spec.x_row_stride = MOST * STRIDE;
-    spec.y_row_stride = has_y ? MOST * STRIDE : 0;
+        spec.sum.column_stride = run * (1 + random_bits(random) % STRIDE);
+    spec.x.row_stride = MOST * STRIDE;
+    spec.y.row_stride = has_y ? MOST * STRIDE : 0;
     if (spec.flags & ANYNORM_RESIDUAL)
-        spec.residual_row_stride = MOST * STRIDE;
+        spec.residual.row_stride = MOST * STRIDE;
     if (spec.flags & ANYNORM_SUM_OUTPUT)
-        spec.sum_row_stride = MOST * STRIDE;
+        spec.sum.row_stride = MOST * STRIDE;
     assert_ok(an_spec_resolve(&spec, &resolved));
     return resolved;
 }
@@ -220,13 +223,13 @@ static void test_the_formula(void **state)
         for (uint64_t c = 0; c < spec.columns && !constant; c++) {
             bool has_y = named(&spec, AN_Y);
             double y =
-                has_y ? load(&spec, &memory, AN_Y, place(&spec, spec.y_column_stride, c)) : 0;
+                has_y ? load(&spec, &memory, AN_Y, place(&spec, spec.y.column_stride, c)) : 0;
             if (has_y && !near(y, result.y[c], 1 + (double)result.rstd))
                 fail_msg("%s: y of column %u is %.17g, not %.17Lg", text, (unsigned)c, y,
                          result.y[c]);
             if (named(&spec, AN_SUM)) {
-                double sum = load(&spec, &memory, AN_SUM, place(&spec, spec.sum_column_stride, c));
-                assert_true((long double)sum == rounded(spec.sum_type, result.h[c]));
+                double sum = load(&spec, &memory, AN_SUM, place(&spec, spec.sum.column_stride, c));
+                assert_true((long double)sum == rounded(spec.sum.type, result.h[c]));
             }
         }
         if (spec.flags & ANYNORM_MEAN_OUTPUT)
@@ -255,9 +258,9 @@ static void check_codes(const anynorm_spec *spec, const struct memory *m,
         largest = fmaxl(largest, fabsl(result->y[c]));
     if (spec->flags & ANYNORM_Y_SCALE_OUTPUT) {
         double found = load(spec, m, AN_Y_SCALE, 0);
-        if (spec->y_bound > 0)
-            largest = fminl(largest, (long double)spec->y_bound);
-        scale = largest / (spec->y_type == ANYNORM_I8 ? 127 : 448);
+        if (spec->quantization.bound > 0)
+            largest = fminl(largest, (long double)spec->quantization.bound);
+        scale = largest / (spec->y.type == ANYNORM_I8 ? 127 : 448);
         if (largest < 0x1p-100L)
             scale = 0;
         assert_true(fabsl((long double)found - scale) <= 1e-6L * scale);
@@ -266,9 +269,9 @@ static void check_codes(const anynorm_spec *spec, const struct memory *m,
     for (uint64_t c = 0; c < spec->columns; c++) {
         long double q = scale == 0 ? 0 : result->y[c] / scale;
         long double off = scale == 0 ? 0 : 1e-11L * (1 + result->rstd) / fabsl(scale);
-        double got = load(spec, m, AN_Y, place(spec, spec->y_column_stride, c));
-        assert_true((long double)got >= rounded(spec->y_type, q - off) &&
-                    (long double)got <= rounded(spec->y_type, q + off));
+        double got = load(spec, m, AN_Y, place(spec, spec->y.column_stride, c));
+        assert_true((long double)got >= rounded(spec->y.type, q - off) &&
+                    (long double)got <= rounded(spec->y.type, q + off));
     }
 }
 
@@ -329,16 +332,16 @@ static void test_edges_of_scales(void **state)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         anynorm_spec spec, written = {.columns = 2,
-                                      .y_type = cases[i].type,
+                                      .y.type = cases[i].type,
                                       .flags = ANYNORM_RMS | ANYNORM_RSTD_INPUT | cases[i].flags,
-                                      .y_bound = cases[i].bound};
+                                      .quantization.bound = cases[i].bound};
         float one = 1, y_scale = cases[i].given;
         uint8_t y[2];
         assert_ok(an_spec_resolve(&written, &spec));
         an_reference_row(
             &spec, &(struct an_row){.x = cases[i].y, .y = y, .rstd = &one, .y_scale = &y_scale});
         for (uint64_t c = 0; c < 2; c++) {
-            double got = anynorm_dtype_load(spec.y_type, y, c), code = cases[i].codes[c];
+            double got = anynorm_dtype_load(spec.y.type, y, c), code = cases[i].codes[c];
             if (isnan(code) ? !isnan(got) : got != code)
                 fail_msg("case %zu: code %u is %g, not %g", i, (unsigned)c, got, code);
         }
@@ -361,9 +364,9 @@ static void test_over_inputs(void **state)
         anynorm_spec spec = random_row(&random);
         spec.flags &= ~(uint32_t)ANYNORM_PARTIALS_OUTPUT; /* which has no y */
         spec.flags |= ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT;
-        spec.y_type = spec.sum_type = spec.residual_type = spec.x_type;
-        spec.y_column_stride = spec.sum_column_stride = spec.residual_column_stride =
-            spec.x_column_stride;
+        spec.y.type = spec.sum.type = spec.residual.type = spec.x.type;
+        spec.y.column_stride = spec.sum.column_stride = spec.residual.column_stride =
+            spec.x.column_stride;
         struct memory inputs, apart;
         fill(&spec, &random, &inputs);
         apart = inputs;
@@ -372,9 +375,9 @@ static void test_over_inputs(void **state)
             struct memory shared = inputs;
             enum an_tensor y = places[k][0], sum = places[k][1];
             run_row(&spec, &shared, y, sum);
-            size_t size = anynorm_dtype_size(spec.x_type);
+            size_t size = anynorm_dtype_size(spec.x.type);
             for (uint64_t c = 0; c < spec.columns; c++) {
-                size_t at = (size_t)place(&spec, spec.x_column_stride, c) * size;
+                size_t at = (size_t)place(&spec, spec.x.column_stride, c) * size;
                 assert_memory_equal((char *)shared.at[y] + at, (char *)apart.at[AN_Y] + at, size);
                 assert_memory_equal((char *)shared.at[sum] + at, (char *)apart.at[AN_SUM] + at,
                                     size);
@@ -407,10 +410,10 @@ static void test_edges(void **state)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         anynorm_spec spec, written = {.columns = 2,
-                                      .x_type = ANYNORM_F64,
-                                      .y_type = ANYNORM_F64,
+                                      .x.type = ANYNORM_F64,
+                                      .y.type = ANYNORM_F64,
                                       .flags = cases[i].flags,
-                                      .eps = cases[i].eps};
+                                      .statistic.eps = cases[i].eps};
         double y[2];
         assert_ok(an_spec_resolve(&written, &spec));
         an_reference_row(&spec, &(struct an_row){.x = cases[i].x, .y = y});
@@ -454,8 +457,8 @@ static void test_edges_of_partials(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         anynorm_spec spec, written = {.columns = 1,
                                       .flags = cases[i].flags | ANYNORM_PARTIALS_INPUT,
-                                      .eps = cases[i].eps,
-                                      .shards = 3};
+                                      .statistic.eps = cases[i].eps,
+                                      .statistic.shards = 3};
         assert_ok(an_spec_resolve(&written, &spec));
         spec.flags |= ANYNORM_RSTD_OUTPUT | ANYNORM_MEAN_OUTPUT; /* also of RMS */
         float x = 1, y, mean, rstd, partials[3][2][AN_PARTIAL_NUMBERS];
@@ -485,8 +488,8 @@ static void test_silu_is_finite(void **state)
     static const double z[] = {-1e308, -1e4, -745, -1, 0, 1, 745, 1e4, 1e308};
     float one = 1;
     anynorm_spec spec, written = {.columns = 9,
-                                  .x_type = ANYNORM_F64,
-                                  .y_type = ANYNORM_F64,
+                                  .x.type = ANYNORM_F64,
+                                  .y.type = ANYNORM_F64,
                                   .flags = ANYNORM_RMS | ANYNORM_RSTD_INPUT | ANYNORM_SILU};
     double y[9];
     assert_ok(an_spec_resolve(&written, &spec));

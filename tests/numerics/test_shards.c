@@ -113,19 +113,19 @@ static bool find_partials(struct subject *subject, const struct whole *whole, ui
     const anynorm_spec *all = &whole->problem.spec;
     uint64_t begin = begin_of(all, shard, shards), rows = whole->problem.rows;
     anynorm_spec spec = {.columns = begin_of(all, shard + 1, shards) - begin,
-                         .x_type = all->x_type,
+                         .x.type = all->x.type,
                          .flags = (all->flags & (RMS | RESIDUAL | SUM | STORED_SUM)) | PARTIALS_OUT,
-                         .x_row_stride = all->columns,
-                         .residual_type = all->residual_type,
-                         .residual_row_stride = all->flags & RESIDUAL ? all->columns : 0,
-                         .sum_type = all->sum_type,
-                         .sum_row_stride = all->flags & SUM ? all->columns : 0};
-    anynorm_tensors tensors = {.x = at_column(&whole->tensors.x, begin, all->x_type),
+                         .x.row_stride = all->columns,
+                         .residual.type = all->residual.type,
+                         .residual.row_stride = all->flags & RESIDUAL ? all->columns : 0,
+                         .sum.type = all->sum.type,
+                         .sum.row_stride = all->flags & SUM ? all->columns : 0};
+    anynorm_tensors tensors = {.x = at_column(&whole->tensors.x, begin, all->x.type),
                                .partials = whole->partials};
     if (all->flags & RESIDUAL)
-        tensors.residual = at_column(&whole->tensors.residual, begin, all->residual_type);
+        tensors.residual = at_column(&whole->tensors.residual, begin, all->residual.type);
     if (all->flags & SUM)
-        tensors.sum = at_column(&whole->tensors.sum, begin, all->sum_type);
+        tensors.sum = at_column(&whole->tensors.sum, begin, all->sum.type);
     tensors.partials.offset = shard * rows * 3 * sizeof(float);
     anynorm_plan *plan = offered_plan(subject, &spec);
     if (!plan)
@@ -146,20 +146,20 @@ static bool normalize_shard(struct subject *subject, const struct whole *whole, 
     spec.columns = begin_of(all, shard + 1, shards) - begin;
     spec.flags &= ~(uint32_t)(RESIDUAL | SUM | STORED_SUM);
     spec.flags |= PARTIALS_IN;
-    spec.shards = shards;
-    spec.x_row_stride = spec.y_row_stride = all->columns;
-    tensors.x = at_column(&tensors.x, begin, all->x_type);
+    spec.statistic.shards = shards;
+    spec.x.row_stride = spec.y.row_stride = all->columns;
+    tensors.x = at_column(&tensors.x, begin, all->x.type);
     if (all->flags & SUM) {
-        spec.x_type = all->sum_type;
-        tensors.x = at_column(&tensors.sum, begin, all->sum_type);
+        spec.x.type = all->sum.type;
+        tensors.x = at_column(&tensors.sum, begin, all->sum.type);
     }
-    spec.residual_type = spec.sum_type = ANYNORM_F32;
+    spec.residual.type = spec.sum.type = ANYNORM_F32;
     tensors.residual = tensors.sum = (anynorm_buffer){0};
-    tensors.y = at_column(&tensors.y, begin, all->y_type);
+    tensors.y = at_column(&tensors.y, begin, all->y.type);
     if (all->flags & WEIGHT)
-        tensors.weight = at_column(&tensors.weight, begin, all->parameter_type);
+        tensors.weight = at_column(&tensors.weight, begin, all->parameters.type);
     if (all->flags & BIAS)
-        tensors.bias = at_column(&tensors.bias, begin, all->parameter_type);
+        tensors.bias = at_column(&tensors.bias, begin, all->parameters.type);
     tensors.partials = whole->partials;
     anynorm_plan *plan = offered_plan(subject, &spec);
     if (!plan)
@@ -180,7 +180,7 @@ static double largest_mean(const float *partials, uint64_t rows, uint64_t row, u
 
 static double at_parameter(const struct whole *whole, enum an_tensor tensor, uint64_t column)
 {
-    return anynorm_dtype_load(whole->problem.spec.parameter_type, whole->images.bytes[tensor],
+    return anynorm_dtype_load(whole->problem.spec.parameters.type, whole->images.bytes[tensor],
                               column);
 }
 
@@ -190,7 +190,7 @@ static void compare(const struct whole *whole, uint64_t shards, const unsigned c
                     const float *mean, const float *rstd, const float *partials)
 {
     const anynorm_spec *spec = &whole->problem.spec;
-    uint64_t rows = whole->problem.rows, size = anynorm_dtype_size(spec->y_type);
+    uint64_t rows = whole->problem.rows, size = anynorm_dtype_size(spec->y.type);
     for (uint64_t r = 0; r < rows; r++) {
         double off = spec->flags & RMS ? 0
                                        : 0x1p-24 * largest_mean(partials, rows, r, shards) *
@@ -205,8 +205,8 @@ static void compare(const struct whole *whole, uint64_t shards, const unsigned c
                         16 * 0x1p-23 + 4 * off);
         for (uint64_t c = 0; c < spec->columns; c++) {
             uint64_t at = r * spec->columns + c;
-            double got = anynorm_dtype_load(spec->y_type, y, at);
-            double expected = anynorm_dtype_load(spec->y_type, whole->y, at);
+            double got = anynorm_dtype_load(spec->y.type, y, at);
+            double expected = anynorm_dtype_load(spec->y.type, whole->y, at);
             double weight = spec->flags & WEIGHT ? at_parameter(whole, AN_WEIGHT, c) : 1;
             double bias = spec->flags & BIAS ? at_parameter(whole, AN_BIAS, c) : 0;
             double n = fabs((expected - bias) / weight);
@@ -254,16 +254,16 @@ static void test_shards(void **state)
 {
     struct subject *subject = *state;
     static const anynorm_spec norms[] = {
-        {.flags = WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
-        {.flags = RMS | WEIGHT | RSTD_OUT, .eps = 1e-6},
-        {.flags = RESIDUAL | SUM | WEIGHT | MEAN_OUT | RSTD_OUT, .eps = 1e-5},
+        {.flags = WEIGHT | BIAS | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
+        {.flags = RMS | WEIGHT | RSTD_OUT, .statistic.eps = 1e-6},
+        {.flags = RESIDUAL | SUM | WEIGHT | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
         {.flags = RMS | RESIDUAL | SUM | STORED_SUM | WEIGHT | RSTD_OUT,
-         .eps = 1e-6,
-         .x_type = ANYNORM_BF16,
-         .y_type = ANYNORM_BF16,
-         .residual_type = ANYNORM_BF16,
-         .sum_type = ANYNORM_BF16},
-        {.flags = UNBIASED | EPS_OUTSIDE | MEAN_OUT | RSTD_OUT, .eps = 1e-3},
+         .statistic.eps = 1e-6,
+         .x.type = ANYNORM_BF16,
+         .y.type = ANYNORM_BF16,
+         .residual.type = ANYNORM_BF16,
+         .sum.type = ANYNORM_BF16},
+        {.flags = UNBIASED | EPS_OUTSIDE | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-3},
     };
     static const enum values values[] = {VALUES_NORMAL, VALUES_MEAN_1E3, VALUES_OUTLIER};
     static const uint64_t columns[] = {60, 1000, 40001}, counts[] = {7, 1, 3, 2};

@@ -637,7 +637,7 @@ static void test_kernel_limit(void **state)
             uint64_t columns = limits[l] >= 16 ? 500 : 30;
             struct problem problem = {.spec = {.columns = columns,
                                                .flags = ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT,
-                                               .eps = ANYNORM_EPS_DEFAULT},
+                                               .statistic.eps = ANYNORM_EPS_DEFAULT},
                                       .rows = 5,
                                       .seed = 2};
             struct errors worst = {0};

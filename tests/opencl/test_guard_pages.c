@@ -136,23 +136,24 @@ static const struct {
     anynorm_spec spec;
     enum { SIDE_BY_SIDE, APART_BY_ROWS, IN_RUNS } columns;
 } purposes[] = {
-    {{.flags = 0, .eps = 1e-5}, SIDE_BY_SIDE},
-    {{.flags = ALL_FLAGS, .eps = 1e-5}, SIDE_BY_SIDE},
-    {{.flags = RMS | WEIGHT | ANYNORM_ANY_ALIGNMENT, .eps = 1e-5}, SIDE_BY_SIDE},
+    {{.flags = 0, .statistic.eps = 1e-5}, SIDE_BY_SIDE},
+    {{.flags = ALL_FLAGS, .statistic.eps = 1e-5}, SIDE_BY_SIDE},
+    {{.flags = RMS | WEIGHT | ANYNORM_ANY_ALIGNMENT, .statistic.eps = 1e-5}, SIDE_BY_SIDE},
     {{.flags = RESIDUAL | GATE | PRE_BIAS | SUM | SCALE | SHIFT | WEIGHT | BIAS | SILU,
-      .eps = 1e-5,
+      .statistic.eps = 1e-5,
       .sample_rows = 2,
-      .parameter_rows = 3},
+      .parameters.rows = 3},
      SIDE_BY_SIDE},
     {{.flags = PARTIALS_OUT | RESIDUAL | SUM}, SIDE_BY_SIDE},
     {{.flags = PARTIALS_IN | WEIGHT | MEAN_OUT | RSTD_OUT | Y_SCALE_OUT,
-      .y_type = ANYNORM_I8,
-      .eps = 1e-5,
-      .shards = 3},
+      .y.type = ANYNORM_I8,
+      .statistic.eps = 1e-5,
+      .statistic.shards = 3},
      SIDE_BY_SIDE},
-    {{.flags = MEAN_IN | RSTD_IN | BIAS | Y_SCALE_IN, .y_type = ANYNORM_F8E4M3}, SIDE_BY_SIDE},
-    {{.flags = WEIGHT | RESIDUAL | SUM | MEAN_OUT | RSTD_OUT, .eps = 1e-5}, APART_BY_ROWS},
-    {{.flags = WEIGHT | BIAS, .eps = 1e-5}, IN_RUNS},
+    {{.flags = MEAN_IN | RSTD_IN | BIAS | Y_SCALE_IN, .y.type = ANYNORM_F8E4M3}, SIDE_BY_SIDE},
+    {{.flags = WEIGHT | RESIDUAL | SUM | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
+     APART_BY_ROWS},
+    {{.flags = WEIGHT | BIAS, .statistic.eps = 1e-5}, IN_RUNS},
 };
 
 static struct problem make_case(size_t purpose, anynorm_dtype type, uint64_t columns)
@@ -162,23 +163,23 @@ static struct problem make_case(size_t purpose, anynorm_dtype type, uint64_t col
                               .seed = purpose * 10000 + columns};
     anynorm_spec *spec = &problem.spec;
     spec->columns = columns;
-    spec->x_type = type;
-    spec->parameter_type = spec->flags & AN_PARAMETERS ? type : ANYNORM_F32;
-    if (!an_dtype_quantized(spec->y_type) && !(spec->flags & ANYNORM_PARTIALS_OUTPUT))
-        spec->y_type = type;
-    spec->residual_type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
-    spec->sum_type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
+    spec->x.type = type;
+    spec->parameters.type = spec->flags & AN_PARAMETERS ? type : ANYNORM_F32;
+    if (!an_dtype_quantized(spec->y.type) && !(spec->flags & ANYNORM_PARTIALS_OUTPUT))
+        spec->y.type = type;
+    spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
+    spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
     spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
     if (purposes[purpose].columns == APART_BY_ROWS) {
         spec->inner_rows = problem.rows;
-        spec->x_column_stride = spec->y_column_stride = problem.rows;
-        spec->residual_column_stride = spec->sum_column_stride = problem.rows;
+        spec->x.column_stride = spec->y.column_stride = problem.rows;
+        spec->residual.column_stride = spec->sum.column_stride = problem.rows;
     } else if (purposes[purpose].columns == IN_RUNS) {
         /* Three columns of each of the rows, side by side. */
         spec->columns = columns = 3 * ((columns + 2) / 3);
         spec->inner_rows = problem.rows;
         spec->column_run = 3;
-        spec->x_column_stride = spec->y_column_stride = 3 * problem.rows;
+        spec->x.column_stride = spec->y.column_stride = 3 * problem.rows;
     }
     return problem;
 }

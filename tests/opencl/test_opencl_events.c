@@ -121,7 +121,7 @@ static void test_chain(void **state)
         for (uint64_t seed = 20; seed < (reduced() ? 22 : 40); seed++) {
             struct problem one = usual_problem(seed), two = usual_problem(seed + 100);
             struct work first, second;
-            one.spec.x_row_stride = two.spec.x_row_stride = 100;
+            one.spec.x.row_stride = two.spec.x.row_stride = 100;
             one.offset[AN_Y] = two.offset[AN_X] = 16;
             work_make(caller, &one, &first);
             work_make(caller, &two, &second);

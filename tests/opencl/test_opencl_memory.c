@@ -83,11 +83,11 @@ static struct problem guarded_problem(anynorm_dtype type, uint64_t columns)
 {
     return (struct problem){
         .spec = {.columns = columns,
-                 .x_type = type,
-                 .y_type = type,
-                 .parameter_type = type,
+                 .x.type = type,
+                 .y.type = type,
+                 .parameters.type = type,
                  .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
-                 .eps = ANYNORM_EPS_DEFAULT},
+                 .statistic.eps = ANYNORM_EPS_DEFAULT},
         .rows = 3,
         .seed = columns};
 }
@@ -173,9 +173,9 @@ struct far {
 static anynorm_spec far_spec(void)
 {
     return (anynorm_spec){.columns = FAR_COLUMNS,
-                          .eps = ANYNORM_EPS_DEFAULT,
-                          .x_row_stride = FAR_STRIDE,
-                          .y_row_stride = FAR_STRIDE};
+                          .statistic.eps = ANYNORM_EPS_DEFAULT,
+                          .x.row_stride = FAR_STRIDE,
+                          .y.row_stride = FAR_STRIDE};
 }
 
 static bool far_make(struct far *far)
@@ -189,11 +189,12 @@ static bool far_make(struct far *far)
             assert_int_equal(munmap(x, FAR_BYTES), 0);
         return false;
     }
-    *far = (struct far){.x = x,
-                        .y = y,
-                        .near = {.spec = {.columns = FAR_COLUMNS, .eps = ANYNORM_EPS_DEFAULT},
-                                 .rows = FAR_ROWS,
-                                 .seed = 5}};
+    *far = (struct far){
+        .x = x,
+        .y = y,
+        .near = {.spec = {.columns = FAR_COLUMNS, .statistic.eps = ANYNORM_EPS_DEFAULT},
+                 .rows = FAR_ROWS,
+                 .seed = 5}};
     images_make(&far->near, &far->before);
     for (uint64_t r = 0; r < FAR_ROWS; r++) {
         size_t row_bytes = FAR_COLUMNS * sizeof(float);
@@ -301,7 +302,7 @@ static void check_rows(anynorm_device *device, uint64_t rows, uint64_t columns)
         struct problem problem = {
             .spec = {.columns = columns,
                      .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
-                     .eps = ANYNORM_EPS_DEFAULT},
+                     .statistic.eps = ANYNORM_EPS_DEFAULT},
             .rows = rows,
             .seed = rows};
         struct errors worst = {0};

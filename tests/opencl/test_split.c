@@ -90,7 +90,7 @@ static void same_bits(const struct caller *caller, const char *choice, const str
     anynorm_plan *plan = plan_if_fits(caller->device, &many->spec, choice);
     if (!plan)
         return;
-    size_t row_bytes = (size_t)(many->spec.columns * anynorm_dtype_size(many->spec.y_type));
+    size_t row_bytes = (size_t)(many->spec.columns * anynorm_dtype_size(many->spec.y.type));
     struct work whole;
     work_make(caller, many, &whole);
     unsigned long most = run(caller, plan, &whole, many->rows), least = most;
@@ -142,7 +142,7 @@ static void test_same_bits(void **state)
                 struct problem many = cut(rows > 200 ? 200 : rows, columns[i], type);
                 same_bits(caller, choices[c], &many);
                 many.values = VALUES_MEAN_1E7;
-                many.spec.x_type = many.spec.y_type = ANYNORM_F32;
+                many.spec.x.type = many.spec.y.type = ANYNORM_F32;
                 same_bits(caller, choices[c], &many);
             }
         }
@@ -242,13 +242,13 @@ static void test_layouts(void **state)
                 problem = cut(rows, 300, ANYNORM_F32);
                 problem.y_place = OVER_X;
                 check_problem(caller->device, &problem, choices[c], 0, &worst);
-                problem.spec.x_row_stride = problem.spec.y_row_stride = 307;
+                problem.spec.x.row_stride = problem.spec.y.row_stride = 307;
                 check_problem(caller->device, &problem, choices[c], 0, &worst);
 
                 problem = cut(rows, 300, ANYNORM_BF16);
                 problem.spec.inner_rows = 2;
-                problem.spec.x_row_stride = 301;
-                problem.spec.x_outer_stride = 4 * 301;
+                problem.spec.x.row_stride = 301;
+                problem.spec.x.outer_stride = 4 * 301;
                 check_problem(caller->device, &problem, choices[c], 0, &worst);
 
                 problem = cut(rows, 300, ANYNORM_F32);
@@ -292,8 +292,12 @@ static void test_statistics_apart(void **state)
     } cases[] = {
         {{.flags = MEAN_IN | RSTD_IN | WEIGHT}, 1},
         {{.flags = RMS | RSTD_IN | RESIDUAL | SUM}, 1},
-        {{.flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, .eps = 1e-5, .shards = 3}, 1},
-        {{.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT, .eps = 1e-5, .shards = 2}, 1},
+        {{.flags = PARTIALS_IN | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5, .statistic.shards = 3},
+         1},
+        {{.flags = RMS | PARTIALS_IN | WEIGHT | RSTD_OUT,
+          .statistic.eps = 1e-5,
+          .statistic.shards = 2},
+         1},
         {{.flags = PARTIALS_OUT}, 2},
         {{.flags = RMS | PARTIALS_OUT | RESIDUAL | SUM}, 2},
     };

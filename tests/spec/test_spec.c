@@ -21,69 +21,78 @@ static void test_spec_check_takes(void **state)
     static const anynorm_spec good[] = {
         {.columns = 1},
         {.columns = 2147483647},
-        {.columns = 4, .eps = ANYNORM_EPS_DEFAULT},
-        {.columns = 4, .eps = DBL_MAX},
-        {.columns = 4, .eps = 4.9e-324},
-        {.columns = 4, .eps = -0.0},
+        {.columns = 4, .statistic.eps = ANYNORM_EPS_DEFAULT},
+        {.columns = 4, .statistic.eps = DBL_MAX},
+        {.columns = 4, .statistic.eps = 4.9e-324},
+        {.columns = 4, .statistic.eps = -0.0},
         {.columns = 4, .flags = 31},
         {.columns = 4,
-         .x_type = ANYNORM_F64,
-         .y_type = ANYNORM_F16,
-         .parameter_type = ANYNORM_BF16},
-        {.columns = 4, .x_row_stride = 4, .y_row_stride = 5},
-        {.columns = 4, .x_row_stride = UINT64_MAX, .y_row_stride = UINT64_MAX},
+         .x.type = ANYNORM_F64,
+         .y.type = ANYNORM_F16,
+         .parameters.type = ANYNORM_BF16},
+        {.columns = 4, .x.row_stride = 4, .y.row_stride = 5},
+        {.columns = 4, .x.row_stride = UINT64_MAX, .y.row_stride = UINT64_MAX},
         {.columns = 4, .inner_rows = 3},
-        {.columns = 4, .inner_rows = 3, .x_outer_stride = 4},
-        {.columns = 4, .inner_rows = 3, .x_outer_stride = UINT64_MAX, .y_outer_stride = 12},
+        {.columns = 4, .inner_rows = 3, .x.outer_stride = 4},
+        {.columns = 4, .inner_rows = 3, .x.outer_stride = UINT64_MAX, .y.outer_stride = 12},
         {.columns = 4, .inner_rows = UINT64_MAX / 4},
         {.columns = 1, .inner_rows = UINT64_MAX},
-        {.columns = 4, .x_column_stride = 1, .y_column_stride = 1},
-        {.columns = 4, .x_column_stride = 9, .y_column_stride = UINT64_MAX},
-        {.columns = 4, .inner_rows = 9, .x_column_stride = 9, .y_column_stride = 9},
-        {.columns = 4, .inner_rows = 9, .x_column_stride = 9},
-        {.columns = 4, .x_row_stride = 8, .x_column_stride = 2},
-        {.columns = 4, .x_row_stride = 3, .x_column_stride = 2},
-        {.columns = 4, .inner_rows = 1, .x_row_stride = 1, .x_outer_stride = 4},
-        {.columns = 1, .x_row_stride = 1, .x_column_stride = UINT64_MAX},
-        {.columns = 4, .flags = RMS, .eps = 1},
+        {.columns = 4, .x.column_stride = 1, .y.column_stride = 1},
+        {.columns = 4, .x.column_stride = 9, .y.column_stride = UINT64_MAX},
+        {.columns = 4, .inner_rows = 9, .x.column_stride = 9, .y.column_stride = 9},
+        {.columns = 4, .inner_rows = 9, .x.column_stride = 9},
+        {.columns = 4, .x.row_stride = 8, .x.column_stride = 2},
+        {.columns = 4, .x.row_stride = 3, .x.column_stride = 2},
+        {.columns = 4, .inner_rows = 1, .x.row_stride = 1, .x.outer_stride = 4},
+        {.columns = 1, .x.row_stride = 1, .x.column_stride = UINT64_MAX},
+        {.columns = 4, .flags = RMS, .statistic.eps = 1},
         {.columns = 1, .flags = RMS | L2 | EPS_OUTSIDE | RSTD_OUT},
         {.columns = 2, .flags = UNBIASED | MEAN_OUT | RSTD_OUT},
         {.columns = 4, .flags = MEAN_IN | RSTD_IN},
         {.columns = 4, .flags = RMS | RSTD_IN},
-        {.columns = 4, .flags = RESIDUAL | GATE, .residual_type = ANYNORM_F64, .sample_rows = 9},
-        {.columns = 4, .flags = RESIDUAL, .residual_row_stride = 9, .residual_column_stride = 2},
-        {.columns = 4, .flags = PRE_BIAS | STORED_SUM, .sum_type = ANYNORM_BF16},
+        {.columns = 4, .flags = RESIDUAL | GATE, .residual.type = ANYNORM_F64, .sample_rows = 9},
+        {.columns = 4, .flags = RESIDUAL, .residual.row_stride = 9, .residual.column_stride = 2},
+        {.columns = 4, .flags = PRE_BIAS | STORED_SUM, .sum.type = ANYNORM_BF16},
         {.columns = 4, .flags = RESIDUAL | STORED_SUM},
-        {.columns = 4, .flags = SUM | STORED_SUM, .sum_type = ANYNORM_F16, .sum_row_stride = 7},
-        {.columns = 4, .inner_rows = 2, .flags = SUM, .sum_row_stride = 8, .sum_outer_stride = 4},
+        {.columns = 4, .flags = SUM | STORED_SUM, .sum.type = ANYNORM_F16, .sum.row_stride = 7},
+        {.columns = 4, .inner_rows = 2, .flags = SUM, .sum.row_stride = 8, .sum.outer_stride = 4},
         {.columns = 4, .flags = ROUND_FIRST | SILU},
         {.columns = 4, .flags = SCALE, .sample_type = ANYNORM_F16, .sample_rows = UINT64_MAX},
         {.columns = 4, .flags = SHIFT, .sample_rows = 1},
-        {.columns = 4, .flags = WEIGHT, .weight_offset = -DBL_MAX, .parameter_rows = UINT64_MAX},
-        {.columns = 4, .flags = BIAS, .parameter_run = 4},
-        {.columns = 4, .flags = PRE_BIAS, .parameter_run = 2, .parameter_rows = 3},
-        {.columns = 4, .sample_rows = 1, .parameter_rows = 1, .parameter_run = 1, .shards = 1},
+        {.columns = 4,
+         .flags = WEIGHT,
+         .parameters.weight_offset = -DBL_MAX,
+         .parameters.rows = UINT64_MAX},
+        {.columns = 4, .flags = BIAS, .parameters.run = 4},
+        {.columns = 4, .flags = PRE_BIAS, .parameters.run = 2, .parameters.rows = 3},
+        {.columns = 4,
+         .sample_rows = 1,
+         .parameters.rows = 1,
+         .parameters.run = 1,
+         .statistic.shards = 1},
         {.columns = 1, .flags = PARTIALS_IN | UNBIASED | EPS_OUTSIDE | MEAN_OUT | RSTD_OUT},
-        {.columns = 4, .flags = RMS | PARTIALS_IN | L2 | WEIGHT | SILU, .shards = UINT64_MAX},
-        {.columns = 4, .flags = RMS | PARTIALS_OUT | PRE_BIAS | SUM, .parameter_run = 2},
-        {.columns = 4, .x_type = ANYNORM_F16, .flags = PARTIALS_OUT | RESIDUAL | GATE | STORED_SUM},
+        {.columns = 4,
+         .flags = RMS | PARTIALS_IN | L2 | WEIGHT | SILU,
+         .statistic.shards = UINT64_MAX},
+        {.columns = 4, .flags = RMS | PARTIALS_OUT | PRE_BIAS | SUM, .parameters.run = 2},
+        {.columns = 4, .x.type = ANYNORM_F16, .flags = PARTIALS_OUT | RESIDUAL | GATE | STORED_SUM},
         {.columns = 4, .column_run = 1},
-        {.columns = 4, .column_run = 2, .x_column_stride = 2, .y_column_stride = UINT64_MAX},
-        {.columns = 4, .column_run = 4, .x_column_stride = 3},
-        {.columns = 6, .column_run = 3, .x_column_stride = 5, .y_column_stride = 4},
-        {.columns = 6, .column_run = 3, .inner_rows = 2, .x_column_stride = 5},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 6},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 12},
-        {.columns = 4, .flags = SUM, .column_run = 2, .inner_rows = 3, .sum_column_stride = 6},
-        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 2},
-        {.columns = 12, .flags = WEIGHT, .parameter_cycle = 12},
-        {.columns = 12, .flags = BIAS, .parameter_cycle = 1, .parameter_rows = 2},
-        {.columns = 4, .y_type = ANYNORM_I8},
-        {.columns = 4, .x_type = ANYNORM_F64, .y_type = ANYNORM_F8E4M3},
-        {.columns = 4, .flags = Y_SCALE_IN, .y_type = ANYNORM_F8E4M3},
-        {.columns = 4, .flags = RMS | Y_SCALE_OUT, .y_type = ANYNORM_I8},
-        {.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = DBL_MAX},
-        {.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 0x1p-100},
+        {.columns = 4, .column_run = 2, .x.column_stride = 2, .y.column_stride = UINT64_MAX},
+        {.columns = 4, .column_run = 4, .x.column_stride = 3},
+        {.columns = 6, .column_run = 3, .x.column_stride = 5, .y.column_stride = 4},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .x.column_stride = 5},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 6},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 12},
+        {.columns = 4, .flags = SUM, .column_run = 2, .inner_rows = 3, .sum.column_stride = 6},
+        {.columns = 12, .flags = WEIGHT, .parameters.cycle = 6, .parameters.run = 2},
+        {.columns = 12, .flags = WEIGHT, .parameters.cycle = 12},
+        {.columns = 12, .flags = BIAS, .parameters.cycle = 1, .parameters.rows = 2},
+        {.columns = 4, .y.type = ANYNORM_I8},
+        {.columns = 4, .x.type = ANYNORM_F64, .y.type = ANYNORM_F8E4M3},
+        {.columns = 4, .flags = Y_SCALE_IN, .y.type = ANYNORM_F8E4M3},
+        {.columns = 4, .flags = RMS | Y_SCALE_OUT, .y.type = ANYNORM_I8},
+        {.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_I8, .quantization.bound = DBL_MAX},
+        {.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_I8, .quantization.bound = 0x1p-100},
     };
     for (size_t i = 0; i < COUNT(good); i++)
         assert_ok(anynorm_spec_check(&good[i]));
@@ -96,50 +105,50 @@ static void test_spec_check_refuses(void **state)
         {.columns = 0},
         {.columns = 2147483648},
         {.columns = UINT64_MAX},
-        {.columns = 4, .x_type = (anynorm_dtype)6},
-        {.columns = 4, .x_type = (anynorm_dtype)-1},
-        {.columns = 4, .y_type = (anynorm_dtype)6},
-        {.columns = 4, .y_type = (anynorm_dtype)INT32_MAX},
-        {.columns = 4, .parameter_type = (anynorm_dtype)6},
-        {.columns = 4, .parameter_type = (anynorm_dtype)INT32_MIN},
+        {.columns = 4, .x.type = (anynorm_dtype)6},
+        {.columns = 4, .x.type = (anynorm_dtype)-1},
+        {.columns = 4, .y.type = (anynorm_dtype)6},
+        {.columns = 4, .y.type = (anynorm_dtype)INT32_MAX},
+        {.columns = 4, .parameters.type = (anynorm_dtype)6},
+        {.columns = 4, .parameters.type = (anynorm_dtype)INT32_MIN},
         {.columns = 4, .flags = 1u << 24},
         {.columns = 4, .flags = 1u << 31},
         {.columns = 4, .flags = UINT32_MAX},
-        {.columns = 4, .eps = -1e-9},
-        {.columns = 4, .eps = -4.9e-324},
-        {.columns = 4, .eps = (double)INFINITY},
-        {.columns = 4, .eps = -(double)INFINITY},
-        {.columns = 4, .eps = (double)NAN},
-        {.columns = 4, .x_row_stride = 3},
-        {.columns = 4, .y_row_stride = 3},
-        {.columns = 4, .y_row_stride = 1},
-        {.columns = 4, .x_outer_stride = 8},
-        {.columns = 4, .y_outer_stride = 8},
-        {.columns = 4, .inner_rows = 2, .x_row_stride = 3},
-        {.columns = 4, .inner_rows = 2, .x_outer_stride = 3},
-        {.columns = 4, .inner_rows = 2, .y_outer_stride = 3},
+        {.columns = 4, .statistic.eps = -1e-9},
+        {.columns = 4, .statistic.eps = -4.9e-324},
+        {.columns = 4, .statistic.eps = (double)INFINITY},
+        {.columns = 4, .statistic.eps = -(double)INFINITY},
+        {.columns = 4, .statistic.eps = (double)NAN},
+        {.columns = 4, .x.row_stride = 3},
+        {.columns = 4, .y.row_stride = 3},
+        {.columns = 4, .y.row_stride = 1},
+        {.columns = 4, .x.outer_stride = 8},
+        {.columns = 4, .y.outer_stride = 8},
+        {.columns = 4, .inner_rows = 2, .x.row_stride = 3},
+        {.columns = 4, .inner_rows = 2, .x.outer_stride = 3},
+        {.columns = 4, .inner_rows = 2, .y.outer_stride = 3},
         {.columns = 4, .inner_rows = UINT64_MAX / 4 + 1},
-        {.columns = 4, .inner_rows = 2, .x_row_stride = UINT64_C(1) << 63},
-        {.columns = 4, .inner_rows = 2, .y_row_stride = UINT64_C(1) << 63},
-        {.columns = 4, .x_row_stride = 6, .x_column_stride = 2},
-        {.columns = 4, .y_row_stride = 2, .y_column_stride = 2},
-        {.columns = 4, .inner_rows = 2, .x_outer_stride = 4, .x_column_stride = 2},
-        {.columns = 4, .inner_rows = 2, .y_outer_stride = 9, .y_column_stride = 9},
-        {.columns = 4, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 62},
-        {.columns = 4, .inner_rows = 1, .x_row_stride = 9, .x_outer_stride = 3},
+        {.columns = 4, .inner_rows = 2, .x.row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .inner_rows = 2, .y.row_stride = UINT64_C(1) << 63},
+        {.columns = 4, .x.row_stride = 6, .x.column_stride = 2},
+        {.columns = 4, .y.row_stride = 2, .y.column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .x.outer_stride = 4, .x.column_stride = 2},
+        {.columns = 4, .inner_rows = 2, .y.outer_stride = 9, .y.column_stride = 9},
+        {.columns = 4, .inner_rows = 2, .x.column_stride = UINT64_C(1) << 62},
+        {.columns = 4, .inner_rows = 1, .x.row_stride = 9, .x.outer_stride = 3},
         {.columns = 4, .column_run = 3},
         {.columns = 4, .column_run = 8},
         {.columns = 4, .column_run = UINT64_MAX},
-        {.columns = 4, .column_run = 2, .x_column_stride = 1},
-        {.columns = 4, .column_run = 2, .y_column_stride = 1},
-        {.columns = 4, .column_run = 2, .x_row_stride = 3},
-        {.columns = 4, .column_run = 2, .y_column_stride = 8, .x_row_stride = 3},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 2},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 7},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 9},
-        {.columns = 6, .column_run = 3, .x_column_stride = 9, .x_row_stride = 11},
-        {.columns = 6, .column_run = 3, .inner_rows = 2, .y_column_stride = 9, .y_outer_stride = 8},
-        {.columns = 4, .column_run = 2, .inner_rows = 2, .x_column_stride = UINT64_C(1) << 63},
+        {.columns = 4, .column_run = 2, .x.column_stride = 1},
+        {.columns = 4, .column_run = 2, .y.column_stride = 1},
+        {.columns = 4, .column_run = 2, .x.row_stride = 3},
+        {.columns = 4, .column_run = 2, .y.column_stride = 8, .x.row_stride = 3},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 2},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 7},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 9},
+        {.columns = 6, .column_run = 3, .x.column_stride = 9, .x.row_stride = 11},
+        {.columns = 6, .column_run = 3, .inner_rows = 2, .y.column_stride = 9, .y.outer_stride = 8},
+        {.columns = 4, .column_run = 2, .inner_rows = 2, .x.column_stride = UINT64_C(1) << 63},
     };
     anynorm_spec resolved, before;
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -170,38 +179,40 @@ static void test_spec_names_what_is_wrong(void **state)
         {{.columns = 4, .flags = MEAN_IN | RSTD_IN | MEAN_OUT}, "mean"},
         {{.columns = 4, .flags = MEAN_IN | RSTD_IN | RSTD_OUT}, "rstd"},
         {{.columns = 4, .flags = RMS | RSTD_IN | RSTD_OUT}, "rstd"},
-        {{.columns = 4, .flags = MEAN_IN | RSTD_IN, .eps = 1e-5}, "eps"},
+        {{.columns = 4, .flags = MEAN_IN | RSTD_IN, .statistic.eps = 1e-5}, "eps"},
         {{.columns = 4, .flags = MEAN_IN | RSTD_IN | UNBIASED}, "ANYNORM_UNBIASED"},
         {{.columns = 4, .flags = RMS | RSTD_IN | L2}, "ANYNORM_L2"},
         {{.columns = 4, .flags = RMS | RSTD_IN | EPS_OUTSIDE}, "ANYNORM_EPS_OUTSIDE"},
         {{.columns = 4, .flags = GATE}, "ANYNORM_GATE"},
         {{.columns = 4, .flags = STORED_SUM}, "ANYNORM_STORED_SUM"},
-        {{.columns = 4, .residual_type = ANYNORM_F16}, "residual_type"},
-        {{.columns = 4, .sum_type = ANYNORM_F16}, "sum_type"},
+        {{.columns = 4, .residual.type = ANYNORM_F16}, "residual.type"},
+        {{.columns = 4, .sum.type = ANYNORM_F16}, "sum.type"},
         {{.columns = 4, .sample_type = ANYNORM_F16}, "sample_type"},
-        {{.columns = 4, .flags = RESIDUAL, .residual_type = (anynorm_dtype)6}, "residual_type"},
-        {{.columns = 4, .flags = SUM, .sum_type = (anynorm_dtype)-1}, "sum_type"},
+        {{.columns = 4, .flags = RESIDUAL, .residual.type = (anynorm_dtype)6}, "residual.type"},
+        {{.columns = 4, .flags = SUM, .sum.type = (anynorm_dtype)-1}, "sum.type"},
         {{.columns = 4, .flags = SHIFT, .sample_type = (anynorm_dtype)9}, "sample_type"},
         {{.columns = 4, .sample_type = (anynorm_dtype)6}, "sample_type"},
-        {{.columns = 4, .residual_row_stride = 4}, "residual_row_stride"},
-        {{.columns = 4, .inner_rows = 2, .residual_outer_stride = 8}, "residual_outer_stride"},
-        {{.columns = 4, .residual_column_stride = 1}, "residual_column_stride"},
-        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_row_stride = 4}, "sum_row_stride"},
-        {{.columns = 4, .inner_rows = 2, .sum_outer_stride = 8}, "sum_outer_stride"},
-        {{.columns = 4, .sum_column_stride = 1}, "sum_column_stride"},
-        {{.columns = 4, .flags = RESIDUAL, .residual_row_stride = 3}, "residual_row_stride"},
-        {{.columns = 4, .flags = RESIDUAL, .residual_outer_stride = 8}, "residual_outer_stride"},
-        {{.columns = 4, .inner_rows = 2, .flags = SUM, .sum_outer_stride = 3}, "sum_outer_stride"},
-        {{.columns = 4, .flags = SUM, .sum_row_stride = 2, .sum_column_stride = 2},
-         "sum_row_stride"},
-        {{.columns = 4, .weight_offset = 1}, "weight_offset"},
-        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)INFINITY}, "weight_offset"},
-        {{.columns = 4, .flags = WEIGHT, .weight_offset = (double)NAN}, "weight_offset"},
+        {{.columns = 4, .residual.row_stride = 4}, "residual.row_stride"},
+        {{.columns = 4, .inner_rows = 2, .residual.outer_stride = 8}, "residual.outer_stride"},
+        {{.columns = 4, .residual.column_stride = 1}, "residual.column_stride"},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum.row_stride = 4}, "sum.row_stride"},
+        {{.columns = 4, .inner_rows = 2, .sum.outer_stride = 8}, "sum.outer_stride"},
+        {{.columns = 4, .sum.column_stride = 1}, "sum.column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual.row_stride = 3}, "residual.row_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .residual.outer_stride = 8}, "residual.outer_stride"},
+        {{.columns = 4, .inner_rows = 2, .flags = SUM, .sum.outer_stride = 3}, "sum.outer_stride"},
+        {{.columns = 4, .flags = SUM, .sum.row_stride = 2, .sum.column_stride = 2},
+         "sum.row_stride"},
+        {{.columns = 4, .parameters.weight_offset = 1}, "parameters.weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.weight_offset = (double)INFINITY},
+         "parameters.weight_offset"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.weight_offset = (double)NAN},
+         "parameters.weight_offset"},
         {{.columns = 4, .flags = WEIGHT, .sample_rows = 2}, "sample_rows"},
-        {{.columns = 4, .flags = SCALE, .parameter_rows = 2}, "parameter_rows"},
-        {{.columns = 4, .flags = SCALE, .parameter_run = 2}, "parameter_run"},
-        {{.columns = 4, .flags = WEIGHT, .parameter_run = 3}, "parameter_run"},
-        {{.columns = 4, .flags = WEIGHT, .parameter_run = 8}, "parameter_run"},
+        {{.columns = 4, .flags = SCALE, .parameters.rows = 2}, "parameters.rows"},
+        {{.columns = 4, .flags = SCALE, .parameters.run = 2}, "parameters.run"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.run = 3}, "parameters.run"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.run = 8}, "parameters.run"},
         {{.columns = 4, .flags = PARTIALS_IN | PARTIALS_OUT}, "partials"},
         {{.columns = 4, .flags = PARTIALS_IN | MEAN_IN | RSTD_IN}, "ANYNORM_PARTIALS_INPUT"},
         {{.columns = 4, .flags = PARTIALS_IN | RMS | RSTD_IN}, "ANYNORM_RSTD_INPUT"},
@@ -219,47 +230,57 @@ static void test_spec_names_what_is_wrong(void **state)
         {{.columns = 4, .flags = PARTIALS_OUT | SCALE}, "scale"},
         {{.columns = 4, .flags = PARTIALS_OUT | SHIFT}, "shift"},
         {{.columns = 4, .flags = PARTIALS_OUT | SILU}, "ANYNORM_SILU"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .eps = 1e-5}, "eps"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .y_type = ANYNORM_F16}, "y_type"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .y_row_stride = 4}, "y_row_stride"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .inner_rows = 2, .y_outer_stride = 8},
-         "y_outer_stride"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .y_column_stride = 1}, "y_column_stride"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .weight_offset = 1}, "weight_offset"},
-        {{.columns = 4, .shards = 2}, "shards"},
-        {{.columns = 4, .flags = PARTIALS_OUT, .shards = 2}, "shards"},
-        {{.columns = 4, .flags = SCALE, .parameter_cycle = 2}, "parameter_cycle"},
-        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 3}, "parameter_cycle"},
-        {{.columns = 4, .flags = WEIGHT, .parameter_cycle = 8}, "parameter_cycle"},
-        {{.columns = 12, .flags = WEIGHT, .parameter_cycle = 6, .parameter_run = 4},
-         "parameter_run is 4, which does not divide the 6 columns of the parameter_cycle"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .statistic.eps = 1e-5}, "eps"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y.type = ANYNORM_F16}, "y.type"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y.row_stride = 4}, "y.row_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .inner_rows = 2, .y.outer_stride = 8},
+         "y.outer_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .y.column_stride = 1}, "y.column_stride"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .parameters.weight_offset = 1},
+         "parameters.weight_offset"},
+        {{.columns = 4, .statistic.shards = 2}, "shards"},
+        {{.columns = 4, .flags = PARTIALS_OUT, .statistic.shards = 2}, "shards"},
+        {{.columns = 4, .flags = SCALE, .parameters.cycle = 2}, "parameters.cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.cycle = 3}, "parameters.cycle"},
+        {{.columns = 4, .flags = WEIGHT, .parameters.cycle = 8}, "parameters.cycle"},
+        {{.columns = 12, .flags = WEIGHT, .parameters.cycle = 6, .parameters.run = 4},
+         "parameters.run is 4, which does not divide the 6 columns of the parameters.cycle"},
         {{.columns = 4, .column_run = 3}, "column_run"},
-        {{.columns = 4, .column_run = 2, .x_column_stride = 1}, "x_column_stride"},
-        {{.columns = 4, .column_run = 2, .y_column_stride = 1}, "y_column_stride"},
-        {{.columns = 4, .flags = RESIDUAL, .column_run = 2, .residual_column_stride = 1},
-         "residual_column_stride"},
-        {{.columns = 4, .flags = SUM, .column_run = 2, .sum_column_stride = 1},
-         "sum_column_stride"},
-        {{.columns = 4, .column_run = 2, .x_column_stride = 4, .x_row_stride = 3}, "x_row_stride"},
-        {{.columns = 4, .column_run = 2, .inner_rows = 2, .y_column_stride = UINT64_C(1) << 63},
-         "columns / column_run times y_column_stride"},
-        {{.columns = 4, .x_type = ANYNORM_I8, .y_type = ANYNORM_I8}, "x_type is i8"},
-        {{.columns = 4, .x_type = ANYNORM_F8E4M3}, "x_type is f8e4m3"},
-        {{.columns = 4, .parameter_type = ANYNORM_I8}, "parameter_type"},
-        {{.columns = 4, .flags = RESIDUAL, .residual_type = ANYNORM_I8}, "residual_type"},
-        {{.columns = 4, .flags = SUM, .sum_type = ANYNORM_F8E4M3}, "sum_type"},
+        {{.columns = 4, .column_run = 2, .x.column_stride = 1}, "x.column_stride"},
+        {{.columns = 4, .column_run = 2, .y.column_stride = 1}, "y.column_stride"},
+        {{.columns = 4, .flags = RESIDUAL, .column_run = 2, .residual.column_stride = 1},
+         "residual.column_stride"},
+        {{.columns = 4, .flags = SUM, .column_run = 2, .sum.column_stride = 1},
+         "sum.column_stride"},
+        {{.columns = 4, .column_run = 2, .x.column_stride = 4, .x.row_stride = 3}, "x.row_stride"},
+        {{.columns = 4, .column_run = 2, .inner_rows = 2, .y.column_stride = UINT64_C(1) << 63},
+         "columns / column_run times y.column_stride"},
+        {{.columns = 4, .x.type = ANYNORM_I8, .y.type = ANYNORM_I8}, "x.type is i8"},
+        {{.columns = 4, .x.type = ANYNORM_F8E4M3}, "x.type is f8e4m3"},
+        {{.columns = 4, .parameters.type = ANYNORM_I8}, "parameters.type"},
+        {{.columns = 4, .flags = RESIDUAL, .residual.type = ANYNORM_I8}, "residual.type"},
+        {{.columns = 4, .flags = SUM, .sum.type = ANYNORM_F8E4M3}, "sum.type"},
         {{.columns = 4, .flags = SCALE, .sample_type = ANYNORM_I8}, "sample_type"},
         {{.columns = 4, .flags = Y_SCALE_IN}, "ANYNORM_Y_SCALE_INPUT"},
-        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_F16}, "ANYNORM_Y_SCALE_OUTPUT"},
-        {{.columns = 4, .flags = Y_SCALE_IN | Y_SCALE_OUT, .y_type = ANYNORM_I8}, "y_scale"},
-        {{.columns = 4, .y_type = ANYNORM_I8, .y_bound = 1}, "y_bound"},
-        {{.columns = 4, .flags = Y_SCALE_IN, .y_type = ANYNORM_I8, .y_bound = 1}, "y_bound"},
-        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = -1}, "y_bound"},
-        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = 7e-31}, "y_bound"},
-        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = (double)INFINITY},
-         "y_bound"},
-        {{.columns = 4, .flags = Y_SCALE_OUT, .y_type = ANYNORM_I8, .y_bound = (double)NAN},
-         "y_bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_F16}, "ANYNORM_Y_SCALE_OUTPUT"},
+        {{.columns = 4, .flags = Y_SCALE_IN | Y_SCALE_OUT, .y.type = ANYNORM_I8}, "y_scale"},
+        {{.columns = 4, .y.type = ANYNORM_I8, .quantization.bound = 1}, "quantization.bound"},
+        {{.columns = 4, .flags = Y_SCALE_IN, .y.type = ANYNORM_I8, .quantization.bound = 1},
+         "quantization.bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_I8, .quantization.bound = -1},
+         "quantization.bound"},
+        {{.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_I8, .quantization.bound = 7e-31},
+         "quantization.bound"},
+        {{.columns = 4,
+          .flags = Y_SCALE_OUT,
+          .y.type = ANYNORM_I8,
+          .quantization.bound = (double)INFINITY},
+         "quantization.bound"},
+        {{.columns = 4,
+          .flags = Y_SCALE_OUT,
+          .y.type = ANYNORM_I8,
+          .quantization.bound = (double)NAN},
+         "quantization.bound"},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_refused(anynorm_spec_check(&bad[i].spec), ANYNORM_INVALID_ARGUMENT);
@@ -271,9 +292,9 @@ static void test_spec_names_what_is_wrong(void **state)
 /* The formula of the header, with its defaults, on an unresolved spec. */
 static uint64_t start_by_header(const anynorm_spec *spec, bool of_y, uint64_t row)
 {
-    uint64_t row_stride = of_y ? spec->y_row_stride : spec->x_row_stride;
-    uint64_t outer_stride = of_y ? spec->y_outer_stride : spec->x_outer_stride;
-    uint64_t column_stride = of_y ? spec->y_column_stride : spec->x_column_stride;
+    uint64_t row_stride = of_y ? spec->y.row_stride : spec->x.row_stride;
+    uint64_t outer_stride = of_y ? spec->y.outer_stride : spec->x.outer_stride;
+    uint64_t column_stride = of_y ? spec->y.column_stride : spec->x.column_stride;
     uint64_t run = spec->column_run ? spec->column_run : 1;
     if (column_stride == 0)
         column_stride = run;
@@ -313,26 +334,26 @@ static anynorm_spec random_small_spec(struct random *random)
     if (random_below(random, 3) == 0) { /* in runs, with defaults, or rows that lie between */
         spec.column_run = 1 + random_below(random, 3);
         spec.columns *= spec.column_run;
-        spec.x_column_stride =
+        spec.x.column_stride =
             random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
-        spec.y_column_stride =
+        spec.y.column_stride =
             random_below(random, 3) ? spec.column_run + random_below(random, 9) : 0;
         return spec;
     }
     if (spec.columns > 1 && random_below(random, 2)) {
-        spec.x_column_stride = random_below(random, 4);
-        spec.y_column_stride = random_below(random, 4);
+        spec.x.column_stride = random_below(random, 4);
+        spec.y.column_stride = random_below(random, 4);
     }
-    spec.x_row_stride = some_row_stride(random, spec.columns, spec.x_column_stride);
-    spec.y_row_stride = some_row_stride(random, spec.columns, spec.y_column_stride);
-    if (spec.inner_rows > 0 && (spec.x_column_stride > 1 || spec.y_column_stride > 1)) {
-        spec.x_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
-        spec.y_outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
+    spec.x.row_stride = some_row_stride(random, spec.columns, spec.x.column_stride);
+    spec.y.row_stride = some_row_stride(random, spec.columns, spec.y.column_stride);
+    if (spec.inner_rows > 0 && (spec.x.column_stride > 1 || spec.y.column_stride > 1)) {
+        spec.x.outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
+        spec.y.outer_stride = random_below(random, 2) ? 0 : 64 + random_below(random, 3);
         return spec;
     }
     if (spec.inner_rows > 0) {
-        spec.x_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
-        spec.y_outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
+        spec.x.outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
+        spec.y.outer_stride = some_stride(random, spec.columns * (1 + random_below(random, 5)));
     }
     return spec;
 }
@@ -347,17 +368,18 @@ static void test_resolve_keeps_every_row(void **state)
         assert_ok(an_spec_resolve(&spec, &resolved));
         uint64_t run = spec.column_run ? spec.column_run : 1;
         assert_true(resolved.column_run == run || resolved.column_run == 1);
-        struct an_layout x = an_spec_x_layout(&resolved), y = an_spec_y_layout(&resolved);
+        struct an_layout x = an_spec_layout(&resolved, &resolved.x),
+                         y = an_spec_layout(&resolved, &resolved.y);
         for (uint64_t r = 0; r < 12; r++) {
             assert_int_equal(an_layout_start(&x, r), start_by_header(&spec, false, r));
             assert_int_equal(an_layout_start(&y, r), start_by_header(&spec, true, r));
         }
         for (uint64_t c = 0; c < spec.columns; c++) {
             assert_int_equal(an_layout_column(&x, c),
-                             c / run * (spec.x_column_stride ? spec.x_column_stride : run) +
+                             c / run * (spec.x.column_stride ? spec.x.column_stride : run) +
                                  c % run);
             assert_int_equal(an_layout_column(&y, c),
-                             c / run * (spec.y_column_stride ? spec.y_column_stride : run) +
+                             c / run * (spec.y.column_stride ? spec.y.column_stride : run) +
                                  c % run);
         }
         runs += resolved.column_run > 1;
@@ -376,14 +398,14 @@ static void test_two_dense_levels_become_one(void **state)
     anynorm_spec spec = {.columns = 64, .inner_rows = 12}, resolved;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.x_row_stride, 64);
-    assert_int_equal(resolved.x_outer_stride, 0);
-    assert_int_equal(resolved.y_outer_stride, 0);
-    spec.x_outer_stride = 3 * 12 * 64;
+    assert_int_equal(resolved.x.row_stride, 64);
+    assert_int_equal(resolved.x.outer_stride, 0);
+    assert_int_equal(resolved.y.outer_stride, 0);
+    spec.x.outer_stride = 3 * 12 * 64;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.inner_rows, 12);
-    assert_int_equal(resolved.x_outer_stride, 3 * 12 * 64);
-    assert_int_equal(resolved.y_outer_stride, 12 * 64);
+    assert_int_equal(resolved.x.outer_stride, 3 * 12 * 64);
+    assert_int_equal(resolved.y.outer_stride, 12 * 64);
 }
 
 /* Residual and sum count among the tensors whose levels must both be dense. */
@@ -393,27 +415,27 @@ static void test_every_tensor_keeps_two_levels(void **state)
     anynorm_spec dense = {.columns = 64, .inner_rows = 12, .flags = RESIDUAL | SUM}, resolved;
     assert_ok(an_spec_resolve(&dense, &resolved));
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.residual_row_stride, 64);
-    assert_int_equal(resolved.residual_outer_stride, 0);
-    assert_int_equal(resolved.sum_row_stride, 64);
-    assert_int_equal(resolved.sum_outer_stride, 0);
+    assert_int_equal(resolved.residual.row_stride, 64);
+    assert_int_equal(resolved.residual.outer_stride, 0);
+    assert_int_equal(resolved.sum.row_stride, 64);
+    assert_int_equal(resolved.sum.outer_stride, 0);
     assert_int_equal(resolved.sample_rows, 1);
-    assert_int_equal(resolved.parameter_rows, 1);
-    assert_int_equal(resolved.parameter_run, 1);
+    assert_int_equal(resolved.parameters.rows, 1);
+    assert_int_equal(resolved.parameters.run, 1);
     for (int i = 0; i < 2; i++) {
         anynorm_spec spec = dense;
-        *(i ? &spec.sum_outer_stride : &spec.residual_outer_stride) = 3 * 12 * 64;
+        *(i ? &spec.sum.outer_stride : &spec.residual.outer_stride) = 3 * 12 * 64;
         assert_ok(an_spec_resolve(&spec, &resolved));
         assert_int_equal(resolved.inner_rows, 12);
-        struct an_layout layouts[2] = {an_spec_residual_layout(&resolved),
-                                       an_spec_sum_layout(&resolved)};
+        struct an_layout layouts[2] = {an_spec_layout(&resolved, &resolved.residual),
+                                       an_spec_layout(&resolved, &resolved.sum)};
         assert_int_equal(an_layout_start(&layouts[i], 13), 3 * 12 * 64 + 64);
         assert_int_equal(an_layout_start(&layouts[!i], 13), 13 * 64);
     }
-    dense.sum_column_stride = 12;
+    dense.sum.column_stride = 12;
     assert_ok(an_spec_resolve(&dense, &resolved));
-    assert_int_equal(resolved.sum_row_stride, 1);
-    assert_int_equal(resolved.sum_outer_stride, 64 * 12);
+    assert_int_equal(resolved.sum.row_stride, 1);
+    assert_int_equal(resolved.sum.outer_stride, 64 * 12);
     assert_false(an_spec_side_by_side(&resolved));
 }
 
@@ -424,11 +446,11 @@ static void test_double_if_any_tensor_is(void **state)
         anynorm_spec spec;
         bool is_double;
     } cases[] = {
-        {{.columns = 4, .parameter_type = ANYNORM_F64}, false},
-        {{.columns = 4, .flags = PRE_BIAS, .parameter_type = ANYNORM_F64}, true},
-        {{.columns = 4, .flags = RESIDUAL, .residual_type = ANYNORM_F64}, true},
-        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum_type = ANYNORM_F64}, true},
-        {{.columns = 4, .flags = SUM, .sum_type = ANYNORM_F64}, true},
+        {{.columns = 4, .parameters.type = ANYNORM_F64}, false},
+        {{.columns = 4, .flags = PRE_BIAS, .parameters.type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL, .residual.type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum.type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SUM, .sum.type = ANYNORM_F64}, true},
         {{.columns = 4, .flags = SHIFT, .sample_type = ANYNORM_F64}, true},
         {{.columns = 4, .flags = SHIFT | SUM | RESIDUAL}, false},
     };
@@ -448,59 +470,59 @@ static void test_channels_last(void **state)
                                 .flags = WEIGHT,
                                 .inner_rows = 8,
                                 .column_run = 4,
-                                .x_column_stride = 32,
-                                .y_column_stride = 32,
-                                .parameter_rows = 8,
-                                .parameter_cycle = 4};
+                                .x.column_stride = 32,
+                                .y.column_stride = 32,
+                                .parameters.rows = 8,
+                                .parameters.cycle = 4};
     anynorm_spec resolved, again, spec = image;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.column_run, 4);
     assert_int_equal(resolved.inner_rows, 8);
-    assert_int_equal(resolved.x_row_stride, 4);
-    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_int_equal(resolved.x.row_stride, 4);
+    assert_int_equal(resolved.y.outer_stride, 49 * 32);
     assert_int_equal(an_spec_parameters_per_row(&resolved), 4);
     assert_int_equal(an_spec_parameter(&resolved, 4 * 17 + 3), 3);
     assert_false(an_spec_side_by_side(&resolved));
     assert_ok(an_spec_resolve(&resolved, &again));
     assert_true(same_spec(&again, &resolved));
 
-    spec.y_column_stride = 0; /* each group by itself */
+    spec.y.column_stride = 0; /* each group by itself */
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.column_run, 4);
-    assert_int_equal(resolved.y_column_stride, 4);
-    assert_int_equal(resolved.y_row_stride, 4 * 49);
-    assert_int_equal(resolved.y_outer_stride, 49 * 32);
+    assert_int_equal(resolved.y.column_stride, 4);
+    assert_int_equal(resolved.y.row_stride, 4 * 49);
+    assert_int_equal(resolved.y.outer_stride, 49 * 32);
     assert_false(an_spec_side_by_side(&resolved));
 
-    spec.x_column_stride = 4;
+    spec.x.column_stride = 4;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.column_run, 1);
-    assert_int_equal(resolved.x_column_stride, 1);
-    assert_int_equal(resolved.y_column_stride, 1);
+    assert_int_equal(resolved.x.column_stride, 1);
+    assert_int_equal(resolved.y.column_stride, 1);
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.x_row_stride, 4 * 49);
-    assert_int_equal(resolved.parameter_cycle, 4);
+    assert_int_equal(resolved.x.row_stride, 4 * 49);
+    assert_int_equal(resolved.parameters.cycle, 4);
     assert_true(an_spec_side_by_side(&resolved));
 
     spec = image; /* one pixel: the run is the row, and its parameters come once */
     spec.columns = 4;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.column_run, 1);
-    assert_int_equal(resolved.x_column_stride, 1);
-    assert_int_equal(resolved.x_row_stride, 4);
+    assert_int_equal(resolved.x.column_stride, 1);
+    assert_int_equal(resolved.x.row_stride, 4);
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.parameter_cycle, 0);
+    assert_int_equal(resolved.parameters.cycle, 0);
 
     spec = image; /* a channel for each group: columns one by one, of one parameter */
     spec.columns = 49;
-    spec.inner_rows = spec.parameter_rows = 32;
-    spec.column_run = spec.parameter_cycle = 1;
+    spec.inner_rows = spec.parameters.rows = 32;
+    spec.column_run = spec.parameters.cycle = 1;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.column_run, 1);
-    assert_int_equal(resolved.x_column_stride, 32);
-    assert_int_equal(resolved.x_row_stride, 1);
-    assert_int_equal(resolved.parameter_run, 49);
-    assert_int_equal(resolved.parameter_cycle, 0);
+    assert_int_equal(resolved.x.column_stride, 32);
+    assert_int_equal(resolved.x.row_stride, 1);
+    assert_int_equal(resolved.parameters.run, 49);
+    assert_int_equal(resolved.parameters.cycle, 0);
     assert_int_equal(an_spec_parameters_per_row(&resolved), 1);
 }
 
@@ -510,33 +532,33 @@ static void test_channels_first(void **state)
     (void)state;
     anynorm_spec resolved, spec = {.columns = 96,
                                    .inner_rows = 56 * 56,
-                                   .x_column_stride = 56 * 56,
-                                   .y_column_stride = 56 * 56};
+                                   .x.column_stride = 56 * 56,
+                                   .y.column_stride = 56 * 56};
     assert_ok(an_spec_resolve(&spec, &resolved));
-    assert_int_equal(resolved.x_row_stride, 1);
-    assert_int_equal(resolved.x_outer_stride, 96 * 56 * 56);
-    assert_int_equal(resolved.y_row_stride, 1);
-    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
-    spec.y_column_stride = 0;
+    assert_int_equal(resolved.x.row_stride, 1);
+    assert_int_equal(resolved.x.outer_stride, 96 * 56 * 56);
+    assert_int_equal(resolved.y.row_stride, 1);
+    assert_int_equal(resolved.y.outer_stride, 96 * 56 * 56);
+    spec.y.column_stride = 0;
     assert_ok(an_spec_resolve(&spec, &resolved));
-    assert_int_equal(resolved.y_column_stride, 1);
-    assert_int_equal(resolved.y_row_stride, 96);
-    assert_int_equal(resolved.y_outer_stride, 96 * 56 * 56);
+    assert_int_equal(resolved.y.column_stride, 1);
+    assert_int_equal(resolved.y.row_stride, 96);
+    assert_int_equal(resolved.y.outer_stride, 96 * 56 * 56);
 
     /* One pixel: the rows are dense, whatever the strides of an image say. */
     spec =
-        (anynorm_spec){.columns = 96, .inner_rows = 1, .x_column_stride = 1, .x_outer_stride = 96};
-    spec.x_row_stride = 1;
+        (anynorm_spec){.columns = 96, .inner_rows = 1, .x.column_stride = 1, .x.outer_stride = 96};
+    spec.x.row_stride = 1;
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.x_row_stride, 96);
+    assert_int_equal(resolved.x.row_stride, 96);
     assert_true(an_spec_side_by_side(&resolved));
     /* One channel: so are they. */
     spec = (anynorm_spec){
-        .columns = 1, .inner_rows = 49, .x_column_stride = 49, .y_column_stride = 49};
+        .columns = 1, .inner_rows = 49, .x.column_stride = 49, .y.column_stride = 49};
     assert_ok(an_spec_resolve(&spec, &resolved));
     assert_int_equal(resolved.inner_rows, 0);
-    assert_int_equal(resolved.x_row_stride, 1);
+    assert_int_equal(resolved.x.row_stride, 1);
     assert_true(an_spec_side_by_side(&resolved));
 }
 

@@ -23,36 +23,36 @@ static anynorm_spec resolved(anynorm_spec spec)
 #define ROWS 5
 
 static const anynorm_spec usual = {.columns = 6,
-                                   .x_type = ANYNORM_F32,
-                                   .y_type = ANYNORM_F16,
-                                   .parameter_type = ANYNORM_F64,
+                                   .x.type = ANYNORM_F32,
+                                   .y.type = ANYNORM_F16,
+                                   .parameters.type = ANYNORM_F64,
                                    .flags = ALL_FLAGS,
-                                   .x_row_stride = 7};
+                                   .x.row_stride = 7};
 
 /* Every tensor there is. */
 static const anynorm_spec whole = {.columns = 6,
-                                   .x_type = ANYNORM_F32,
-                                   .y_type = ANYNORM_I8,
-                                   .parameter_type = ANYNORM_F64,
+                                   .x.type = ANYNORM_F32,
+                                   .y.type = ANYNORM_I8,
+                                   .parameters.type = ANYNORM_F64,
                                    .flags = ALL_FLAGS | RESIDUAL | GATE | PRE_BIAS | SUM | SCALE |
                                             SHIFT | PARTIALS_IN | Y_SCALE_OUT,
-                                   .x_row_stride = 7,
-                                   .residual_type = ANYNORM_BF16,
-                                   .sum_type = ANYNORM_F32,
+                                   .x.row_stride = 7,
+                                   .residual.type = ANYNORM_BF16,
+                                   .sum.type = ANYNORM_F32,
                                    .sample_type = ANYNORM_F16,
-                                   .residual_row_stride = 8,
-                                   .sum_row_stride = 9,
+                                   .residual.row_stride = 8,
+                                   .sum.row_stride = 9,
                                    .sample_rows = 2,
-                                   .parameter_rows = 3,
-                                   .parameter_run = 2,
-                                   .shards = 3};
+                                   .parameters.rows = 3,
+                                   .parameters.run = 2,
+                                   .statistic.shards = 3};
 
 /* One that has no y. */
 static const anynorm_spec half = {.columns = 6,
-                                  .x_type = ANYNORM_F16,
+                                  .x.type = ANYNORM_F16,
                                   .flags = PARTIALS_OUT | SUM,
-                                  .sum_type = ANYNORM_F16,
-                                  .sum_row_stride = 8};
+                                  .sum.type = ANYNORM_F16,
+                                  .sum.row_stride = 8};
 
 /* Every tensor of the spec in a memory of its own, at offset 64 and exactly as long as needed. */
 static anynorm_tensors apart(const anynorm_spec *spec, uint32_t kind)
@@ -118,7 +118,7 @@ static void test_presence_of_each(void **state)
     anynorm_spec complete = resolved(whole);
     anynorm_tensors all = apart(&complete, AN_BUFFER_CL_MEM);
     assert_ok(check(&whole, &all));
-    anynorm_spec plain = {.columns = 6, .y_type = ANYNORM_I8};
+    anynorm_spec plain = {.columns = 6, .y.type = ANYNORM_I8};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         enum an_tensor tensor = (enum an_tensor)t;
         anynorm_tensors tensors = all;
@@ -138,7 +138,7 @@ static void test_presence_of_each(void **state)
 static void test_without_y(void **state)
 {
     (void)state;
-    anynorm_spec complete = resolved(half), with_y = {.columns = 6, .y_type = ANYNORM_F16};
+    anynorm_spec complete = resolved(half), with_y = {.columns = 6, .y.type = ANYNORM_F16};
     anynorm_spec complete_with_y = resolved(with_y);
     for (size_t k = 0; k < COUNT(kinds); k++) {
         anynorm_tensors good = apart(&complete, kinds[k]), tensors = good;
@@ -194,10 +194,10 @@ static void test_extents(void **state)
     uint64_t bytes;
     for (uint64_t least = 1; least <= 3;
          least += 2) { /* of bytes, of numbers, of shards too many */
-        spec.shards = UINT64_MAX / (4 * least);
+        spec.statistic.shards = UINT64_MAX / (4 * least);
         assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
     }
-    spec.shards = UINT64_MAX;
+    spec.statistic.shards = UINT64_MAX;
     assert_false(an_tensor_extent(&spec, AN_PARTIALS, 2, &bytes));
     assert_int_equal(an_tensor_start(&spec, AN_Y_SCALE, 5), 5 * 4);
     spec.flags ^= ANYNORM_Y_SCALE_OUTPUT | ANYNORM_Y_SCALE_INPUT; /* then it is one for all */
@@ -205,7 +205,7 @@ static void test_extents(void **state)
     assert_true(an_tensor_extent(&spec, AN_Y_SCALE, 5, &bytes));
     assert_int_equal(bytes, 4);
     assert_false(an_tensor_expect(&spec, AN_Y_SCALE).output);
-    spec.parameter_rows = UINT64_MAX;
+    spec.parameters.rows = UINT64_MAX;
     assert_false(an_tensor_extent(&spec, AN_WEIGHT, 1, &bytes));
     assert_false(an_tensor_extent(&spec, AN_GATE, UINT64_MAX, &bytes));
 }
@@ -255,12 +255,12 @@ static void test_alignment(void **state)
         const anynorm_dtype type = (anynorm_dtype)(i % 4); /* of all but y */
         const uint32_t flags = i < 4 ? whole.flags & ~(uint32_t)AN_Y_SCALES : whole.flags;
         anynorm_spec spec = {.columns = 6,
-                             .x_type = type,
-                             .y_type = (anynorm_dtype)i,
-                             .parameter_type = type,
+                             .x.type = type,
+                             .y.type = (anynorm_dtype)i,
+                             .parameters.type = type,
                              .flags = flags,
-                             .residual_type = type,
-                             .sum_type = type,
+                             .residual.type = type,
+                             .sum.type = type,
                              .sample_type = type};
         anynorm_spec complete = resolved(spec);
         for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
@@ -303,7 +303,7 @@ static void test_rows_that_overflow(void **state)
         assert_refused_tensors(an_tensors_check(&spec, &tensors, rows[i], &owner));
     }
     anynorm_spec two = resolved((anynorm_spec){
-        .columns = 4, .inner_rows = 3, .x_row_stride = 4, .y_row_stride = 4, .y_outer_stride = 8});
+        .columns = 4, .inner_rows = 3, .x.row_stride = 4, .y.row_stride = 4, .y.outer_stride = 8});
     anynorm_tensors tensors = apart(&two, AN_BUFFER_CL_MEM);
     assert_refused_tensors(an_tensors_check(&two, &tensors, ROWS, &owner)); /* rows of y overlap */
     assert_ok(an_tensors_check(&two, &tensors, 2, &owner));
@@ -358,22 +358,22 @@ static void test_y_may_be_x(void **state)
         bool good;
     } cases[] = {
         {{.columns = 6}, true},
-        {{.columns = 6, .x_type = ANYNORM_F64, .y_type = ANYNORM_F64}, true},
-        {{.columns = 6, .x_row_stride = 9, .y_row_stride = 9}, true},
-        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20, .y_outer_stride = 20}, true},
-        {{.columns = 6, .x_type = ANYNORM_F16, .y_type = ANYNORM_BF16}, false},
-        {{.columns = 6, .y_type = ANYNORM_I8}, false},
-        {{.columns = 6, .x_type = ANYNORM_F32, .y_type = ANYNORM_F16}, false},
-        {{.columns = 6, .x_row_stride = 9}, false},
-        {{.columns = 6, .y_row_stride = 9}, false},
-        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 20}, false},
-        {{.columns = 6, .inner_rows = 2, .x_outer_stride = 6, .y_outer_stride = 6}, false},
-        {{.columns = 6, .x_column_stride = 9, .y_column_stride = 9}, true},
-        {{.columns = 6, .x_column_stride = 5, .y_column_stride = 5}, true},
-        {{.columns = 6, .x_column_stride = 4, .y_column_stride = 4}, false}, /* rows overlap */
-        {{.columns = 6, .x_column_stride = 9, .y_column_stride = 8}, false},
-        {{.columns = 6, .x_column_stride = 9}, false},
-        {{.columns = 6, .inner_rows = 3, .x_column_stride = 3, .y_column_stride = 3}, true},
+        {{.columns = 6, .x.type = ANYNORM_F64, .y.type = ANYNORM_F64}, true},
+        {{.columns = 6, .x.row_stride = 9, .y.row_stride = 9}, true},
+        {{.columns = 6, .inner_rows = 2, .x.outer_stride = 20, .y.outer_stride = 20}, true},
+        {{.columns = 6, .x.type = ANYNORM_F16, .y.type = ANYNORM_BF16}, false},
+        {{.columns = 6, .y.type = ANYNORM_I8}, false},
+        {{.columns = 6, .x.type = ANYNORM_F32, .y.type = ANYNORM_F16}, false},
+        {{.columns = 6, .x.row_stride = 9}, false},
+        {{.columns = 6, .y.row_stride = 9}, false},
+        {{.columns = 6, .inner_rows = 2, .x.outer_stride = 20}, false},
+        {{.columns = 6, .inner_rows = 2, .x.outer_stride = 6, .y.outer_stride = 6}, false},
+        {{.columns = 6, .x.column_stride = 9, .y.column_stride = 9}, true},
+        {{.columns = 6, .x.column_stride = 5, .y.column_stride = 5}, true},
+        {{.columns = 6, .x.column_stride = 4, .y.column_stride = 4}, false}, /* rows overlap */
+        {{.columns = 6, .x.column_stride = 9, .y.column_stride = 8}, false},
+        {{.columns = 6, .x.column_stride = 9}, false},
+        {{.columns = 6, .inner_rows = 3, .x.column_stride = 3, .y.column_stride = 3}, true},
     };
     for (size_t k = 0; k < COUNT(kinds) * COUNT(cases); k++) {
         const anynorm_spec *spec = &cases[k / COUNT(kinds)].spec;
@@ -428,39 +428,39 @@ static void test_unlike_outputs_over_inputs(void **state)
         enum an_tensor output, input;
         bool good;
     } cases[] = {
-        {{.columns = 6, .flags = RESIDUAL, .residual_row_stride = 9, .y_row_stride = 9},
+        {{.columns = 6, .flags = RESIDUAL, .residual.row_stride = 9, .y.row_stride = 9},
          AN_Y,
          AN_RESIDUAL,
          true},
-        {{.columns = 6, .flags = RESIDUAL, .residual_row_stride = 9}, AN_Y, AN_RESIDUAL, false},
-        {{.columns = 6, .flags = RESIDUAL, .residual_type = ANYNORM_F16}, AN_Y, AN_RESIDUAL, false},
-        {{.columns = 6, .flags = SUM, .sum_type = ANYNORM_F16}, AN_SUM, AN_X, false},
-        {{.columns = 6, .flags = SUM, .sum_column_stride = 9}, AN_SUM, AN_X, false},
-        {{.columns = 6, .flags = SUM, .sum_column_stride = 9, .x_column_stride = 9},
+        {{.columns = 6, .flags = RESIDUAL, .residual.row_stride = 9}, AN_Y, AN_RESIDUAL, false},
+        {{.columns = 6, .flags = RESIDUAL, .residual.type = ANYNORM_F16}, AN_Y, AN_RESIDUAL, false},
+        {{.columns = 6, .flags = SUM, .sum.type = ANYNORM_F16}, AN_SUM, AN_X, false},
+        {{.columns = 6, .flags = SUM, .sum.column_stride = 9}, AN_SUM, AN_X, false},
+        {{.columns = 6, .flags = SUM, .sum.column_stride = 9, .x.column_stride = 9},
          AN_SUM,
          AN_X,
          true},
-        {{.columns = 6, .inner_rows = 2, .flags = SUM, .sum_outer_stride = 20},
+        {{.columns = 6, .inner_rows = 2, .flags = SUM, .sum.outer_stride = 20},
          AN_SUM,
          AN_X,
          false},
-        {{.columns = 6, .column_run = 3, .flags = SUM, .sum_column_stride = 30},
+        {{.columns = 6, .column_run = 3, .flags = SUM, .sum.column_stride = 30},
          AN_SUM,
          AN_X,
          false},
         {{.columns = 6,
           .column_run = 3,
           .flags = SUM,
-          .sum_column_stride = 30,
-          .x_column_stride = 30},
+          .sum.column_stride = 30,
+          .x.column_stride = 30},
          AN_SUM,
          AN_X,
          true},
         {{.columns = 6,
           .inner_rows = 2,
           .flags = RESIDUAL | SUM,
-          .sum_outer_stride = 20,
-          .residual_outer_stride = 20},
+          .sum.outer_stride = 20,
+          .residual.outer_stride = 20},
          AN_SUM,
          AN_RESIDUAL,
          true},
@@ -506,10 +506,10 @@ static void test_slices_with_untaken_strides(void **state)
     for (size_t i = 0; i < COUNT(strides) * COUNT(strides); i++) {
         anynorm_spec spec = {.columns = 6,
                              .inner_rows = 100,
-                             .x_row_stride = 12,
-                             .y_row_stride = 12,
-                             .x_outer_stride = strides[i % COUNT(strides)],
-                             .y_outer_stride = strides[i / COUNT(strides)]};
+                             .x.row_stride = 12,
+                             .y.row_stride = 12,
+                             .x.outer_stride = strides[i % COUNT(strides)],
+                             .y.outer_stride = strides[i / COUNT(strides)]};
         anynorm_tensors tensors = {.x = wide, .y = wide};
         tensors.y.offset = 24;
         assert_ok(check(&spec, &tensors));
@@ -524,10 +524,10 @@ static void test_four_slices_of_one_tensor(void **state)
     (void)state;
     anynorm_spec spec = {.columns = 6,
                          .flags = RESIDUAL | SUM,
-                         .x_row_stride = 24,
-                         .y_row_stride = 24,
-                         .residual_row_stride = 24,
-                         .sum_row_stride = 24};
+                         .x.row_stride = 24,
+                         .y.row_stride = 24,
+                         .residual.row_stride = 24,
+                         .sum.row_stride = 24};
     anynorm_buffer wide = {.bytes = 4096, .root = &wide, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
     for (uint64_t order = 0; order < 256; order++) {
         uint64_t x = order % 4, y = order / 4 % 4, residual = order / 16 % 4, sum = order / 64;
@@ -560,7 +560,8 @@ static void test_four_slices_of_one_tensor(void **state)
 static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_buffer *buffer,
                  uint64_t rows, unsigned char *marks, unsigned char bit)
 {
-    struct an_layout layout = tensor == AN_X ? an_spec_x_layout(spec) : an_spec_y_layout(spec);
+    struct an_layout layout =
+        tensor == AN_X ? an_spec_layout(spec, &spec->x) : an_spec_layout(spec, &spec->y);
     uint64_t size = anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
     bool in_rows = tensor == AN_X || tensor == AN_Y;
     bool again = false;
@@ -581,23 +582,23 @@ static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_
 static anynorm_spec random_layouts(struct random *random)
 {
     anynorm_spec spec = {.columns = 1 + random_below(random, 3),
-                         .x_type = (anynorm_dtype)random_below(random, 4),
-                         .y_type = (anynorm_dtype)random_below(random, 4),
+                         .x.type = (anynorm_dtype)random_below(random, 4),
+                         .y.type = (anynorm_dtype)random_below(random, 4),
                          .flags = ANYNORM_ANY_ALIGNMENT | ANYNORM_MEAN_OUTPUT,
                          .inner_rows = random_below(random, 4)};
     bool alike = random_below(random, 2); /* as slices of one tensor are */
     if (alike)
-        spec.y_type = spec.x_type;
-    spec.x_row_stride = spec.columns * (1 + random_below(random, 3)) + random_below(random, 2);
-    spec.y_row_stride = alike ? spec.x_row_stride : spec.columns + random_below(random, 8);
+        spec.y.type = spec.x.type;
+    spec.x.row_stride = spec.columns * (1 + random_below(random, 3)) + random_below(random, 2);
+    spec.y.row_stride = alike ? spec.x.row_stride : spec.columns + random_below(random, 8);
     if (spec.inner_rows) {
-        spec.x_outer_stride =
-            spec.x_row_stride * (1 + random_below(random, 5)) + random_below(random, 2);
-        spec.y_outer_stride = spec.columns + random_below(random, 24);
+        spec.x.outer_stride =
+            spec.x.row_stride * (1 + random_below(random, 5)) + random_below(random, 2);
+        spec.y.outer_stride = spec.columns + random_below(random, 24);
         if (alike)
-            spec.y_outer_stride = random_below(random, 3)
-                                      ? spec.x_outer_stride
-                                      : spec.x_row_stride * (1 + random_below(random, 5));
+            spec.y.outer_stride = random_below(random, 3)
+                                      ? spec.x.outer_stride
+                                      : spec.x.row_stride * (1 + random_below(random, 5));
     }
     return spec;
 }
@@ -606,16 +607,16 @@ static anynorm_spec random_layouts(struct random *random)
 static anynorm_spec random_columns_apart(struct random *random)
 {
     anynorm_spec spec = random_layouts(random);
-    bool alike = spec.y_type == spec.x_type && random_below(random, 2);
+    bool alike = spec.y.type == spec.x.type && random_below(random, 2);
     spec.columns = 1 + random_below(random, 4);
-    spec.x_row_stride = 1 + random_below(random, 2);
-    spec.x_column_stride = 4 + random_below(random, 8);
-    spec.y_row_stride = alike ? spec.x_row_stride : 1;
-    spec.y_column_stride = alike ? spec.x_column_stride : 4 + random_below(random, 8);
+    spec.x.row_stride = 1 + random_below(random, 2);
+    spec.x.column_stride = 4 + random_below(random, 8);
+    spec.y.row_stride = alike ? spec.x.row_stride : 1;
+    spec.y.column_stride = alike ? spec.x.column_stride : 4 + random_below(random, 8);
     if (spec.inner_rows) {
-        spec.x_outer_stride = spec.columns * spec.x_column_stride + random_below(random, 9);
-        spec.y_outer_stride = alike ? spec.x_outer_stride
-                                    : spec.columns * spec.y_column_stride + random_below(random, 9);
+        spec.x.outer_stride = spec.columns * spec.x.column_stride + random_below(random, 9);
+        spec.y.outer_stride = alike ? spec.x.outer_stride
+                                    : spec.columns * spec.y.column_stride + random_below(random, 9);
     }
     return spec;
 }
@@ -624,18 +625,18 @@ static anynorm_spec random_columns_apart(struct random *random)
 static anynorm_spec random_column_runs(struct random *random)
 {
     anynorm_spec spec = random_columns_apart(random);
-    bool alike = spec.y_column_stride == spec.x_column_stride && spec.y_type == spec.x_type;
+    bool alike = spec.y.column_stride == spec.x.column_stride && spec.y.type == spec.x.type;
     uint64_t run = 2 + random_below(random, 2), runs = 1 + random_below(random, 3);
     spec.columns = run * runs;
     spec.column_run = run;
-    spec.x_row_stride = run + random_below(random, 2);
-    spec.x_column_stride = 2 * run + random_below(random, 3 * run);
-    spec.y_row_stride = alike ? spec.x_row_stride : run;
-    spec.y_column_stride = alike ? spec.x_column_stride : run * (1 + random_below(random, 3));
+    spec.x.row_stride = run + random_below(random, 2);
+    spec.x.column_stride = 2 * run + random_below(random, 3 * run);
+    spec.y.row_stride = alike ? spec.x.row_stride : run;
+    spec.y.column_stride = alike ? spec.x.column_stride : run * (1 + random_below(random, 3));
     if (spec.inner_rows) {
-        spec.x_outer_stride = runs * spec.x_column_stride + random_below(random, 9);
-        spec.y_outer_stride =
-            alike ? spec.x_outer_stride : runs * spec.y_column_stride + random_below(random, 9);
+        spec.x.outer_stride = runs * spec.x.column_stride + random_below(random, 9);
+        spec.y.outer_stride =
+            alike ? spec.x.outer_stride : runs * spec.y.column_stride + random_below(random, 9);
     }
     return spec;
 }
@@ -664,8 +665,8 @@ static void check_random_overlaps(anynorm_spec make(struct random *random))
             shared = shared || (marks[at] & 3) == 3;
             wrong = wrong || (marks[at] & 4 && marks[at] != 4);
         }
-        bool same = tensors.x.offset == tensors.y.offset && spec.x_type == spec.y_type;
-        struct an_layout x = an_spec_x_layout(&spec), y = an_spec_y_layout(&spec);
+        bool same = tensors.x.offset == tensors.y.offset && spec.x.type == spec.y.type;
+        struct an_layout x = an_spec_layout(&spec, &spec.x), y = an_spec_layout(&spec, &spec.y);
         for (uint64_t r = 0; r < rows && same; r++)
             same = an_layout_start(&x, r) == an_layout_start(&y, r) &&
                    x.column_stride == y.column_stride;
@@ -718,8 +719,8 @@ static void test_rows_that_do_not_nest(void **state)
 {
     (void)state;
     const anynorm_spec specs[] = {
-        {.columns = 2, .y_column_stride = 4, .y_row_stride = 2}, /* row 2 begins in row 0 */
-        {.columns = 2, .y_column_stride = 3, .y_row_stride = 2}, /* {0, 3}, {2, 5}, {4, 7} */
+        {.columns = 2, .y.column_stride = 4, .y.row_stride = 2}, /* row 2 begins in row 0 */
+        {.columns = 2, .y.column_stride = 3, .y.row_stride = 2}, /* {0, 3}, {2, 5}, {4, 7} */
     };
     for (size_t i = 0; i < COUNT(specs); i++) {
         anynorm_spec spec = resolved(specs[i]);
@@ -740,58 +741,58 @@ static void test_slices_of_one_tensor(void **state)
         uint64_t x_element;
         uint64_t y_element;
     } slices[] = {
-        {{.columns = 8, .x_row_stride = 16, .y_row_stride = 16}, 10, 0, 8},
-        {{.columns = 8, .x_row_stride = 16, .y_row_stride = 16}, 10, 8, 0},
-        {{.columns = 8, .x_row_stride = 24, .y_row_stride = 24}, 10, 16, 8},
+        {{.columns = 8, .x.row_stride = 16, .y.row_stride = 16}, 10, 0, 8},
+        {{.columns = 8, .x.row_stride = 16, .y.row_stride = 16}, 10, 8, 0},
+        {{.columns = 8, .x.row_stride = 24, .y.row_stride = 24}, 10, 16, 8},
         {{.columns = 4,
           .inner_rows = 3,
-          .x_row_stride = 4,
-          .y_row_stride = 4,
-          .x_outer_stride = 36,
-          .y_outer_stride = 36},
+          .x.row_stride = 4,
+          .y.row_stride = 4,
+          .x.outer_stride = 36,
+          .y.outer_stride = 36},
          9,
          0,
          12}, /* q to k of [t][3][heads][4] */
         {{.columns = 4,
           .inner_rows = 3,
-          .x_row_stride = 4,
-          .y_row_stride = 4,
-          .x_outer_stride = 36,
-          .y_outer_stride = 36},
+          .x.row_stride = 4,
+          .y.row_stride = 4,
+          .x.outer_stride = 36,
+          .y.outer_stride = 36},
          9,
          12,
          0},
         {{.columns = 4,
           .inner_rows = 3,
-          .x_row_stride = 8,
-          .y_row_stride = 8,
-          .x_outer_stride = 40,
-          .y_outer_stride = 24},
+          .x.row_stride = 8,
+          .y.row_stride = 8,
+          .x.outer_stride = 40,
+          .y.outer_stride = 24},
          9,
          0,
          4},
         {{.columns = 4,
           .inner_rows = 7,
-          .x_outer_stride = 56,
-          .y_outer_stride = 56,
-          .x_column_stride = 7,
-          .y_column_stride = 7},
+          .x.outer_stride = 56,
+          .y.outer_stride = 56,
+          .x.column_stride = 7,
+          .y.column_stride = 7},
          21,
          0,
          28}, /* channels 0 to 3 of [n][8][7] to 4 to 7 */
         {{.columns = 20,
           .inner_rows = 2,
-          .x_row_stride = 4,
-          .y_row_stride = 4,
-          .x_outer_stride = 80,
-          .y_outer_stride = 80,
-          .x_column_stride = 16,
-          .y_column_stride = 16,
+          .x.row_stride = 4,
+          .y.row_stride = 4,
+          .x.outer_stride = 80,
+          .y.outer_stride = 80,
+          .x.column_stride = 16,
+          .y.column_stride = 16,
           .column_run = 4},
          6,
          0,
          8}, /* channels 0 to 7 of [n][5][16], in two groups, to 8 to 15 */
-        {{.columns = 4, .x_column_stride = 10, .y_column_stride = 10},
+        {{.columns = 4, .x.column_stride = 10, .y.column_stride = 10},
          5,
          0,
          5}, /* the left half of a matrix of 10 columns, normalized downwards, to the right half */

@@ -424,7 +424,7 @@ static void check_view_case(const struct view_case *it, uint64_t x_column, uint6
                             uint64_t run)
 {
     anynorm_view x = view_of(&it->x), y = view_of(&it->y);
-    anynorm_spec spec = {.y_type = ANYNORM_BF16, .flags = 5, .eps = 0.25}, resolved;
+    anynorm_spec spec = {.y.type = ANYNORM_BF16, .flags = 5, .statistic.eps = 0.25}, resolved;
     uint64_t rows = 77;
     anynorm_spec before = spec;
     make_message_stale();
@@ -441,21 +441,21 @@ static void check_view_case(const struct view_case *it, uint64_t x_column, uint6
     assert_ok(status);
     assert_ok(an_spec_resolve(&spec, &resolved));
     anynorm_spec expected = {.columns = it->columns,
-                             .y_type = ANYNORM_BF16,
+                             .y.type = ANYNORM_BF16,
                              .flags = 5,
-                             .eps = 0.25,
+                             .statistic.eps = 0.25,
                              .inner_rows = it->inner,
-                             .x_row_stride = it->x_row,
-                             .x_outer_stride = it->x_outer,
-                             .y_row_stride = it->y_row,
-                             .y_outer_stride = it->y_outer,
-                             .x_column_stride = x_column,
-                             .y_column_stride = y_column,
+                             .x.row_stride = it->x_row,
+                             .x.outer_stride = it->x_outer,
+                             .y.row_stride = it->y_row,
+                             .y.outer_stride = it->y_outer,
+                             .x.column_stride = x_column,
+                             .y.column_stride = y_column,
                              .sample_rows = 1,
-                             .parameter_rows = 1,
-                             .parameter_run = 1,
+                             .parameters.rows = 1,
+                             .parameters.run = 1,
                              .column_run = run,
-                             .shards = 1};
+                             .statistic.shards = 1};
     if (rows != it->rows || !same_spec(&expected, &resolved))
         fail_msg("view \"%s\" gave other rows", it->what);
 }
@@ -475,7 +475,7 @@ static void test_view_bad_arguments(void **state)
     (void)state;
     const uint64_t shape[2] = {5, 4};
     const anynorm_view view = {2, shape, NULL}, no_shape = {2, NULL, NULL};
-    anynorm_spec spec = {.columns = 9}, bad = {.flags = 1u << 9}, negative = {.eps = -1};
+    anynorm_spec spec = {.columns = 9}, bad = {.flags = 1u << 9}, negative = {.statistic.eps = -1};
     uint64_t rows = 77;
     const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;
     assert_refused(anynorm_spec_from_view(NULL, &view, NULL, -1, &rows), invalid);
@@ -623,7 +623,7 @@ static void test_random_views(void **state)
             y.dense = true;
 
         anynorm_view x_view = view_of(&x), y_view = view_of(&y);
-        anynorm_spec spec = {.eps = 1}, resolved;
+        anynorm_spec spec = {.statistic.eps = 1}, resolved;
         uint64_t found = UINT64_MAX;
         int axis = random_below(&random, 2) ? (int)first : (int)first - (int)x.rank;
         anynorm_status status =
@@ -641,8 +641,8 @@ static void test_random_views(void **state)
         assert_ok(an_spec_resolve(&spec, &resolved));
         assert_int_equal(found, rows);
         assert_int_equal(spec.columns, columns);
-        struct an_layout x_layout = an_spec_x_layout(&resolved);
-        struct an_layout y_layout = an_spec_y_layout(&resolved);
+        struct an_layout x_layout = an_spec_layout(&resolved, &resolved.x);
+        struct an_layout y_layout = an_spec_layout(&resolved, &resolved.y);
         for (uint64_t r = 0; r < rows; r++) {
             assert_int_equal(an_layout_start(&x_layout, r), element_at(&x, first, r, 0));
             assert_int_equal(an_layout_start(&y_layout, r), element_at(&y, first, r, 0));

@@ -413,9 +413,9 @@ static void test_binary_of_another(void **state)
     options.schedule = "row_per_item";
     check_refused(device, &spec, &options, ANYNORM_UNSUPPORTED, "another schedule");
     options.schedule = NULL;
-    spec.x_type = ANYNORM_BF16;
+    spec.x.type = ANYNORM_BF16;
     check_refused(device, &spec, &options, ANYNORM_UNSUPPORTED, "another set of build options");
-    spec.x_type = ANYNORM_F32;
+    spec.x.type = ANYNORM_F32;
 
     fault_table()->GetDeviceInfo = newer_driver;
     check_refused(device, &spec, &options, ANYNORM_UNSUPPORTED, "another driver version");
@@ -426,7 +426,7 @@ static void test_binary_of_another(void **state)
     /* Columns, strides and eps are arguments of the kernel, not part of it. */
     anynorm_plan *plan;
     spec.columns = 80;
-    spec.eps = 1;
+    spec.statistic.eps = 1;
     assert_ok(anynorm_plan_create(device, &spec, &options, &plan));
     assert_int_equal(from_source, 0);
     anynorm_plan_destroy(plan);

@@ -44,7 +44,8 @@ static void run_rows(anynorm_device *device, anynorm_plan *plan, const anynorm_s
 static void warm_and_run(anynorm_device *device, const char *schedule, bool compiles)
 {
     const uint64_t rows = reduced() ? 40 : 3000;
-    anynorm_spec spec = {.columns = 33, .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT, .eps = 1e-5};
+    anynorm_spec spec = {
+        .columns = 33, .flags = ANYNORM_WEIGHT | ANYNORM_MEAN_OUTPUT, .statistic.eps = 1e-5};
     anynorm_plan *plan = make_plan(device, &spec, schedule);
     int before = count_objects();
     launches = 0;

@@ -118,8 +118,8 @@ struct problem usual_problem(uint64_t seed)
     return (struct problem){
         .spec = {.columns = 96,
                  .flags = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
-                 .eps = ANYNORM_EPS_DEFAULT,
-                 .x_row_stride = 100},
+                 .statistic.eps = ANYNORM_EPS_DEFAULT,
+                 .x.row_stride = 100},
         .rows = 7,
         .values = VALUES_NORMAL,
         .seed = seed,

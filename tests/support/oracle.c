@@ -62,13 +62,13 @@ static struct an_row inputs_of(const struct problem *problem, const anynorm_spec
 static double magnitude(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
     double result = fabs(
-        anynorm_dtype_load(spec->x_type, row->x, an_spec_column(spec, spec->x_column_stride, c)));
+        anynorm_dtype_load(spec->x.type, row->x, an_spec_column(spec, spec->x.column_stride, c)));
     if (row->pre_bias)
         result += fabs(
-            anynorm_dtype_load(spec->parameter_type, row->pre_bias, an_spec_parameter(spec, c)));
+            anynorm_dtype_load(spec->parameters.type, row->pre_bias, an_spec_parameter(spec, c)));
     if (row->residual) {
-        double residual = anynorm_dtype_load(spec->residual_type, row->residual,
-                                             an_spec_column(spec, spec->residual_column_stride, c));
+        double residual = anynorm_dtype_load(spec->residual.type, row->residual,
+                                             an_spec_column(spec, spec->residual.column_stride, c));
         if (row->gate)
             residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
         result += fabs(residual);
@@ -88,8 +88,8 @@ static void ask_sums(const anynorm_spec *spec, const struct an_row *inputs,
     anynorm_spec plain = *spec;
     plain.flags = (spec->flags & (ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS)) |
                   ANYNORM_RMS | ANYNORM_RSTD_INPUT;
-    plain.y_type = ANYNORM_F64;
-    plain.y_column_stride = plain.column_run;
+    plain.y.type = ANYNORM_F64;
+    plain.y.column_stride = plain.column_run;
     an_reference_row(&plain, &(struct an_row){.x = inputs->x,
                                               .y = oracle->h,
                                               .rstd = &one,
@@ -128,9 +128,9 @@ static void ask_oracle(const anynorm_spec *spec, const struct an_row *inputs,
                             ANYNORM_SHIFT | ANYNORM_SILU;
     anynorm_spec wide = *spec;
     float mean = 0, rstd = 0;
-    wide.y_type = ANYNORM_F64;
-    wide.y_column_stride = wide.column_run;
-    wide.y_bound = 0;
+    wide.y.type = ANYNORM_F64;
+    wide.y.column_stride = wide.column_run;
+    wide.quantization.bound = 0;
     wide.flags &= ~(statistics | ANYNORM_SUM_OUTPUT | AN_Y_SCALES);
     struct an_row row = *inputs;
     row.y = oracle->y;
@@ -161,8 +161,8 @@ static struct bounds_factors factors_at(const anynorm_spec *spec, const struct a
 {
     uint64_t k = an_spec_parameter(spec, c);
     return (struct bounds_factors){
-        .weight = inputs->weight ? anynorm_dtype_load(spec->parameter_type, inputs->weight, k) : 1,
-        .bias = inputs->bias ? anynorm_dtype_load(spec->parameter_type, inputs->bias, k) : 0,
+        .weight = inputs->weight ? anynorm_dtype_load(spec->parameters.type, inputs->weight, k) : 1,
+        .bias = inputs->bias ? anynorm_dtype_load(spec->parameters.type, inputs->bias, k) : 0,
         .scale = inputs->scale ? anynorm_dtype_load(spec->sample_type, inputs->scale, c) : 0,
         .shift = inputs->shift ? anynorm_dtype_load(spec->sample_type, inputs->shift, c) : 0};
 }
@@ -173,7 +173,7 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
 {
     for (uint64_t c = 0; c < spec->columns; c++) {
         double got =
-            anynorm_dtype_load(spec->y_type, y, an_spec_column(spec, spec->y_column_stride, c));
+            anynorm_dtype_load(spec->y.type, y, an_spec_column(spec, spec->y.column_stride, c));
         double expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
             /* Statistics that are given make no NaN of an infinity. */
@@ -219,11 +219,11 @@ static double check_y_scale(const struct problem *problem, const anynorm_spec *s
         least = fmax(least, y - error);
         most = fmax(most, y + error);
     }
-    if (spec->y_bound > 0) {
-        least = fmin(least, spec->y_bound);
-        most = fmin(most, spec->y_bound);
+    if (spec->quantization.bound > 0) {
+        least = fmin(least, spec->quantization.bound);
+        most = fmin(most, spec->quantization.bound);
     }
-    double divisor = spec->y_type == ANYNORM_I8 ? 127 : 448;
+    double divisor = spec->y.type == ANYNORM_I8 ? 127 : 448;
     bool right = got >= least / divisor * (1 - 0x1p-20) && got <= most / divisor * (1 + 0x1p-20);
     if (lacks_numbers)
         right = isnan(got);
@@ -241,18 +241,18 @@ static void check_quantized(const struct problem *problem, const anynorm_spec *s
                             double y_scale, const void *y, const char *label)
 {
     double epsilon = an_spec_double(spec) ? 0x1p-52 : 0x1p-23;
-    if ((spec->flags & ANYNORM_Y_SCALE_OUTPUT) || spec->y_type == ANYNORM_F8E4M3)
+    if ((spec->flags & ANYNORM_Y_SCALE_OUTPUT) || spec->y.type == ANYNORM_F8E4M3)
         epsilon = 0x1p-23; /* the scale, and what becomes an e4m3, are a float on the way */
     bool zero = (spec->flags & ANYNORM_Y_SCALE_OUTPUT) && y_scale == 0;
     for (uint64_t c = 0; c < spec->columns; c++) {
         double got =
-            anynorm_dtype_load(spec->y_type, y, an_spec_column(spec, spec->y_column_stride, c));
+            anynorm_dtype_load(spec->y.type, y, an_spec_column(spec, spec->y.column_stride, c));
         double quotient = zero ? 0 : oracle->y[c] / y_scale, error = 0;
         if (isfinite(quotient) && !zero)
             error = unrounded_bound(spec, inputs, oracle, c) / fabs(y_scale) +
                     8 * epsilon * fabs(quotient);
-        double below = bounds_rounded(spec->y_type, quotient - error);
-        double above = bounds_rounded(spec->y_type, quotient + error);
+        double below = bounds_rounded(spec->y.type, quotient - error);
+        double above = bounds_rounded(spec->y.type, quotient + error);
         if (isnan(below) ? !isnan(got) : !(got >= below && got <= above))
             fail_at(problem, label, "quantized y", row, c, got, quotient);
     }
@@ -262,8 +262,8 @@ static void check_sum(const struct problem *problem, const anynorm_spec *spec, u
                       const struct bounds_row *oracle, const void *sum, const char *label)
 {
     for (uint64_t c = 0; sum && c < spec->columns; c++) {
-        double got = anynorm_dtype_load(spec->sum_type, sum,
-                                        an_spec_column(spec, spec->sum_column_stride, c));
+        double got = anynorm_dtype_load(spec->sum.type, sum,
+                                        an_spec_column(spec, spec->sum.column_stride, c));
         if (!bounds_hold_sum(spec, oracle, c, got))
             fail_at(problem, label, "sum", row, c, got, oracle->h[c]);
     }
@@ -378,7 +378,7 @@ void check_against_oracle(const struct problem *problem, const struct images *be
             ask_oracle(&spec, &inputs, &oracle);
             const void *y = tensor_at(problem, &spec, after, AN_Y, r);
             const void *y_scale = tensor_at(problem, &spec, after, AN_Y_SCALE, r);
-            if (an_dtype_quantized(spec.y_type))
+            if (an_dtype_quantized(spec.y.type))
                 check_quantized(problem, &spec, r, &inputs, &oracle,
                                 check_y_scale(problem, &spec, r, &inputs, &oracle, y_scale, label),
                                 y, label);

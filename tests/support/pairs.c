@@ -32,11 +32,11 @@ static const struct {
     size_t field;
     uint32_t flags; /* any of which there must be for it to be a level; 0: none */
 } type_factors[WEIGHT_OFFSET - X_TYPE] = {
-    {offsetof(anynorm_spec, x_type), 0},
-    {offsetof(anynorm_spec, y_type), 0},
-    {offsetof(anynorm_spec, parameter_type), AN_PARAMETERS},
-    {offsetof(anynorm_spec, residual_type), RESIDUAL},
-    {offsetof(anynorm_spec, sum_type), AN_SUMS},
+    {offsetof(anynorm_spec, x.type), 0},
+    {offsetof(anynorm_spec, y.type), 0},
+    {offsetof(anynorm_spec, parameters.type), AN_PARAMETERS},
+    {offsetof(anynorm_spec, residual.type), RESIDUAL},
+    {offsetof(anynorm_spec, sum.type), AN_SUMS},
     {offsetof(anynorm_spec, sample_type), AN_SAMPLES},
 };
 
@@ -67,10 +67,10 @@ static anynorm_dtype *type_field(anynorm_spec *spec, int factor)
 static void lay_out(anynorm_spec *spec, int layout, int way)
 {
     uint64_t *const strides[4][3] = {
-        {&spec->x_row_stride, &spec->x_outer_stride, &spec->x_column_stride},
-        {&spec->y_row_stride, &spec->y_outer_stride, &spec->y_column_stride},
-        {&spec->residual_row_stride, &spec->residual_outer_stride, &spec->residual_column_stride},
-        {&spec->sum_row_stride, &spec->sum_outer_stride, &spec->sum_column_stride}};
+        {&spec->x.row_stride, &spec->x.outer_stride, &spec->x.column_stride},
+        {&spec->y.row_stride, &spec->y.outer_stride, &spec->y.column_stride},
+        {&spec->residual.row_stride, &spec->residual.outer_stride, &spec->residual.column_stride},
+        {&spec->sum.row_stride, &spec->sum.outer_stride, &spec->sum.column_stride}};
     const bool named[4] = {true, true, spec->flags & RESIDUAL, spec->flags & SUM};
     if (layout == LEVELS || layout == STRIDED_LEVELS)
         spec->inner_rows = (layout == STRIDED_LEVELS ? 17 : 3) + 2 * (uint64_t)way;
@@ -105,15 +105,15 @@ anynorm_spec pairs_spec(const struct levels *levels, int way)
         if (!needs || (spec.flags & needs))
             *type_field(&spec, f) = (anynorm_dtype)of[f];
     }
-    spec.eps = spec.flags & RSTD_IN ? 0 : epsilons[way];
+    spec.statistic.eps = spec.flags & RSTD_IN ? 0 : epsilons[way];
     if ((spec.flags & WEIGHT) && of[WEIGHT_OFFSET])
-        spec.weight_offset = 1 - 0.25 * way;
+        spec.parameters.weight_offset = 1 - 0.25 * way;
     if ((spec.flags & AN_SAMPLES) && of[SAMPLE_ROWS])
         spec.sample_rows = 3 + (uint64_t)way;
     if ((spec.flags & AN_PARAMETERS) && of[PARAMETER_ROWS])
-        spec.parameter_rows = 2 + (uint64_t)way;
+        spec.parameters.rows = 2 + (uint64_t)way;
     if ((spec.flags & AN_PARAMETERS) && of[PARAMETER_RUN])
-        spec.parameter_run = spec.columns < RUN ? spec.columns : RUN;
+        spec.parameters.run = spec.columns < RUN ? spec.columns : RUN;
     lay_out(&spec, of[LAYOUT], way);
     return spec;
 }
@@ -122,9 +122,9 @@ anynorm_spec pairs_spec(const struct levels *levels, int way)
 
 static int layout_of(const anynorm_spec *spec)
 {
-    if (spec->x_column_stride > 1)
+    if (spec->x.column_stride > 1)
         return spec->inner_rows ? STRIDED_LEVELS : STRIDED;
-    return spec->inner_rows ? LEVELS : spec->x_row_stride ? GAPS : DENSE;
+    return spec->inner_rows ? LEVELS : spec->x.row_stride ? GAPS : DENSE;
 }
 
 static int count_level(bool named, bool more)
@@ -159,13 +159,13 @@ static int level_of(const anynorm_spec *spec, int factor)
         }
         return -1;
     case WEIGHT_OFFSET:
-        return count_level(spec->flags & WEIGHT, spec->weight_offset != 0);
+        return count_level(spec->flags & WEIGHT, spec->parameters.weight_offset != 0);
     case SAMPLE_ROWS:
         return count_level(spec->flags & AN_SAMPLES, spec->sample_rows > 1);
     case PARAMETER_ROWS:
-        return count_level(spec->flags & AN_PARAMETERS, spec->parameter_rows > 1);
+        return count_level(spec->flags & AN_PARAMETERS, spec->parameters.rows > 1);
     default:
-        return count_level(spec->flags & AN_PARAMETERS, spec->parameter_run > 1);
+        return count_level(spec->flags & AN_PARAMETERS, spec->parameters.run > 1);
     }
 }
 

@@ -210,24 +210,27 @@ double random_normal(struct random *random)
 
 bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
 {
-    /* eps, weight_offset and y_bound to the sign of their zero. */
-    return a->columns == b->columns && a->x_type == b->x_type && a->y_type == b->y_type &&
-           a->parameter_type == b->parameter_type && a->flags == b->flags &&
-           memcmp(&a->eps, &b->eps, sizeof(a->eps)) == 0 && a->inner_rows == b->inner_rows &&
-           a->x_row_stride == b->x_row_stride && a->x_outer_stride == b->x_outer_stride &&
-           a->y_row_stride == b->y_row_stride && a->y_outer_stride == b->y_outer_stride &&
-           a->x_column_stride == b->x_column_stride && a->y_column_stride == b->y_column_stride &&
-           a->residual_type == b->residual_type && a->sum_type == b->sum_type &&
-           a->sample_type == b->sample_type && a->residual_row_stride == b->residual_row_stride &&
-           a->residual_outer_stride == b->residual_outer_stride &&
-           a->residual_column_stride == b->residual_column_stride &&
-           a->sum_row_stride == b->sum_row_stride && a->sum_outer_stride == b->sum_outer_stride &&
-           a->sum_column_stride == b->sum_column_stride &&
-           memcmp(&a->weight_offset, &b->weight_offset, sizeof(a->weight_offset)) == 0 &&
-           a->sample_rows == b->sample_rows && a->parameter_rows == b->parameter_rows &&
-           a->parameter_run == b->parameter_run && a->parameter_cycle == b->parameter_cycle &&
-           a->column_run == b->column_run && a->shards == b->shards &&
-           memcmp(&a->y_bound, &b->y_bound, sizeof(a->y_bound)) == 0;
+    /* eps, parameters.weight_offset and quantization.bound to the sign of their zero. */
+    return a->columns == b->columns && a->x.type == b->x.type && a->y.type == b->y.type &&
+           a->parameters.type == b->parameters.type && a->flags == b->flags &&
+           memcmp(&a->statistic.eps, &b->statistic.eps, sizeof(a->statistic.eps)) == 0 &&
+           a->inner_rows == b->inner_rows && a->x.row_stride == b->x.row_stride &&
+           a->x.outer_stride == b->x.outer_stride && a->y.row_stride == b->y.row_stride &&
+           a->y.outer_stride == b->y.outer_stride && a->x.column_stride == b->x.column_stride &&
+           a->y.column_stride == b->y.column_stride && a->residual.type == b->residual.type &&
+           a->sum.type == b->sum.type && a->sample_type == b->sample_type &&
+           a->residual.row_stride == b->residual.row_stride &&
+           a->residual.outer_stride == b->residual.outer_stride &&
+           a->residual.column_stride == b->residual.column_stride &&
+           a->sum.row_stride == b->sum.row_stride && a->sum.outer_stride == b->sum.outer_stride &&
+           a->sum.column_stride == b->sum.column_stride &&
+           memcmp(&a->parameters.weight_offset, &b->parameters.weight_offset,
+                  sizeof(a->parameters.weight_offset)) == 0 &&
+           a->sample_rows == b->sample_rows && a->parameters.rows == b->parameters.rows &&
+           a->parameters.run == b->parameters.run && a->parameters.cycle == b->parameters.cycle &&
+           a->column_run == b->column_run && a->statistic.shards == b->statistic.shards &&
+           memcmp(&a->quantization.bound, &b->quantization.bound, sizeof(a->quantization.bound)) ==
+               0;
 }
 
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
@@ -305,28 +308,28 @@ void make_family(struct random *random, anynorm_spec *spec)
     if (spec->columns < 2)
         spec->flags &= ~(uint32_t)ANYNORM_UNBIASED;
     if (spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT))
-        spec->eps = 0;
+        spec->statistic.eps = 0;
     if (spec->flags & ANYNORM_PARTIALS_OUTPUT)
-        spec->y_type = ANYNORM_F32;
+        spec->y.type = ANYNORM_F32;
     if (spec->flags & ANYNORM_PARTIALS_INPUT)
-        spec->shards = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
+        spec->statistic.shards = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
     if (spec->flags & ANYNORM_RESIDUAL)
-        spec->residual_type = (anynorm_dtype)(random_bits(random) % 4);
+        spec->residual.type = (anynorm_dtype)(random_bits(random) % 4);
     if (spec->flags & AN_SUMS)
-        spec->sum_type = (anynorm_dtype)(random_bits(random) % 4);
+        spec->sum.type = (anynorm_dtype)(random_bits(random) % 4);
     if (spec->flags & AN_SAMPLES) {
         spec->sample_type = (anynorm_dtype)(random_bits(random) % 4);
         spec->sample_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 6;
     }
     if ((spec->flags & ANYNORM_WEIGHT) && random_bits(random) % 3 == 0)
-        spec->weight_offset = 1;
+        spec->parameters.weight_offset = 1;
     if (spec->flags & AN_PARAMETERS) {
         uint64_t run = 2 + random_bits(random) % 8;
-        spec->parameter_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
-        spec->parameter_run = spec->columns % run == 0 ? run : 0;
-        uint64_t cycle = (spec->parameter_run ? run : 1) * (1 + random_bits(random) % 40);
+        spec->parameters.rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 4;
+        spec->parameters.run = spec->columns % run == 0 ? run : 0;
+        uint64_t cycle = (spec->parameters.run ? run : 1) * (1 + random_bits(random) % 40);
         if (random_bits(random) % 2 && spec->columns % cycle == 0)
-            spec->parameter_cycle = cycle;
+            spec->parameters.cycle = cycle;
     }
 }
 
@@ -335,19 +338,19 @@ void make_quantized(struct random *random, anynorm_spec *spec)
     static const uint32_t scales[] = {0, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT};
     if (spec->flags & ANYNORM_PARTIALS_OUTPUT) /* which has no y */
         return;
-    spec->y_type = random_bits(random) % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
+    spec->y.type = random_bits(random) % 2 ? ANYNORM_I8 : ANYNORM_F8E4M3;
     spec->flags |= scales[random_bits(random) % 3];
     if ((spec->flags & ANYNORM_Y_SCALE_OUTPUT) && random_bits(random) % 2)
-        spec->y_bound = 0.5 + 2 * random_uniform(random);
+        spec->quantization.bound = 0.5 + 2 * random_uniform(random);
 }
 
 struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type, uint32_t flags)
 {
     return (struct problem){.spec = {.columns = columns,
-                                     .x_type = type,
-                                     .y_type = type,
+                                     .x.type = type,
+                                     .y.type = type,
                                      .flags = flags,
-                                     .eps = ANYNORM_EPS_DEFAULT},
+                                     .statistic.eps = ANYNORM_EPS_DEFAULT},
                             .rows = rows,
                             .seed = rows * 1000003 + columns};
 }
@@ -362,7 +365,7 @@ static double make_input(const struct problem *problem, enum an_tensor tensor,
                                                     : 1;
     switch (tensor) {
     case AN_WEIGHT:
-        return 0.5 + 1.5 * random_uniform(random) - problem->spec.weight_offset;
+        return 0.5 + 1.5 * random_uniform(random) - problem->spec.parameters.weight_offset;
     case AN_BIAS:
         return 4 * random_uniform(random) - 2;
     case AN_MEAN:
@@ -388,9 +391,10 @@ static double make_input(const struct problem *problem, enum an_tensor tensor,
 static void fill_partials(const struct problem *problem, const anynorm_spec *spec,
                           struct random *random, unsigned char *base)
 {
-    for (uint64_t i = 0; i < spec->shards * problem->rows; i++) {
-        uint64_t columns = spec->shards > 1 && i < problem->rows ? random_bits(random) % 3
-                                                                 : 2 + random_bits(random) % 5000;
+    for (uint64_t i = 0; i < spec->statistic.shards * problem->rows; i++) {
+        uint64_t columns = spec->statistic.shards > 1 && i < problem->rows
+                               ? random_bits(random) % 3
+                               : 2 + random_bits(random) % 5000;
         double mean = 0.25 * random_normal(random), share = 0.1 + random_uniform(random);
         bool any = columns > 0;
         anynorm_dtype_store(ANYNORM_F32, base, 3 * i, (double)columns);

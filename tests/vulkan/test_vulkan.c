@@ -24,7 +24,7 @@ static struct problem usual_problem(uint64_t seed, anynorm_dtype type)
     struct problem problem = dense_problem(7, 96, type, ALL_FLAGS);
     const uint64_t offset[] = {16, 24, 8, 40, 8, 48};
     problem.seed = seed;
-    problem.spec.x_row_stride = 100;
+    problem.spec.x.row_stride = 100;
     memcpy(problem.offset, offset, sizeof(offset));
     return problem;
 }

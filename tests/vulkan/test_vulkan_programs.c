@@ -73,7 +73,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice a, VkPipelineCac
     return result;
 }
 
-static const anynorm_spec usual = {.columns = 96, .flags = ALL_FLAGS, .eps = ANYNORM_EPS_DEFAULT};
+static const anynorm_spec usual = {
+    .columns = 96, .flags = ALL_FLAGS, .statistic.eps = ANYNORM_EPS_DEFAULT};
 
 /* Makes the usual plan on a device of its own, and says how many bytes the driver was handed. */
 static size_t make_usual(const char *id)

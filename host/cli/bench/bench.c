@@ -55,7 +55,7 @@ static bool run_case(struct bench *bench, const char *op, const anynorm_spec *sp
                      struct cli_error *error)
 {
     struct bench_line line = {
-        .op = op, .type = spec->x_type, .rows = rows, .columns = spec->columns};
+        .op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
     struct bench_case c;
     bool skipped = false, ran = true;
 

@@ -50,8 +50,8 @@ static anynorm_spec unfused(const anynorm_spec *spec)
     anynorm_spec alone = *spec;
 
     alone.flags &= ~(uint32_t)(ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM);
-    alone.x_type = spec->sum_type;
-    alone.residual_type = alone.sum_type = (anynorm_dtype)0;
+    alone.x.type = spec->sum.type;
+    alone.residual.type = alone.sum.type = (anynorm_dtype)0;
     return alone;
 }
 

@@ -12,21 +12,21 @@ static const struct {
     size_t type; /* in anynorm_spec; SIZE_MAX: f32 */
     size_t slot;
 } table[TENSORS] = {
-    {"x", OF_ROWS, 0, 0, offsetof(anynorm_spec, x_type), offsetof(anynorm_tensors, x)},
-    {"y", OF_ROWS, 0, 0, offsetof(anynorm_spec, y_type), offsetof(anynorm_tensors, y)},
-    {"weight", OF_PARAMETERS, ANYNORM_WEIGHT, 0, offsetof(anynorm_spec, parameter_type),
+    {"x", OF_ROWS, 0, 0, offsetof(anynorm_spec, x.type), offsetof(anynorm_tensors, x)},
+    {"y", OF_ROWS, 0, 0, offsetof(anynorm_spec, y.type), offsetof(anynorm_tensors, y)},
+    {"weight", OF_PARAMETERS, ANYNORM_WEIGHT, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, weight)},
-    {"bias", OF_PARAMETERS, ANYNORM_BIAS, 0, offsetof(anynorm_spec, parameter_type),
+    {"bias", OF_PARAMETERS, ANYNORM_BIAS, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, bias)},
     {"mean", OF_STATISTICS, ANYNORM_MEAN_INPUT, ANYNORM_MEAN_OUTPUT, SIZE_MAX,
      offsetof(anynorm_tensors, mean)},
     {"rstd", OF_STATISTICS, ANYNORM_RSTD_INPUT, ANYNORM_RSTD_OUTPUT, SIZE_MAX,
      offsetof(anynorm_tensors, rstd)},
-    {"residual", OF_ROWS, ANYNORM_RESIDUAL, 0, offsetof(anynorm_spec, residual_type),
+    {"residual", OF_ROWS, ANYNORM_RESIDUAL, 0, offsetof(anynorm_spec, residual.type),
      offsetof(anynorm_tensors, residual)},
-    {"sum", OF_ROWS, 0, ANYNORM_SUM_OUTPUT, offsetof(anynorm_spec, sum_type),
+    {"sum", OF_ROWS, 0, ANYNORM_SUM_OUTPUT, offsetof(anynorm_spec, sum.type),
      offsetof(anynorm_tensors, sum)},
-    {"pre_bias", OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, offsetof(anynorm_spec, parameter_type),
+    {"pre_bias", OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, pre_bias)},
     {"gate", OF_SAMPLES, ANYNORM_GATE, 0, offsetof(anynorm_spec, sample_type),
      offsetof(anynorm_tensors, gate)},
@@ -65,9 +65,9 @@ struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor ten
     } else if (info.shape == OF_SAMPLES) {
         periods = rows / sample_rows + (rows % sample_rows > 0);
     } else if (info.shape == OF_PARAMETERS) {
-        info.period = (spec->parameter_cycle ? spec->parameter_cycle : spec->columns) /
-                      or_one(spec->parameter_run);
-        periods = or_one(spec->parameter_rows);
+        info.period = (spec->parameters.cycle ? spec->parameters.cycle : spec->columns) /
+                      or_one(spec->parameters.run);
+        periods = or_one(spec->parameters.rows);
     }
     info.count = info.present ? periods * info.period : 0;
     return info;
@@ -105,8 +105,8 @@ anynorm_buffer *tensor_slot(anynorm_tensors *tensors, enum cli_tensor tensor)
 bool spec_is_dense(const anynorm_spec *spec)
 {
     return !(spec->flags & ANYNORM_ANY_ALIGNMENT) &&
-           !(spec->inner_rows || spec->x_row_stride || spec->y_row_stride ||
-             spec->residual_row_stride || spec->sum_row_stride) &&
-           spec->column_run <= 1 && spec->x_column_stride <= 1 && spec->y_column_stride <= 1 &&
-           spec->residual_column_stride <= 1 && spec->sum_column_stride <= 1;
+           !(spec->inner_rows || spec->x.row_stride || spec->y.row_stride ||
+             spec->residual.row_stride || spec->sum.row_stride) &&
+           spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
+           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1;
 }

@@ -70,10 +70,10 @@ static bool block_init(struct block *block, const struct norm *work, int64_t blo
     bool done;
 
     *block = (struct block){.rows = rows};
-    done = allocate(stage_x, rows, columns * anynorm_dtype_size(spec->x_type), &block->x) &&
-           allocate(true, rows, columns * anynorm_dtype_size(spec->y_type), &block->y) &&
+    done = allocate(stage_x, rows, columns * anynorm_dtype_size(spec->x.type), &block->x) &&
+           allocate(true, rows, columns * anynorm_dtype_size(spec->y.type), &block->y) &&
            allocate(spec->flags & ANYNORM_SUM_OUTPUT, rows,
-                    columns * anynorm_dtype_size(spec->sum_type), &block->sum) &&
+                    columns * anynorm_dtype_size(spec->sum.type), &block->sum) &&
            allocate(spec->flags & ANYNORM_MEAN_OUTPUT, rows, sizeof *block->mean, &mean) &&
            allocate(spec->flags & ANYNORM_RSTD_OUTPUT, rows, sizeof *block->rstd, &rstd) &&
            allocate(spec->flags & (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT), rows,
@@ -209,7 +209,7 @@ static bool deliver(struct norm *work, const anynorm_host_tensors *tensors, uint
     if (work->want_stats)
         row_table_take(&work->table, &work->spec, tensors, first, count);
     if (work->want_preview)
-        preview_take(&work->preview, work->spec.y_type, tensors->y, lines(work, first),
+        preview_take(&work->preview, work->spec.y.type, tensors->y, lines(work, first),
                      lines(work, count));
     return true;
 }

@@ -71,9 +71,9 @@ static bool make_plan(struct norm *work, const struct norm_options *options,
 static void print_timing(const struct norm *work, double total)
 {
     const anynorm_spec *spec = &work->spec;
-    size_t sizes = anynorm_dtype_size(spec->x_type) + anynorm_dtype_size(spec->y_type) +
-                   (spec->flags & ANYNORM_RESIDUAL ? anynorm_dtype_size(spec->residual_type) : 0) +
-                   (spec->flags & ANYNORM_SUM_OUTPUT ? anynorm_dtype_size(spec->sum_type) : 0);
+    size_t sizes = anynorm_dtype_size(spec->x.type) + anynorm_dtype_size(spec->y.type) +
+                   (spec->flags & ANYNORM_RESIDUAL ? anynorm_dtype_size(spec->residual.type) : 0) +
+                   (spec->flags & ANYNORM_SUM_OUTPUT ? anynorm_dtype_size(spec->sum.type) : 0);
     double bytes = (double)work->x.layout.elements * (double)sizes;
     anynorm_device_info device;
     anynorm_plan_info plan;

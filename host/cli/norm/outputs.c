@@ -55,8 +55,8 @@ bool norm_outputs_create(struct norm_outputs *outputs, const anynorm_spec *spec,
         uint32_t rank;
         const uint64_t *sizes;
     } arrays[OUTPUTS] = {
-        {spec->y_type, x->layout.rank, x->layout.shape},
-        {spec->sum_type, x->layout.rank, x->layout.shape},
+        {spec->y.type, x->layout.rank, x->layout.shape},
+        {spec->sum.type, x->layout.rank, x->layout.shape},
         {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
         {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
         {ANYNORM_F32, shape->statistics.rank, shape->statistics.sizes},
@@ -81,8 +81,8 @@ bool norm_outputs_write(struct norm_outputs *outputs, const anynorm_spec *spec,
 {
     const void *data[OUTPUTS] = {tensors->y, tensors->sum, tensors->mean, tensors->rstd,
                                  tensors->y_scale};
-    uint64_t row_bytes[OUTPUTS] = {spec->columns * anynorm_dtype_size(spec->y_type),
-                                   spec->columns * anynorm_dtype_size(spec->sum_type),
+    uint64_t row_bytes[OUTPUTS] = {spec->columns * anynorm_dtype_size(spec->y.type),
+                                   spec->columns * anynorm_dtype_size(spec->sum.type),
                                    sizeof *tensors->mean, sizeof *tensors->rstd,
                                    sizeof *tensors->y_scale};
 

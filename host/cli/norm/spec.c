@@ -17,19 +17,19 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
     bool rstd = norm_inputs_have(inputs, IN_RSTD);
     anynorm_spec spec = {
         .columns = work->shape.columns,
-        .x_type = work->x.type,
-        .y_type = o->output_dtype_given ? o->output_dtype : work->x.type,
-        .eps = rstd ? 0.0 : o->eps,
-        .weight_offset = o->weight_offset,
+        .x.type = work->x.type,
+        .y.type = o->output_dtype_given ? o->output_dtype : work->x.type,
+        .statistic.eps = rstd ? 0.0 : o->eps,
+        .parameters.weight_offset = o->weight_offset,
         .inner_rows = work->shape.inner_rows,
-        .x_row_stride = work->shape.row_stride,
-        .x_outer_stride = work->shape.outer_stride,
-        .y_row_stride = work->shape.row_stride,
-        .y_outer_stride = work->shape.outer_stride,
-        .x_column_stride = work->shape.column_stride,
-        .y_column_stride = work->shape.column_stride,
+        .x.row_stride = work->shape.row_stride,
+        .x.outer_stride = work->shape.outer_stride,
+        .y.row_stride = work->shape.row_stride,
+        .y.outer_stride = work->shape.outer_stride,
+        .x.column_stride = work->shape.column_stride,
+        .y.column_stride = work->shape.column_stride,
         .column_run = work->shape.column_run,
-        .y_bound = o->quantize_bound,
+        .quantization.bound = o->quantize_bound,
     };
 
     spec.flags =
@@ -46,27 +46,27 @@ anynorm_spec norm_spec(const struct norm_options *o, const struct norm *work)
         flag(o->scale_output, ANYNORM_Y_SCALE_OUTPUT) |
         flag(o->rstd_output || (o->stats && !rstd), ANYNORM_RSTD_OUTPUT);
     if (weight || bias || pre_bias) {
-        spec.parameter_type = inputs->all[IN_WEIGHT].type; /* they share it */
-        spec.parameter_rows = inputs->own_parameters ? norm_block_rows(work, o->block_bytes)
-                                                     : work->shape.parameter_rows;
-        spec.parameter_run = work->shape.parameter_run;
-        spec.parameter_cycle = work->shape.parameter_cycle;
+        spec.parameters.type = inputs->all[IN_WEIGHT].type; /* they share it */
+        spec.parameters.rows = inputs->own_parameters ? norm_block_rows(work, o->block_bytes)
+                                                      : work->shape.parameter_rows;
+        spec.parameters.run = work->shape.parameter_run;
+        spec.parameters.cycle = work->shape.parameter_cycle;
     }
     if (inputs->sample_rows) {
         spec.sample_type = inputs->all[IN_SCALE].type; /* likewise */
         spec.sample_rows = inputs->sample_rows;
     }
     if (residual) {
-        spec.residual_type = inputs->all[IN_RESIDUAL].type;
-        spec.residual_row_stride = work->shape.row_stride;
-        spec.residual_outer_stride = work->shape.outer_stride;
-        spec.residual_column_stride = work->shape.column_stride;
+        spec.residual.type = inputs->all[IN_RESIDUAL].type;
+        spec.residual.row_stride = work->shape.row_stride;
+        spec.residual.outer_stride = work->shape.outer_stride;
+        spec.residual.column_stride = work->shape.column_stride;
     }
     if (o->sum_output) {
-        spec.sum_type = work->x.type;
-        spec.sum_row_stride = work->shape.row_stride;
-        spec.sum_outer_stride = work->shape.outer_stride;
-        spec.sum_column_stride = work->shape.column_stride;
+        spec.sum.type = work->x.type;
+        spec.sum.row_stride = work->shape.row_stride;
+        spec.sum.outer_stride = work->shape.outer_stride;
+        spec.sum.column_stride = work->shape.column_stride;
     }
     return spec;
 }

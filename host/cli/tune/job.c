@@ -161,7 +161,7 @@ static bool prepare(struct tune *tune, struct job *job, struct cli_error *error)
     return measure->baseline < measure->count ||
            cli_fail(error, CLI_FAILED, tune->info.id,
                     "no schedule gives right results at %" PRIu64 " columns of %s",
-                    measure->spec.columns, anynorm_dtype_name(measure->spec.x_type));
+                    measure->spec.columns, anynorm_dtype_name(measure->spec.x.type));
 }
 
 /* ---- Deciding ---- */
@@ -203,7 +203,7 @@ static void add_line(struct tune *tune, const struct job *job, uint64_t rows, si
 
     snprintf(comment, sizeof comment, "%.2f x %.127s, driver %.63s", gain,
              job->variants[over].choice, tune->info.driver);
-    tune_lines_add(&tune->lines, &tune->info, job->op->tuning, job->measure.spec.x_type,
+    tune_lines_add(&tune->lines, &tune->info, job->op->tuning, job->measure.spec.x.type,
                    job->measure.spec.columns, rows, job->variants[winner].choice, comment);
 }
 
@@ -225,7 +225,7 @@ static void decide(struct tune *tune, const struct job *job)
     } else {
         gain = INFINITY;
     }
-    tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x_type, spec->columns, 0);
+    tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x.type, spec->columns, 0);
     if (general != job->own)
         add_line(tune, job, 0, general, gain, job->own);
     for (size_t s = 0; s < job->shape_count; s++) {
@@ -234,7 +234,7 @@ static void decide(struct tune *tune, const struct job *job)
         if (!job->measured[s])
             continue;
         best = best_at(job, s);
-        tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x_type, spec->columns,
+        tune_lines_measured(&tune->lines, &tune->info, job->op->tuning, spec->x.type, spec->columns,
                             job->shapes[s].rows);
         gain = job->shares[s][general] / job->shares[s][best];
         if (gain >= gain_wanted)
@@ -250,7 +250,7 @@ static void print_shape(struct tune *tune, const struct job *job, size_t shape)
     size_t tried = 0;
 
     progress_end(&tune->progress);
-    printf("%-5s  %8" PRIu64 "  %8" PRIu64 "  ", anynorm_dtype_name(job->measure.spec.x_type),
+    printf("%-5s  %8" PRIu64 "  %8" PRIu64 "  ", anynorm_dtype_name(job->measure.spec.x.type),
            job->measure.spec.columns, job->shapes[shape].rows);
     for (size_t v = 0; v < job->measure.count; v++)
         tried += job->variants[v].plan != NULL;

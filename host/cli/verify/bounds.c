@@ -37,10 +37,10 @@ static double rounded_error(anynorm_dtype type, double value, double error)
 static double arithmetic_error(const anynorm_spec *spec)
 {
     const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
-    bool wide = spec->x_type == ANYNORM_F64 || spec->y_type == ANYNORM_F64 ||
-                spec->residual_type == ANYNORM_F64 || spec->sum_type == ANYNORM_F64 ||
+    bool wide = spec->x.type == ANYNORM_F64 || spec->y.type == ANYNORM_F64 ||
+                spec->residual.type == ANYNORM_F64 || spec->sum.type == ANYNORM_F64 ||
                 spec->sample_type == ANYNORM_F64 ||
-                ((spec->flags & parameters) && spec->parameter_type == ANYNORM_F64);
+                ((spec->flags & parameters) && spec->parameters.type == ANYNORM_F64);
 
     return wide ? 0x1p-52 : 0x1p-23;
 }
@@ -58,16 +58,17 @@ void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t 
 {
     double error = magnitude * arithmetic_error(spec), h = row->h[column];
 
-    row->h_error[column] = error + earlier_rounding(spec, spec->sum_type, h);
+    row->h_error[column] = error + earlier_rounding(spec, spec->sum.type, h);
     row->n_error[column] = spec->flags & ANYNORM_STORED_SUM
-                               ? rounded_error(spec->sum_type, h, row->h_error[column])
+                               ? rounded_error(spec->sum.type, h, row->h_error[column])
                                : error;
 }
 
 static double rstd_of(const anynorm_spec *spec, double deviation)
 {
-    return spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (deviation + spec->eps)
-                                             : 1 / sqrt(deviation * deviation + spec->eps);
+    return spec->flags & ANYNORM_EPS_OUTSIDE
+               ? 1 / (deviation + spec->statistic.eps)
+               : 1 / sqrt(deviation * deviation + spec->statistic.eps);
 }
 
 /* How far rstd may be off, as a share of it, where the deviation is by so much. Of a deviation no
@@ -75,8 +76,8 @@ static double rstd_of(const anynorm_spec *spec, double deviation)
 static double share_of_rstd(const anynorm_spec *spec, double rstd, double error)
 {
     double deviation = spec->flags & ANYNORM_EPS_OUTSIDE
-                           ? 1 / rstd - spec->eps
-                           : sqrt(fmax(0, 1 / (rstd * rstd) - spec->eps));
+                           ? 1 / rstd - spec->statistic.eps
+                           : sqrt(fmax(0, 1 / (rstd * rstd) - spec->statistic.eps));
     double most = rstd_of(spec, fmax(0, deviation - error)) / rstd;
 
     if (rstd == 0 || error == 0)
@@ -113,19 +114,19 @@ double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *
                    row->rstd * (1 + row->rstd_error) * (row->n_error[column] + row->mean_error) +
                    2 * fabs(n) * row->rstd_error;
     double weight = factors->weight, scale = factors->scale;
-    double factor = weight + spec->weight_offset, z;
+    double factor = weight + spec->parameters.weight_offset, z;
 
     if (spec->flags & ANYNORM_ROUND_FIRST) {
-        bound += earlier_rounding(spec, spec->x_type, n);
-        bound = rounded_error(spec->x_type, n, bound);
-        n = bounds_rounded(spec->x_type, n);
+        bound += earlier_rounding(spec, spec->x.type, n);
+        bound = rounded_error(spec->x.type, n, bound);
+        n = bounds_rounded(spec->x.type, n);
     }
     z = n * factor + factors->bias;
     bound = bound * fabs(factor) + epsilon * fabs(z);
     if (spec->flags & ANYNORM_ROUND_FIRST) /* which often takes all of the bound away */
         bound += epsilon * fabs(n * factor);
-    if (spec->weight_offset != 0)
-        bound += epsilon * fabs(n) * (fabs(weight) + fabs(spec->weight_offset));
+    if (spec->parameters.weight_offset != 0)
+        bound += epsilon * fabs(n) * (fabs(weight) + fabs(spec->parameters.weight_offset));
     if (spec->flags & ANYNORM_SCALE)
         bound = bound * fabs(1 + scale) + epsilon * fabs(z) * (2 + 2 * fabs(scale));
     z = z * (1 + scale) + factors->shift;
@@ -141,8 +142,8 @@ double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint6
 {
     double bound = bounds_of_unrounded_y(spec, row, column, factors), y = row->y[column];
 
-    bound += earlier_rounding(spec, spec->y_type, y);
-    return spec->y_type == ANYNORM_F64 ? bound : bound + 0.5 * bounds_unit(spec->y_type, y);
+    bound += earlier_rounding(spec, spec->y.type, y);
+    return spec->y.type == ANYNORM_F64 ? bound : bound + 0.5 * bounds_unit(spec->y.type, y);
 }
 
 double bounds_of_mean(const struct bounds_row *row)
@@ -165,6 +166,6 @@ bool bounds_hold_sum(const anynorm_spec *spec, const struct bounds_row *row, uin
     if (isnan(h))
         return isnan(got);
     return isinf(h) ? got == h
-                    : got >= bounds_rounded(spec->sum_type, h - error) &&
-                          got <= bounds_rounded(spec->sum_type, h + error);
+                    : got >= bounds_rounded(spec->sum.type, h - error) &&
+                          got <= bounds_rounded(spec->sum.type, h + error);
 }

@@ -12,7 +12,7 @@
 struct bounds_row {
     double *y;       /* in double and unrounded */
     double *n;       /* normalized values, before they are rounded first or become y */
-    double *h;       /* what is normalized, before it is rounded to sum_type */
+    double *h;       /* what is normalized, before it is rounded to sum.type */
     double *h_error; /* of h as added up in the kernels' arithmetic */
     double *n_error; /* of h as normalized: rounded where STORED_SUM says so */
     double mean;

@@ -55,7 +55,7 @@ static double make_input(const anynorm_spec *spec, enum cli_tensor tensor, uint6
 {
     switch (tensor) {
     case TENSOR_WEIGHT:
-        return 0.5 + 1.5 * random_uniform(state) - spec->weight_offset;
+        return 0.5 + 1.5 * random_uniform(state) - spec->parameters.weight_offset;
     case TENSOR_BIAS:
         return 4 * random_uniform(state) - 2;
     case TENSOR_MEAN:
@@ -88,7 +88,7 @@ static void fill_inputs(struct work *work)
             most = infos[t].count;
     }
     for (uint64_t i = 0; i < rows * spec->columns; i++)
-        anynorm_dtype_store(spec->x_type, work->before.bytes[TENSOR_X], i,
+        anynorm_dtype_store(spec->x.type, work->before.bytes[TENSOR_X], i,
                             make_x(work->c->values, i / spec->columns, i % spec->columns, &state));
     for (uint64_t i = 0; i < most; i++) {
         for (int t = TENSOR_X + 1; t < TENSORS; t++) {
@@ -130,7 +130,7 @@ static void free_images(struct work *work)
 
 bool verify_case_has_meaning(const struct verify_case *verify_case)
 {
-    return verify_case->values != VERIFY_MEAN_1E7 || verify_case->spec.x_type != ANYNORM_F16;
+    return verify_case->values != VERIFY_MEAN_1E7 || verify_case->spec.x.type != ANYNORM_F16;
 }
 
 bool verify_is_plain(const anynorm_spec *spec)
@@ -138,8 +138,8 @@ bool verify_is_plain(const anynorm_spec *spec)
     const uint32_t plain =
         ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT;
 
-    return !(spec->flags & ~plain) && spec->weight_offset == 0 && spec->parameter_rows <= 1 &&
-           spec->parameter_run <= 1 && spec->parameter_cycle == 0;
+    return !(spec->flags & ~plain) && spec->parameters.weight_offset == 0 &&
+           spec->parameters.rows <= 1 && spec->parameters.run <= 1 && spec->parameters.cycle == 0;
 }
 
 static void check_tails(const struct work *work, struct verify_result *result)

@@ -24,10 +24,10 @@ bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct veri
     if (i >= (quick ? COUNT(columns_quick) : COUNT(columns_full)))
         return false;
     *c = (struct verify_case){.spec = {.columns = quick ? columns_quick[i] : columns_full[i],
-                                       .x_type = type,
-                                       .y_type = type,
+                                       .x.type = type,
+                                       .y.type = type,
                                        .flags = every_tensor,
-                                       .eps = ANYNORM_EPS_DEFAULT},
+                                       .statistic.eps = ANYNORM_EPS_DEFAULT},
                               .rows = rows_of[(i + values) % COUNT(rows_of)],
                               .values = (enum verify_values)values};
     return true;

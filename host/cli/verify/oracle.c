@@ -49,18 +49,18 @@ static anynorm_spec only(const anynorm_spec *spec, uint32_t flags)
     const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
     anynorm_spec part = *spec;
 
-    part.y_type = ANYNORM_F64;
+    part.y.type = ANYNORM_F64;
     part.flags = flags;
     if (flags & ANYNORM_RSTD_INPUT)
-        part.eps = 0;
+        part.statistic.eps = 0;
     if (!(flags & ANYNORM_WEIGHT))
-        part.weight_offset = 0;
+        part.parameters.weight_offset = 0;
     if (!(flags & parameters))
-        part.parameter_rows = part.parameter_run = part.parameter_cycle = 0;
+        part.parameters.rows = part.parameters.run = part.parameters.cycle = 0;
     if (!(flags & ANYNORM_RESIDUAL))
-        part.residual_type = (anynorm_dtype)0;
+        part.residual.type = (anynorm_dtype)0;
     if (!(flags & (ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM)))
-        part.sum_type = (anynorm_dtype)0;
+        part.sum.type = (anynorm_dtype)0;
     if (!(flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))) {
         part.sample_type = (anynorm_dtype)0;
         part.sample_rows = 0;
@@ -174,9 +174,9 @@ static double input_at(const struct frame *f, enum cli_tensor tensor, uint64_t c
     if (!info.present || info.output)
         return missing;
     if (info.shape == OF_PARAMETERS)
-        index = f->row % or_one(spec->parameter_rows) * info.period +
-                (spec->parameter_cycle ? column % spec->parameter_cycle : column) /
-                    or_one(spec->parameter_run);
+        index = f->row % or_one(spec->parameters.rows) * info.period +
+                (spec->parameters.cycle ? column % spec->parameters.cycle : column) /
+                    or_one(spec->parameters.run);
     else if (info.shape == OF_SAMPLES)
         index = f->row / or_one(spec->sample_rows) * spec->columns + column;
     return anynorm_dtype_load(info.type, f->inputs->bytes[tensor], index);
@@ -247,20 +247,20 @@ static double plain_error(const struct frame *f, uint64_t column, double got)
     scale = fmax(scale * fmax(1, fabs(f->oracle.n[column])), fabs(y));
     if (!isfinite(difference))
         return (double)INFINITY;
-    if (spec->y_type == ANYNORM_F16 || spec->y_type == ANYNORM_BF16)
-        difference = fmax(0, difference - 0.5 * bounds_unit(spec->y_type, y));
+    if (spec->y.type == ANYNORM_F16 || spec->y.type == ANYNORM_BF16)
+        difference = fmax(0, difference - 0.5 * bounds_unit(spec->y.type, y));
     if (difference == 0)
         return 0;
     return difference /
            (scale *
-            (spec->x_type == ANYNORM_F64 && spec->y_type == ANYNORM_F64 ? 0x1p-52 : 0x1p-23));
+            (spec->x.type == ANYNORM_F64 && spec->y.type == ANYNORM_F64 ? 0x1p-52 : 0x1p-23));
 }
 
 static void compare_y(const struct frame *f, uint64_t column)
 {
     const anynorm_spec *spec = &f->c->spec;
     double expected = f->oracle.y[column];
-    double got = anynorm_dtype_load(spec->y_type, f->outputs->bytes[TENSOR_Y],
+    double got = anynorm_dtype_load(spec->y.type, f->outputs->bytes[TENSOR_Y],
                                     f->row * spec->columns + column);
 
     if (!isfinite(f->oracle.n[column])) {
@@ -309,7 +309,7 @@ static void compare_row(struct frame *f)
     for (uint64_t c = 0; c < spec->columns; c++) {
         compare_y(f, c);
         if (spec->flags & ANYNORM_SUM_OUTPUT) {
-            double got = anynorm_dtype_load(spec->sum_type, f->outputs->bytes[TENSOR_SUM],
+            double got = anynorm_dtype_load(spec->sum.type, f->outputs->bytes[TENSOR_SUM],
                                             f->row * spec->columns + c);
 
             demand(f, bounds_hold_sum(spec, &f->oracle, c, got), TENSOR_SUM, c, got,

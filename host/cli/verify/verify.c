@@ -220,7 +220,7 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
         return cli_fail(error, CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
                         text);
-    if (anynorm_dtype_size(c.spec.y_type) == 1)
+    if (anynorm_dtype_size(c.spec.y.type) == 1)
         return cli_fail(error, CLI_USAGE, "--case",
                         "\"%.200s\" has a quantized y; f32, f16, bf16 and f64 can be verified",
                         text);
@@ -231,7 +231,7 @@ static bool verify_one(struct verify *verify, const char *text, struct cli_error
         status = anynorm_plan_candidate(verify->device, &c.spec, s, &candidate, &schedules);
         if (status != ANYNORM_OK)
             return cli_fail_library(error, "--case", status);
-        tally = verify_is_plain(&c.spec) ? plain_tally(candidate.schedule, c.spec.y_type)
+        tally = verify_is_plain(&c.spec) ? plain_tally(candidate.schedule, c.spec.y.type)
                                          : family_tally(candidate.schedule);
         for (int values = 0; values < VERIFY_VALUES; values++) {
             c.values = (enum verify_values)values;
