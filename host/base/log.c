@@ -1,22 +1,23 @@
 #include "log.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+#include "platform/threads.h"
+
+static an_mutex lock = AN_MUTEX_READY;
 static anynorm_log_callback sink;
 static void *sink_user;
 static atomic_int threshold = ANYNORM_LOG_NONE;
 
 void anynorm_log_set(anynorm_log_callback callback, void *user, anynorm_log_level level)
 {
-    pthread_mutex_lock(&lock);
+    an_mutex_lock(&lock);
     sink = callback;
     sink_user = user;
     atomic_store(&threshold, callback ? (int)level : ANYNORM_LOG_NONE);
-    pthread_mutex_unlock(&lock);
+    an_mutex_unlock(&lock);
 }
 
 void an_log(anynorm_log_level level, const char *format, ...)
@@ -33,8 +34,8 @@ void an_log(anynorm_log_level level, const char *format, ...)
             *at = ' ';
     }
 
-    pthread_mutex_lock(&lock);
+    an_mutex_lock(&lock);
     if (sink)
         sink(sink_user, level, line);
-    pthread_mutex_unlock(&lock);
+    an_mutex_unlock(&lock);
 }

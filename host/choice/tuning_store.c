@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "platform/rights.h"
+#include "platform/threads.h"
 #include "base/shortage.h"
 
 /* Complaints about one file; more would only bury what else the log has. */
@@ -28,7 +28,7 @@ struct identity {
     struct timespec changed;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static an_mutex lock = AN_MUTEX_READY;
 static bool built_in_read;
 static struct an_tunings built_in;
 static struct identity users_identity; /* of the empty path: nothing was read */
@@ -204,7 +204,7 @@ bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, ui
     const struct an_tuning *found = NULL;
     if (is_off() || info->device_class == ANYNORM_CLASS_REFERENCE)
         return false;
-    pthread_mutex_lock(&lock);
+    an_mutex_lock(&lock);
     if (!built_in_read)
         built_in_read = parse("the built-in tuning", an_tunings_text, an_tunings_length, &built_in);
     if (users) {
@@ -220,6 +220,6 @@ bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, ui
     }
     if (found)
         *wish = found->choice;
-    pthread_mutex_unlock(&lock);
+    an_mutex_unlock(&lock);
     return found != NULL;
 }

@@ -32,7 +32,7 @@
 
 #define MAX_DEVICES 64
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static an_once once = AN_ONCE_READY;
 static struct an_cl *library;
 static cl_device_id found[MAX_DEVICES];
 static size_t found_count;
@@ -60,7 +60,7 @@ static void find_devices(void)
 
 size_t an_opencl_count(void)
 {
-    pthread_once(&once, find_devices);
+    an_once_call(&once, find_devices);
     return found_count;
 }
 
@@ -285,8 +285,8 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     made->cached = cached;
     cl_ulong svm = get_number(cl, id, CL_DEVICE_SVM_CAPABILITIES);
     made->svm = svm != 0 && cl->SetKernelArgSVMPointer;
-    pthread_mutex_init(&made->programs_lock, NULL);
-    pthread_mutex_init(&made->queue_lock, NULL);
+    an_mutex_init(&made->programs_lock);
+    an_mutex_init(&made->queue_lock);
 
     cl_int code = CL_SUCCESS;
     if (context) {
@@ -331,7 +331,7 @@ void an_opencl_close(anynorm_device *device)
     an_opencl_queue_free(d);
     if (d->context)
         d->cl->ReleaseContext(d->context);
-    pthread_mutex_destroy(&d->programs_lock);
+    an_mutex_destroy(&d->programs_lock);
     free(d);
 }
 

@@ -1,24 +1,14 @@
 #include "opencl/library.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/status.h"
+#include "platform/libraries.h"
+#include "platform/threads.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Where the loader's library may lie: Linux, Android, Mac. */
-static const char *const file_names[] = {
-    "libOpenCL.so.1",
-    "libOpenCL.so",
-    "/vendor/lib64/libOpenCL.so",
-    "/vendor/lib/libOpenCL.so",
-    "/system/vendor/lib64/libOpenCL.so",
-    "/System/Library/Frameworks/OpenCL.framework/OpenCL",
-};
 
 #define REQUIRED(entry)                                                                            \
     {                                                                                              \
@@ -77,7 +67,7 @@ static const struct {
     OPTIONAL(GetKernelSubGroupInfo),
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static an_once once = AN_ONCE_READY;
 static struct an_cl table;
 static bool loaded;
 static char failure[256];
@@ -93,29 +83,27 @@ static void note_failure(const char *what, const char *why)
 
 static void load_once(void)
 {
-    void *library = NULL;
-    for (size_t i = 0; i < COUNT(file_names) && !library; i++)
-        library = dlopen(file_names[i], RTLD_NOW | RTLD_LOCAL);
+    void *library = an_library_open(AN_LIBRARY_OPENCL);
     if (!library) {
-        note_failure("libOpenCL.so.1", " cannot be loaded; install an OpenCL loader");
+        note_failure(an_library_name(AN_LIBRARY_OPENCL),
+                     " cannot be loaded; install an OpenCL loader");
         return;
     }
     for (size_t i = 0; i < COUNT(entries); i++) {
-        /* POSIX lets a data pointer carry a function's address; C has no cast for it. */
-        void *symbol = dlsym(library, entries[i].symbol);
-        if (!symbol && entries[i].required) {
+        an_function function = an_library_find(library, entries[i].symbol);
+        if (!function && entries[i].required) {
             note_failure(entries[i].symbol, " is missing: libOpenCL is older than OpenCL 1.2");
-            dlclose(library);
+            an_library_close(library);
             return;
         }
-        memcpy((char *)&table + entries[i].offset, &symbol, sizeof(symbol));
+        memcpy((char *)&table + entries[i].offset, &function, sizeof(function));
     }
     loaded = true;
 }
 
 anynorm_status an_cl_load(struct an_cl **cl)
 {
-    pthread_once(&once, load_once);
+    an_once_call(&once, load_once);
     if (!loaded) {
         an_log(ANYNORM_LOG_INFO, "OpenCL: %s", failure);
         return an_fail(ANYNORM_UNSUPPORTED, "%s", failure);

@@ -2,9 +2,8 @@
 #ifndef AN_OPENCL_BACKEND_H
 #define AN_OPENCL_BACKEND_H
 
-#include <pthread.h>
-
 #include "backend.h"
+#include "platform/threads.h"
 #include "store/binary.h"
 #include "opencl/library.h"
 #include "opencl/sources.h"
@@ -18,12 +17,12 @@ struct an_opencl_device {
     struct an_cl *cl;
     cl_context context;
     cl_device_id id;
-    pthread_mutex_t queue_lock;
+    an_mutex queue_lock;
     cl_command_queue queue; /* in order, profiled; taken through queue.c */
     cl_event doubt;         /* a command of it that may fail and end it; NULL: none */
     bool svm;
     bool cached; /* keep programs in the folder of cache.h */
-    pthread_mutex_t programs_lock;
+    an_mutex programs_lock;
     struct an_program *programs; /* every program built so far; they live as long as the device */
 };
 

@@ -30,7 +30,7 @@ struct opencl_plan {
     struct an_scratch scratch;
     /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
      */
-    pthread_mutex_t lock;
+    an_mutex lock;
     /* The scalars the kernel has now: a launch that repeats them need not set them. */
     cl_ulong rows;
     cl_uint stage;
@@ -223,7 +223,7 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
         status = prepare_split(made, d, spec);
     if (status != ANYNORM_OK)
         goto fail;
-    pthread_mutex_init(&made->lock, NULL);
+    an_mutex_init(&made->lock);
     *plan = &made->head;
     return ANYNORM_OK;
 
@@ -239,7 +239,7 @@ void an_opencl_plan_destroy(anynorm_plan *plan)
     struct opencl_plan *p = opencl_plan(plan);
     an_opencl_scratch_free(an_opencl(plan->device), &p->scratch);
     an_opencl(plan->device)->cl->ReleaseKernel(p->kernel);
-    pthread_mutex_destroy(&p->lock);
+    an_mutex_destroy(&p->lock);
     free(p);
 }
 
@@ -419,7 +419,7 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         cl_int code = d->cl->EnqueueMarkerWithWaitList(queue, wait_count, wait_list, event);
         return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clEnqueueMarkerWithWaitList");
     }
-    pthread_mutex_lock(&p->lock);
+    an_mutex_lock(&p->lock);
     struct an_scratch_slot *slot = NULL, own = {.memory = NULL};
     anynorm_status status = set_tensors(p, d->cl, tensors, rows);
     bool split = is_worth_splitting(p, rows), finish = split && p->has_statistics;
@@ -437,7 +437,7 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
     if (slot == &own)
         p->moments = NULL; /* the next memory may have its handle */
     an_opencl_scratch_drop(d, &own);
-    pthread_mutex_unlock(&p->lock);
+    an_mutex_unlock(&p->lock);
     return status;
 }
 
@@ -446,7 +446,7 @@ static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_ev
 {
     struct an_opencl_device *d = an_opencl(p->head.device);
     cl_int code = CL_SUCCESS;
-    pthread_mutex_lock(&p->lock);
+    an_mutex_lock(&p->lock);
     for (int i = 0; i < AN_TENSOR_COUNT; i++)
         set(p, an_opencl_tensor_argument((enum an_tensor)i), sizeof(cl_mem), NULL, &code);
     p->rows = UINT64_MAX;
@@ -458,7 +458,7 @@ static anynorm_status launch_empty(struct opencl_plan *p, uint64_t groups, cl_ev
         status = launch_kernel(p, d->cl, queue, groups, 0, NULL, event);
         an_opencl_queue_give(d, queue);
     }
-    pthread_mutex_unlock(&p->lock);
+    an_mutex_unlock(&p->lock);
     return status;
 }
 

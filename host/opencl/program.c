@@ -304,13 +304,13 @@ anynorm_status an_opencl_kernel(struct an_opencl_device *device, const char *sch
     if (status != ANYNORM_OK)
         return status;
     /* Held while building: a second thread that wants the same program shall wait, not build. */
-    pthread_mutex_lock(&device->programs_lock);
+    an_mutex_lock(&device->programs_lock);
     struct an_program *entry = find(device, source, options);
     if (!entry)
         status = make(device, source, options, binary, &entry);
     if (status == ANYNORM_OK)
         status = make_kernel(device, source, entry, kernel);
-    pthread_mutex_unlock(&device->programs_lock);
+    an_mutex_unlock(&device->programs_lock);
     return status;
 }
 
@@ -325,9 +325,9 @@ anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const c
         status = an_opencl_program_key(device, source, options, &key);
     if (status != ANYNORM_OK)
         return status;
-    pthread_mutex_lock(&device->programs_lock);
+    an_mutex_lock(&device->programs_lock);
     status = pack(device, find(device, source, options), &key.key, label, packed, size);
-    pthread_mutex_unlock(&device->programs_lock);
+    an_mutex_unlock(&device->programs_lock);
     return status;
 }
 

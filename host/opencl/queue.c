@@ -1,10 +1,10 @@
 /* The device's own queue. Some drivers end a queue for good where a command's wait list fails
  * (rusticl since Mesa 25): every later command of it fails, too, while clFinish says success. So it
  * is made anew once a failure was seen and nothing of it is left. */
-#include <time.h>
 
 #include "opencl/opencl_backend.h"
 #include "base/status.h"
+#include "platform/system.h"
 
 /* How often, and how long apart, the end of a queue is looked for: one that was ended tells so at
  * once, another is left as it is. */
@@ -34,7 +34,6 @@ static void drop_doubt(struct an_opencl_device *d)
  * are all done then, so that those of the new one come after them. Locked. */
 static void replace_if_ended(struct an_opencl_device *d)
 {
-    const struct timespec pause = {.tv_nsec = NANOSECONDS_APART};
     cl_event end = NULL;
     drop_doubt(d);
     if (d->cl->EnqueueMarkerWithWaitList(d->queue, 0, NULL, &end) != CL_SUCCESS)
@@ -42,7 +41,7 @@ static void replace_if_ended(struct an_opencl_device *d)
     d->cl->Flush(d->queue);
     cl_int state = state_of(d, end), code;
     for (int i = 0; i < LOOKS && state > CL_COMPLETE; i++) {
-        (void)nanosleep(&pause, NULL);
+        an_sleep_nanoseconds(NANOSECONDS_APART);
         state = state_of(d, end);
     }
     if (state > CL_COMPLETE) { /* busy: looked at again at the next command */
@@ -59,7 +58,7 @@ static void replace_if_ended(struct an_opencl_device *d)
 
 anynorm_status an_opencl_queue_take(struct an_opencl_device *d, cl_command_queue *queue)
 {
-    pthread_mutex_lock(&d->queue_lock);
+    an_mutex_lock(&d->queue_lock);
     if (d->doubt) {
         cl_int state = state_of(d, d->doubt);
         if (state < 0)
@@ -69,7 +68,7 @@ anynorm_status an_opencl_queue_take(struct an_opencl_device *d, cl_command_queue
     }
     *queue = d->queue;
     cl_int code = d->cl->RetainCommandQueue(*queue);
-    pthread_mutex_unlock(&d->queue_lock);
+    an_mutex_unlock(&d->queue_lock);
     return code == CL_SUCCESS ? ANYNORM_OK : an_cl_fail(code, "clRetainCommandQueue");
 }
 
@@ -80,35 +79,35 @@ void an_opencl_queue_give(struct an_opencl_device *d, cl_command_queue queue)
 
 void an_opencl_queue_doubt(struct an_opencl_device *d, cl_command_queue queue, cl_event event)
 {
-    pthread_mutex_lock(&d->queue_lock);
+    an_mutex_lock(&d->queue_lock);
     if (d->queue == queue && d->cl->RetainEvent(event) == CL_SUCCESS) {
         drop_doubt(d);
         d->doubt = event;
     }
-    pthread_mutex_unlock(&d->queue_lock);
+    an_mutex_unlock(&d->queue_lock);
 }
 
 void an_opencl_queue_done(struct an_opencl_device *d, cl_event event)
 {
-    pthread_mutex_lock(&d->queue_lock);
+    an_mutex_lock(&d->queue_lock);
     if (d->doubt == event)
         drop_doubt(d);
-    pthread_mutex_unlock(&d->queue_lock);
+    an_mutex_unlock(&d->queue_lock);
 }
 
 void an_opencl_queue_failed(struct an_opencl_device *d, cl_command_queue queue)
 {
-    pthread_mutex_lock(&d->queue_lock);
+    an_mutex_lock(&d->queue_lock);
     if (d->queue == queue)
         replace_if_ended(d);
-    pthread_mutex_unlock(&d->queue_lock);
+    an_mutex_unlock(&d->queue_lock);
 }
 
 void an_opencl_queue_flush(struct an_opencl_device *d)
 {
-    pthread_mutex_lock(&d->queue_lock);
+    an_mutex_lock(&d->queue_lock);
     d->cl->Flush(d->queue);
-    pthread_mutex_unlock(&d->queue_lock);
+    an_mutex_unlock(&d->queue_lock);
 }
 
 void an_opencl_queue_free(struct an_opencl_device *d)
@@ -116,5 +115,5 @@ void an_opencl_queue_free(struct an_opencl_device *d)
     drop_doubt(d);
     if (d->queue)
         d->cl->ReleaseCommandQueue(d->queue);
-    pthread_mutex_destroy(&d->queue_lock);
+    an_mutex_destroy(&d->queue_lock);
 }

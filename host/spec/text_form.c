@@ -1,12 +1,12 @@
 /* A spec as one line of text: test lists, `anynorm verify` and bug reports share it. */
 #include <inttypes.h>
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/dtype.h"
+#include "platform/numbers.h"
 #include "spec.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -114,28 +114,6 @@ static bool has_type(const anynorm_spec *spec, size_t index)
            !(spec->flags & type_words[index].not_with);
 }
 
-/* The text has a decimal point, whatever the program's language has; of this thread alone, until
- * leave_c_locale. */
-struct numbers {
-    locale_t c, before;
-};
-
-static struct numbers enter_c_locale(void)
-{
-    struct numbers numbers = {.c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
-    if (numbers.c) /* else, without memory, as the program's language has it */
-        numbers.before = uselocale(numbers.c);
-    return numbers;
-}
-
-static void leave_c_locale(struct numbers numbers)
-{
-    if (!numbers.c)
-        return;
-    (void)uselocale(numbers.before);
-    freelocale(numbers.c);
-}
-
 static bool parse_number(const char *text, size_t length, double *value)
 {
     char copy[64];
@@ -144,9 +122,9 @@ static bool parse_number(const char *text, size_t length, double *value)
     memcpy(copy, text, length);
     copy[length] = 0;
     char *end;
-    struct numbers numbers = enter_c_locale();
+    struct an_numbers numbers = an_numbers_enter();
     *value = strtod(copy, &end);
-    leave_c_locale(numbers);
+    an_numbers_leave(numbers);
     return *end == 0;
 }
 
@@ -266,13 +244,13 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
 static void put_number(struct an_text *writer, const char *key, double value)
 {
     char number[32];
-    struct numbers numbers = enter_c_locale();
+    struct an_numbers numbers = an_numbers_enter();
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(number, sizeof(number), "%.*g", digits, value);
         if (strtod(number, NULL) == value)
             break;
     }
-    leave_c_locale(numbers);
+    an_numbers_leave(numbers);
     an_text_put(writer, " %s=%s", key, number);
 }
 

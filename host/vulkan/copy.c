@@ -23,9 +23,9 @@ static anynorm_status prepare(struct an_vulkan_device *d)
             .commandPool = d->commands,
             .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
             .commandBufferCount = 1};
-        pthread_mutex_lock(&d->lock);
+        an_mutex_lock(&d->lock);
         VkResult result = d->vk.vkAllocateCommandBuffers(d->handle, &info, &d->copy_commands);
-        pthread_mutex_unlock(&d->lock);
+        an_mutex_unlock(&d->lock);
         if (result != VK_SUCCESS)
             return an_vk_fail(result, "vkAllocateCommandBuffers");
     }
@@ -34,10 +34,10 @@ static anynorm_status prepare(struct an_vulkan_device *d)
 
 anynorm_status an_vulkan_staging(struct an_vulkan_device *d, VkBuffer *buffer)
 {
-    pthread_mutex_lock(&d->copy_lock);
+    an_mutex_lock(&d->copy_lock);
     anynorm_status status = prepare(d);
     *buffer = d->staging.buffer;
-    pthread_mutex_unlock(&d->copy_lock);
+    an_mutex_unlock(&d->copy_lock);
     return status;
 }
 
@@ -95,9 +95,9 @@ static anynorm_status copy_part(struct an_vulkan_device *d, VkBuffer from, VkBuf
     if (d->copies_lost)
         return an_fail(ANYNORM_DEVICE_LOST, "%s: how an earlier copy ended is not known",
                        d->head.info.id);
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     VkResult result = submit(d, from, to, region, &call);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, call);
     result = d->vk.vkWaitForFences(d->handle, 1, &d->copy_fence, VK_TRUE, UINT64_MAX);
@@ -117,7 +117,7 @@ static anynorm_status copy_staged(struct an_vulkan_device *d, const anynorm_buff
     anynorm_status status = an_vulkan_check_queue(d);
     if (status != ANYNORM_OK)
         return status;
-    pthread_mutex_lock(&d->copy_lock);
+    an_mutex_lock(&d->copy_lock);
     status = prepare(d);
     for (uint64_t done = 0; status == ANYNORM_OK && done < bytes; done += STAGING_BYTES) {
         uint64_t part = an_least(bytes - done, STAGING_BYTES);
@@ -133,7 +133,7 @@ static anynorm_status copy_staged(struct an_vulkan_device *d, const anynorm_buff
                 memcpy(out + done, d->staging.mapped, (size_t)part);
         }
     }
-    pthread_mutex_unlock(&d->copy_lock);
+    an_mutex_unlock(&d->copy_lock);
     return status;
 }
 

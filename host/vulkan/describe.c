@@ -2,12 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "choice/preference.h"
 #include "choice/quirks.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "platform/system.h"
 #include "vulkan/vulkan_backend.h"
 
 /* Vulkan guarantees so many work-groups in each dimension; kernels loop over rows beyond. */
@@ -207,10 +207,8 @@ static uint32_t compute_units(const struct answers *a, anynorm_device_class devi
     if (!units)
         units = a->amd.shaderEngineCount * a->amd.shaderArraysPerEngineCount *
                 a->amd.computeUnitsPerShaderArray;
-    if (!units && device_class == ANYNORM_CLASS_CPU) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        units = cores > 0 ? (uint32_t)cores : 1;
-    }
+    if (!units && device_class == ANYNORM_CLASS_CPU)
+        units = an_processor_count();
     return units ? units : USUAL_UNITS;
 }
 

@@ -9,7 +9,7 @@
 
 #define MAX_DEVICES 32
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static an_once once = AN_ONCE_READY;
 static VkPhysicalDevice found[MAX_DEVICES];
 static uint32_t found_count;
 
@@ -26,7 +26,7 @@ static void find_devices(void)
 
 static size_t count_devices(void)
 {
-    pthread_once(&once, find_devices);
+    an_once_call(&once, find_devices);
     return found_count;
 }
 
@@ -77,12 +77,12 @@ anynorm_status an_vulkan_check(const struct an_vulkan_features *features, anynor
 
 static void lock_own(void *user)
 {
-    pthread_mutex_lock(&((struct an_vulkan_device *)user)->queue_mutex);
+    an_mutex_lock(&((struct an_vulkan_device *)user)->queue_mutex);
 }
 
 static void unlock_own(void *user)
 {
-    pthread_mutex_unlock(&((struct an_vulkan_device *)user)->queue_mutex);
+    an_mutex_unlock(&((struct an_vulkan_device *)user)->queue_mutex);
 }
 
 static anynorm_status own_device(struct an_vulkan_device *d)
@@ -151,10 +151,10 @@ static void close_device(anynorm_device *device)
         if (!d->wrapped)
             d->vk.vkDestroyDevice(d->handle, NULL);
     }
-    pthread_mutex_destroy(&d->queue_mutex);
-    pthread_mutex_destroy(&d->lock);
-    pthread_mutex_destroy(&d->kernels_lock);
-    pthread_mutex_destroy(&d->copy_lock);
+    an_mutex_destroy(&d->queue_mutex);
+    an_mutex_destroy(&d->lock);
+    an_mutex_destroy(&d->kernels_lock);
+    an_mutex_destroy(&d->copy_lock);
     free(d);
 }
 
@@ -171,10 +171,10 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
     made->instance = *instance;
     made->physical = physical;
     made->wrapped = given != NULL;
-    pthread_mutex_init(&made->queue_mutex, NULL);
-    pthread_mutex_init(&made->lock, NULL);
-    pthread_mutex_init(&made->kernels_lock, NULL);
-    pthread_mutex_init(&made->copy_lock, NULL);
+    an_mutex_init(&made->queue_mutex);
+    an_mutex_init(&made->lock);
+    an_mutex_init(&made->kernels_lock);
+    an_mutex_init(&made->copy_lock);
     anynorm_status status = an_vulkan_describe(instance, physical, given ? &given->enabled : NULL,
                                                name, &made->head.info, &made->features);
     if (status == ANYNORM_OK)

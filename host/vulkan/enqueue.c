@@ -144,10 +144,10 @@ anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     anynorm_status status = an_vulkan_check_queue(d);
     if (status != ANYNORM_OK)
         return status;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     status =
         an_vulkan_launch(d, an_vulkan_plan(plan), tensors, rows, VK_NULL_HANDLE, NULL, &launched);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK)
         *event = (anynorm_event){.device = plan->device, .handle = launched, .valid = true};
     return status;
@@ -166,9 +166,9 @@ anynorm_status an_vulkan_plan_warm_up(anynorm_plan *plan, uint64_t rows)
         status = an_vulkan_staging(d, &any);
     if (status != ANYNORM_OK)
         return status;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     status = an_vulkan_launch(d, an_vulkan_plan(plan), NULL, 0, any, NULL, &launched);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK) {
         anynorm_event event = {.device = plan->device, .handle = launched, .valid = true};
         status = an_vulkan_event_wait(&event);

@@ -41,7 +41,7 @@ anynorm_status an_vulkan_event_elapsed(const anynorm_event *event, uint64_t *nan
 void an_vulkan_event_release(anynorm_event *event)
 {
     struct an_vulkan_device *d = an_vulkan(event->device);
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     an_launch_release(d, event->handle);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
 }

@@ -58,20 +58,20 @@ anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan
 {
     anynorm_status status = ANYNORM_OK;
     /* Held while compiling: a second thread that wants the same kernel shall wait, not compile. */
-    pthread_mutex_lock(&d->kernels_lock);
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->kernels_lock);
+    an_mutex_lock(&d->lock);
     *kernel = find(d, plan, moments_bytes);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (!*kernel) {
         status = make(d, plan, choice, binary, moments_bytes, kernel);
-        pthread_mutex_lock(&d->lock);
+        an_mutex_lock(&d->lock);
         if (status == ANYNORM_OK) {
             (*kernel)->next = d->kernels;
             d->kernels = *kernel;
         }
-        pthread_mutex_unlock(&d->lock);
+        an_mutex_unlock(&d->lock);
     }
-    pthread_mutex_unlock(&d->kernels_lock);
+    an_mutex_unlock(&d->kernels_lock);
     return status;
 }
 

@@ -185,18 +185,18 @@ void an_launch_release(struct an_vulkan_device *d, struct an_launch *launch)
 
 anynorm_status an_launch_drain(struct an_vulkan_device *d)
 {
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     struct an_launch *newest = d->launches.newest;
     if (newest)
         newest->references++;
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (!newest)
         return ANYNORM_OK;
     VkResult result = d->vk.vkWaitForFences(d->handle, 1, &newest->fence, VK_TRUE, UINT64_MAX);
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     an_launch_release(d, newest);
     an_launch_collect(d);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkWaitForFences");
 }
 

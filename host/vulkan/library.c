@@ -1,40 +1,35 @@
 #define VOLK_IMPLEMENTATION
 #include "vulkan/library.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/status.h"
+#include "platform/libraries.h"
+#include "platform/threads.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static pthread_once_t loader_once = PTHREAD_ONCE_INIT;
+static an_once loader_once = AN_ONCE_READY;
 static PFN_vkGetInstanceProcAddr loader;
-static pthread_once_t instance_once = PTHREAD_ONCE_INIT;
+static an_once instance_once = AN_ONCE_READY;
 static struct an_vulkan_instance ours;
-static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
+static an_mutex device_lock = AN_MUTEX_READY;
 
 /* As volkInitialize, which calls what it found in a library of that name without a look. */
 static VkResult initialize(void)
 {
-    static const char *const file_names[] = {"libvulkan.so.1", "libvulkan.so", "libvulkan.1.dylib",
-                                             "libMoltenVK.dylib"};
-    void *library = NULL;
-    for (size_t i = 0; i < COUNT(file_names) && !library; i++)
-        library = dlopen(file_names[i], RTLD_NOW | RTLD_LOCAL);
+    void *library = an_library_open(AN_LIBRARY_VULKAN);
     if (!library)
         return VK_ERROR_INITIALIZATION_FAILED;
-    void *symbol = dlsym(library, "vkGetInstanceProcAddr");
+    an_function function = an_library_find(library, "vkGetInstanceProcAddr");
     PFN_vkGetInstanceProcAddr entry;
-    if (!symbol) {
-        dlclose(library);
+    if (!function) {
+        an_library_close(library);
         return VK_ERROR_INITIALIZATION_FAILED;
     }
-    /* POSIX lets a data pointer carry a function's address; C has no cast for it. */
-    memcpy(&entry, &symbol, sizeof(entry));
+    memcpy(&entry, &function, sizeof(entry));
     volkInitializeCustom(entry);
     return VK_SUCCESS;
 }
@@ -49,7 +44,7 @@ static void load(void)
 
 PFN_vkGetInstanceProcAddr an_vulkan_loader(void)
 {
-    pthread_once(&loader_once, load);
+    an_once_call(&loader_once, load);
     return loader;
 }
 
@@ -132,7 +127,7 @@ static void make_instance(void)
 
 const struct an_vulkan_instance *an_vulkan_instance(void)
 {
-    pthread_once(&instance_once, make_instance);
+    an_once_call(&instance_once, make_instance);
     return ours.handle ? &ours : NULL;
 }
 
@@ -140,10 +135,10 @@ const struct an_vulkan_instance *an_vulkan_instance(void)
 void an_vulkan_device_load(const struct an_vulkan_instance *instance, VkDevice device,
                            struct VolkDeviceTable *table)
 {
-    pthread_mutex_lock(&device_lock);
+    an_mutex_lock(&device_lock);
     vkGetDeviceProcAddr = instance->vkGetDeviceProcAddr;
     volkLoadDeviceTable(table, device);
-    pthread_mutex_unlock(&device_lock);
+    an_mutex_unlock(&device_lock);
 }
 
 static const struct {

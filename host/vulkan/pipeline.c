@@ -127,9 +127,9 @@ static anynorm_status compile(struct an_vulkan_device *d, const struct an_interf
                                            .codeSize = source->bytes,
                                            .pCode = source->words};
     VkShaderModule module;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     anynorm_status status = make_layouts(d, interface->slots);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (status != ANYNORM_OK)
         return status;
     VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, &module);

@@ -110,9 +110,9 @@ void an_vulkan_plan_destroy(anynorm_plan *plan)
 {
     struct an_vulkan_device *d = an_vulkan(plan->device);
     struct an_vulkan_plan *p = an_vulkan_plan(plan);
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     an_launch_collect(d);
     an_kernel_release(d, p->kernel);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     free(p);
 }

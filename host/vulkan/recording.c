@@ -42,10 +42,10 @@ anynorm_status anynorm_vulkan_recording_create(anynorm_device *device,
 static void release_kernels(anynorm_vulkan_recording *recording)
 {
     struct an_vulkan_device *d = recording->device;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     for (size_t i = 0; i < recording->kernel_count; i++)
         an_kernel_release(d, recording->kernels[i]);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     recording->kernel_count = 0;
 }
 
@@ -116,9 +116,9 @@ anynorm_status an_recording_keep(anynorm_vulkan_recording *recording, struct an_
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
     recording->kernels = kernels;
     kernels[recording->kernel_count++] = kernel;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     kernel->references++;
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     return ANYNORM_OK;
 }
 

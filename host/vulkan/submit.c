@@ -57,7 +57,7 @@ anynorm_status anynorm_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors 
         return status;
 
     struct an_launch *launched;
-    pthread_mutex_lock(&d->lock);
+    an_mutex_lock(&d->lock);
     status = an_vulkan_launch(d, an_vulkan_plan(plan), tensors, rows, VK_NULL_HANDLE, &semaphores,
                               &launched);
     bool submitted = status == ANYNORM_OK;
@@ -68,7 +68,7 @@ anynorm_status anynorm_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors 
     }
     if (submitted && (status != ANYNORM_OK || !event))
         an_launch_release(d, launched);
-    pthread_mutex_unlock(&d->lock);
+    an_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK && event)
         *event = (anynorm_event){.device = plan->device, .handle = launched, .valid = true};
     return status;

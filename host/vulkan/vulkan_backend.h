@@ -2,9 +2,8 @@
 #ifndef AN_VULKAN_BACKEND_H
 #define AN_VULKAN_BACKEND_H
 
-#include <pthread.h>
-
 #include "backend.h"
+#include "platform/threads.h"
 #include "store/binary.h"
 #include "vulkan/interface.h"
 #include "vulkan/library.h"
@@ -91,15 +90,15 @@ struct an_vulkan_device {
     VkPhysicalDeviceMemoryProperties memory;
     VkQueue queue; /* VK_NULL_HANDLE: the caller gave none */
     struct an_queue_lock queue_lock;
-    pthread_mutex_t queue_mutex; /* which that is, where the device is ours */
+    an_mutex queue_mutex; /* which that is, where the device is ours */
     VkCommandPool commands;
     VkDescriptorSetLayout set_layouts[AN_MOST_SLOTS + 1]; /* by slots; made when first needed */
     VkPipelineLayout layouts[AN_MOST_SLOTS + 1];
-    pthread_mutex_t lock; /* of the queue, the command pool, launches, layouts, kernels */
+    an_mutex lock; /* of the queue, the command pool, launches, layouts, kernels */
     struct an_launches launches;
-    struct an_kernel *kernels;    /* the newest first */
-    pthread_mutex_t kernels_lock; /* held while one is made */
-    pthread_mutex_t copy_lock;    /* of what copies need */
+    struct an_kernel *kernels; /* the newest first */
+    an_mutex kernels_lock;     /* held while one is made */
+    an_mutex copy_lock;        /* of what copies need */
     struct an_vulkan_memory staging;
     VkCommandBuffer copy_commands;
     VkFence copy_fence;

@@ -2,10 +2,10 @@
 
 #include "common/library.h"
 #include "cases/random_values.h"
+#include "platform/system.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { TILE = 1 << 20, STRIDE = 256 };
 
@@ -22,8 +22,7 @@ static uint64_t cache_of(const anynorm_device_info *info)
 /* Bytes that may be taken: a device that shares the host's memory leaves half of it to others. */
 static uint64_t memory_limit(const anynorm_device_info *info)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    uint64_t host = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    uint64_t host = an_host_memory();
     uint64_t device = info->global_bytes ? info->global_bytes : UINT64_MAX;
 
     if (info->unified_memory)

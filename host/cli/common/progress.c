@@ -1,9 +1,8 @@
-#define _POSIX_C_SOURCE 200809L
 #include "progress.h"
 
+#include "platform/system.h"
+
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { BAR = 40 };
 
@@ -12,17 +11,14 @@ static const double step_seconds = 0.1;
 
 double clock_seconds(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    return an_clock_seconds();
 }
 
 void progress_start(struct progress *progress, uint64_t total)
 {
     *progress = (struct progress){
         .total = total,
-        .terminal = isatty(STDERR_FILENO) == 1,
+        .terminal = an_stderr_is_terminal(),
         .started = clock_seconds(),
     };
     progress->last = progress->started;

@@ -1,4 +1,4 @@
-#include "rights.h"
+#include "platform/rights.h"
 
 #include <unistd.h>
 #if defined(__linux__)

@@ -1,0 +1,22 @@
+/* Small questions to the system. */
+#ifndef AN_SYSTEM_H
+#define AN_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of a clock that only goes forward. */
+double an_clock_seconds(void);
+
+void an_sleep_nanoseconds(long nanoseconds); /* less than a second */
+
+/* At least 1. */
+unsigned an_processor_count(void);
+
+/* Bytes of the machine's memory; UINT64_MAX: not told. */
+uint64_t an_host_memory(void);
+
+/* Whether what goes to stderr is seen by somebody. */
+bool an_stderr_is_terminal(void);
+
+#endif
