@@ -6,66 +6,53 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-static bool fail_dtype(const struct norm *work, const struct norm_options *options,
-                       struct cli_error *error)
+static bool fail_dtype(struct norm *work)
 {
-    return cli_fail(error, CLI_USAGE, work->x.path,
+    return cli_fail(&work->error, CLI_USAGE, work->x.path,
                     "its dtype is %s and --dtype says %s; give a file of that type, or leave "
                     "--dtype out",
-                    work->x.layout.type, anynorm_dtype_name(options->dtype));
+                    work->x.layout.type, anynorm_dtype_name(work->options.dtype));
 }
 
-static bool open_input(struct norm *work, const struct norm_options *options,
-                       struct cli_error *error)
+static bool open_input(struct norm *work)
 {
-    bool bf16 = options->dtype_given && options->dtype == ANYNORM_BF16;
+    const struct norm_options *o = &work->options;
+    bool bf16 = o->dtype_given && o->dtype == ANYNORM_BF16;
 
-    if (!tensor_open(options->input, bf16, &work->x, error))
-        return false;
-    return bf16 || !options->dtype_given || options->dtype == work->x.type ||
-           fail_dtype(work, options, error);
+    return tensor_open(o->x, bf16, &work->x, &work->error) &&
+           (bf16 || !o->dtype_given || o->dtype == work->x.type || fail_dtype(work));
 }
 
 /* --dtype bf16 is of all files; it may not be there for none of them. */
-static bool check_bf16(const struct norm *work, const struct norm_options *options,
-                       struct cli_error *error)
+static bool check_bf16(struct norm *work)
 {
     bool found = work->x.type == ANYNORM_BF16;
 
-    if (!options->dtype_given || options->dtype != ANYNORM_BF16)
+    if (!work->options.dtype_given || work->options.dtype != ANYNORM_BF16)
         return true;
     for (int i = 0; i < INPUTS; i++) {
-        const struct tensor_file *file = &work->inputs.all[i].file;
+        const struct tensor_file *file = &work->inputs[i].file;
 
         found = found || (file->path && file->type == ANYNORM_BF16);
     }
-    return found || fail_dtype(work, options, error);
+    return found || fail_dtype(work);
 }
 
-static bool prepare_prints(struct norm *work, struct cli_error *error)
-{
-    return (!work->want_stats ||
-            row_table_init(&work->table, work->shape.rows, &work->spec, error)) &&
-           (!work->want_preview ||
-            preview_init(&work->preview, work->shape.rows * work->shape.columns / work->shape.line,
-                         work->shape.line, error));
-}
-
-static bool make_plan(struct norm *work, const struct norm_options *options,
-                      struct cli_error *error)
+static bool make_plan(struct norm *work)
 {
     anynorm_device_info info;
     anynorm_status status;
 
-    if (!cli_open_device(options->device, &work->device, error))
+    if (!cli_open_device(work->options.device, &work->device, &work->error))
         return false;
     status = anynorm_plan_create(work->device, &work->spec, NULL, &work->plan);
     if (status == ANYNORM_OK)
         return true;
     return cli_fail_library(
-        error, anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device",
-        status);
+        &work->error,
+        anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device", status);
 }
 
 static void print_timing(const struct norm *work, double total)
@@ -84,7 +71,7 @@ static void print_timing(const struct norm *work, double total)
     fprintf(stderr, "device     %s %s\n", device.id, device.name);
     fprintf(stderr, "schedule   %s\n", plan.schedule);
     fprintf(stderr, "shape      %" PRIu64 " rows x %" PRIu64 " columns, %s\n", work->shape.rows,
-            work->shape.columns, anynorm_dtype_name(work->x.type));
+            work->spec.columns, anynorm_dtype_name(work->x.type));
     fprintf(stderr,
             "normalize  %.3f ms, %.2f GB/s of the rows read and written; from and to host memory, "
             "copies to "
@@ -94,62 +81,48 @@ static void print_timing(const struct norm *work, double total)
 }
 
 /* The results on stdout first, so that an output file appears only if all went well. */
-static bool publish(struct norm *work, struct cli_error *error)
+static bool publish(struct norm *work)
 {
-    if (!norm_outputs_close(&work->outputs, error))
+    if (!norm_outputs_close(work))
         return false;
-    if (work->want_preview)
-        preview_print(&work->preview);
-    if (work->want_stats) {
-        if (work->want_preview)
-            putchar('\n');
-        row_table_print(&work->table);
-    }
-    return cli_flush_stdout(error) && norm_outputs_commit(&work->outputs, error);
+    norm_print(work);
+    return cli_flush_stdout(&work->error) && norm_outputs_commit(work);
 }
 
-static int normalize(const struct norm_options *options)
+static bool find_work(struct norm *work)
 {
-    double started = clock_seconds();
-    struct cli_error error;
-    struct norm work = {
-        .want_stats = options->stats,
-        .want_preview = !options->output,
-        .timing = options->timing,
-    };
-    int exit_status = CLI_DONE;
-    bool done = open_input(&work, options, &error) &&
-                norm_shape_find(options, &work.x, &work.shape, &error) &&
-                norm_inputs_read(options, &work.x, &work.shape, &work.inputs, &error) &&
-                check_bf16(&work, options, &error);
-
-    if (done) {
-        work.spec = norm_spec(options, &work);
-        work.y_scale = (float)options->quantize_scale;
-        done = norm_outputs_prepare(&work.outputs, options, &error) &&
-               prepare_prints(&work, &error) && make_plan(&work, options, &error) &&
-               norm_outputs_create(&work.outputs, &work.spec, &work.x, &work.shape, &error) &&
-               norm_blocks(&work, options->block_bytes, &error) && publish(&work, &error);
-    }
-    if (done && options->timing)
-        print_timing(&work, clock_seconds() - started);
-    if (!done)
-        exit_status = cli_error_print(&error);
-    norm_outputs_discard(&work.outputs);
-    anynorm_plan_destroy(work.plan);
-    anynorm_device_close(work.device);
-    row_table_free(&work.table);
-    preview_free(&work.preview);
-    norm_inputs_free(&work.inputs);
-    tensor_close(&work.x);
-    return exit_status;
+    if (!open_input(work) || !norm_shape_find(work) || !norm_inputs_read(work) || !check_bf16(work))
+        return false;
+    norm_spec_find(work);
+    return true;
 }
 
 int cli_norm(int argc, char **argv)
 {
-    struct norm_options options;
+    double started = clock_seconds();
+    struct norm work = {.seconds = 0};
     int exit_status;
 
-    return norm_options_parse(argc, argv, &options, &exit_status) ? normalize(&options)
-                                                                  : exit_status;
+    if (!norm_options_parse(argc, argv, &work.options, &exit_status))
+        return exit_status;
+    if (find_work(&work) && norm_outputs_prepare(&work) && norm_print_init(&work) &&
+        make_plan(&work) && norm_outputs_create(&work) && norm_blocks(&work) && publish(&work)) {
+        exit_status = CLI_DONE;
+        if (work.options.timing)
+            print_timing(&work, clock_seconds() - started);
+    } else {
+        exit_status = cli_error_print(&work.error);
+    }
+    for (int i = 0; i < OUTPUTS; i++)
+        output_discard(&work.outputs[i]);
+    anynorm_plan_destroy(work.plan);
+    anynorm_device_close(work.device);
+    free(work.stats.values);
+    free(work.preview.values);
+    for (int i = 0; i < INPUTS; i++) {
+        free(work.inputs[i].data);
+        tensor_close(&work.inputs[i].file);
+    }
+    tensor_close(&work.x);
+    return exit_status;
 }

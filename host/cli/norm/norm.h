@@ -1,46 +1,175 @@
-/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. */
+/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. What
+ * fails in this folder returns false and has said why in the run's error. */
 #ifndef ANYNORM_CLI_NORM_H
 #define ANYNORM_CLI_NORM_H
 
 #include "common/error.h"
-#include "inputs.h"
-#include "options.h"
-#include "outputs.h"
-#include "shape.h"
-#include "preview.h"
-#include "row_table.h"
+#include "files/output.h"
 #include "files/tensor_file.h"
 
 #include <anynorm/anynorm.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-struct norm {
-    struct tensor_file x;
-    struct norm_shape shape;
-    struct norm_inputs inputs;
-    anynorm_spec spec; /* of dense tensors */
-    float y_scale;     /* with ANYNORM_Y_SCALE_INPUT */
-    struct norm_outputs outputs;
-    anynorm_device *device;
-    anynorm_plan *plan;
-    bool want_stats;   /* the table */
-    bool want_preview; /* y on stdout */
-    bool timing;
-    double seconds; /* in anynorm_run, with `timing` */
-    struct row_table table;
-    struct preview preview;
+enum norm_kind { NORM_LAYER, NORM_RMS, NORM_GROUP, NORM_INSTANCE, NORM_KINDS };
+
+/* The tensors beside x, read and written. */
+enum norm_input_name {
+    IN_WEIGHT,
+    IN_BIAS,
+    IN_PRE_BIAS,
+    IN_GATE,
+    IN_SCALE,
+    IN_SHIFT,
+    IN_MEAN,
+    IN_RSTD,
+    IN_RESIDUAL,
+    INPUTS
 };
 
-/* What the options, the shape and the types of the inputs come to. */
-anynorm_spec norm_spec(const struct norm_options *options, const struct norm *work);
+enum norm_output_name { OUT_Y, OUT_SUM, OUT_MEAN, OUT_RSTD, OUT_Y_SCALE, OUTPUTS };
 
-/* The rows of a block of about `block_bytes` of x: as many as must go together, at least. */
-uint64_t norm_block_rows(const struct norm *work, int64_t block_bytes);
+/* ---- The arguments ---- */
 
-/* Normalizes all rows, about `block_bytes` of x at a time but as many as must go together, into the
- * outputs (created, their heads written), the table and the preview. */
-bool norm_blocks(struct norm *work, int64_t block_bytes, struct cli_error *error);
+struct norm_options {
+    enum norm_kind kind;
+    const char *x;
+    const char *inputs[INPUTS];   /* paths; NULL: not given */
+    const char *outputs[OUTPUTS]; /* likewise */
+    const char *device;
+    int64_t axis;   /* of layer-norm and rms-norm */
+    int64_t groups; /* of group-norm */
+    int64_t correction;
+    int64_t block_bytes;
+    double eps;
+    double weight_offset;
+    double quantize_scale; /* 0: none was given */
+    double quantize_bound; /* likewise */
+    size_t eps_mode;       /* 1: outside */
+    size_t activation;     /* 1: silu */
+    size_t layout;         /* of group-norm and instance-norm; 1: nhwc */
+    anynorm_dtype dtype;
+    anynorm_dtype output_dtype; /* --quantize sets it, too */
+    bool dtype_given;           /* else dtype is void */
+    bool output_dtype_given;    /* likewise */
+    bool l2;                    /* of rms-norm */
+    bool round_first;
+    bool stats;
+    bool timing;
+};
+
+/* Parses the arguments; argv[0] is the command. False: return *exit_status, as the help or the
+ * error has been printed. */
+bool norm_options_parse(int argc, char **argv, struct norm_options *options, int *exit_status);
+
+/* ---- The shape of x ---- */
+
+struct shape_of {
+    uint32_t rank;
+    uint64_t sizes[TENSOR_MAX_RANK];
+};
+
+/* How a norm takes a tensor apart into rows, and what shapes its other tensors then have. */
+struct norm_shape {
+    uint64_t rows;
+    uint32_t channel_axis;      /* of x; 0: rows are its last axes */
+    uint64_t groups;            /* of the channels; else 1 */
+    uint64_t line;              /* elements of a line of print, as they lie in memory */
+    struct shape_of statistics; /* `rows` elements */
+    struct shape_of parameters;
+};
+
+/* ---- The run ---- */
+
+struct norm_input {
+    struct tensor_file file; /* path NULL: not given */
+    anynorm_dtype type;      /* as which its elements are read */
+    /* All that there is of it: parameters of one row, or of all channels; samples [samples]
+     * [columns]; statistics [rows]. NULL: it is read, as x is, for each block of rows. */
+    void *data;
+};
+
+/* Which of many rows or columns are printed: all, or the first and last few. */
+struct shown {
+    uint64_t total;
+    uint64_t edge; /* how many at either end; 0: all are shown */
+};
+
+/* Numbers that are collected from the blocks as they pass, and then printed. */
+struct print {
+    struct shown rows;
+    struct shown columns;
+    double *values; /* [shown rows][shown columns]; NULL: not wanted */
+};
+
+struct norm {
+    struct norm_options options;
+    struct tensor_file x;
+    struct norm_shape shape;
+    struct norm_input inputs[INPUTS];
+    bool own_parameters;            /* each row has its own: those are not in memory */
+    anynorm_spec spec;              /* sample_rows of 1: samples are not in memory, either */
+    uint64_t block_rows;            /* normalized at a time */
+    float y_scale;                  /* with ANYNORM_Y_SCALE_INPUT */
+    struct output outputs[OUTPUTS]; /* path NULL: not wanted */
+    anynorm_device *device;
+    anynorm_plan *plan;
+    double seconds;       /* in anynorm_run, with --timing */
+    struct print preview; /* y */
+    struct print stats;   /* mean, variance or what takes its place, and rstd of each row */
+    struct cli_error error;
+};
+
+/* Finds the shape from that of x and the options, and what the spec says of where rows lie and
+ * which parameters they take. */
+bool norm_shape_find(struct norm *work);
+
+/* Tensors that share a type. */
+enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL };
+
+/* Sets the order in which a tensor beside x is read, or refuses its shape. All take what numpy
+ * broadcasts to the shape of x, if the norm can be had, and:
+ *
+ * a parameter   one axis of the columns, or of the channels or groups of channels
+ * a sample      (samples, columns), where consecutive rows share a sample; and the normalized axes
+ *               for the columns
+ * a statistic   the shape of the axes before the normalized ones, or one axis of all rows
+ *
+ * They are read as the elements of x; a parameter of images as the channels, a statistic as the
+ * rows. */
+bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *tensor,
+              const char *option);
+
+/* Opens all that the options name, holds the shapes against that of x, and loads what is small.
+ * Tensors that share a type and come in two both become f64 if one is f64, else f32, exactly;
+ * statistics become f32. */
+bool norm_inputs_read(struct norm *work);
+
+/* What the options, the shape and the types of the inputs come to: the spec, and the rows of a
+ * block of about --block-bytes of x: as many as must go together, at least. */
+void norm_spec_find(struct norm *work);
+
+/* In this order. Creating writes the heads of the files, writing appends the next `count` rows. */
+bool norm_outputs_prepare(struct norm *work);
+bool norm_outputs_create(struct norm *work);
+bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t count);
+bool norm_outputs_close(struct norm *work);
+bool norm_outputs_commit(struct norm *work);
+
+/* Bytes of a row of an output; 0: the spec has no such output. */
+uint64_t norm_output_bytes(const struct norm *work, enum norm_output_name output);
+
+/* Normalizes all rows, block by block, into the outputs (created, their heads written) and what is
+ * to be printed. */
+bool norm_blocks(struct norm *work);
+
+/* What goes to stdout, as far as it is wanted: prepared, taken from `count` rows from row `first`
+ * on, with which the tensors begin, and printed. */
+bool norm_print_init(struct norm *work);
+void norm_print_take(struct norm *work, const anynorm_host_tensors *tensors, uint64_t first,
+                     uint64_t count);
+void norm_print(const struct norm *work);
 
 #endif

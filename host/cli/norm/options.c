@@ -1,10 +1,93 @@
-#include "options.h"
+/* The arguments of the norms, what --help says, and what makes no sense together. */
+#include "norm.h"
 
-#include "common/error.h"
-#include "text.h"
 #include "common/options.h"
 
 #include <string.h>
+
+/* ---- What --help says beside the options ---- */
+
+#define ROWS_FORMULA                                                                               \
+    "In full: h = x + pre-bias + gate * residual, n = (h - mean) * rstd,\n"                        \
+    "y = activation((n * (weight + V) + bias) * (1 + scale) + shift).\n"
+
+#define CHANNELS_FORMULA                                                                           \
+    "In full: h = x + pre-bias + residual, n = (h - mean) * rstd,\n"                               \
+    "y = activation(n * (weight + V) + bias).\n"
+
+#define FILES_NOTE                                                                                 \
+    "x is INPUT; the result has its shape, in C order. INPUT and every FILE that is read is\n"     \
+    "a npy file, versions 1.0 to 3.0, f2 f4 f8 of either byte order, C or Fortran order, or\n"     \
+    "FILE.safetensors:NAME, the tensor NAME of a safetensors file, F16 BF16 F32 F64. Each file\n"  \
+    "may have a type of its own. numpy has no bf16, so a npy file has it as V2, or as u2 or i2\n"  \
+    "where that is said: FILE.npy:bf16 says it of one file, --dtype bf16 or an x of bf16 of "      \
+    "all.\n"                                                                                       \
+    "It is written as u2. FILE.npy:f16, :f32 and :f64 demand these types.\n"
+
+#define ROWS_NOTE                                                                                  \
+    "FILE of every tensor beside x is broadcast to the shape of x as numpy does it, that of "      \
+    "mean\n"                                                                                       \
+    "or rstd where it has one number for a row. Beside that, weight, bias and pre-bias may be "    \
+    "one\n"                                                                                        \
+    "axis of the columns; mean and rstd may have the shape of the axes before N, or one axis of\n" \
+    "all rows; gate, scale and shift may be (samples, columns), where consecutive rows share a\n"  \
+    "sample: as many samples as the first axis of x has, or the first two, and so on; of a "       \
+    "matrix\n"                                                                                     \
+    "x any number that divides its rows. What could be both is refused.\n"                         \
+    "Sum has the shape of x, statistics (mean and rstd) that of the axes before N.\n"
+
+#define CHANNELS_NOTE                                                                              \
+    "x is (batch, channels, ...), or (batch, ..., channels) with --layout nhwc; a row is a\n"      \
+    "group of channels with all its pixels. With nhwc a pixel is printed as a line, not a row.\n"  \
+    "FILE of --weight, --bias and --pre-bias is (channels,), or (groups,), or what numpy\n"        \
+    "broadcasts to the shape of x with one number for a channel; that of --residual any that it\n" \
+    "broadcasts. Sum has the shape of x, statistics (mean and rstd) the shape (batch, groups);\n"  \
+    "those that are given may also be one axis of all, or be broadcast, one number for a group.\n"
+
+#define QUANTIZED_NOTE                                                                             \
+    "--quantize rounds to nearest even and saturates: int8 is written as i1, -128 to 127, and\n"   \
+    "fp8-e4m3 (of the OCP specification, up to 448), which numpy has not, as u1, its bits. The\n"  \
+    "result is about the numbers written (or printed) times their row's scale. The scale of a\n"   \
+    "row of zeros is 0.\n"
+
+#define OUTPUT_NOTE                                                                                \
+    "Without -o the result is printed, shortened; without shortening numpy.loadtxt can read it.\n" \
+    "--stats: mean and rstd are the device's, the variance is computed on the host in double.\n"   \
+    "An output file appears complete or not at all, and may replace INPUT.\n"
+
+static const struct {
+    const char *name; /* the command */
+    const char *summary;
+    const char *notes;
+} texts[NORM_KINDS] = {
+    [NORM_LAYER] =
+        {
+            "layer-norm",
+            "Layer normalization: y = (x - mean) / sqrt(variance + eps) * weight + bias.",
+            ROWS_FORMULA FILES_NOTE ROWS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+        },
+    [NORM_RMS] =
+        {
+            "rms-norm",
+            "RMS normalization: y = x / sqrt(mean of x^2 + eps) * weight + bias (--l2: sum of "
+            "x^2).",
+            ROWS_FORMULA FILES_NOTE ROWS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+        },
+    [NORM_GROUP] =
+        {
+            "group-norm",
+            "Group normalization: layer normalization of each group of channels.",
+            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+        },
+    [NORM_INSTANCE] =
+        {
+            "instance-norm",
+            "Instance normalization: layer normalization of each channel.",
+            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+        },
+};
+
+/* ---- What is parsed ---- */
 
 /* Which commands have an option. */
 enum {
@@ -18,22 +101,15 @@ enum {
     ALL = ROWS | CHANNELS
 };
 
-/* What is parsed beside the options themselves. */
-struct words {
-    size_t dtype;
-    size_t output_dtype;
-    size_t eps_mode;
-    size_t activation;
-    size_t layout;
-    size_t quantize;
-    bool quantize_given;
-    bool quantize_scale_given;
-    bool quantize_bound_given;
-    bool eps_given;
-    bool eps_mode_given;
-    bool correction_given;
-    bool weight_offset_given;
-    bool groups_given;
+/* Which options are there, of those whose values do not tell. */
+struct given {
+    bool quantize;
+    bool quantize_scale;
+    bool quantize_bound;
+    bool eps;
+    bool eps_mode;
+    bool correction;
+    bool weight_offset;
 };
 
 /* An option whose presence, beside others, makes no sense. */
@@ -49,41 +125,44 @@ static bool is_scale(double value)
     return value >= 0x1p-126 && value <= 0x1p126;
 }
 
-static bool check_together(const struct norm_options *o, const struct words *words,
+static bool check_together(const struct norm_options *o, const struct given *given,
                            struct cli_error *error)
 {
     static const char found[] = "says how rstd is found, and --rstd gives it; leave one out";
-    bool given = o->rstd;
+    const char *const *in = o->inputs;
+    bool rstd = in[IN_RSTD];
     const struct fault faults[] = {
         {o->eps < 0.0, "--eps", "is negative; give 0 or more"},
-        {o->kind == NORM_GROUP && !words->groups_given, "--groups",
+        {o->kind == NORM_GROUP && o->groups == 0, "--groups",
          "missing; give how many groups the channels make, such as 32"},
-        {o->gate && !o->residual, "--gate",
+        {in[IN_GATE] && !in[IN_RESIDUAL], "--gate",
          "is what the residual is multiplied by, and there is none; give --residual too"},
-        {words->weight_offset_given && !o->weight, "--weight-offset",
+        {given->weight_offset && !in[IN_WEIGHT], "--weight-offset",
          "is added to the weight, and there is none; give --weight too"},
-        {o->mean && !o->rstd, "--mean", "is taken together with --rstd; give that too"},
-        {o->rstd && !o->mean && o->kind != NORM_RMS, "--rstd",
+        {in[IN_MEAN] && !rstd, "--mean", "is taken together with --rstd; give that too"},
+        {rstd && !in[IN_MEAN] && o->kind != NORM_RMS, "--rstd",
          "is taken together with --mean; give that too"},
-        {given && words->eps_given, "--eps", found},
-        {given && words->eps_mode_given, "--eps-mode", found},
-        {given && words->correction_given, "--correction", found},
-        {given && o->l2, "--l2", found},
-        {given && o->mean_output, "--mean-output", "would write what --mean gives; leave one out"},
-        {given && o->rstd_output, "--rstd-output", "would write what --rstd gives; leave one out"},
-        {words->quantize_given && o->output_dtype_given, "--quantize",
+        {rstd && given->eps, "--eps", found},
+        {rstd && given->eps_mode, "--eps-mode", found},
+        {rstd && given->correction, "--correction", found},
+        {rstd && o->l2, "--l2", found},
+        {rstd && o->outputs[OUT_MEAN], "--mean-output",
+         "would write what --mean gives; leave one out"},
+        {rstd && o->outputs[OUT_RSTD], "--rstd-output",
+         "would write what --rstd gives; leave one out"},
+        {given->quantize && o->output_dtype_given, "--quantize",
          "and --output-dtype both say what the result is; leave one out"},
-        {words->quantize_scale_given && !words->quantize_given, "--quantize-scale",
+        {given->quantize_scale && !given->quantize, "--quantize-scale",
          "is what the result is divided by to be quantized; give --quantize too"},
-        {o->scale_output && !words->quantize_given, "--scale-output",
+        {o->outputs[OUT_Y_SCALE] && !given->quantize, "--scale-output",
          "is for the scales of a quantized result; give --quantize too"},
-        {words->quantize_scale_given && o->scale_output, "--scale-output",
+        {given->quantize_scale && o->outputs[OUT_Y_SCALE], "--scale-output",
          "is for scales that are found, and --quantize-scale gives one; leave one out"},
-        {words->quantize_bound_given && !o->scale_output, "--quantize-bound",
+        {given->quantize_bound && !o->outputs[OUT_Y_SCALE], "--quantize-bound",
          "limits the scales that are found for --scale-output; give that too"},
-        {words->quantize_scale_given && !is_scale(o->quantize_scale), "--quantize-scale",
+        {given->quantize_scale && !is_scale(o->quantize_scale), "--quantize-scale",
          "must be above 0 and within the normal range of f32; give such as 0.05"},
-        {words->quantize_bound_given && o->quantize_bound < 1e-30, "--quantize-bound",
+        {given->quantize_bound && o->quantize_bound < 1e-30, "--quantize-bound",
          "must be 1e-30 or more; give such as 1200"},
     };
 
@@ -104,97 +183,105 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     static const char *const eps_modes[] = {"inside", "outside", NULL};
     static const char *const activations[] = {"none", "silu", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
-    struct words words = {0};
+    struct given given = {0};
+    size_t dtype = 0, output_dtype = 0, quantize = 0;
     const struct {
         unsigned commands;
         struct cli_option option;
     } all[] = {
         {ALL,
          {"output", 'o', CLI_TEXT, "FILE",
-          "write the result to FILE, a npy file (default: print it)", .text = &o->output}},
+          "write the result to FILE, a npy file (default: print it)", .text = &o->outputs[OUT_Y]}},
         {ALL,
          {"output-dtype", 0, CLI_CHOICE, "TYPE",
-          "of the result: bf16, f16, f32 or f64 (default: that of x)",
-          .choice = &words.output_dtype, .choices = dtypes, .given = &o->output_dtype_given}},
+          "of the result: bf16, f16, f32 or f64 (default: that of x)", .choice = &output_dtype,
+          .choices = dtypes, .given = &o->output_dtype_given}},
         {ROWS,
          {"axis", 0, CLI_INTEGER, "N",
           "normalize over axes N to the last; negative: from the end (default -1)",
           .integer = &o->axis, .least = -ANYNORM_MAX_RANK, .most = ANYNORM_MAX_RANK - 1}},
         {GROUP,
          {"groups", 0, CLI_INTEGER, "N", "of the channels; must divide their number",
-          .integer = &o->groups, .least = 1, .most = INT64_MAX, .given = &words.groups_given}},
+          .integer = &o->groups, .least = 1, .most = INT64_MAX}},
         {CHANNELS,
          {"layout", 0, CLI_CHOICE, "ORDER",
           "nchw: the channels are axis 1 (default); nhwc: they are the last axis",
-          .choice = &words.layout, .choices = layouts}},
+          .choice = &o->layout, .choices = layouts}},
         {ALL,
          {"weight", 0, CLI_TEXT, "FILE", "multiply by it after normalizing (gamma)",
-          .text = &o->weight}},
+          .text = &o->inputs[IN_WEIGHT]}},
         {ALL,
          {"weight-offset", 0, CLI_NUMBER, "V",
           "add V to the weight first; 1 for weights stored about zero (default 0)",
-          .number = &o->weight_offset, .given = &words.weight_offset_given}},
-        {ALL, {"bias", 0, CLI_TEXT, "FILE", "add it after the weight (beta)", .text = &o->bias}},
+          .number = &o->weight_offset, .given = &given.weight_offset}},
+        {ALL,
+         {"bias", 0, CLI_TEXT, "FILE", "add it after the weight (beta)",
+          .text = &o->inputs[IN_BIAS]}},
         {ALL,
          {"eps", 0, CLI_NUMBER, "E", "keeps the root from being zero (default 1e-5)",
-          .number = &o->eps, .given = &words.eps_given}},
+          .number = &o->eps, .given = &given.eps}},
         {ALL,
          {"eps-mode", 0, CLI_CHOICE, "MODE",
           "inside: eps is added inside the root (default); outside: to the root",
-          .choice = &words.eps_mode, .choices = eps_modes, .given = &words.eps_mode_given}},
+          .choice = &o->eps_mode, .choices = eps_modes, .given = &given.eps_mode}},
         {RMS,
          {"l2", 0, CLI_FLAG, NULL, "take the sum of squares, not their mean: L2 normalization",
           .flag = &o->l2}},
         {CENTRED,
          {"correction", 0, CLI_INTEGER, "0|1",
           "1: divide the variance by the columns less one (default 0)", .integer = &o->correction,
-          .least = 0, .most = 1, .given = &words.correction_given}},
+          .least = 0, .most = 1, .given = &given.correction}},
         {ALL,
-         {"residual", 0, CLI_TEXT, "FILE", "add it to x before normalizing", .text = &o->residual}},
+         {"residual", 0, CLI_TEXT, "FILE", "add it to x before normalizing",
+          .text = &o->inputs[IN_RESIDUAL]}},
         {ROWS,
-         {"gate", 0, CLI_TEXT, "FILE", "multiply the residual by it first", .text = &o->gate}},
+         {"gate", 0, CLI_TEXT, "FILE", "multiply the residual by it first",
+          .text = &o->inputs[IN_GATE]}},
         {ALL,
-         {"pre-bias", 0, CLI_TEXT, "FILE", "add it to x before normalizing", .text = &o->pre_bias}},
+         {"pre-bias", 0, CLI_TEXT, "FILE", "add it to x before normalizing",
+          .text = &o->inputs[IN_PRE_BIAS]}},
         {ALL,
          {"sum-output", 0, CLI_TEXT, "FILE", "write what is normalized, in the type of x",
-          .text = &o->sum_output}},
+          .text = &o->outputs[OUT_SUM]}},
         {ROWS,
          {"scale", 0, CLI_TEXT, "FILE", "multiply by 1 + it, after weight and bias",
-          .text = &o->scale}},
-        {ROWS, {"shift", 0, CLI_TEXT, "FILE", "add it, after the scale", .text = &o->shift}},
+          .text = &o->inputs[IN_SCALE]}},
+        {ROWS,
+         {"shift", 0, CLI_TEXT, "FILE", "add it, after the scale", .text = &o->inputs[IN_SHIFT]}},
         {ALL,
          {"activation", 0, CLI_CHOICE, "NAME", "silu: z * sigmoid(z) at the end (default none)",
-          .choice = &words.activation, .choices = activations}},
+          .choice = &o->activation, .choices = activations}},
         {ALL,
          {"quantize", 0, CLI_CHOICE, "TYPE",
           "int8 or fp8-e4m3: write the result divided by a scale, which is 1, or that of",
-          .choice = &words.quantize, .choices = codes, .given = &words.quantize_given}},
+          .choice = &quantize, .choices = codes, .given = &given.quantize}},
         {ALL,
          {"quantize-scale", 0, CLI_NUMBER, "S", "the scale, one for all rows",
-          .number = &o->quantize_scale, .given = &words.quantize_scale_given}},
+          .number = &o->quantize_scale, .given = &given.quantize_scale}},
         {ALL,
          {"scale-output", 0, CLI_TEXT, "FILE",
           "find a scale for each row, largest magnitude / 127 or 448, and write them, f4",
-          .text = &o->scale_output}},
+          .text = &o->outputs[OUT_Y_SCALE]}},
         {ALL,
          {"quantize-bound", 0, CLI_NUMBER, "B",
           "of a row's largest magnitude for its scale; larger values saturate",
-          .number = &o->quantize_bound, .given = &words.quantize_bound_given}},
+          .number = &o->quantize_bound, .given = &given.quantize_bound}},
         {ALL,
          {"round-first", 0, CLI_FLAG, NULL,
           "round to the type of x before the weight, as the code of LLaMA does",
           .flag = &o->round_first}},
         {CENTRED,
          {"mean", 0, CLI_TEXT, "FILE", "take each row's mean from it, as f4; with --rstd",
-          .text = &o->mean}},
+          .text = &o->inputs[IN_MEAN]}},
         {ALL,
-         {"rstd", 0, CLI_TEXT, "FILE", "take each row's rstd from it, as f4", .text = &o->rstd}},
+         {"rstd", 0, CLI_TEXT, "FILE", "take each row's rstd from it, as f4",
+          .text = &o->inputs[IN_RSTD]}},
         {CENTRED,
          {"mean-output", 0, CLI_TEXT, "FILE", "write each row's mean, f4",
-          .text = &o->mean_output}},
+          .text = &o->outputs[OUT_MEAN]}},
         {ALL,
          {"rstd-output", 0, CLI_TEXT, "FILE", "write each row's rstd, f4",
-          .text = &o->rstd_output}},
+          .text = &o->outputs[OUT_RSTD]}},
         {CENTRED,
          {"stats", 0, CLI_FLAG, NULL, "print a table of each row's mean, variance and rstd",
           .flag = &o->stats}},
@@ -205,7 +292,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {ALL,
          {"dtype", 0, CLI_CHOICE, "TYPE",
           "bf16: npy files of u2 and i2 are bf16; f16, f32, f64: demand this type of x",
-          .choice = &words.dtype, .choices = dtypes, .given = &o->dtype_given}},
+          .choice = &dtype, .choices = dtypes, .given = &o->dtype_given}},
         {ALL,
          {"device", 0, CLI_TEXT, "NAME",
           "opencl, opencl:0, opencl:TEXT, reference (default: $ANYNORM_DEVICE or best)",
@@ -223,14 +310,14 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     struct cli_command command;
     struct cli_error error;
 
-    while (strcmp(argv[0], norm_texts[kind].name) != 0)
+    while (strcmp(argv[0], texts[kind].name) != 0)
         kind++;
     command = (struct cli_command){
-        .name = norm_texts[kind].name,
-        .summary = norm_texts[kind].summary,
-        .notes = norm_texts[kind].notes,
+        .name = texts[kind].name,
+        .summary = texts[kind].summary,
+        .notes = texts[kind].notes,
         .operand_name = "INPUT",
-        .operand = &o->input,
+        .operand = &o->x,
         .options = options,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -245,17 +332,14 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     };
     if (!cli_parse(&command, argc, argv, exit_status))
         return false;
-    o->dtype = dtype_values[words.dtype];
-    o->output_dtype = dtype_values[words.output_dtype];
-    o->eps_outside = words.eps_mode == 1;
-    o->silu = words.activation == 1;
-    o->channels_last = words.layout == 1;
-    if (!check_together(o, &words, &error)) {
+    o->dtype = dtype_values[dtype];
+    o->output_dtype = dtype_values[output_dtype];
+    if (!check_together(o, &given, &error)) {
         *exit_status = cli_error_print(&error);
         return false;
     }
-    if (words.quantize_given) {
-        o->output_dtype = code_values[words.quantize];
+    if (given.quantize) {
+        o->output_dtype = code_values[quantize];
         o->output_dtype_given = true;
     }
     return true;
