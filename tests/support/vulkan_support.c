@@ -258,6 +258,17 @@ void engine_close(struct engine *engine)
     assert_int_equal(engine->locked, engine->unlocked);
 }
 
+void on_each_engine(const char *id, engine_test *test)
+{
+    for (int kind = 0; kind < ENGINE_KINDS; kind++) {
+        struct engine engine;
+        if (!engine_open(&engine, id, (enum engine_kind)kind))
+            continue;
+        test(&engine, (enum engine_kind)kind);
+        engine_close(&engine);
+    }
+}
+
 /* ---- Commands ---- */
 
 VkCommandBuffer engine_commands(struct engine *engine, VkCommandBufferLevel level,
@@ -324,6 +335,17 @@ VkSemaphore engine_semaphore(struct engine *engine, bool timeline)
     return semaphore;
 }
 
+void engine_wait_semaphore(struct engine *engine, const anynorm_vulkan_semaphore *done)
+{
+    PFN_vkWaitSemaphores wait =
+        engine->vk.vkWaitSemaphores ? engine->vk.vkWaitSemaphores : engine->vk.vkWaitSemaphoresKHR;
+    const VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                      .semaphoreCount = 1,
+                                      .pSemaphores = &done->semaphore,
+                                      .pValues = &done->value};
+    assert_vk(wait(engine->device, &info, UINT64_MAX));
+}
+
 VkFence engine_fence(struct engine *engine)
 {
     const VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
@@ -370,6 +392,16 @@ void block_free(struct engine *engine, struct block *block)
     engine->vk.vkDestroyBuffer(engine->device, block->buffer, NULL);
     engine->vk.vkFreeMemory(engine->device, block->memory, NULL);
     *block = (struct block){.bytes = 0};
+}
+
+struct problem engine_problem(uint64_t seed, anynorm_dtype type)
+{
+    struct problem problem = dense_problem(7, 96, type, ALL_FLAGS);
+    const uint64_t offset[] = {16, 24, 8, 40, 8, 48};
+    problem.seed = seed;
+    problem.spec.x.row_stride = 100;
+    memcpy(problem.offset, offset, sizeof(offset));
+    return problem;
 }
 
 void work_make(struct engine *engine, const struct problem *problem, struct work *work)

@@ -3,6 +3,7 @@
 #ifndef AN_TESTS_VULKAN_SUPPORT_H
 #define AN_TESTS_VULKAN_SUPPORT_H
 
+#include "refused.h"
 #include "support.h"
 
 #include "vulkan/library.h"
@@ -54,6 +55,12 @@ bool engine_open_unwrapped(struct engine *engine, const char *id, enum engine_ki
 anynorm_device *engine_wrap(struct engine *engine, const char *caps);
 /* Fails the test if the validation layer complained. */
 void engine_close(struct engine *engine);
+/* Runs a test on an engine of each kind that `id` serves. */
+typedef void engine_test(struct engine *engine, enum engine_kind kind);
+void on_each_engine(const char *id, engine_test *test);
+
+/* Refused, with `word` in the message. */
+#define assert_invalid(call, word) assert_refused_naming((call), ANYNORM_INVALID_ARGUMENT, word)
 
 #define assert_vk(result) check_vk((result), #result, __FILE__, __LINE__)
 void check_vk(VkResult result, const char *what, const char *file, int line);
@@ -66,6 +73,8 @@ void engine_barrier(struct engine *engine, VkCommandBuffer commands);
 /* Submits it so many times, one after the other, and waits. */
 void engine_run(struct engine *engine, VkCommandBuffer commands, uint32_t times);
 VkSemaphore engine_semaphore(struct engine *engine, bool timeline);
+/* The semaphore's own word: a fence of the same submission may be signalled first. */
+void engine_wait_semaphore(struct engine *engine, const anynorm_vulkan_semaphore *done);
 VkFence engine_fence(struct engine *engine);
 
 /* A VkBuffer that the host reaches. */
@@ -77,6 +86,9 @@ struct block {
 };
 void block_make(struct engine *engine, uint64_t bytes, struct block *block);
 void block_free(struct engine *engine, struct block *block);
+
+/* Seven rows, apart and at offsets, with all that a plain norm has. */
+struct problem engine_problem(uint64_t seed, anynorm_dtype type);
 
 /* One problem in buffers of the engine's. */
 struct work {
