@@ -1,6 +1,6 @@
 /* libFuzzer target of the npy header parser; ci/fuzz builds and runs it. Beside memory errors it
  * checks what callers rely on. */
-#include "cli/files/npy_header.h"
+#include "cli/files/tensor_layout.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * for is "x". Each input is tried as it is, and with the length of a header that ends at its last
  * brace, which no mutation would keep right. Beside memory errors it checks what callers rely on.
  */
-#include "cli/files/safetensors_header.h"
+#include "cli/files/tensor_layout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void parse(const uint8_t *file, size_t size)
     struct tensor_layout layout;
     struct cli_error error = {.exit_status = CLI_DONE};
 
-    if (safetensors_header_parse("file", file, size, "x", &layout, &error)) {
+    if (safetensors_locate("file", file, size, "x", &layout, &error)) {
         check(&layout, size);
     } else if (error.exit_status != CLI_USAGE || strncmp(error.text, "file: ", 6) != 0) {
         abort();

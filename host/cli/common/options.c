@@ -197,6 +197,39 @@ static bool parse_operand(const struct cli_command *command, char *argument, boo
     return true;
 }
 
+enum { HELP_COLUMN = 26 };
+
+static void print_option(char letter, const char *name, const char *value, const char *help)
+{
+    char left[80];
+    int used;
+
+    if (letter) {
+        used = snprintf(left, sizeof left, "  -%c, --%s", letter, name);
+    } else {
+        used = snprintf(left, sizeof left, "      --%s", name);
+    }
+    if (value)
+        snprintf(left + used, sizeof left - (size_t)used, " %s", value);
+    printf("%-*s  %s\n", HELP_COLUMN, left, help);
+}
+
+static void print_help(const struct cli_command *command)
+{
+    printf("usage: anynorm %s%s%s%s\n\n%s\n\noptions:\n", command->name,
+           command->operand_name ? " " : "", command->operand_name ? command->operand_name : "",
+           command->option_count ? " [options]" : "", command->summary);
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct cli_option *option = &command->options[i];
+
+        print_option(option->letter, option->name, option->kind == CLI_FLAG ? NULL : option->value,
+                     option->help);
+    }
+    print_option('h', "help", NULL, "print this text");
+    if (command->notes)
+        printf("\n%s", command->notes);
+}
+
 static bool wants_help(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -235,7 +268,7 @@ bool cli_parse(const struct cli_command *command, int argc, char **argv, int *ex
     struct cli_error error;
 
     if (wants_help(argc, argv)) {
-        cli_help_print(command);
+        print_help(command);
         *exit_status = cli_flush_stdout(&error) ? CLI_DONE : cli_error_print(&error);
         return false;
     }

@@ -47,6 +47,4 @@ struct cli_command {
 /* True: go on. False: return *exit_status, as the help or the error has been printed. */
 bool cli_parse(const struct cli_command *command, int argc, char **argv, int *exit_status);
 
-void cli_help_print(const struct cli_command *command);
-
 #endif

@@ -1,12 +1,203 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tensor_file.h"
 
-#include "npy.h"
-#include "safetensors.h"
-#include "tensor_path.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- Paths ---- */
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+    size_t size = strlen(end);
+
+    return length > size && memcmp(text + length - size, end, size) == 0;
+}
+
+struct tensor_path tensor_path_split(const char *path)
+{
+    static const char safetensors[] = ".safetensors:";
+    struct tensor_path parts = {.file = strlen(path)};
+    const char *at = strstr(path, safetensors);
+    const char *colon = strrchr(path, ':');
+
+    if (at) { /* the first, as a tensor's name may hold anything */
+        parts.file = (size_t)(at - path) + sizeof safetensors - 2;
+        parts.name = path + parts.file + 1;
+        parts.safetensors = true;
+    } else if (ends_with(path, parts.file, ".safetensors")) {
+        parts.safetensors = true;
+    } else if (colon && !strchr(colon, '/') && ends_with(path, (size_t)(colon - path), ".npy")) {
+        parts.file = (size_t)(colon - path);
+        parts.type = colon + 1;
+    }
+    return parts;
+}
+
+/* ---- Views ---- */
+
+void view_axis(struct tensor_view *view, uint64_t size, uint64_t step)
+{
+    view->sizes[view->rank] = size;
+    view->steps[view->rank] = size == 1 ? 0 : step;
+    view->rank++;
+}
+
+/* A tensor as it lies in its file, in C order. */
+static struct tensor_view view_of(const struct tensor_layout *layout)
+{
+    struct tensor_view view = {.rank = layout->rank};
+    uint64_t step = 1;
+
+    for (uint32_t i = 0; i < layout->rank; i++) {
+        uint32_t axis = layout->fortran ? i : layout->rank - 1 - i;
+
+        view.sizes[axis] = layout->shape[axis];
+        view.steps[axis] = layout->shape[axis] == 1 ? 0 : step;
+        step *= layout->shape[axis];
+    }
+    return view;
+}
+
+bool view_stretch(const struct tensor_view *view, const uint64_t *sizes, uint32_t rank,
+                  struct tensor_view *stretched)
+{
+    struct tensor_view out = {0};
+    uint32_t missing;
+
+    if (view->rank > rank)
+        return false;
+    missing = rank - view->rank;
+    for (uint32_t i = 0; i < rank; i++) {
+        uint64_t own = i < missing ? 1 : view->sizes[i - missing];
+
+        if (own != 1 && own != sizes[i])
+            return false;
+        view_axis(&out, sizes[i], own == 1 ? 0 : view->steps[i - missing]);
+    }
+    *stretched = out;
+    return true;
+}
+
+/* Whether its elements, in order, lie one behind the other. */
+static bool view_is_dense(const struct tensor_view *view)
+{
+    uint64_t step = 1;
+
+    for (uint32_t i = view->rank; i-- > 0;) {
+        if (view->sizes[i] == 1)
+            continue;
+        if (view->steps[i] != step)
+            return false;
+        step *= view->sizes[i];
+    }
+    return true;
+}
+
+uint64_t view_repeats(const struct tensor_view *view, uint64_t unit)
+{
+    uint32_t axis = view->rank;
+    uint64_t repeats = 1;
+
+    for (uint64_t covered = 1; covered < unit; axis--)
+        covered *= view->sizes[axis - 1];
+    for (; axis > 0 && view->steps[axis - 1] == 0; axis--)
+        repeats *= view->sizes[axis - 1];
+    return repeats;
+}
+
+/* Where an element lies. */
+struct walk {
+    uint64_t index[VIEW_MAX_RANK];
+    uint64_t offset;
+};
+
+static struct walk walk_start(const struct tensor_view *view, uint64_t first)
+{
+    struct walk walk = {.offset = 0};
+
+    for (uint32_t i = view->rank; i-- > 0;) {
+        walk.index[i] = first % view->sizes[i];
+        walk.offset += walk.index[i] * view->steps[i];
+        first /= view->sizes[i];
+    }
+    return walk;
+}
+
+/* After the index of the last axis grew: carries what is full into the axis before. */
+static void walk_carry(struct walk *walk, const struct tensor_view *view)
+{
+    for (uint32_t i = view->rank; i-- > 0;) {
+        if (walk->index[i] < view->sizes[i])
+            return;
+        walk->offset -= walk->index[i] * view->steps[i];
+        walk->index[i] = 0;
+        if (i > 0) {
+            walk->index[i - 1]++;
+            walk->offset += view->steps[i - 1];
+        }
+    }
+}
+
+static void copy_apart(const uint8_t *from, uint64_t step, uint32_t size, uint64_t count,
+                       uint8_t *to)
+{
+    uint64_t bytes = step * size;
+
+    switch (size) {
+    case 2:
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 2, from + i * bytes, 2);
+        break;
+    case 4:
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 4, from + i * bytes, 4);
+        break;
+    default:
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 8, from + i * bytes, 8);
+        break;
+    }
+}
+
+static void copy_run(const uint8_t *from, uint64_t step, uint32_t size, uint64_t count, uint8_t *to)
+{
+    if (step == 1) {
+        memcpy(to, from, count * size);
+    } else {
+        copy_apart(from, step, size, count, to);
+    }
+}
+
+/* Copies `count` elements of `size` bytes from number `first` on. */
+static void view_read(const struct tensor_view *view, const uint8_t *data, uint32_t size,
+                      uint64_t first, uint64_t count, uint8_t *out)
+{
+    struct walk walk;
+    uint32_t last;
+
+    if (count == 0)
+        return;
+    if (view_is_dense(view)) {
+        memcpy(out, data + first * size, count * size);
+        return;
+    }
+    last = view->rank - 1;
+    walk = walk_start(view, first);
+    while (count > 0) {
+        uint64_t run = view->sizes[last] - walk.index[last];
+
+        if (run > count)
+            run = count;
+        copy_run(data + walk.offset * size, view->steps[last], size, run, out);
+        out += run * size;
+        count -= run;
+        walk.index[last] += run;
+        walk.offset += run * view->steps[last];
+        walk_carry(&walk, view);
+    }
+}
+
+/* ---- Files ---- */
 
 /* The type that is written behind the colon, if any: npy files cannot tell bf16 themselves. */
 static bool parse_type(const char *path, const char *word, anynorm_dtype *type,
@@ -40,6 +231,7 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
 {
     struct tensor_path parts = tensor_path_split(path);
     struct tensor_layout *layout = &tensor->layout;
+    struct mapped_file *mapped = &tensor->file;
     anynorm_dtype type = ANYNORM_F32;
     char *file = strndup(path, parts.file);
     struct tensor_view view;
@@ -50,17 +242,17 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
         cli_fail(error, CLI_FAILED, path, "out of memory");
         goto out;
     }
-    if (!parse_type(path, parts.type, &type, error) ||
-        !mapped_file_open(file, &tensor->file, error))
+    if (!parse_type(path, parts.type, &type, error) || !mapped_file_open(file, mapped, error))
         goto out;
-    two_bytes_are_bf16 = two_bytes_are_bf16 || type == ANYNORM_BF16;
     if (!(parts.safetensors
-              ? safetensors_locate(file, &tensor->file, parts.name, layout, &tensor->type, error)
-              : npy_locate(file, &tensor->file, two_bytes_are_bf16, layout, &tensor->type,
-                           error)) ||
-        !check_type(tensor, parts.type, type, error))
+              ? safetensors_locate(file, mapped->bytes, mapped->size, parts.name, layout, error)
+              : npy_locate(file, mapped->bytes, mapped->size,
+                           two_bytes_are_bf16 || type == ANYNORM_BF16, layout, error)))
         goto out;
-    tensor->data = tensor->file.bytes + layout->data_offset;
+    tensor->type = layout->dtype;
+    if (!check_type(tensor, parts.type, type, error))
+        goto out;
+    tensor->data = mapped->bytes + layout->data_offset;
     view = view_of(layout);
     tensor_set_view(tensor, &view);
     done = true;
@@ -97,7 +289,9 @@ static void swap_bytes(uint8_t *data, uint32_t size, uint64_t count)
     }
 }
 
-void tensor_read(const struct tensor_file *tensor, uint64_t first, uint64_t count, void *out)
+/* Copies `count` elements from `first` on, counted in the order of the view, in native byte order.
+ */
+static void tensor_read(const struct tensor_file *tensor, uint64_t first, uint64_t count, void *out)
 {
     uint32_t size = tensor->layout.item_size;
 

@@ -4,11 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct element_count element_count_start(uint64_t unit)
-{
-    return (struct element_count){.product = unit};
-}
-
 bool element_count_axis(struct element_count *count, uint64_t size)
 {
     if (size == 0) {
@@ -23,7 +18,7 @@ bool element_count_axis(struct element_count *count, uint64_t size)
 
 bool tensor_layout_count(const char *subject, struct tensor_layout *layout, struct cli_error *error)
 {
-    struct element_count bytes = element_count_start(layout->item_size);
+    struct element_count bytes = {.product = layout->item_size};
     char text[SHAPE_TEXT];
 
     for (uint32_t i = 0; i < layout->rank; i++) {

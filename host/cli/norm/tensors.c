@@ -2,9 +2,6 @@
  * written. */
 #include "norm.h"
 
-#include "files/npy.h"
-#include "files/tensor_path.h"
-
 #include <stdlib.h>
 #include <string.h>
 
