@@ -2,16 +2,13 @@
 #include "tuning_store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "platform/rights.h"
+#include "platform/environment.h"
+#include "platform/files.h"
 #include "platform/threads.h"
 #include "base/shortage.h"
 
@@ -20,12 +17,9 @@
 
 /* What tells that a file is still the one that was read. */
 struct identity {
-    char path[PATH_MAX];
+    char path[AN_PATH_SIZE];
     int error; /* why there is none; 0: there is one */
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
+    struct an_status status;
 };
 
 static an_mutex lock = AN_MUTEX_READY;
@@ -39,8 +33,7 @@ static struct an_tunings users_own;
 /* The file that the user names, or "off"; NULL: neither. */
 static const char *named_file(void)
 {
-    const char *named = getenv("ANYNORM_TUNING");
-    return named && *named ? named : NULL;
+    return an_environment("ANYNORM_TUNING");
 }
 
 static bool is_off(void)
@@ -52,7 +45,6 @@ static bool is_off(void)
 size_t anynorm_tuning_path(char *path, size_t capacity)
 {
     const char *named = named_file();
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     int length = 0;
     if (capacity > 0)
         *path = 0;
@@ -60,10 +52,12 @@ size_t anynorm_tuning_path(char *path, size_t capacity)
         return 0;
     if (named)
         length = snprintf(path, capacity, "%s", named);
-    else if (config && *config == '/') /* the XDG rules have a relative one ignored */
-        length = snprintf(path, capacity, "%s/anynorm/tuning", config);
-    else if (home && *home == '/')
-        length = snprintf(path, capacity, "%s/.config/anynorm/tuning", home);
+    for (const struct an_place *at = an_tuning_places; !named && length == 0 && at->variable;
+         at++) {
+        const char *base = an_environment(at->variable);
+        if (base && an_path_is_absolute(base)) /* the XDG rules have a relative one ignored */
+            length = snprintf(path, capacity, "%s%s", base, at->below);
+    }
     return length > 0 ? (size_t)length : 0;
 }
 
@@ -98,24 +92,21 @@ static bool parse(const char *name, const char *text, size_t length, struct an_t
     return status == ANYNORM_OK;
 }
 
-static const char *why_unfit(const struct stat *status)
+static const char *why_unfit(const struct an_status *status)
 {
-    if (!S_ISREG(status->st_mode))
+    if (status->kind != AN_KIND_FILE)
         return "it is no regular file";
-    return status->st_size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB" : NULL;
+    return status->size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB" : NULL;
 }
 
 /* The whole file, or NULL with the reason; `passing` if that may be gone the next time. */
 static char *read_file(const char *path, size_t *length, const char **reason, bool *passing)
 {
-    struct stat status;
+    struct an_status status;
     char *text = NULL;
-    int file;
+    int file = an_file_open(path, AN_OPEN_READ, 0);
     *passing = false;
-    do /* not to hang where the path has become a pipe */
-        file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (file < 0 && errno == EINTR);
-    if (file < 0 || fstat(file, &status) != 0) {
+    if (file < 0 || !an_file_status(file, &status)) {
         *reason = strerror(errno);
         *passing = an_is_shortage(errno);
         goto end;
@@ -123,58 +114,47 @@ static char *read_file(const char *path, size_t *length, const char **reason, bo
     *reason = why_unfit(&status);
     if (*reason)
         goto end;
-    text = malloc((size_t)status.st_size + 1);
-    *length = 0;
-    while (text && *length < (size_t)status.st_size) {
-        ssize_t part = read(file, text + *length, (size_t)status.st_size - *length);
-        if (part > 0) {
-            *length += (size_t)part;
-        } else if (part == 0 || errno != EINTR) {
-            /* Half of its lines may say something else than all of them. */
-            *reason = part == 0 ? "it was cut while it was read" : strerror(errno);
-            free(text);
-            text = NULL;
-            goto end;
-        }
-    }
+    text = malloc((size_t)status.size + 1);
     if (!text) {
         *reason = "no host memory for it";
         *passing = true;
+        goto end;
+    }
+    *length = (size_t)status.size;
+    int64_t got = an_file_read(file, text, *length);
+    if (got != (int64_t)*length) { /* half of its lines may say something else than all of them */
+        *reason = got < 0 ? strerror(errno) : "it was cut while it was read";
+        free(text);
+        text = NULL;
     }
 
 end:
     if (file >= 0)
-        close(file);
+        an_file_close(file);
     return text;
 }
 
 static struct identity identify(const char *path)
 {
     struct identity identity = {.error = 0};
-    struct stat status;
     snprintf(identity.path, sizeof(identity.path), "%s", path);
-    if (stat(path, &status) != 0) {
+    if (!an_path_status(path, true, &identity.status))
         identity.error = errno;
-        return identity;
-    }
-    identity.device = status.st_dev;
-    identity.inode = status.st_ino;
-    identity.size = status.st_size;
-    identity.changed = status.st_mtim;
     return identity;
 }
 
 static bool same(const struct identity *a, const struct identity *b)
 {
-    return strcmp(a->path, b->path) == 0 && a->error == b->error && a->device == b->device &&
-           a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-           a->changed.tv_nsec == b->changed.tv_nsec;
+    const struct an_status *one = &a->status, *other = &b->status;
+    return strcmp(a->path, b->path) == 0 && a->error == b->error && one->device == other->device &&
+           one->number == other->number && one->size == other->size &&
+           one->changed == other->changed;
 }
 
 /* Under the lock. */
 static void refresh_users_own(void)
 {
-    char path[PATH_MAX];
+    char path[AN_PATH_SIZE];
     size_t length = anynorm_tuning_path(path, sizeof(path));
     if (length >= sizeof(path))
         path[0] = 0;

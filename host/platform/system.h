@@ -10,6 +10,11 @@ double an_clock_seconds(void);
 
 void an_sleep_nanoseconds(long nanoseconds); /* less than a second */
 
+/* Nanoseconds since 1970. */
+int64_t an_wall_clock(void);
+
+long an_process_number(void);
+
 /* At least 1. */
 unsigned an_processor_count(void);
 

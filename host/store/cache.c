@@ -1,20 +1,16 @@
 #include "cache.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "platform/rights.h"
+#include "platform/environment.h"
+#include "platform/files.h"
+#include "platform/system.h"
 #include "base/shortage.h"
 #include "base/status.h"
 
@@ -23,28 +19,12 @@
 #define SUFFIX ".program"
 enum { HASH_DIGITS = 16, ENTRY_LENGTH = HASH_DIGITS + sizeof(SUFFIX) - 1, NAME_SIZE = 64 };
 
-#if defined(__APPLE__)
-#define LAST_USE st_mtimespec
-#else
-#define LAST_USE st_mtim
-#endif
-
-/* Seconds after which what is still being written was left by a process that was killed. */
-#define LEFTOVER_AGE (4 * 60 * 60)
+/* Nanoseconds after which what is still being written was left by a process that was killed. */
+#define LEFTOVER_AGE (INT64_C(4) * 60 * 60 * 1000000000)
 
 static void note(const char *what, const char *name, int error)
 {
     an_log(ANYNORM_LOG_DEBUG, "cache: %s %s: %s", what, name, strerror(error));
-}
-
-/* Opens a file, however often a signal interrupts it, as it may on a network's file system. */
-static int open_at(int folder, const char *path, int flags)
-{
-    int file;
-    do
-        file = openat(folder, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
-    while (file < 0 && errno == EINTR);
-    return file;
 }
 
 /* ---- The folder ---- */
@@ -64,26 +44,29 @@ anynorm_status an_cache_wanted(bool has_own, bool *wanted)
     return ANYNORM_OK;
 }
 
-/* The folder's path, of PATH_SIZE bytes; false where the environment names none. Relative paths are
- * not taken: what they mean depends on where a program happens to run. */
-enum { PATH_SIZE = 4096 };
+/* Whether the variable has a folder; then `path`, of AN_PATH_SIZE bytes, has what lies below it.
+ * Relative paths are not taken: what they mean depends on where a program happens to run. */
+static bool try_path(const char *variable, const char *below, char *path)
+{
+    const char *base = an_environment(variable);
+    if (!base)
+        return false;
+    int length = snprintf(path, AN_PATH_SIZE, "%s%s", base, below);
+    if (an_path_is_absolute(base) && length < AN_PATH_SIZE)
+        return true;
+    an_log(ANYNORM_LOG_DEBUG, "cache: %s is not an absolute path of fewer than %d bytes", variable,
+           (int)AN_PATH_SIZE);
+    return false;
+}
+
+/* False where the environment names none. */
 static bool find_path(char *path)
 {
-    static const struct {
-        const char *variable, *below;
-    } places[] = {
-        {"ANYNORM_CACHE_DIR", ""}, {"XDG_CACHE_HOME", "/anynorm"}, {"HOME", "/.cache/anynorm"}};
-    for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-        const char *base = getenv(places[i].variable);
-        if (!base || !*base)
-            continue;
-        int length = snprintf(path, PATH_SIZE, "%s%s", base, places[i].below);
-        if (base[0] == '/' && length < PATH_SIZE)
+    if (an_environment("ANYNORM_CACHE_DIR")) /* and not another folder than the one asked for */
+        return try_path("ANYNORM_CACHE_DIR", "", path);
+    for (const struct an_place *at = an_cache_places; at->variable; at++) {
+        if (try_path(at->variable, at->below, path))
             return true;
-        an_log(ANYNORM_LOG_DEBUG, "cache: %s is not an absolute path of fewer than %d bytes",
-               places[i].variable, (int)PATH_SIZE);
-        if (i == 0)
-            return false; /* not another folder than the one asked for */
     }
     return false;
 }
@@ -96,7 +79,7 @@ static void make_folders(char *path)
             continue;
         char end = *at;
         *at = 0;
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        if (!an_folder_make(path) && errno != EEXIST)
             note("cannot make", path, errno);
         *at = end;
         if (end == 0)
@@ -104,34 +87,23 @@ static void make_folders(char *path)
     }
 }
 
-static bool is_private(const struct stat *status, mode_t type)
-{
-    return (status->st_mode & S_IFMT) == type && status->st_uid == geteuid() &&
-           (status->st_mode & (S_IRWXG | S_IRWXO)) == 0;
-}
-
-static int open_folder(const char *path)
-{
-    return open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
-}
-
 bool an_cache_open(struct an_cache *cache)
 {
-    char path[PATH_SIZE];
-    struct stat status;
+    char path[AN_PATH_SIZE];
+    struct an_status status;
     *cache = (struct an_cache){.folder = -1, .limit = AN_CACHE_LIMIT};
     if (an_rights_are_borrowed() || !find_path(path))
         return false;
-    cache->folder = open_folder(path);
+    cache->folder = an_folder_open(path);
     if (cache->folder < 0 && errno == ENOENT) {
         make_folders(path);
-        cache->folder = open_folder(path);
+        cache->folder = an_folder_open(path);
     }
     if (cache->folder < 0) {
         note("cannot open", path, errno);
         return false;
     }
-    if (fstat(cache->folder, &status) == 0 && is_private(&status, S_IFDIR))
+    if (an_file_status(cache->folder, &status) && status.private)
         return true;
     an_log(ANYNORM_LOG_DEBUG, "cache: not used: %s is another user's or open to others (mode 0700)",
            path);
@@ -142,7 +114,7 @@ bool an_cache_open(struct an_cache *cache)
 void an_cache_close(struct an_cache *cache)
 {
     if (cache->folder >= 0)
-        close(cache->folder);
+        an_file_close(cache->folder);
     cache->folder = -1;
 }
 
@@ -155,40 +127,25 @@ static void entry_name(const struct an_key *key, char name[NAME_SIZE])
 
 static void delete_entry(const struct an_cache *cache, const char *name)
 {
-    if (unlinkat(cache->folder, name, 0) != 0 && errno != ENOENT)
+    if (!an_folder_delete(cache->folder, name) && errno != ENOENT)
         note("cannot delete", name, errno);
-}
-
-static bool read_all(int file, void *bytes, size_t size)
-{
-    char *at = bytes;
-    while (size > 0) {
-        ssize_t got = read(file, at, size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        size -= (size_t)got;
-    }
-    return true;
 }
 
 /* The file's bytes, if it is an intact entry; else it is bad. */
 static void *read_entry(int file, uint64_t limit, bool *bad)
 {
-    struct stat status;
+    struct an_status status;
     *bad = true;
-    if (fstat(file, &status) != 0 || !is_private(&status, S_IFREG) || status.st_size <= 0 ||
-        (uint64_t)status.st_size > limit)
+    if (!an_file_status(file, &status) || status.kind != AN_KIND_FILE || !status.private ||
+        status.size == 0 || status.size > limit)
         return NULL;
-    size_t size = (size_t)status.st_size;
+    size_t size = (size_t)status.size;
     void *packed = malloc(size);
     if (!packed) {
         *bad = false;
         return NULL;
     }
-    if (read_all(file, packed, size) && an_binary_intact(packed, size)) {
+    if (an_file_read(file, packed, size) == (int64_t)size && an_binary_intact(packed, size)) {
         *bad = false;
         return packed;
     }
@@ -201,8 +158,7 @@ void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
     char name[NAME_SIZE];
     bool bad = false;
     entry_name(key, name);
-    /* Not to wait where somebody has put a pipe. */
-    int file = open_at(cache->folder, name, O_RDONLY | O_NONBLOCK);
+    int file = an_folder_file(cache->folder, name, AN_OPEN_READ);
     if (file < 0) {
         int error = errno;
         if (error != ENOENT)
@@ -222,36 +178,13 @@ void *an_cache_load(const struct an_cache *cache, const struct an_key *key)
         free(packed);
         packed = NULL;
     }
-    if (packed && futimens(file, NULL) != 0)
+    if (packed && !an_file_touch(file))
         note("cannot touch", name, errno);
-    close(file);
+    an_file_close(file);
     return packed;
 }
 
 /* ---- Storing ---- */
-
-static bool write_all(int file, const void *bytes, size_t size)
-{
-    const char *at = bytes;
-    while (size > 0) {
-        ssize_t put = write(file, at, size);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        at += put;
-        size -= (size_t)put;
-    }
-    return true;
-}
-
-/* Past the process's limit a write would kill it, not fail. */
-static bool exceeds_process_limit(size_t size)
-{
-    struct rlimit limit;
-    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-           size > limit.rlim_cur;
-}
 
 /* Opens a new file beside the entry `name`; its own name goes to `beside`. */
 static int create_beside(const struct an_cache *cache, const char *name, char beside[NAME_SIZE])
@@ -261,9 +194,9 @@ static int create_beside(const struct an_cache *cache, const char *name, char be
     /* What a killed process of our number has left may be in the way. */
     for (int attempt = 0; attempt < 16 && file < 0 && (attempt == 0 || errno == EEXIST);
          attempt++) {
-        snprintf(beside, NAME_SIZE, "%.*s.%ld-%u", (int)ENTRY_LENGTH, name, (long)getpid(),
+        snprintf(beside, NAME_SIZE, "%.*s.%ld-%u", (int)ENTRY_LENGTH, name, an_process_number(),
                  atomic_fetch_add(&counter, 1));
-        file = open_at(cache->folder, beside, O_WRONLY | O_CREAT | O_EXCL);
+        file = an_folder_file(cache->folder, beside, AN_OPEN_CREATE);
     }
     return file;
 }
@@ -271,7 +204,13 @@ static int create_beside(const struct an_cache *cache, const char *name, char be
 struct entry {
     char name[NAME_SIZE];
     uint64_t size;
-    struct timespec used;
+    int64_t used;
+};
+
+struct entries {
+    const struct an_cache *cache;
+    struct entry *list;
+    size_t count, room;
 };
 
 static bool is_entry(const char *name)
@@ -283,70 +222,58 @@ static bool is_entry(const char *name)
 static int by_use(const void *left, const void *right)
 {
     const struct entry *a = left, *b = right;
-    if (a->used.tv_sec != b->used.tv_sec)
-        return a->used.tv_sec < b->used.tv_sec ? -1 : 1;
-    if (a->used.tv_nsec != b->used.tv_nsec)
-        return a->used.tv_nsec < b->used.tv_nsec ? -1 : 1;
+    if (a->used != b->used)
+        return a->used < b->used ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 
-/* Lists the entries, deleting old leftovers on the way. The list is to be freed. */
-static struct entry *list_entries(const struct an_cache *cache, size_t *count)
+/* Takes an entry into the list, or deletes an old leftover; false without memory: what is not
+ * listed lives a little longer. */
+static bool list_entry(void *user, const char *name)
 {
-    struct entry *list = NULL;
-    size_t room = 0;
-    *count = 0;
-    int again = open_at(cache->folder, ".", O_RDONLY | O_DIRECTORY);
-    DIR *folder = again >= 0 ? fdopendir(again) : NULL;
-    if (!folder) {
-        if (again >= 0)
-            close(again);
-        return NULL;
+    struct entries *entries = user;
+    struct an_status status;
+    size_t length = strlen(name);
+    if (!is_entry(name) || length >= NAME_SIZE ||
+        !an_folder_status(entries->cache->folder, name, &status))
+        return true;
+    if (length > ENTRY_LENGTH) {
+        if (name[ENTRY_LENGTH] == '.' && status.changed < an_wall_clock() - LEFTOVER_AGE)
+            delete_entry(entries->cache, name);
+        return true;
     }
-    for (struct dirent *item = readdir(folder); item; item = readdir(folder)) {
-        struct stat status;
-        size_t length = strlen(item->d_name);
-        if (!is_entry(item->d_name) || length >= NAME_SIZE ||
-            fstatat(cache->folder, item->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        if (length > ENTRY_LENGTH) {
-            if (item->d_name[ENTRY_LENGTH] == '.' && status.st_mtime < time(NULL) - LEFTOVER_AGE)
-                delete_entry(cache, item->d_name);
-            continue;
-        }
-        if (*count == room) {
-            room = room ? 2 * room : 64;
-            struct entry *longer = realloc(list, room * sizeof(*list));
-            if (!longer)
-                break; /* what is not listed lives a little longer */
-            list = longer;
-        }
-        struct entry *entry = &list[(*count)++];
-        memcpy(entry->name, item->d_name, length + 1);
-        entry->size = status.st_size > 0 ? (uint64_t)status.st_size : 0;
-        entry->used = status.LAST_USE;
+    if (entries->count == entries->room) {
+        size_t room = entries->room ? 2 * entries->room : 64;
+        struct entry *longer = realloc(entries->list, room * sizeof(*longer));
+        if (!longer)
+            return false;
+        entries->list = longer;
+        entries->room = room;
     }
-    closedir(folder);
-    return list;
+    struct entry *entry = &entries->list[entries->count++];
+    memcpy(entry->name, name, length + 1);
+    entry->size = status.size;
+    entry->used = status.changed;
+    return true;
 }
 
 /* Deletes the least recently used entries past the limit, but never `newest`. */
 static void tidy(const struct an_cache *cache, const char *newest)
 {
-    size_t count;
+    struct entries entries = {.cache = cache};
     uint64_t total = 0;
-    struct entry *list = list_entries(cache, &count);
-    for (size_t i = 0; i < count; i++)
-        total += list[i].size;
+    an_folder_list(cache->folder, list_entry, &entries);
+    for (size_t i = 0; i < entries.count; i++)
+        total += entries.list[i].size;
     if (total > cache->limit)
-        qsort(list, count, sizeof(*list), by_use);
-    for (size_t i = 0; i < count && total > cache->limit; i++) {
-        if (strcmp(list[i].name, newest) == 0)
+        qsort(entries.list, entries.count, sizeof(*entries.list), by_use);
+    for (size_t i = 0; i < entries.count && total > cache->limit; i++) {
+        if (strcmp(entries.list[i].name, newest) == 0)
             continue;
-        delete_entry(cache, list[i].name);
-        total -= list[i].size;
+        delete_entry(cache, entries.list[i].name);
+        total -= entries.list[i].size;
     }
-    free(list);
+    free(entries.list);
 }
 
 void an_cache_store(const struct an_cache *cache, const struct an_key *key, const void *packed,
@@ -354,7 +281,7 @@ void an_cache_store(const struct an_cache *cache, const struct an_key *key, cons
 {
     char name[NAME_SIZE], beside[NAME_SIZE];
     entry_name(key, name);
-    if (size > cache->limit || exceeds_process_limit(size)) {
+    if (size > cache->limit || !an_file_size_allowed(size)) {
         an_log(ANYNORM_LOG_DEBUG, "cache: %s is too large to keep", name);
         return;
     }
@@ -364,13 +291,13 @@ void an_cache_store(const struct an_cache *cache, const struct an_key *key, cons
         return;
     }
     /* Without fsync: what a crash of the machine leaves half written, the checksum finds. */
-    bool written = write_all(file, packed, size);
+    bool written = an_file_write(file, packed, size);
     int error = errno;
-    if (close(file) != 0 && written) {
+    if (!an_file_close(file) && written) {
         error = errno;
         written = false;
     }
-    if (written && renameat(cache->folder, beside, cache->folder, name) != 0) {
+    if (written && !an_folder_rename(cache->folder, beside, name)) {
         error = errno;
         written = false;
     }

@@ -1,20 +1,16 @@
 #include "output.h"
 
-#include "open_file.h"
+#include "platform/files.h"
+#include "platform/system.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
-    NAME_KEPT = 200,  /* of the name in the temporary's, so that it fits 255 with what is added */
-    NAME_TRIES = 100, /* a temporary of a killed run with our process number may lie there */
-    WRITE_MOST = 1 << 30
+    NAME_KEPT = 200, /* of the name in the temporary's, so that it fits 255 with what is added */
+    NAME_TRIES = 100 /* a temporary of a killed run with our process number may lie there */
 };
 
 static bool no_memory(const struct output *output, struct cli_error *error)
@@ -25,14 +21,14 @@ static bool no_memory(const struct output *output, struct cli_error *error)
 /* Follows symbolic links, so that a link stays a link and its target is replaced. */
 static bool find_target(struct output *output, struct cli_error *error)
 {
-    struct stat status;
-    bool there = lstat(output->path, &status) == 0;
+    struct an_status status;
+    bool there = an_path_status(output->path, false, &status);
 
     if (!there && errno != ENOENT && errno != ENOTDIR)
         return cli_fail(error, cli_exit_of(errno), output->path,
                         "cannot be written: %s; name another file", strerror(errno));
-    if (there && S_ISLNK(status.st_mode)) {
-        output->target = realpath(output->path, NULL);
+    if (there && status.kind == AN_KIND_LINK) {
+        output->target = an_path_resolve(output->path);
         if (!output->target)
             return cli_fail(error, cli_exit_of(errno), output->path,
                             "is a symbolic link that leads nowhere (%s); name a file",
@@ -45,61 +41,55 @@ static bool find_target(struct output *output, struct cli_error *error)
 
 static bool check_existing(struct output *output, struct cli_error *error)
 {
-    struct stat status;
-    struct stat null;
+    struct an_status status;
 
     output->mode = -1;
-    if (stat(output->target, &status) != 0)
+    if (!an_path_status(output->target, true, &status))
         return errno == ENOENT || errno == ENOTDIR ||
                cli_fail(error, cli_exit_of(errno), output->path,
                         "cannot be written: %s; name another file", strerror(errno));
-    if (S_ISDIR(status.st_mode))
+    if (status.kind == AN_KIND_FOLDER)
         return cli_fail(error, CLI_USAGE, output->path, "is a folder; name a file");
-    if (S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 &&
-        null.st_rdev == status.st_rdev) {
+    if (status.kind == AN_KIND_SINK) {
         output->direct = true;
         return true;
     }
-    if (!S_ISREG(status.st_mode))
+    if (status.kind != AN_KIND_FILE)
         return cli_fail(error, CLI_USAGE, output->path,
                         "is no regular file; name a file, or /dev/null to drop the result");
-    if (access(output->target, W_OK) != 0)
+    if (!an_path_writable(output->target, false))
         return cli_fail(error, cli_exit_of(errno), output->path,
                         "may not be replaced: %s; name another file", strerror(errno));
-    output->mode = (int)(status.st_mode & 0777);
+    output->mode = status.mode;
     return true;
 }
 
 static bool check_folder(struct output *output, struct cli_error *error)
 {
-    const char *slash = strrchr(output->target, '/');
-    struct stat status;
+    struct an_status status;
     bool there;
 
-    output->base = slash ? slash + 1 : output->target;
-    output->folder = !slash ? strdup(".")
-                     : slash == output->target
-                         ? strdup("/")
-                         : strndup(output->target, (size_t)(slash - output->target));
+    output->base = an_path_base(output->target);
+    output->folder = an_path_folder(output->target);
     if (!output->folder)
         return no_memory(output, error);
     if (!*output->base)
         return cli_fail(error, CLI_USAGE, output->path, "names a folder; name a file");
-    there = stat(output->folder, &status) == 0;
+    there = an_path_status(output->folder, true, &status);
     if (!there && errno != ENOENT && errno != ENOTDIR)
         return cli_fail(error, cli_exit_of(errno), output->path,
                         "its folder '%.300s' cannot be examined: %s", output->folder,
                         strerror(errno));
-    if (!there || !S_ISDIR(status.st_mode))
+    if (!there || status.kind != AN_KIND_FOLDER)
         return cli_fail(error, CLI_USAGE, output->path,
                         "there is no folder '%.300s'; make it first or name another",
                         output->folder);
-    if (access(output->folder, W_OK | X_OK) != 0)
+    if (!an_path_writable(output->folder, true))
         return cli_fail(error, cli_exit_of(errno), output->path,
                         "nothing may be written into the folder '%.300s' (%s); name another",
                         output->folder, strerror(errno));
-    output->folder_device = status.st_dev;
-    output->folder_inode = status.st_ino;
+    output->folder_device = status.device;
+    output->folder_number = status.number;
     return true;
 }
 
@@ -113,13 +103,13 @@ bool output_prepare(struct output *output, const char *path, struct cli_error *e
 bool output_same(const struct output *a, const struct output *b)
 {
     return a->path && b->path && !a->direct && !b->direct && strcmp(a->base, b->base) == 0 &&
-           a->folder_device == b->folder_device && a->folder_inode == b->folder_inode;
+           a->folder_device == b->folder_device && a->folder_number == b->folder_number;
 }
 
 static bool create_temporary(struct output *output, struct cli_error *error)
 {
     /* Never open to more people than the file it replaces. */
-    mode_t mode = output->mode < 0 ? 0666 : (mode_t)output->mode | S_IWUSR;
+    int mode = output->mode < 0 ? 0666 : output->mode | 0200;
     size_t size = strlen(output->folder) + NAME_KEPT + 40;
     char *name = malloc(size);
 
@@ -127,14 +117,14 @@ static bool create_temporary(struct output *output, struct cli_error *error)
         return no_memory(output, error);
     for (int i = 0; i < NAME_TRIES; i++) {
         snprintf(name, size, "%s/.%.*s.%ld-%d.tmp", output->folder, NAME_KEPT, output->base,
-                 (long)getpid(), i);
+                 an_process_number(), i);
         /* Before the file is there, as a signal may come in between. */
         output->cleanup = cleanup_add(name);
         if (!output->cleanup) {
             no_memory(output, error);
             goto failed;
         }
-        output->file = cli_open_file(name, O_WRONLY | O_CREAT | O_EXCL, mode);
+        output->file = an_file_open(name, AN_OPEN_CREATE, mode);
         if (output->file >= 0) {
             output->temporary = name;
             return true;
@@ -150,46 +140,25 @@ failed:
     return false;
 }
 
-/* A file that is replaced keeps who may read it, where its file system lets it: some refuse any
- * change of a mode, and give all files the same. */
-static void keep_mode(const struct output *output)
-{
-    struct stat status;
-
-    if (fstat(output->file, &status) != 0 || (int)(status.st_mode & 0777) != output->mode)
-        (void)!fchmod(output->file, (mode_t)output->mode);
-}
-
 bool output_create(struct output *output, struct cli_error *error)
 {
     if (output->direct) {
-        output->file = cli_open_file(output->target, O_WRONLY, 0);
+        output->file = an_file_open(output->target, AN_OPEN_WRITE, 0);
         return output->file >= 0 ||
                cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
     }
     if (!create_temporary(output, error))
         return false;
     if (output->mode >= 0)
-        keep_mode(output);
+        an_file_set_mode(output->file, output->mode);
     return true;
 }
 
 bool output_write(struct output *output, const void *data, size_t size, struct cli_error *error)
 {
-    const uint8_t *from = data;
-
-    while (size > 0) {
-        ssize_t written = write(output->file, from, size < WRITE_MOST ? size : WRITE_MOST);
-
-        if (written == 0 || (written < 0 && errno != EINTR))
-            return cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s",
-                            written < 0 ? strerror(errno) : "nothing of it was taken");
-        if (written > 0) {
-            from += written;
-            size -= (size_t)written;
-        }
-    }
-    return true;
+    return an_file_write(output->file, data, size) ||
+           cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s",
+                    errno ? strerror(errno) : "nothing of it was taken");
 }
 
 bool output_close(struct output *output, struct cli_error *error)
@@ -197,7 +166,7 @@ bool output_close(struct output *output, struct cli_error *error)
     int file = output->file;
 
     output->file = -1;
-    return file < 0 || close(file) == 0 ||
+    return file < 0 || an_file_close(file) ||
            cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
 }
 
@@ -209,26 +178,15 @@ static void forget_temporary(struct output *output)
     output->temporary = NULL;
 }
 
-/* Puts the new file in place of the old one, which gets the temporary's name; false where this
- * system or the file system has no such call. */
-static bool exchange(const struct output *output)
-{
-#if defined(RENAME_EXCHANGE)
-    return renameat2(AT_FDCWD, output->temporary, AT_FDCWD, output->target, RENAME_EXCHANGE) == 0;
-#else
-    (void)output;
-    return false;
-#endif
-}
-
 bool output_commit(struct output *output, bool revocable, struct cli_error *error)
 {
     if (!output->temporary)
         return true;
-    output->exchanged = revocable && output->mode >= 0 && exchange(output);
+    output->exchanged =
+        revocable && output->mode >= 0 && an_path_exchange(output->temporary, output->target);
     if (output->exchanged)
         return true;
-    if (rename(output->temporary, output->target) != 0)
+    if (!an_path_rename(output->temporary, output->target))
         return cli_fail(error, CLI_FAILED, output->path, "cannot be put in its place: %s",
                         strerror(errno));
     forget_temporary(output);
@@ -238,10 +196,10 @@ bool output_commit(struct output *output, bool revocable, struct cli_error *erro
 
 void output_revoke(struct output *output)
 {
-    if (output->exchanged && rename(output->temporary, output->target) == 0)
+    if (output->exchanged && an_path_rename(output->temporary, output->target))
         forget_temporary(output);
     if (output->made)
-        unlink(output->target);
+        an_path_delete(output->target);
     output->exchanged = output->made = false;
 }
 
@@ -250,9 +208,9 @@ void output_discard(struct output *output)
     if (!output->path)
         return;
     if (output->file >= 0)
-        close(output->file);
+        an_file_close(output->file);
     if (output->temporary) {
-        unlink(output->temporary);
+        an_path_delete(output->temporary);
         forget_temporary(output);
     }
     free(output->target);

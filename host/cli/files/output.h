@@ -7,14 +7,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+#include <stdint.h>
 
 struct output {
     const char *path; /* as the user wrote it; the caller's string. NULL: no output */
     char *target;     /* with symbolic links followed */
     char *folder;
-    dev_t folder_device; /* and its inode: which folder it is, whatever its name */
-    ino_t folder_inode;
+    uint64_t folder_device; /* and its number: which folder it is, whatever its name */
+    uint64_t folder_number;
     const char *base; /* within target */
     char *temporary;  /* NULL: not created, or no longer there */
     int file;

@@ -1,14 +1,11 @@
 #include "lines.h"
 
-#include "files/open_file.h"
+#include "platform/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* The library reads no larger one. */
 enum { MOST_BYTES = 1 << 20 };
@@ -109,37 +106,19 @@ void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, c
 
 /* ---- The file ---- */
 
-/* As much of the file as is there, up to `size` bytes; -1: it cannot be read. */
-static ssize_t read_up_to(int file, char *text, size_t size)
-{
-    size_t length = 0;
-
-    while (length < size) {
-        ssize_t part = read(file, text + length, size - length);
-
-        if (part == 0)
-            break;
-        if (part > 0)
-            length += (size_t)part;
-        else if (errno != EINTR)
-            return -1;
-    }
-    return (ssize_t)length;
-}
-
 /* The text of an open file with a zero behind it. */
 static bool read_text(const char *path, int file, char *text, size_t *length,
                       struct cli_error *error)
 {
-    struct stat status;
-    ssize_t got = fstat(file, &status) == 0 ? read_up_to(file, text, MOST_BYTES + 1) : -1;
+    struct an_status status;
+    int64_t got = an_file_status(file, &status) ? an_file_read(file, text, MOST_BYTES + 1) : -1;
 
     if (got < 0)
         return cli_fail(error, CLI_FAILED, path, "cannot be read: %s", strerror(errno));
     if (got > MOST_BYTES || memchr(text, 0, (size_t)got))
         return cli_fail(error, CLI_USAGE, path,
                         "is no tuning database (a text of up to 1 MiB); name another file");
-    if (got < status.st_size)
+    if ((uint64_t)got < status.size)
         return cli_fail(error, CLI_FAILED, path, "was cut while it was read; try again");
     text[got] = '\0';
     *length = (size_t)got;
@@ -150,7 +129,7 @@ static bool read_text(const char *path, int file, char *text, size_t *length,
 static bool read_old(const char *path, char **text, size_t *length, struct cli_error *error)
 {
     bool done = false;
-    int file = cli_open_file(path, O_RDONLY, 0);
+    int file = an_file_open(path, AN_OPEN_READ, 0);
 
     if (file < 0 && errno != ENOENT)
         return cli_fail(error, cli_exit_of(errno), path, "cannot be read: %s; name another file",
@@ -166,7 +145,7 @@ static bool read_old(const char *path, char **text, size_t *length, struct cli_e
         *text = NULL;
     }
     if (file >= 0)
-        close(file);
+        an_file_close(file);
     return done;
 }
 
@@ -226,7 +205,7 @@ bool tune_lines_write(const struct tune_lines *lines, struct output *output,
                       struct cli_error *error)
 {
     char *text = NULL;
-    size_t length;
+    size_t length = 0;
     bool written = false;
 
     if (!read_old(output->path, &text, &length, error))

@@ -146,7 +146,7 @@ static bool tune_device(struct tune *tune, const struct wanted *wanted, const ch
                         struct cli_error *error)
 {
     struct output output = {.path = NULL};
-    char path[PATH_MAX];
+    char path[AN_PATH_SIZE];
     /* What can fail without measuring fails before. */
     bool done = tune_file_find(given, path, error) && output_prepare(&output, path, error) &&
                 tune_lines_check(path, error) && output_create(&output, error) &&

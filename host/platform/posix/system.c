@@ -15,6 +15,18 @@ void an_sleep_nanoseconds(long nanoseconds)
     (void)nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
 }
 
+int64_t an_wall_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+long an_process_number(void)
+{
+    return (long)getpid();
+}
+
 unsigned an_processor_count(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
