@@ -1,4 +1,4 @@
-/* The arguments of a kernel and the number that each has for a spec. */
+/* The arguments of a kernel: the number that each has for a spec, and the value it has now. */
 #ifndef AN_OPENCL_ARGUMENTS_H
 #define AN_OPENCL_ARGUMENTS_H
 
@@ -38,6 +38,20 @@ enum an_argument {
     AN_ARG_COUNT
 };
 
+/* What a launch of row_split.cl does. */
+enum an_opencl_stage { AN_CL_WHOLE, AN_CL_PARTIALS, AN_CL_FINISH };
+
+struct an_arguments {
+    const struct an_cl *cl;
+    cl_kernel kernel;
+    cl_uint numbers[AN_ARG_COUNT];
+    /* What the kernel has now: a launch that repeats it need not set it. */
+    cl_ulong rows;
+    cl_uint stage;
+    cl_mem moments;
+    cl_ulong offsets[AN_TENSOR_COUNT];
+};
+
 /* numbers[] of a kernel for the resolved spec: those that it does not have are AN_NO_ARGUMENT.
  * `split`: it is that of row_split.cl. */
 #define AN_NO_ARGUMENT CL_UINT_MAX
@@ -46,5 +60,15 @@ void an_opencl_number_arguments(const anynorm_spec *spec, bool split,
 
 /* The argument that is the tensor; the one after it is its offset. */
 enum an_argument an_opencl_tensor_argument(enum an_tensor tensor);
+
+/* Numbers the kernel's arguments and sets all that no launch changes; of the others, none. */
+anynorm_status an_opencl_set_constants(struct an_arguments *arguments, const anynorm_spec *spec,
+                                       bool split);
+/* What changes from launch to launch; `tensors` NULL: none of them. */
+anynorm_status an_opencl_set_tensors(struct an_arguments *arguments, const anynorm_tensors *tensors,
+                                     uint64_t rows);
+/* `moments` NULL: as they are. */
+anynorm_status an_opencl_set_stage(struct an_arguments *arguments, enum an_opencl_stage stage,
+                                   cl_mem moments);
 
 #endif

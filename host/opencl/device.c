@@ -10,13 +10,6 @@
 #include "base/status.h"
 #include "base/text.h"
 
-#ifndef CL_DEVICE_HOST_UNIFIED_MEMORY
-#define CL_DEVICE_HOST_UNIFIED_MEMORY 0x1035
-#endif
-#ifndef CL_DEVICE_MAX_NUM_SUB_GROUPS /* OpenCL 2.1 */
-#define CL_DEVICE_MAX_NUM_SUB_GROUPS 0x105C
-#endif
-
 /* Of vendors' extensions; their headers are not everywhere. */
 #define AN_WARP_SIZE_NV 0x4003
 #define AN_WAVEFRONT_WIDTH_AMD 0x4043
@@ -276,7 +269,6 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     struct an_opencl_device *made = calloc(1, sizeof(*made));
     if (!made)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a device");
-    made->head.backend = &an_opencl_backend;
     made->head.info = info;
     atomic_init(&made->head.references, 1);
     atomic_init(&made->head.warned, false);
@@ -289,21 +281,13 @@ anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_de
     an_mutex_init(&made->queue_lock);
 
     cl_int code = CL_SUCCESS;
-    if (context) {
-        code = cl->RetainContext(context);
-        if (code != CL_SUCCESS) {
-            status = an_cl_fail(code, "clRetainContext");
-            goto fail;
-        }
-        made->context = context;
-    } else {
-        made->context = cl->CreateContext(NULL, 1, &id, NULL, NULL, &code);
-        if (!made->context) {
-            status = an_cl_fail(code, "clCreateContext");
-            goto fail;
-        }
-    }
-    made->head.owner = made->context;
+    if (context)
+        status = an_cl_check(cl->RetainContext(context), "clRetainContext");
+    else if (!(context = cl->CreateContext(NULL, 1, &id, NULL, NULL, &code)))
+        status = an_cl_fail(code, "clCreateContext");
+    if (status != ANYNORM_OK)
+        goto fail;
+    made->head.owner = made->context = context;
     made->queue = an_opencl_queue_make(made, &code);
     if (!made->queue) {
         status = an_cl_fail(code, "clCreateCommandQueue");
@@ -317,7 +301,7 @@ fail:
     return status;
 }
 
-anynorm_status an_opencl_open(size_t index, anynorm_device **device)
+anynorm_status an_opencl_device_open(size_t index, anynorm_device **device)
 {
     char name[32];
     snprintf(name, sizeof(name), "opencl:%zu", index);
@@ -334,25 +318,3 @@ void an_opencl_close(anynorm_device *device)
     an_mutex_destroy(&d->programs_lock);
     free(d);
 }
-
-const struct an_backend an_opencl_backend = {
-    .name = "opencl",
-    .count = an_opencl_count,
-    .list = an_opencl_list,
-    .open = an_opencl_open,
-    .close = an_opencl_close,
-    .memory_create = an_opencl_memory_create,
-    .memory_destroy = an_opencl_memory_destroy,
-    .memory_write = an_opencl_memory_write,
-    .memory_read = an_opencl_memory_read,
-    .wrap_host = an_opencl_wrap_host,
-    .unwrap_host = an_opencl_unwrap_host,
-    .plan_create = an_opencl_plan_create,
-    .plan_destroy = an_opencl_plan_destroy,
-    .plan_binary = an_opencl_plan_binary,
-    .plan_warm_up = an_opencl_plan_warm_up,
-    .enqueue = an_opencl_enqueue,
-    .event_wait = an_opencl_event_wait,
-    .event_elapsed = an_opencl_event_elapsed,
-    .event_release = an_opencl_event_release,
-};

@@ -5,7 +5,7 @@
 #include "backend.h"
 #include "platform/threads.h"
 #include "store/binary.h"
-#include "opencl/library.h"
+#include "opencl/arguments.h"
 #include "opencl/sources.h"
 
 extern const struct an_backend an_opencl_backend;
@@ -34,13 +34,14 @@ static inline struct an_opencl_device *an_opencl(const anynorm_device *device)
 /* device.c */
 size_t an_opencl_count(void);
 anynorm_status an_opencl_list(size_t index, anynorm_device_info *info);
-anynorm_status an_opencl_open(size_t index, anynorm_device **device);
+/* Both leave the `backend` of its head to their caller. `context` NULL: makes one; else retains the
+ * caller's. */
+anynorm_status an_opencl_device_open(size_t index, anynorm_device **device);
+anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
+                                     const char *name, anynorm_device **device);
 void an_opencl_close(anynorm_device *device);
 /* Of OpenCL, as 12 or 30; 0 where the device does not tell. */
 int an_opencl_version(const anynorm_device_info *info);
-/* `context` NULL: makes one; else retains the caller's. */
-anynorm_status an_opencl_device_make(struct an_cl *cl, cl_context context, cl_device_id id,
-                                     const char *name, anynorm_device **device);
 
 /* host_cache.c: bytes of the largest cache that the processor running this has; 0 where the system
  * does not tell. */
@@ -57,6 +58,9 @@ void an_opencl_queue_done(struct an_opencl_device *device, cl_event event);
 void an_opencl_queue_failed(struct an_opencl_device *device, cl_command_queue queue);
 void an_opencl_queue_flush(struct an_opencl_device *device);
 void an_opencl_queue_free(struct an_opencl_device *device);
+anynorm_status an_opencl_event_wait(const anynorm_event *event);
+anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
+void an_opencl_event_release(anynorm_event *event);
 
 /* memory.c */
 anynorm_status an_opencl_memory_create(anynorm_device *device, uint64_t bytes,
@@ -69,18 +73,6 @@ anynorm_status an_opencl_memory_read(anynorm_device *device, const anynorm_buffe
 anynorm_status an_opencl_wrap_host(anynorm_device *device, void *host, uint64_t bytes, bool written,
                                    anynorm_buffer *buffer);
 anynorm_status an_opencl_unwrap_host(anynorm_device *device, anynorm_buffer *buffer, bool written);
-
-/* program_key.c: all that makes a program of `source` and `options` what it is on this device.
- * UNSUPPORTED where the driver does not tell. The key points to its arguments and itself. */
-#define AN_PROGRAM_KEY_TEXTS 6 /* of the driver */
-struct an_program_key {
-    struct an_key key;
-    struct an_key_part parts[AN_PROGRAM_KEY_TEXTS + 5];
-    char texts[AN_PROGRAM_KEY_TEXTS][512];
-};
-anynorm_status an_opencl_program_key(const struct an_opencl_device *device,
-                                     const struct an_source *source, const char *options,
-                                     struct an_program_key *made);
 
 /* program.c: a kernel of the program of a schedule built with `options`, which all plans of the
  * device share. `binary`, if not NULL, is an intact one that must be of this program. */
@@ -128,25 +120,41 @@ void an_opencl_scratch_used(struct an_opencl_device *device, struct an_scratch_s
                             cl_command_queue queue, cl_event first, cl_event last);
 
 /* plan.c */
+struct an_opencl_plan {
+    anynorm_plan head;
+    uint64_t segments;   /* of a row; 0: the kernel knows none */
+    uint64_t row_bytes;  /* of a row's moments */
+    uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */
+    bool in_pieces;      /* but all are, since no group could walk one as a whole */
+    bool has_statistics; /* they are given: of rows that are split, only FINISH is launched */
+    struct an_scratch scratch;
+    /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
+     */
+    an_mutex lock;
+    struct an_arguments arguments;
+};
+
+static inline struct an_opencl_plan *an_opencl_plan(anynorm_plan *plan)
+{
+    return (struct an_opencl_plan *)(void *)plan;
+}
+
 anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
                                      anynorm_plan **plan, uint64_t *group_limit);
 void an_opencl_plan_destroy(anynorm_plan *plan);
 anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *size);
+
+/* launch.c */
 anynorm_status an_opencl_plan_warm_up(anynorm_plan *plan, uint64_t rows);
+anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
+                                 uint32_t wait_count, const anynorm_event *wait_list,
+                                 anynorm_event *event);
 /* Sets the arguments and launches on `queue`; 0 rows: a marker. Checked arguments only. Where two
  * kernels are launched, *event is the second's, and *first, if `first` is not NULL, the first's;
  * else *first is NULL. */
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
                                 const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
                                 const cl_event *wait_list, cl_event *event, cl_event *first);
-
-/* event.c */
-anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                                 uint32_t wait_count, const anynorm_event *wait_list,
-                                 anynorm_event *event);
-anynorm_status an_opencl_event_wait(const anynorm_event *event);
-anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
-void an_opencl_event_release(anynorm_event *event);
 
 #endif

@@ -1,4 +1,4 @@
-/* Programs: built once for each device and set of options, then shared by its plans; from source,
+/* Programs, built once for each device and set of options, then shared by its plans; from source,
  * or from a binary of an earlier time. */
 #include <stdlib.h>
 #include <string.h>
@@ -11,31 +11,67 @@
 struct an_program {
     struct an_program *next;
     const char *schedule; /* of the static table of sources */
-    char *options;
     cl_program handle;
     bool doubtful; /* built from a cached binary of which no kernel was made yet */
     bool unsaved;  /* built from source, to be cached */
+    char options[];
 };
 
-static anynorm_status build_failed(struct an_opencl_device *d, cl_program program, cl_int code,
-                                   const char *schedule, const char *options)
+/* ---- What a compiled program depends on ---- */
+
+/* The most telling part comes first: where several differ, it is the one that a message names. */
+#define KEY_TEXTS 6  /* of the driver */
+struct program_key { /* points to what it is of, and to itself */
+    struct an_key key;
+    struct an_key_part parts[KEY_TEXTS + 5];
+    char texts[KEY_TEXTS][512];
+};
+
+static anynorm_status make_key(const struct an_opencl_device *device,
+                               const struct an_source *source, const char *options,
+                               struct program_key *made)
 {
-    size_t size = 0;
-    char *text = NULL;
-    if (d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) ==
-        CL_SUCCESS)
-        text = calloc(1, size + 1);
-    if (text)
-        d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, text, NULL);
-    anynorm_status status = ANYNORM_BUILD_FAILED;
-    if (code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES)
-        status = ANYNORM_OUT_OF_MEMORY;
-    status = an_fail(status, "%s: clBuildProgram failed with %d for %s with %s: %.3000s",
-                     d->head.info.id, (int)code, schedule, options,
-                     text && *text ? text : "the driver gave no log");
-    free(text);
-    return status;
+    static const unsigned char pointer_bytes = sizeof(void *);
+    static const struct {
+        const char *name;
+        bool of_platform;
+        cl_uint what;
+    } texts[KEY_TEXTS] = {
+        {"platform", true, CL_PLATFORM_NAME},
+        {"platform version", true, CL_PLATFORM_VERSION},
+        {"vendor", false, CL_DEVICE_VENDOR},
+        {"device", false, CL_DEVICE_NAME},
+        {"device version", false, CL_DEVICE_VERSION},
+        {"driver version", false, CL_DRIVER_VERSION},
+    };
+    const struct an_cl *cl = device->cl;
+    cl_platform_id platform = NULL;
+    cl_int code =
+        cl->GetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL);
+    struct an_key_part *part = made->parts;
+    memset(made, 0, sizeof(*made));
+    *part++ = (struct an_key_part){"version of anynorm", ANYNORM_VERSION, strlen(ANYNORM_VERSION)};
+    *part++ = (struct an_key_part){"pointer size", &pointer_bytes, sizeof(pointer_bytes)};
+    for (int i = 0; i < KEY_TEXTS && code == CL_SUCCESS; i++) {
+        char *text = made->texts[i];
+        size_t room = sizeof(made->texts[i]) - 1;
+        code = texts[i].of_platform
+                   ? cl->GetPlatformInfo(platform, texts[i].what, room, text, NULL)
+                   : cl->GetDeviceInfo(device->id, texts[i].what, room, text, NULL);
+        *part++ = (struct an_key_part){texts[i].name, text, strlen(text)};
+    }
+    if (code != CL_SUCCESS)
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "%s: clGetDeviceInfo failed with %d to tell what binaries would be for",
+                       device->head.info.id, (int)code);
+    *part++ = (struct an_key_part){"schedule", source->name, strlen(source->name)};
+    *part++ = (struct an_key_part){"set of build options", options, strlen(options)};
+    *part++ = (struct an_key_part){"kernel source", source->text, source->length};
+    made->key = (struct an_key){made->parts, (size_t)(part - made->parts)};
+    return ANYNORM_OK;
 }
+
+/* ---- Building ---- */
 
 /* Releases the program where building fails. */
 static anynorm_status build(struct an_opencl_device *d, const char *schedule, const char *options,
@@ -44,7 +80,20 @@ static anynorm_status build(struct an_opencl_device *d, const char *schedule, co
     cl_int code = d->cl->BuildProgram(program, 1, &d->id, options, NULL, NULL);
     if (code == CL_SUCCESS)
         return ANYNORM_OK;
-    anynorm_status status = build_failed(d, program, code, schedule, options);
+    size_t size = 0;
+    char *text = NULL;
+    if (d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) ==
+        CL_SUCCESS)
+        text = calloc(1, size + 1);
+    if (text)
+        d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, text, NULL);
+    anynorm_status status = code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES
+                                ? ANYNORM_OUT_OF_MEMORY
+                                : ANYNORM_BUILD_FAILED;
+    status = an_fail(status, "%s: clBuildProgram failed with %d for %s with %s: %.3000s",
+                     d->head.info.id, (int)code, schedule, options,
+                     text && *text ? text : "the driver gave no log");
+    free(text);
     d->cl->ReleaseProgram(program);
     return status;
 }
@@ -84,17 +133,16 @@ static bool build_binary(struct an_opencl_device *d, const char *schedule, const
 
 /* False where there is no cache for the program. */
 static bool open_cache(const struct an_opencl_device *d, const struct an_source *source,
-                       const char *options, struct an_cache *cache, struct an_program_key *key)
+                       const char *options, struct an_cache *cache, struct program_key *key)
 {
-    return d->cached && an_opencl_program_key(d, source, options, key) == ANYNORM_OK &&
-           an_cache_open(cache);
+    return d->cached && make_key(d, source, options, key) == ANYNORM_OK && an_cache_open(cache);
 }
 
 static bool load(struct an_opencl_device *d, const struct an_source *source, const char *options,
                  cl_program *program)
 {
     struct an_cache cache;
-    struct an_program_key key;
+    struct program_key key;
     if (!open_cache(d, source, options, &cache, &key))
         return false;
     void *packed = an_cache_load(&cache, &key.key);
@@ -116,14 +164,14 @@ static anynorm_status get_binary(struct an_opencl_device *d, cl_program program,
         d->cl->GetProgramInfo(program, CL_PROGRAM_NUM_DEVICES, sizeof(count), &count, NULL);
     if (code != CL_SUCCESS)
         return an_cl_fail(code, "clGetProgramInfo");
-    cl_device_id *ids = calloc(count, sizeof(*ids));
-    size_t *sizes = calloc(count, sizeof(*sizes)), mine = 0;
-    unsigned char **pointers = calloc(count, sizeof(*pointers)), *bytes = NULL;
+    /* Three lists of as many. */
+    void *lists = calloc(count, sizeof(cl_device_id) + sizeof(size_t) + sizeof(unsigned char *));
+    cl_device_id *ids = lists;
+    size_t *sizes = (void *)(ids + count), mine = 0;
+    unsigned char **pointers = (void *)(sizes + count), *bytes = NULL;
     anynorm_status status = ANYNORM_OK;
-    if (!ids || !sizes || !pointers) {
-        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a list of devices");
-        goto out;
-    }
+    if (!lists)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a list of devices");
     code = d->cl->GetProgramInfo(program, CL_PROGRAM_DEVICES, count * sizeof(*ids), ids, NULL);
     if (code == CL_SUCCESS)
         code = d->cl->GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof(*sizes),
@@ -132,31 +180,20 @@ static anynorm_status get_binary(struct an_opencl_device *d, cl_program program,
         mine++;
     if (code == CL_SUCCESS && (mine == count || sizes[mine] == 0)) {
         status = an_fail(ANYNORM_UNSUPPORTED, "%s: the driver has no binaries", d->head.info.id);
-        goto out;
-    }
-    bytes = code == CL_SUCCESS ? malloc(sizes[mine]) : NULL;
-    if (code == CL_SUCCESS && !bytes) {
+    } else if (code == CL_SUCCESS && !(bytes = malloc(sizes[mine]))) {
         status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a binary");
-        goto out;
-    }
-    if (code == CL_SUCCESS) {
+    } else if (code == CL_SUCCESS) {
         pointers[mine] = bytes;
         code = d->cl->GetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof(*pointers),
                                      pointers, NULL);
     }
-    if (code != CL_SUCCESS) {
+    if (code != CL_SUCCESS)
         status = an_cl_fail(code, "clGetProgramInfo");
-        goto out;
-    }
     *binary = bytes;
-    *size = sizes[mine];
-    bytes = NULL;
-
-out:
-    free(bytes);
-    free(pointers);
-    free(sizes);
-    free(ids);
+    *size = bytes ? sizes[mine] : 0;
+    if (status != ANYNORM_OK)
+        free(bytes);
+    free(lists);
     return status;
 }
 
@@ -182,7 +219,7 @@ static void save(struct an_opencl_device *d, const struct an_source *source,
                  const struct an_program *entry)
 {
     struct an_cache cache;
-    struct an_program_key key;
+    struct program_key key;
     void *packed;
     size_t size;
     if (!open_cache(d, source, entry->options, &cache, &key))
@@ -209,33 +246,25 @@ static struct an_program *find(const struct an_opencl_device *d, const struct an
 static anynorm_status make(struct an_opencl_device *d, const struct an_source *source,
                            const char *options, const void *binary, struct an_program **program)
 {
-    anynorm_status status = ANYNORM_OK;
-    struct an_program *entry = calloc(1, sizeof(*entry));
-    if (entry)
-        entry->options = malloc(strlen(options) + 1);
-    if (!entry || !entry->options) {
-        status = an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a program");
-        goto fail;
-    }
-    strcpy(entry->options, options);
+    size_t length = strlen(options) + 1;
+    struct an_program *entry = calloc(1, sizeof(*entry) + length);
+    if (!entry)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a program");
+    memcpy(entry->options, options, length);
     entry->schedule = source->name;
     entry->doubtful = (binary && build_binary(d, source->name, options, binary, &entry->handle)) ||
                       load(d, source, options, &entry->handle);
     entry->unsaved = d->cached && !entry->doubtful;
-    if (!entry->doubtful)
-        status = build_source(d, source, options, &entry->handle);
-    if (status != ANYNORM_OK)
-        goto fail;
+    anynorm_status status =
+        entry->doubtful ? ANYNORM_OK : build_source(d, source, options, &entry->handle);
+    if (status != ANYNORM_OK) {
+        free(entry);
+        return status;
+    }
     entry->next = d->programs;
     d->programs = entry;
     *program = entry;
     return ANYNORM_OK;
-
-fail:
-    if (entry)
-        free(entry->options);
-    free(entry);
-    return status;
 }
 
 /* Some drivers (Mali's) find out only here what a binary is worth, and compile only here: so a
@@ -272,8 +301,8 @@ static anynorm_status make_kernel(struct an_opencl_device *d, const struct an_so
 static anynorm_status check_binary(const struct an_opencl_device *d, const struct an_source *source,
                                    const char *options, const void *binary)
 {
-    struct an_program_key key;
-    anynorm_status status = an_opencl_program_key(d, source, options, &key);
+    struct program_key key;
+    anynorm_status status = make_key(d, source, options, &key);
     if (status != ANYNORM_OK)
         return status;
     const char *mismatch = an_binary_mismatch(binary, &key.key);
@@ -319,10 +348,10 @@ anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const c
                                         size_t *size)
 {
     const struct an_source *source = NULL;
-    struct an_program_key key;
+    struct program_key key;
     anynorm_status status = find_source(schedule, &source);
     if (status == ANYNORM_OK)
-        status = an_opencl_program_key(device, source, options, &key);
+        status = make_key(device, source, options, &key);
     if (status != ANYNORM_OK)
         return status;
     an_mutex_lock(&device->programs_lock);
@@ -337,7 +366,6 @@ void an_opencl_programs_free(struct an_opencl_device *device)
         struct an_program *program = device->programs;
         device->programs = program->next;
         device->cl->ReleaseProgram(program->handle);
-        free(program->options);
         free(program);
     }
 }

@@ -1,7 +1,6 @@
-/* The device's own queue. Some drivers end a queue for good where a command's wait list fails
- * (rusticl since Mesa 25): every later command of it fails, too, while clFinish says success. So it
- * is made anew once a failure was seen and nothing of it is left. */
-
+/* The device's own queue, and events. Some drivers end a queue for good where a command's wait list
+ * fails (rusticl since Mesa 25): every later command of it fails, too, while clFinish says success.
+ * So it is made anew once a failure was seen and nothing of it is left. */
 #include "opencl/opencl_backend.h"
 #include "base/status.h"
 #include "platform/system.h"
@@ -116,4 +115,72 @@ void an_opencl_queue_free(struct an_opencl_device *d)
     if (d->queue)
         d->cl->ReleaseCommandQueue(d->queue);
     an_mutex_destroy(&d->queue_lock);
+}
+
+/* ---- Events: every command's execution status is looked at ---- */
+
+/* clWaitForEvents reports a failure without its cause, and some drivers not at all: the event's own
+ * status decides. */
+static anynorm_status wait_for(const anynorm_event *event)
+{
+    struct an_cl *cl = an_opencl(event->device)->cl;
+    cl_event handle = event->handle;
+    cl_int waited = cl->WaitForEvents(1, &handle);
+    cl_int state = CL_COMPLETE;
+    cl_int asked =
+        cl->GetEventInfo(handle, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(state), &state, NULL);
+    if (asked == CL_SUCCESS && state < 0)
+        return an_fail(ANYNORM_DEVICE_LOST,
+                       "%s: a kernel failed on the device with %d; its outputs are undefined",
+                       event->device->info.id, (int)state);
+    if (waited != CL_SUCCESS || asked != CL_SUCCESS || state != CL_COMPLETE)
+        return an_fail(ANYNORM_DEVICE_LOST,
+                       "%s: the wait for a kernel failed (clWaitForEvents %d, clGetEventInfo %d, "
+                       "state %d)",
+                       event->device->info.id, (int)waited, (int)asked, (int)state);
+    return ANYNORM_OK;
+}
+
+anynorm_status an_opencl_event_wait(const anynorm_event *event)
+{
+    struct an_opencl_device *d = an_opencl(event->device);
+    cl_command_queue queue = NULL; /* the caller's, or none, of an event that was wrapped */
+    anynorm_status status = wait_for(event);
+    if (status == ANYNORM_OK)
+        an_opencl_queue_done(d, event->handle);
+    else if (d->cl->GetEventInfo(event->handle, CL_EVENT_COMMAND_QUEUE, sizeof(queue), &queue,
+                                 NULL) == CL_SUCCESS)
+        an_opencl_queue_failed(d, queue);
+    return status;
+}
+
+anynorm_status an_opencl_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds)
+{
+    struct an_cl *cl = an_opencl(event->device)->cl;
+    cl_ulong begin = 0, end = 0;
+    cl_int state = CL_QUEUED;
+    cl_int code = cl->GetEventInfo(event->handle, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(state),
+                                   &state, NULL);
+    if (code != CL_SUCCESS)
+        return an_cl_fail(code, "clGetEventInfo");
+    if (state != CL_COMPLETE)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "the event is not done, or it failed");
+    code = cl->GetEventProfilingInfo(event->first ? event->first : event->handle,
+                                     CL_PROFILING_COMMAND_START, sizeof(begin), &begin, NULL);
+    if (code == CL_SUCCESS)
+        code = cl->GetEventProfilingInfo(event->handle, CL_PROFILING_COMMAND_END, sizeof(end), &end,
+                                         NULL);
+    if (code == CL_PROFILING_INFO_NOT_AVAILABLE)
+        return an_fail(ANYNORM_UNSUPPORTED, "the event's queue does not measure time");
+    if (code != CL_SUCCESS)
+        return an_cl_fail(code, "clGetEventProfilingInfo");
+    *nanoseconds = end - begin;
+    return ANYNORM_OK;
+}
+
+void an_opencl_event_release(anynorm_event *event)
+{
+    if (event->first)
+        an_opencl(event->device)->cl->ReleaseEvent(event->first);
+    an_opencl(event->device)->cl->ReleaseEvent(event->handle);
 }

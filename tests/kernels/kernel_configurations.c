@@ -606,6 +606,7 @@ static void list_spec(const anynorm_spec *spec, struct list *list)
     if (an_opencl_device_make(&driver, (cl_context)(void *)&something,
                               (cl_device_id)(void *)&something, "opencl:0", &device) != ANYNORM_OK)
         die(anynorm_message());
+    device->backend = &an_opencl_backend;
     list->count = 0;
     walk_columns(list, device, spec);
     print(spec, list);

@@ -1,4 +1,5 @@
-/* <anynorm/opencl.h>: the caller's own context, queue, memory and events. */
+/* The backend's table, and <anynorm/opencl.h>: the caller's own context, queue, memory and events.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -6,6 +7,40 @@
 #include <anynorm/opencl.h>
 
 #include "base/status.h"
+
+static anynorm_status own(anynorm_status status, anynorm_device **device)
+{
+    if (status == ANYNORM_OK)
+        (*device)->backend = &an_opencl_backend;
+    return status;
+}
+
+static anynorm_status open_device(size_t index, anynorm_device **device)
+{
+    return own(an_opencl_device_open(index, device), device);
+}
+
+const struct an_backend an_opencl_backend = {
+    .name = "opencl",
+    .count = an_opencl_count,
+    .list = an_opencl_list,
+    .open = open_device,
+    .close = an_opencl_close,
+    .memory_create = an_opencl_memory_create,
+    .memory_destroy = an_opencl_memory_destroy,
+    .memory_write = an_opencl_memory_write,
+    .memory_read = an_opencl_memory_read,
+    .wrap_host = an_opencl_wrap_host,
+    .unwrap_host = an_opencl_unwrap_host,
+    .plan_create = an_opencl_plan_create,
+    .plan_destroy = an_opencl_plan_destroy,
+    .plan_binary = an_opencl_plan_binary,
+    .plan_warm_up = an_opencl_plan_warm_up,
+    .enqueue = an_opencl_enqueue,
+    .event_wait = an_opencl_event_wait,
+    .event_elapsed = an_opencl_event_elapsed,
+    .event_release = an_opencl_event_release,
+};
 
 static bool is_opencl(const anynorm_device *device)
 {
@@ -46,8 +81,9 @@ anynorm_status anynorm_opencl_device_wrap(cl_context context, cl_device_id id,
     anynorm_status status = an_cl_load(&cl);
     if (status == ANYNORM_OK)
         status = context_has(cl, context, id);
-    return status == ANYNORM_OK ? an_opencl_device_make(cl, context, id, "opencl:wrapped", device)
-                                : status;
+    if (status != ANYNORM_OK)
+        return status;
+    return own(an_opencl_device_make(cl, context, id, "opencl:wrapped", device), device);
 }
 
 anynorm_status anynorm_opencl_device_handles(const anynorm_device *device, cl_context *context,
@@ -74,18 +110,23 @@ anynorm_status anynorm_opencl_buffer_wrap(anynorm_device *device, cl_mem memory,
     cl_context context = NULL;
     cl_mem parent = NULL;
     size_t bytes = 0, origin = 0;
-    cl_int code = d->cl->GetMemObjectInfo(memory, CL_MEM_TYPE, sizeof(type), &type, NULL);
-    if (code == CL_SUCCESS)
-        code = d->cl->GetMemObjectInfo(memory, CL_MEM_CONTEXT, sizeof(context), &context, NULL);
-    if (code == CL_SUCCESS)
-        code = d->cl->GetMemObjectInfo(memory, CL_MEM_SIZE, sizeof(bytes), &bytes, NULL);
-    if (code == CL_SUCCESS)
-        code = d->cl->GetMemObjectInfo(memory, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(parent), &parent,
-                                       NULL);
-    if (code == CL_SUCCESS && parent)
-        code = d->cl->GetMemObjectInfo(memory, CL_MEM_OFFSET, sizeof(origin), &origin, NULL);
-    if (code != CL_SUCCESS)
-        return an_cl_fail(code, "clGetMemObjectInfo");
+    const struct {
+        cl_mem_info what;
+        size_t size;
+        void *answer;
+    } questions[] = {
+        {CL_MEM_TYPE, sizeof(type), &type},
+        {CL_MEM_CONTEXT, sizeof(context), &context},
+        {CL_MEM_SIZE, sizeof(bytes), &bytes},
+        {CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(parent), &parent},
+        {CL_MEM_OFFSET, sizeof(origin), &origin}, /* in the parent, where there is one */
+    };
+    for (int i = 0; i < (parent ? 5 : 4); i++) {
+        cl_int code = d->cl->GetMemObjectInfo(memory, questions[i].what, questions[i].size,
+                                              questions[i].answer, NULL);
+        if (code != CL_SUCCESS)
+            return an_cl_fail(code, "clGetMemObjectInfo");
+    }
     if (type != CL_MEM_OBJECT_BUFFER)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "the memory object is no buffer");
     if (context != d->context)
