@@ -1,5 +1,8 @@
 /* The comparison of what a device wrote with what the reference has, within the bounds of
- * docs/numerics.md. */
+ * docs/numerics.md. `anynorm verify` shares the bounds, but has an oracle of its own: there the
+ * reference is asked through the public interface, for whole tensors of dense rows; here its
+ * function for a row is, of any strides, shards and quantized outputs. Tests of the reference's own
+ * arithmetic are in tests/numerics/test_row.c. */
 #include "support.h"
 
 #include <inttypes.h>
@@ -176,16 +179,12 @@ static void check_y(const struct problem *problem, const anynorm_spec *spec, uin
             anynorm_dtype_load(spec->y.type, y, an_spec_column(spec, spec->y.column_stride, c));
         double expected = oracle->y[c];
         if (!isfinite(oracle->n[c])) {
-            /* Statistics that are given make no NaN of an infinity. */
-            bool given = spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT);
-            bool right = given ? !isfinite(got) || !isnan(expected) : isnan(got);
-            if (!right)
+            if (!bounds_hold_no_number(spec, expected, got))
                 fail_at(problem, label, "y of a row without numbers", row, c, got, expected);
             continue;
         }
         struct bounds_factors factors = factors_at(spec, inputs, c);
-        double error = fabs(got - expected);
-        error = error == 0 ? 0 : error / bounds_of_y(spec, oracle, c, &factors);
+        double error = bounds_share(got, expected, bounds_of_y(spec, oracle, c, &factors));
         raise(&worst->y, error);
         if (!(error <= 1))
             fail_at(problem, label, "y", row, c, got, expected);
@@ -282,8 +281,7 @@ static void check_statistic(const struct problem *problem, enum an_tensor tensor
         return;
     }
     double bound = tensor == AN_MEAN ? bounds_of_mean(oracle) : bounds_of_rstd(oracle);
-    double error = fabs(got - expected);
-    error = error == 0 ? 0 : error / bound;
+    double error = bounds_share(got, expected, bound);
     raise(tensor == AN_MEAN ? &worst->mean : &worst->rstd, error);
     if (!(error <= 1))
         fail_at(problem, label, name, row, 0, got, expected);
@@ -307,13 +305,13 @@ static void check_partials(const struct problem *problem, const anynorm_spec *sp
     double spread = sqrt(squares / (double)spec->columns);
     double mean_bound = 0x1p-23 * fabs(mean) + 8 * 0x1p-23 * spread + oracle->mean_error;
     double bounds[] = {mean_bound, 16 * 0x1p-23 * squares + partials->squares_error};
-    double errors[] = {fabs(got[1] - mean), fabs(got[2] - squares)};
+    double expected[] = {mean, squares};
     for (int i = 0; i < 2; i++) {
-        double error = errors[i] == 0 ? 0 : errors[i] / bounds[i];
+        double error = bounds_share(got[i + 1], expected[i], bounds[i]);
         raise(i == 0 ? &worst->mean : &worst->rstd, error);
         if (!(error <= 1))
             fail_at(problem, label, i == 0 ? "partial mean" : "sum of squares", row, 0, got[i + 1],
-                    i == 0 ? mean : squares);
+                    expected[i]);
     }
 }
 

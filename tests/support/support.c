@@ -182,28 +182,9 @@ void check_between(uintmax_t value, uintmax_t least, uintmax_t most, const char 
     _fail(file, line);
 }
 
-uint64_t random_bits(struct random *random)
-{
-    random->state ^= random->state >> 12;
-    random->state ^= random->state << 25;
-    random->state ^= random->state >> 27;
-    return random->state * UINT64_C(2685821657736338717);
-}
-
 uint64_t random_below(struct random *random, uint64_t limit)
 {
     return random_bits(random) % limit;
-}
-
-double random_uniform(struct random *random)
-{
-    return (double)(random_bits(random) >> 11) * 0x1p-53;
-}
-
-double random_normal(struct random *random)
-{
-    double radius = sqrt(-2 * log(1 - random_uniform(random)));
-    return radius * cos(6.283185307179586 * random_uniform(random));
 }
 
 /* ---- Data ---- */
@@ -355,36 +336,20 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
                             .seed = rows * 1000003 + columns};
 }
 
-/* Elements of inputs other than x: of one kind each, so that no tensor is another's stand-in. */
+/* The program has them in the same order, as far as it has them. */
+_Static_assert((int)TENSOR_SHIFT == (int)AN_SHIFT,
+               "the tensors are in the order of anynorm_tensors");
+
 static double make_input(const struct problem *problem, enum an_tensor tensor,
                          struct random *random)
 {
+    double value =
+        random_input(&problem->spec, tensor == AN_Y_SCALE ? TENSOR_Y_SCALE : (int)tensor, random);
     /* What is added to x is of its size, for x to show beside it. */
     double size = problem->values == VALUES_TINY    ? 1e-12
                   : problem->values == VALUES_LARGE ? 1e3
                                                     : 1;
-    switch (tensor) {
-    case AN_WEIGHT:
-        return 0.5 + 1.5 * random_uniform(random) - problem->spec.parameters.weight_offset;
-    case AN_BIAS:
-        return 4 * random_uniform(random) - 2;
-    case AN_MEAN:
-        return 0.25 * random_normal(random);
-    case AN_RSTD:
-        return 0.25 + random_uniform(random);
-    case AN_RESIDUAL:
-        return size * random_normal(random);
-    case AN_PRE_BIAS:
-        return size * (random_uniform(random) - 0.5);
-    case AN_GATE:
-        return 2 * random_uniform(random) - 0.75;
-    case AN_Y_SCALE:
-        return 0.01 + 0.04 * random_uniform(random);
-    case AN_SCALE:
-        return 1.5 * random_uniform(random) - 0.75;
-    default:
-        return 3 * random_uniform(random) - 1;
-    }
+    return tensor == AN_RESIDUAL || tensor == AN_PRE_BIAS ? size * value : value;
 }
 
 /* Of shards of all sizes, some of which have no column: there nothing else is a number. */

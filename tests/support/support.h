@@ -12,6 +12,7 @@
 
 #include <anynorm/anynorm.h>
 
+#include "cli/cases/tensors.h"
 #include "spec/tensors.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -70,14 +71,8 @@ void check_status(anynorm_status status, anynorm_status expected, const char *fi
 void check_between(uintmax_t value, uintmax_t least, uintmax_t most, const char *what,
                    const char *file, int line);
 
-/* A small repeatable generator (xorshift64*); seed it with anything but 0. */
-struct random {
-    uint64_t state;
-};
-uint64_t random_bits(struct random *random);
+/* Below the limit, of the generator of cli/cases/tensors.h. */
 uint64_t random_below(struct random *random, uint64_t limit);
-double random_uniform(struct random *random); /* [0, 1) */
-double random_normal(struct random *random);
 
 /* Whether each field is the same, which memcmp cannot say where there is padding. */
 bool same_spec(const anynorm_spec *a, const anynorm_spec *b);

@@ -1,7 +1,7 @@
 #include "memory.h"
 
 #include "common/library.h"
-#include "cases/random_values.h"
+#include "cases/tensors.h"
 #include "platform/system.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ static bool plan_slots(struct bench_memory *memory, const anynorm_device_info *i
     uint64_t total = 0, largest = 0, limit = memory_limit(info);
 
     for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, rows);
+        struct cli_tensor_info tensor = tensor_info(spec, t, rows);
 
         memory->strides[t] = (tensor_bytes(&tensor) + STRIDE - 1) / STRIDE * STRIDE;
         total += memory->strides[t];
@@ -78,7 +78,7 @@ static anynorm_status make_tensors(struct bench_memory *memory, const anynorm_sp
     if (!tile)
         return ANYNORM_OUT_OF_MEMORY;
     for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
-        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, 1);
+        struct cli_tensor_info tensor = tensor_info(spec, t, 1);
         double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD || t == TENSOR_Y_SCALE ? 1 : 0;
 
         if (!tensor.present)
@@ -124,7 +124,7 @@ static anynorm_tensors tensors_at(const struct bench_memory *memory, uint64_t sl
     anynorm_tensors tensors = {0};
 
     for (int t = 0; t < TENSORS; t++) {
-        anynorm_buffer *at = tensor_slot(&tensors, (enum cli_tensor)t);
+        anynorm_buffer *at = tensor_slot(&tensors, t);
 
         *at = memory->buffers[t];
         at->offset = slot * memory->strides[t];

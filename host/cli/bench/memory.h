@@ -3,7 +3,7 @@
 #define ANYNORM_CLI_BENCH_MEMORY_H
 
 #include "common/error.h"
-#include "cases/spec_tensors.h"
+#include "cases/tensors.h"
 
 struct bench_memory {
     anynorm_device *device;

@@ -3,7 +3,7 @@
 #include "samples.h"
 #include "common/library.h"
 #include "common/options.h"
-#include "cases/spec_tensors.h"
+#include "cases/tensors.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #ifndef ANYNORM_CLI_BENCH_OPTIONS_H
 #define ANYNORM_CLI_BENCH_OPTIONS_H
 
-#include "cases/ops.h"
+#include "cases/norms.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #ifndef ANYNORM_CLI_TUNE_JOB_H
 #define ANYNORM_CLI_TUNE_JOB_H
 
-#include "cases/ops.h"
+#include "cases/norms.h"
 #include "common/progress.h"
 #include "lines.h"
 

@@ -3,8 +3,7 @@
 #include "bench/samples.h"
 #include "common/library.h"
 #include "common/progress.h"
-#include "cases/random_values.h"
-#include "cases/spec_tensors.h"
+#include "cases/tensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,7 +50,7 @@ bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, ui
     uint64_t widest = 1;
 
     for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info tensor = tensor_info(spec, (enum cli_tensor)t, 1);
+        struct cli_tensor_info tensor = tensor_info(spec, t, 1);
         uint64_t bytes = tensor_bytes(&tensor);
 
         widest = bytes > widest ? bytes : widest;
@@ -102,7 +101,7 @@ static bool stage_allocate(struct stage *stage)
     uint64_t widest = 0;
 
     for (int t = 0; t < TENSORS; t++) {
-        stage->infos[t] = tensor_info(&stage->measure->spec, (enum cli_tensor)t, stage->rows);
+        stage->infos[t] = tensor_info(&stage->measure->spec, t, stage->rows);
         widest = row_bytes(stage, t) > widest ? row_bytes(stage, t) : widest;
     }
     stage->block = malloc((size_t)(BLOCK_ROWS * widest));
@@ -113,14 +112,14 @@ static bool stage_allocate(struct stage *stage)
 
 static anynorm_status make_tensor(struct stage *stage, int tensor, size_t set)
 {
-    anynorm_buffer *buffer = tensor_slot(&stage->sets[set], (enum cli_tensor)tensor);
+    anynorm_buffer *buffer = tensor_slot(&stage->sets[set], tensor);
     const struct cli_tensor_info *info = &stage->infos[tensor];
     anynorm_status status;
 
     if (!info->present)
         return ANYNORM_OK;
     if (set > 0 && info->shape != OF_ROWS) {
-        *buffer = *tensor_slot(&stage->sets[0], (enum cli_tensor)tensor);
+        *buffer = *tensor_slot(&stage->sets[0], tensor);
         return ANYNORM_OK;
     }
     status = anynorm_buffer_create(stage->measure->device, tensor_bytes(info), buffer);
@@ -144,8 +143,7 @@ static void stage_close(struct stage *stage)
     for (size_t i = 0; i < SETS_MOST; i++) {
         for (int t = 0; t < TENSORS; t++) {
             if (i == 0 || stage->infos[t].shape == OF_ROWS)
-                anynorm_buffer_destroy(stage->measure->device,
-                                       tensor_slot(&stage->sets[i], (enum cli_tensor)t));
+                anynorm_buffer_destroy(stage->measure->device, tensor_slot(&stage->sets[i], t));
         }
     }
     free(stage->block);
@@ -190,7 +188,7 @@ static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune
     anynorm_device *device = stage->measure->device;
     uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
     uint64_t row = row_bytes(stage, tensor);
-    anynorm_buffer output = *tensor_slot(&stage->sets[0], (enum cli_tensor)tensor);
+    anynorm_buffer output = *tensor_slot(&stage->sets[0], tensor);
     anynorm_status status;
     double unused;
 

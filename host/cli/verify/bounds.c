@@ -158,6 +158,21 @@ double bounds_of_rstd(const struct bounds_row *row)
     return (8 * 0x1p-23 + 2 * row->rstd_error) * fabs(row->rstd);
 }
 
+double bounds_share(double got, double expected, double bound)
+{
+    double error = fabs(got - expected);
+
+    return error == 0 ? 0 : error / bound;
+}
+
+bool bounds_hold_no_number(const anynorm_spec *spec, double expected, double got)
+{
+    /* Statistics that are given make no NaN of an infinity. */
+    bool given = spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT);
+
+    return given ? !isfinite(got) || !isnan(expected) : isnan(got);
+}
+
 bool bounds_hold_sum(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,
                      double got)
 {

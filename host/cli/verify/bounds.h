@@ -51,6 +51,12 @@ double bounds_of_y(const anynorm_spec *spec, const struct bounds_row *row, uint6
 double bounds_of_mean(const struct bounds_row *row);
 double bounds_of_rstd(const struct bounds_row *row);
 
+/* An error as a share of what it may be; NaN where what was got is no number. */
+double bounds_share(double got, double expected, double bound);
+
+/* Whether y of a column whose n is no number may be `got`. */
+bool bounds_hold_no_number(const anynorm_spec *spec, double expected, double got);
+
 /* Of sums that are formed within h_error of the oracle's, rounding makes one of few numbers:
  * whether `got` is one of them. */
 bool bounds_hold_sum(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column,

@@ -2,32 +2,7 @@
 #ifndef ANYNORM_CLI_VERIFY_CASE_H
 #define ANYNORM_CLI_VERIFY_CASE_H
 
-#include <anynorm/anynorm.h>
-
-#include <stdbool.h>
-#include <stdint.h>
-
-/* How x is made. */
-enum verify_values {
-    VERIFY_ACTIVATIONS, /* normal, with outlier columns of 30 times the spread */
-    VERIFY_MEAN_1E4,    /* spread 1 beside a large mean */
-    VERIFY_MEAN_1E7,
-    VERIFY_CONSTANT,
-    VERIFY_OUTLIER_FIRST, /* the first element 1e4 times the others: a bad guess of the mean */
-    VERIFY_ALTERNATING,   /* +c, -c: equal squares, whose rounding errors all fall the same way */
-    VERIFY_NOT_NUMBERS,   /* NaN in one row, infinity in another */
-    VERIFY_VALUES         /* how many there are */
-};
-
-/* Rows are dense: the strided layouts are the test suite's. */
-struct verify_case {
-    anynorm_spec spec;
-    uint64_t rows;
-    enum verify_values values;
-};
-
-/* False where the values are none of the type's: in half, numbers of 1e7 are infinities. */
-bool verify_case_has_meaning(const struct verify_case *verify_case);
+#include "cases/norms.h"
 
 /* Whether the spec is LayerNorm with weight, bias and statistics at most, of which y's error is
  * told in a unit; of others, as a share of what it may be. */

@@ -5,9 +5,8 @@
 #include "common/library.h"
 #include "common/options.h"
 #include "common/progress.h"
-#include "cases/spec_tensors.h"
-#include "list.h"
-#include "masks.h"
+#include "cases/tensors.h"
+#include "case.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,15 +15,22 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+struct failure {
+    const char *schedule;
+    struct verify_case c;
+};
+
 struct verify {
     anynorm_device *device;
     anynorm_device *reference;
     anynorm_device_info info;
+    const struct verify_case *one; /* of --case; NULL: all */
     bool quick;
     bool failed;
     char first_failure[640];
-    struct verify_failures failures; /* the first of each line of the table */
-    char wrong[200], right[200];     /* schedules; of the second's none was wrong in any line */
+    struct failure failures[40]; /* the first of each line of the table, as many as fit */
+    size_t failure_count;
+    char wrong[200], right[200]; /* schedules; of the second's none was wrong in any line */
     struct progress progress;
     uint64_t done;
 };
@@ -32,22 +38,23 @@ struct verify {
 /* One line of the table: plain LayerNorm of a type, or the family's other norms of any. */
 struct tally {
     const char *schedule;
-    const char *name;
-    double bound;
     bool family;
+    anynorm_dtype type;
     int cases;
     int wrong;
     double worst;
 };
 
-static void note_failure(struct verify *verify, const struct tally *tally,
-                         const struct verify_case *c, const char *what)
+/* ---- Cases ---- */
+
+static void note_failure(struct verify *verify, struct tally *tally, const struct verify_case *c,
+                         const char *what)
 {
     char text[256];
 
     verify->failed = true;
-    if (tally->wrong == 1)
-        verify_failures_add(&verify->failures, tally->schedule, c);
+    if (tally->wrong++ == 0 && verify->failure_count < COUNT(verify->failures))
+        verify->failures[verify->failure_count++] = (struct failure){tally->schedule, *c};
     if (verify->first_failure[0])
         return;
     anynorm_spec_format(&c->spec, c->rows, text, sizeof text);
@@ -65,44 +72,52 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
 
     progress_update(&verify->progress, ++verify->done);
     if (status == ANYNORM_UNSUPPORTED)
-        return true; /* the schedule does not serve it here */
-    if (status == ANYNORM_BUILD_FAILED || status == ANYNORM_DEVICE_LOST) {
-        /* The device's own failure is a result here, not the end of the run. */
-        tally->wrong++;
-        tally->cases++;
-        snprintf(result.wrong, sizeof result.wrong, "%.150s", anynorm_message());
-        note_failure(verify, tally, c, result.wrong);
-        return true;
-    }
+        return true;                     /* the schedule does not serve it here */
     if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
         return cli_fail(error, CLI_FAILED, "verify", "the memory for a case could not be had");
-    if (status != ANYNORM_OK)
+    if (status == ANYNORM_BUILD_FAILED || status == ANYNORM_DEVICE_LOST)
+        /* The device's own failure is a result here, not the end of the run. */
+        snprintf(result.wrong, sizeof result.wrong, "%.150s", anynorm_message());
+    else if (status != ANYNORM_OK)
         return cli_fail_library(error, "verify", status);
-
+    else
+        tally->worst = fmax(tally->worst, tally->family ? result.share : result.error);
     tally->cases++;
-    tally->worst = fmax(tally->worst, tally->family ? result.share : result.error);
-    if (*result.wrong) {
-        tally->wrong++;
+    if (*result.wrong)
         note_failure(verify, tally, c, result.wrong);
-    }
     return true;
 }
 
-static void print_heading(void)
+/* The cases of a line; that of --case with every kind of values. */
+static bool find_case(const struct verify *verify, const struct tally *tally, size_t index,
+                      struct verify_case *c)
 {
-    printf("%-16s  %-6s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
-           "BOUND", "RESULT");
+    if (!verify->one)
+        return tally->family ? verify_family_case(verify->quick, index, c)
+                             : verify_plain_case(verify->quick, tally->type, index, c);
+    *c = *verify->one;
+    c->values = (enum verify_values)index;
+    return index < VERIFY_VALUES;
 }
 
-static void print_tally(const struct tally *tally)
+static bool run_tally(struct verify *verify, struct tally *tally, struct cli_error *error)
 {
-    if (tally->cases == 0) {
-        printf("%-16s  %-6s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule,
-               tally->name, 0, "-", "-");
-        return;
+    const char *name = tally->family ? "family" : anynorm_dtype_name(tally->type);
+    struct verify_case c;
+
+    for (size_t i = 0; find_case(verify, tally, i, &c); i++) {
+        if ((verify->one || verify_case_has_meaning(&c)) && !run_case(verify, tally, &c, error))
+            return false;
     }
-    printf("%-16s  %-6s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, tally->name, tally->cases,
-           tally->worst, tally->bound, tally->wrong ? "FAIL" : "pass");
+    progress_end(&verify->progress);
+    if (tally->cases == 0)
+        printf("%-16s  %-6s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule, name,
+               0, "-", "-");
+    else
+        printf("%-16s  %-6s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, name, tally->cases,
+               tally->worst, tally->family ? 1 : VERIFY_BOUND, tally->wrong ? "FAIL" : "pass");
+    fflush(stdout);
+    return true;
 }
 
 static void add_name(char *list, size_t capacity, const char *name)
@@ -112,52 +127,9 @@ static void add_name(char *list, size_t capacity, const char *name)
     snprintf(list + length, capacity - length, "%s%s", length ? ", " : "", name);
 }
 
-/* After the last line of a schedule. */
-static void note_schedule(struct verify *verify, const char *schedule, int cases, int wrong)
-{
-    if (wrong)
-        add_name(verify->wrong, sizeof verify->wrong, schedule);
-    else if (cases)
-        add_name(verify->right, sizeof verify->right, schedule);
-}
-
-static struct tally plain_tally(const char *schedule, anynorm_dtype type)
-{
-    return (struct tally){
-        .schedule = schedule, .name = anynorm_dtype_name(type), .bound = VERIFY_BOUND};
-}
-
-static struct tally family_tally(const char *schedule)
-{
-    return (struct tally){.schedule = schedule, .name = "family", .bound = 1, .family = true};
-}
-
-/* The cases of a line: plain ones of the type, or the family's. */
-static bool run_tally(struct verify *verify, struct tally *tally, anynorm_dtype type,
-                      struct cli_error *error)
-{
-    struct verify_case c;
-
-    for (size_t i = 0; tally->family ? verify_family_case(verify->quick, i, &c)
-                                     : verify_plain_case(verify->quick, type, i, &c);
-         i++) {
-        if (verify_case_has_meaning(&c) && !run_case(verify, tally, &c, error))
-            return false;
-    }
-    progress_end(&verify->progress);
-    print_tally(tally);
-    fflush(stdout);
-    return true;
-}
-
 static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
 
-static size_t type_count(const struct verify *verify)
-{
-    return verify->quick ? 3 : COUNT(types);
-}
-
-static uint64_t count_cases(const struct verify *verify)
+static uint64_t count_cases(const struct verify *verify, size_t type_count)
 {
     struct verify_case c;
     size_t plain = 0, family = 0;
@@ -166,91 +138,241 @@ static uint64_t count_cases(const struct verify *verify)
         plain++;
     while (verify_family_case(verify->quick, family, &c))
         family++;
-    return plain * type_count(verify) + family;
+    return plain * type_count + family;
 }
 
-static bool verify_all(struct verify *verify, struct cli_error *error)
+/* The lines of each schedule: one for each type and the family's, or for --case the one it is of.
+ */
+static bool verify_schedules(struct verify *verify, struct cli_error *error)
 {
-    anynorm_spec probe = {.columns = 1};
+    const anynorm_spec any = {.columns = 1}, *probe = verify->one ? &verify->one->spec : &any;
+    bool one_plain = verify->one && verify_is_plain(probe);
+    size_t type_count = verify->one ? one_plain : verify->quick ? 3 : COUNT(types);
+    size_t line_count = type_count + !one_plain, schedules = 1;
     anynorm_candidate candidate;
-    size_t schedules = 1;
-    struct tally tally;
 
-    print_heading();
+    printf("%-16s  %-6s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
+           "BOUND", "RESULT");
     for (size_t s = 0; s < schedules; s++) {
         int cases = 0, wrong = 0;
         anynorm_status status =
-            anynorm_plan_candidate(verify->device, &probe, s, &candidate, &schedules);
+            anynorm_plan_candidate(verify->device, probe, s, &candidate, &schedules);
 
         if (status != ANYNORM_OK)
-            return cli_fail_library(error, "verify", status);
-        if (s == 0)
-            progress_start(&verify->progress, schedules * count_cases(verify));
-        for (size_t t = 0; t < type_count(verify); t++) {
-            tally = plain_tally(candidate.schedule, types[t]);
-            if (!run_tally(verify, &tally, types[t], error))
+            return cli_fail_library(error, verify->one ? "--case" : "verify", status);
+        if (s == 0 && !verify->one)
+            progress_start(&verify->progress, schedules * count_cases(verify, type_count));
+        for (size_t t = 0; t < line_count; t++) {
+            struct tally tally = {.schedule = candidate.schedule, .family = t == type_count};
+
+            if (!tally.family)
+                tally.type = one_plain ? probe->y.type : types[t];
+            if (!run_tally(verify, &tally, error))
                 return false;
             cases += tally.cases;
             wrong += tally.wrong;
         }
-        tally = family_tally(candidate.schedule);
-        if (!run_tally(verify, &tally, ANYNORM_F32, error))
-            return false;
-        note_schedule(verify, candidate.schedule, cases + tally.cases, wrong + tally.wrong);
+        if (wrong)
+            add_name(verify->wrong, sizeof verify->wrong, candidate.schedule);
+        else if (cases)
+            add_name(verify->right, sizeof verify->right, candidate.schedule);
     }
     return true;
 }
 
-/* The one case of --case, with every kind of values. */
-static bool verify_one(struct verify *verify, const char *text, struct cli_error *error)
+static bool parse_case(const char *text, struct verify_case *c, struct cli_error *error)
 {
-    struct verify_case c = {.values = VERIFY_ACTIVATIONS};
-    anynorm_candidate candidate;
-    size_t schedules = 1;
-    anynorm_status status = anynorm_spec_parse(text, &c.spec, &c.rows);
+    anynorm_status status = anynorm_spec_parse(text, &c->spec, &c->rows);
 
     if (status != ANYNORM_OK)
         return cli_fail_library(error, "--case", status);
-    if (c.rows == 0 || !spec_is_dense(&c.spec))
+    if (c->rows == 0 || !spec_is_dense(&c->spec))
         return cli_fail(error, CLI_USAGE, "--case",
                         "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
                         "can be verified",
                         text);
-    if (c.spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
+    if (c->spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
         return cli_fail(error, CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
                         text);
-    if (anynorm_dtype_size(c.spec.y.type) == 1)
-        return cli_fail(error, CLI_USAGE, "--case",
-                        "\"%.200s\" has a quantized y; f32, f16, bf16 and f64 can be verified",
-                        text);
-    print_heading();
-    for (size_t s = 0; s < schedules; s++) {
-        struct tally tally;
+    return anynorm_dtype_size(c->spec.y.type) > 1 ||
+           cli_fail(error, CLI_USAGE, "--case",
+                    "\"%.200s\" has a quantized y; f32, f16, bf16 and f64 can be verified", text);
+}
 
-        status = anynorm_plan_candidate(verify->device, &c.spec, s, &candidate, &schedules);
-        if (status != ANYNORM_OK)
-            return cli_fail_library(error, "--case", status);
-        tally = verify_is_plain(&c.spec) ? plain_tally(candidate.schedule, c.spec.y.type)
-                                         : family_tally(candidate.schedule);
-        for (int values = 0; values < VERIFY_VALUES; values++) {
-            c.values = (enum verify_values)values;
-            if (!run_case(verify, &tally, &c, error))
-                return false;
-        }
-        print_tally(&tally);
-        note_schedule(verify, candidate.schedule, tally.cases, tally.wrong);
+/* ---- What a device that failed is right without: masks of ANYNORM_CAPS ---- */
+
+enum { MOST_MASKS = 16 };
+
+/* What is tried, and which of it at present. */
+struct search {
+    const struct verify *verify;
+    const char *caps; /* what the user masks */
+    const char *words[MOST_MASKS];
+    size_t count;
+    bool on[MOST_MASKS];
+    bool lacks_memory; /* what failed then says nothing of a mask */
+};
+
+struct masks {
+    char caps[512]; /* the value of ANYNORM_CAPS; "": none was found */
+    size_t right;   /* how many of the failures are right with it */
+    size_t refused; /* and how many are then neither right nor wrong, but refused */
+};
+
+/* Words that change something on the device, from the one that takes the least away. Not among them
+ * are no-fp16, since no kernel computes in half, and limits of what is launched and allocated,
+ * since the cases are small. */
+static void list_words(struct search *search)
+{
+    const anynorm_device_info *info = &search->verify->info;
+    const struct {
+        const char *word;
+        bool changes;
+    } all[] = {
+        {"no-push-descriptors", info->push_descriptors},
+        {"no-storage16", info->storage16},
+        {"no-unified", info->unified_memory},
+        {"max-wg=256", info->max_work_group_size > 256},
+        {"no-subgroup-size", info->subgroup_size > 0},
+        {"no-subgroup", info->subgroup},
+        {"max-wg=64", info->max_work_group_size > 64},
+        {"max-local=8192", info->local_bytes > 8192},
+        {"no-fp64", info->fp64},
+    };
+
+    for (size_t i = 0; i < COUNT(all) && search->count < MOST_MASKS - 1; i++) {
+        if (all[i].changes)
+            search->words[search->count++] = all[i].word;
+    }
+}
+
+/* False where it does not fit. */
+static bool write_caps(const struct search *search, struct masks *found)
+{
+    size_t length = (size_t)snprintf(found->caps, sizeof found->caps, "%s", search->caps);
+
+    for (size_t i = 0; i < search->count && length < sizeof found->caps; i++) {
+        if (search->on[i])
+            length += (size_t)snprintf(found->caps + length, sizeof found->caps - length, "%s%s",
+                                       length ? "," : "", search->words[i]);
+    }
+    return length < sizeof found->caps;
+}
+
+/* Whether the case is not wrong; *right: it ran. */
+static bool is_not_wrong(struct search *search, anynorm_device *device, const char *schedule,
+                         const struct verify_case *c, bool *right)
+{
+    struct verify_result result;
+    anynorm_status status =
+        verify_case_run(device, search->verify->reference, schedule, c, &result);
+
+    search->lacks_memory |= status == ANYNORM_OUT_OF_MEMORY;
+    if (status == ANYNORM_UNSUPPORTED)
+        return true;
+    if (status != ANYNORM_OK || *result.wrong)
+        return false;
+    *right = true;
+    return true;
+}
+
+/* Whether no failure is left with the masks that are on. */
+static bool try_masks(struct search *search, struct masks *found)
+{
+    anynorm_device *device = NULL;
+    anynorm_status status = ANYNORM_INVALID_ARGUMENT;
+    size_t i = 0;
+
+    *found = (struct masks){.right = 0};
+    if (write_caps(search, found) && setenv("ANYNORM_CAPS", found->caps, 1) == 0)
+        status = anynorm_device_open(search->verify->info.id, &device);
+    unsetenv("ANYNORM_CAPS");
+    search->lacks_memory |= status == ANYNORM_OUT_OF_MEMORY;
+    if (status != ANYNORM_OK)
+        return false;
+    for (; i < search->verify->failure_count; i++) {
+        const struct failure *failure = &search->verify->failures[i];
+        bool right = false;
+
+        if (!is_not_wrong(search, device, failure->schedule, &failure->c, &right) ||
+            !is_not_wrong(search, device, NULL, &failure->c, &right))
+            break;
+        if (right)
+            found->right++;
+        else
+            found->refused++;
+    }
+    anynorm_device_close(device);
+    return i == search->verify->failure_count;
+}
+
+static bool try_each(struct search *search, size_t first, struct progress *progress,
+                     struct masks *found)
+{
+    memset(search->on, false, sizeof search->on);
+    for (size_t i = first; i < search->count; i++) {
+        search->on[i] = true;
+        if (try_masks(search, found))
+            return true;
+        search->on[i] = false;
+        progress_update(progress, i + 1);
+    }
+    return false;
+}
+
+/* All of them; then without one after the other, from the one that takes the most away, where it
+ * can be done without. */
+static bool try_together(struct search *search, struct progress *progress, struct masks *found)
+{
+    struct masks fewer;
+
+    memset(search->on, true, search->count * sizeof *search->on);
+    if (!try_masks(search, found))
+        return false;
+    for (size_t i = search->count; i-- > 0;) {
+        search->on[i] = false;
+        if (try_masks(search, &fewer))
+            *found = fewer;
+        else
+            search->on[i] = true;
+        progress_update(progress, 2 * search->count - i);
     }
     return true;
+}
+
+/* Tries masks, on top of the user's, until all failures are gone: each by itself, those that take
+ * the least away first; then all together, less whatever is not needed; and no local memory at the
+ * very last. Each failure is run with its schedule and with the library's own choice. The
+ * environment's ANYNORM_CAPS is unset afterwards. False where none was found and a want of memory
+ * may be why. */
+static bool find_masks(const struct verify *verify, const char *caps, struct masks *found)
+{
+    struct search search = {.verify = verify, .caps = caps};
+    struct progress progress;
+
+    list_words(&search);
+    progress_start(&progress, 2 * (search.count + 1));
+    bool done = try_each(&search, 0, &progress, found) || try_together(&search, &progress, found);
+    if (!done && verify->info.local_bytes > 1) {
+        /* The last resort: work-items that share nothing. */
+        search.words[search.count++] = "max-local=1";
+        done = try_each(&search, search.count - 1, &progress, found) ||
+               try_together(&search, &progress, found);
+    }
+    if (!done)
+        *found = (struct masks){.right = 0};
+    progress_end(&progress);
+    return done || !search.lacks_memory;
 }
 
 /* The last line of the table, which is on stderr, too. */
 static void find_way_out(struct verify *verify, const char *caps, char *text, size_t capacity)
 {
-    struct verify_masks found;
+    struct masks found;
 
     fflush(stdout);
-    if (!verify_find_masks(&verify->info, verify->reference, caps, &verify->failures, &found))
+    if (!find_masks(verify, caps, &found))
         snprintf(text, capacity, "the memory to try masks of ANYNORM_CAPS could not be had");
     else if (*found.caps)
         snprintf(text, capacity, "with ANYNORM_CAPS=%s the first failed case of each line %s",
@@ -272,6 +394,7 @@ int cli_verify(int argc, char **argv)
     const char *device = NULL, *text = NULL, *caps = getenv("ANYNORM_CAPS");
     char own_caps[256], way_out[768];
     struct verify verify = {.quick = false};
+    struct verify_case one = {.rows = 0};
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to verify (default: the best found)",
          .text = &device},
@@ -304,7 +427,9 @@ int cli_verify(int argc, char **argv)
     if (cli_open_oracle(&verify.reference, &error)) {
         anynorm_device_describe(verify.device, &verify.info);
         cli_print_device(&verify.info);
-        ran = text ? verify_one(&verify, text, &error) : verify_all(&verify, &error);
+        if (text)
+            verify.one = &one;
+        ran = (!text || parse_case(text, &one, &error)) && verify_schedules(&verify, &error);
         progress_end(&verify.progress);
         if (ran && verify.failed)
             find_way_out(&verify, own_caps, way_out, sizeof way_out);

@@ -1,5 +1,6 @@
-#include "spec_tensors.h"
+#include "tensors.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ static uint64_t or_one(uint64_t count)
     return count ? count : 1;
 }
 
-struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor tensor, uint64_t rows)
+struct cli_tensor_info tensor_info(const anynorm_spec *spec, int tensor, uint64_t rows)
 {
     bool output = tensor == TENSOR_Y || (spec->flags & table[tensor].outputs);
     struct cli_tensor_info info = {
@@ -73,31 +74,29 @@ struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor ten
     return info;
 }
 
-uint64_t tensors_bytes(const anynorm_spec *spec, uint64_t rows)
+static uint64_t sum_bytes(const anynorm_spec *spec, uint64_t rows, bool all)
 {
     uint64_t bytes = 0;
 
     for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info info = tensor_info(spec, (enum cli_tensor)t, rows);
+        struct cli_tensor_info info = tensor_info(spec, t, rows);
 
-        bytes += tensor_bytes(&info);
+        bytes += all || info.shape == OF_ROWS ? tensor_bytes(&info) : 0;
     }
     return bytes;
+}
+
+uint64_t tensors_bytes(const anynorm_spec *spec, uint64_t rows)
+{
+    return sum_bytes(spec, rows, true);
 }
 
 uint64_t tensors_row_bytes(const anynorm_spec *spec, uint64_t rows)
 {
-    uint64_t bytes = 0;
-
-    for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info info = tensor_info(spec, (enum cli_tensor)t, rows);
-
-        bytes += info.shape == OF_ROWS ? tensor_bytes(&info) : 0;
-    }
-    return bytes;
+    return sum_bytes(spec, rows, false);
 }
 
-anynorm_buffer *tensor_slot(anynorm_tensors *tensors, enum cli_tensor tensor)
+anynorm_buffer *tensor_slot(anynorm_tensors *tensors, int tensor)
 {
     return (anynorm_buffer *)(void *)((char *)tensors + table[tensor].slot);
 }
@@ -109,4 +108,65 @@ bool spec_is_dense(const anynorm_spec *spec)
              spec->residual.row_stride || spec->sum.row_stride) &&
            spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
            spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1;
+}
+
+/* ---- Made data ---- */
+
+/* xorshift64* (Vigna: "An experimental exploration of Marsaglia's xorshift generators, scrambled",
+ * arXiv:1402.6246). */
+uint64_t random_bits(struct random *random)
+{
+    random->state ^= random->state >> 12;
+    random->state ^= random->state << 25;
+    random->state ^= random->state >> 27;
+    return random->state * UINT64_C(2685821657736338717);
+}
+
+double random_uniform(struct random *random)
+{
+    return (double)(random_bits(random) >> 11) * 0x1p-53;
+}
+
+double random_normal(struct random *random)
+{
+    double radius = sqrt(-2 * log(1 - random_uniform(random)));
+
+    return radius * cos(6.283185307179586 * random_uniform(random));
+}
+
+double random_input(const anynorm_spec *spec, int tensor, struct random *random)
+{
+    switch (tensor) {
+    case TENSOR_WEIGHT:
+        return 0.5 + 1.5 * random_uniform(random) - spec->parameters.weight_offset;
+    case TENSOR_BIAS:
+        return 4 * random_uniform(random) - 2;
+    case TENSOR_MEAN:
+        return 0.25 * random_normal(random);
+    case TENSOR_RSTD:
+        return 0.25 + random_uniform(random);
+    case TENSOR_RESIDUAL:
+        return random_normal(random);
+    case TENSOR_PRE_BIAS:
+        return random_uniform(random) - 0.5;
+    case TENSOR_GATE:
+        return 2 * random_uniform(random) - 0.75;
+    case TENSOR_SCALE:
+        return 1.5 * random_uniform(random) - 0.75;
+    case TENSOR_Y_SCALE:
+        return 0.01 + 0.04 * random_uniform(random);
+    default:
+        return 3 * random_uniform(random) - 1;
+    }
+}
+
+void random_fill(anynorm_dtype type, void *data, uint64_t count, double middle)
+{
+    struct random random = {RANDOM_SEED};
+
+    for (uint64_t i = 0; i < count; i++) {
+        double value = 2 * random_uniform(&random) - 1;
+
+        anynorm_dtype_store(type, data, i, i % 97 == 5 ? 30 * value : middle + value);
+    }
 }

@@ -1,12 +1,14 @@
-/* The tensors of a spec whose rows are dense: which there are, and how many elements each has. */
-#ifndef ANYNORM_CLI_SPEC_TENSORS_H
-#define ANYNORM_CLI_SPEC_TENSORS_H
+/* The tensors of a spec whose rows are dense: which there are, how many elements each has, and made
+ * data for them, the same in every run. The tests make theirs of it, too. */
+#ifndef ANYNORM_CLI_TENSORS_H
+#define ANYNORM_CLI_TENSORS_H
 
 #include <anynorm/anynorm.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* In the order of anynorm_tensors. */
 enum cli_tensor {
     TENSOR_X,
     TENSOR_Y,
@@ -36,7 +38,7 @@ struct cli_tensor_info {
     uint64_t count;  /* elements for the rows asked about; 0 where it is not present */
 };
 
-struct cli_tensor_info tensor_info(const anynorm_spec *spec, enum cli_tensor tensor, uint64_t rows);
+struct cli_tensor_info tensor_info(const anynorm_spec *spec, int tensor, uint64_t rows);
 
 static inline uint64_t tensor_bytes(const struct cli_tensor_info *info)
 {
@@ -48,9 +50,26 @@ uint64_t tensors_bytes(const anynorm_spec *spec, uint64_t rows);
 uint64_t tensors_row_bytes(const anynorm_spec *spec, uint64_t rows);
 
 /* Where the tensor's buffer goes. */
-anynorm_buffer *tensor_slot(anynorm_tensors *tensors, enum cli_tensor tensor);
+anynorm_buffer *tensor_slot(anynorm_tensors *tensors, int tensor);
 
 /* False where a stride, or elements at any byte, make a spec's rows other than dense. */
 bool spec_is_dense(const anynorm_spec *spec);
+
+/* A small repeatable generator; seed it with anything but 0. */
+struct random {
+    uint64_t state;
+};
+#define RANDOM_SEED UINT64_C(88172645463325252)
+uint64_t random_bits(struct random *random);
+double random_uniform(struct random *random); /* [0, 1) */
+double random_normal(struct random *random);
+
+/* An element of an input other than x: of one kind each, so that no tensor is another's stand-in.
+ * What is added to x is of the size of a normal x, for x to show beside it. */
+double random_input(const anynorm_spec *spec, int tensor, struct random *random);
+
+/* `count` values within 1 of `middle`, with outliers, as activations have them: zeros would flatter
+ * the memory and the arithmetic. */
+void random_fill(anynorm_dtype type, void *data, uint64_t count, double middle);
 
 #endif

@@ -1,0 +1,179 @@
+#include "norms.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- Measured ---- */
+
+/* Weight, bias, scale and shift are f32, all else is of the type that is asked for. */
+static const struct op table[] = {
+    {"layer-norm", "layer-norm weight bias", NULL, NULL, "weight and bias"},
+    {"rms-norm", "rms-norm weight", NULL, "rms-norm", "weight"},
+    {"residual-layer-norm", "layer-norm weight bias residual sum", NULL, "residual-layer-norm",
+     "the sum of x and residual is written, and normalized"},
+    {"residual-rms-norm", "rms-norm weight residual sum", NULL, "residual-rms-norm",
+     "likewise, with weight"},
+    {"adaptive", "layer-norm scale shift sample-rows=256 eps=1e-6", "8192x1152,16384x3072",
+     "adaptive", "scale and shift for each sample of 256 rows"},
+    {"group-norm", "layer-norm weight bias parameter-rows=32 parameter-run=4096", "64x40960",
+     "group-norm", "an image 2x320x64x64 in 32 groups"},
+    {"rms-norm-int8", "rms-norm weight y=i8 y-scale", NULL, "quantized",
+     "rms-norm to int8, with a scale for each row"},
+    {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads"},
+};
+_Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");
+
+static bool fail_unknown(const char *subject, const char *word, size_t length,
+                         struct cli_error *error)
+{
+    char names[256] = "";
+
+    for (size_t i = 0; i < COUNT(table); i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                 i == 0                  ? ""
+                 : i + 1 == COUNT(table) ? " or "
+                                         : ", ",
+                 table[i].name);
+    return cli_fail(error, CLI_USAGE, subject,
+                    "there is no '%.*s'; give %s, or several with commas",
+                    (int)(length > 60 ? 60 : length), word, names);
+}
+
+bool ops_parse(const char *subject, const char *text, struct op_list *list, struct cli_error *error)
+{
+    size_t length;
+
+    list->count = 0;
+    for (const char *at = text;; at += length + 1) {
+        size_t op = 0, twice = 0;
+
+        length = strcspn(at, ",");
+        while (op < COUNT(table) &&
+               (strlen(table[op].name) != length || strncmp(at, table[op].name, length) != 0))
+            op++;
+        if (op == COUNT(table))
+            return fail_unknown(subject, at, length, error);
+        while (twice < list->count && list->ops[twice] != &table[op])
+            twice++;
+        if (twice == list->count)
+            list->ops[list->count++] = &table[op];
+        if (!at[length])
+            return true;
+    }
+}
+
+bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
+                   anynorm_spec *spec)
+{
+    char text[256];
+    uint64_t rows;
+    int kind = (int)strcspn(words, " ");
+
+    snprintf(text, sizeof text, "%.*s %" PRIu64 "x%" PRIu64 " %s%s", kind, words, shape->rows,
+             shape->columns, anynorm_dtype_name(type), words + kind);
+    return anynorm_spec_parse(text, spec, &rows) == ANYNORM_OK;
+}
+
+const char *ops_help(void)
+{
+    static char text[1024];
+
+    text[0] = '\0';
+    for (size_t i = 0; i < COUNT(table); i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "  %-20s %s%s%s%s\n",
+                 table[i].name, table[i].help, table[i].shapes ? " (" : "",
+                 table[i].shapes ? table[i].shapes : "", table[i].shapes ? ")" : "");
+    return text;
+}
+
+/* ---- Cases of plain LayerNorm ---- */
+
+/* The widest first, so that a mistake of scale shows at once; awkward to every width of vector,
+ * sub-group and work-group. */
+static const uint64_t columns_full[] = {16384, 7168, 5120, 4097, 4095, 1025, 1023, 769, 513, 511,
+                                        300,   257,  255,  129,  127,  100,  65,   63,  33,  31,
+                                        17,    16,   15,   8,    7,    5,    3,    2,   1};
+static const uint64_t columns_quick[] = {4097, 768, 65, 3};
+static const uint64_t rows_of[] = {5, 17, 8};
+
+/* Words that cannot have the shape leave a spec that no plan takes. */
+static struct verify_case case_of(const char *words, anynorm_dtype type, uint64_t rows,
+                                  uint64_t columns, size_t values)
+{
+    const struct shape shape = {.rows = rows, .columns = columns};
+    struct verify_case c = {.rows = rows, .values = (enum verify_values)(values % VERIFY_VALUES)};
+
+    spec_of_words(words, type, &shape, &c.spec);
+    return c;
+}
+
+bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c)
+{
+    size_t i = index / VERIFY_VALUES, values = index % VERIFY_VALUES;
+
+    if (i >= (quick ? COUNT(columns_quick) : COUNT(columns_full)))
+        return false;
+    *c = case_of("layer-norm weight bias mean rstd", type, rows_of[(i + values) % COUNT(rows_of)],
+                 quick ? columns_quick[i] : columns_full[i], values);
+    return true;
+}
+
+/* ---- Cases of the family ---- */
+
+/* Several words of a spec that models have together, and each by itself. */
+static const struct {
+    const char *words;
+    uint64_t run; /* which the columns are a multiple of */
+} family[] = {
+    {"rms-norm weight weight-offset=1 residual sum stored-sum rstd", 1},
+    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6", 1},
+    {"layer-norm weight bias silu unbiased mean rstd parameter-rows=2 parameter-run=7", 7},
+    {"rms-norm weight bias rstd-input pre-bias round-first sum y=f32 parameter-rows=3", 1},
+    {"rms-norm weight rstd", 1},
+    {"rms-norm l2 rstd eps=1e-12", 1},
+    {"rms-norm l2 eps-outside eps=1e-3", 1},
+    {"rms-norm weight round-first parameters=f16", 1},
+    {"rms-norm weight residual sum", 1},
+    {"layer-norm weight bias eps-outside mean rstd eps=1e-3", 1},
+    {"layer-norm weight bias unbiased mean rstd", 1},
+    {"layer-norm weight bias mean-input rstd-input", 1},
+    {"layer-norm weight bias residual mean rstd", 1},
+    {"layer-norm weight bias residual sum stored-sum sums=bf16", 1},
+    {"layer-norm residual pre-bias stored-sum residuals=f32", 1},
+    {"layer-norm pre-bias sum bias parameters=bf16", 1},
+    {"layer-norm sum stored-sum sums=f16 mean", 1},
+    {"layer-norm scale shift sample-rows=4 samples=f16 eps=1e-6", 1},
+    {"layer-norm weight bias silu y=f32", 1},
+    {"layer-norm weight bias parameter-rows=3", 1},
+    {"layer-norm weight bias parameter-run=9 parameter-rows=4", 9},
+};
+static const uint64_t columns_family[] = {4099, 1030, 769, 100, 17, 2};
+static const uint64_t columns_family_quick[] = {2051, 67};
+enum { FAMILY_QUICK = 4 }; /* the first of the words */
+
+/* Every set of words in one type of 16 bits, in turn, and unless it is quick in f32, too; a
+ * compiler takes its time for each. */
+bool verify_family_case(bool quick, size_t index, struct verify_case *c)
+{
+    static const anynorm_dtype narrow[] = {ANYNORM_BF16, ANYNORM_F32, ANYNORM_F16};
+    const uint64_t *columns = quick ? columns_family_quick : columns_family;
+    size_t widths = quick ? COUNT(columns_family_quick) : COUNT(columns_family);
+    size_t types = quick ? 1 : 2, words = index / (widths * types);
+
+    if (words >= (quick ? FAMILY_QUICK : COUNT(family)))
+        return false;
+    anynorm_dtype type = index / widths % types == 0 ? narrow[words % COUNT(narrow)] : ANYNORM_F32;
+    uint64_t run = family[words].run;
+
+    *c = case_of(family[words].words, type, rows_of[index % COUNT(rows_of)],
+                 (columns[index % widths] + run - 1) / run * run, index * 3);
+    return true;
+}
+
+bool verify_case_has_meaning(const struct verify_case *c)
+{
+    return c->values != VERIFY_MEAN_1E7 || c->spec.x.type != ANYNORM_F16;
+}

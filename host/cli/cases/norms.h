@@ -1,0 +1,62 @@
+/* The norms that are measured, by name, and the cases that are verified: each a spec but for its
+ * shape and type. */
+#ifndef ANYNORM_CLI_NORMS_H
+#define ANYNORM_CLI_NORMS_H
+
+#include "common/lists.h"
+
+struct op {
+    const char *name;
+    const char *spec; /* the text of a spec; ROWSxCOLUMNS and the type come after the first word */
+    const char *shapes; /* those that it is for; NULL: any */
+    const char *tuning; /* the word of a tuning database for it; NULL: none is needed */
+    const char *help;
+};
+
+enum { OPS_MOST = 16 };
+
+struct op_list {
+    const struct op *ops[OPS_MOST]; /* none twice */
+    size_t count;
+};
+
+/* "rms-norm,adaptive". CLI_USAGE names the part that is wrong, and all names there are. */
+bool ops_parse(const char *subject, const char *text, struct op_list *list,
+               struct cli_error *error);
+
+/* The spec of such words (the op's `spec`) in a shape and type; false, with the library's message,
+ * where they cannot have that shape. */
+bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
+                   anynorm_spec *spec);
+
+/* The names and what they are, a line for each, for --help; static. */
+const char *ops_help(void);
+
+/* How x of a case is made. */
+enum verify_values {
+    VERIFY_ACTIVATIONS, /* normal, with outlier columns of 30 times the spread */
+    VERIFY_MEAN_1E4,    /* spread 1 beside a large mean */
+    VERIFY_MEAN_1E7,
+    VERIFY_CONSTANT,
+    VERIFY_OUTLIER_FIRST, /* the first element 1e4 times the others: a bad guess of the mean */
+    VERIFY_ALTERNATING,   /* +c, -c: equal squares, whose rounding errors all fall the same way */
+    VERIFY_NOT_NUMBERS,   /* NaN in one row, infinity in another */
+    VERIFY_VALUES         /* how many there are */
+};
+
+/* Rows are dense: the strided layouts are the test suite's. */
+struct verify_case {
+    anynorm_spec spec;
+    uint64_t rows;
+    enum verify_values values;
+};
+
+/* The cases of plain LayerNorm in one type; those of the family, in all types but f64. False past
+ * the last. A case may have no meaning. */
+bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c);
+bool verify_family_case(bool quick, size_t index, struct verify_case *c);
+
+/* False where the values are none of the type's: in half, numbers of 1e7 are infinities. */
+bool verify_case_has_meaning(const struct verify_case *c);
+
+#endif
