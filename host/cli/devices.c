@@ -11,37 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *class_name(anynorm_device_class device_class)
-{
-    switch (device_class) {
-    case ANYNORM_CLASS_REFERENCE:
-        return "reference";
-    case ANYNORM_CLASS_CPU:
-        return "cpu";
-    case ANYNORM_CLASS_ACCELERATOR:
-        return "accelerator";
-    case ANYNORM_CLASS_GPU:
-        return "gpu";
-    }
-    return "unknown";
-}
+static const char *const classes[] = {
+    [ANYNORM_CLASS_REFERENCE] = "reference",
+    [ANYNORM_CLASS_CPU] = "cpu",
+    [ANYNORM_CLASS_ACCELERATOR] = "accelerator",
+    [ANYNORM_CLASS_GPU] = "gpu",
+};
 
-static const char *shuffle_name(anynorm_shuffle shuffle)
-{
-    switch (shuffle) {
-    case ANYNORM_SHUFFLE_NONE:
-        break;
-    case ANYNORM_SHUFFLE_KHR:
-        return "khr";
-    case ANYNORM_SHUFFLE_INTEL:
-        return "intel";
-    case ANYNORM_SHUFFLE_PTX:
-        return "ptx";
-    case ANYNORM_SHUFFLE_AMD:
-        return "amd";
-    }
-    return "none";
-}
+static const char *const shuffles[] = {
+    [ANYNORM_SHUFFLE_NONE] = "none",   [ANYNORM_SHUFFLE_KHR] = "khr",
+    [ANYNORM_SHUFFLE_INTEL] = "intel", [ANYNORM_SHUFFLE_PTX] = "ptx",
+    [ANYNORM_SHUFFLE_AMD] = "amd",
+};
 
 /* Some drivers tell only when their device is opened that it cannot be. A caller's mistake is not
  * the device's: it is told of the default. */
@@ -110,7 +91,7 @@ static void print_table(const anynorm_device_info *infos, size_t count, const ch
         printf("%c %-*s  %-11s  %5" PRIu32 "  %6" PRIu32
                "  %-3s  %-3s  %-10s  %10s  %10s  %-3s  %s\n",
                strcmp(info->id, chosen) == 0 ? '*' : ' ', width, info->id,
-               info->emulated ? "emulator" : class_name(info->device_class), info->compute_units,
+               info->emulated ? "emulator" : classes[info->device_class], info->compute_units,
                info->vector_width, info->fp64 ? "yes" : "no", info->fp16 ? "yes" : "no",
                info->subgroup ? "yes" : "no", bytes_text(info->local_bytes, text[0]),
                bytes_text(info->global_bytes, text[1]), info->unified_memory ? "no" : "yes",
@@ -145,8 +126,8 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"platform", info->platform},
         {"driver", info->driver},
         {"version", info->version},
-        {"class", class_name(info->device_class)},
-        {"shuffle", shuffle_name(info->shuffle)},
+        {"class", classes[info->device_class]},
+        {"shuffle", shuffles[info->shuffle]},
         {"quirks", info->quirks},
         {"unusable", info->unusable},
     };
