@@ -1,7 +1,7 @@
-#include "common/cleanup.h"
 #include "common/commands.h"
 #include "common/error.h"
 #include "common/library.h"
+#include "files/output.h"
 
 #include <anynorm/anynorm.h>
 
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
         return unknown_command(NULL);
     if (!cli_start_log(&error))
         return cli_error_print(&error);
-    cleanup_install();
+    output_guard();
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

@@ -290,8 +290,9 @@ static bool find_type(const char *subject, bool two_bytes_are_bf16, struct tenso
         return true;
     }
     layout->dtype = ANYNORM_BF16;
-    return *type == 'V' || two_bytes_are_bf16 ||
-           cli_fail(error, CLI_USAGE, subject,
+    if (*type == 'V' || two_bytes_are_bf16)
+        return true;
+    return cli_fail(error, CLI_USAGE, subject,
                     "its dtype is %s; give f2, f4 or f8, or say that it is bf16: FILE.npy:bf16, "
                     "or --dtype bf16 for all files",
                     type);

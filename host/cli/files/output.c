@@ -1,9 +1,11 @@
 #include "output.h"
 
 #include "platform/files.h"
+#include "platform/signals.h"
 #include "platform/system.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,64 @@ enum {
     NAME_KEPT = 200, /* of the name in the temporary's, so that it fits 255 with what is added */
     NAME_TRIES = 100 /* a temporary of a killed run with our process number may lie there */
 };
+
+/* ---- When a signal ends the program ---- */
+
+/* A file to be removed should a signal end the program. `used` is set after the path is complete,
+ * as a handler may run on any thread at any time; so none is ever freed, but used again. */
+struct cleanup {
+    struct cleanup *next;
+    size_t capacity;
+    atomic_bool used;
+    char path[];
+};
+
+static struct cleanup *_Atomic list;
+
+static void remove_all(void)
+{
+    for (struct cleanup *c = atomic_load(&list); c; c = c->next) {
+        if (atomic_load(&c->used))
+            an_path_delete(c->path);
+    }
+}
+
+void output_guard(void)
+{
+    an_signals_catch(remove_all, "anynorm: input: could not be read to its end; it was cut or its "
+                                 "disk failed meanwhile\n");
+}
+
+/* Adds a path; NULL: out of memory. */
+static struct cleanup *cleanup_add(const char *path)
+{
+    size_t size = strlen(path) + 1;
+    struct cleanup *c = atomic_load(&list);
+
+    while (c && (atomic_load(&c->used) || c->capacity < size))
+        c = c->next;
+    if (!c) {
+        c = malloc(sizeof *c + size);
+        if (!c)
+            return NULL;
+        c->next = atomic_load(&list);
+        c->capacity = size;
+        atomic_init(&c->used, false);
+        atomic_store(&list, c);
+    }
+    memcpy(c->path, path, size);
+    atomic_store(&c->used, true);
+    return c;
+}
+
+/* NULL does nothing. */
+static void cleanup_remove(struct cleanup *cleanup)
+{
+    if (cleanup)
+        atomic_store(&cleanup->used, false);
+}
+
+/* ---- From its name to its place ---- */
 
 static bool no_memory(const struct output *output, struct cli_error *error)
 {

@@ -2,12 +2,14 @@
 #ifndef ANYNORM_CLI_OUTPUT_H
 #define ANYNORM_CLI_OUTPUT_H
 
-#include "common/cleanup.h"
 #include "common/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A file to be removed should a signal end the program. */
+struct cleanup;
 
 struct output {
     const char *path; /* as the user wrote it; the caller's string. NULL: no output */
@@ -40,5 +42,11 @@ void output_discard(struct output *output);
 
 /* Whether two prepared outputs are one file. /dev/null may be named twice. */
 bool output_same(const struct output *a, const struct output *b);
+
+/* Before there is one: from now on SIGINT, SIGTERM, SIGHUP and SIGPIPE remove the temporary files
+ * and then end the program as they would have; SIGBUS, which a mapped input raises when it was cut
+ * meanwhile, says so and exits with 1. SIGXFSZ is ignored, so that writing reports the limit.
+ * Signals the parent had set to be ignored, stay ignored. */
+void output_guard(void);
 
 #endif

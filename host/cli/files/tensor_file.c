@@ -1,6 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tensor_file.h"
 
+#include "platform/files.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,99 +108,93 @@ uint64_t view_repeats(const struct tensor_view *view, uint64_t unit)
     return repeats;
 }
 
-/* Where an element lies. */
-struct walk {
-    uint64_t index[VIEW_MAX_RANK];
-    uint64_t offset;
-};
-
-static struct walk walk_start(const struct tensor_view *view, uint64_t first)
-{
-    struct walk walk = {.offset = 0};
-
-    for (uint32_t i = view->rank; i-- > 0;) {
-        walk.index[i] = first % view->sizes[i];
-        walk.offset += walk.index[i] * view->steps[i];
-        first /= view->sizes[i];
-    }
-    return walk;
-}
-
-/* After the index of the last axis grew: carries what is full into the axis before. */
-static void walk_carry(struct walk *walk, const struct tensor_view *view)
-{
-    for (uint32_t i = view->rank; i-- > 0;) {
-        if (walk->index[i] < view->sizes[i])
-            return;
-        walk->offset -= walk->index[i] * view->steps[i];
-        walk->index[i] = 0;
-        if (i > 0) {
-            walk->index[i - 1]++;
-            walk->offset += view->steps[i - 1];
-        }
-    }
-}
-
-static void copy_apart(const uint8_t *from, uint64_t step, uint32_t size, uint64_t count,
-                       uint8_t *to)
+/* Elements that lie `step` apart; a size that the compiler knows makes each a load and a store. */
+static void copy_run(const uint8_t *from, uint64_t step, uint32_t size, uint64_t count, uint8_t *to)
 {
     uint64_t bytes = step * size;
 
-    switch (size) {
-    case 2:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 2, from + i * bytes, 2);
-        break;
-    case 4:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 4, from + i * bytes, 4);
-        break;
-    default:
-        for (uint64_t i = 0; i < count; i++)
-            memcpy(to + i * 8, from + i * bytes, 8);
-        break;
-    }
-}
-
-static void copy_run(const uint8_t *from, uint64_t step, uint32_t size, uint64_t count, uint8_t *to)
-{
     if (step == 1) {
         memcpy(to, from, count * size);
+    } else if (size == 2) {
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 2, from + i * bytes, 2);
+    } else if (size == 4) {
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 4, from + i * bytes, 4);
     } else {
-        copy_apart(from, step, size, count, to);
+        for (uint64_t i = 0; i < count; i++)
+            memcpy(to + i * 8, from + i * bytes, 8);
     }
 }
 
-/* Copies `count` elements of `size` bytes from number `first` on. */
+/* Copies `count` elements of `size` bytes from number `first` on, run by run of the last axis. */
 static void view_read(const struct tensor_view *view, const uint8_t *data, uint32_t size,
                       uint64_t first, uint64_t count, uint8_t *out)
 {
-    struct walk walk;
-    uint32_t last;
+    bool dense = view_is_dense(view);
+    uint64_t run;
 
-    if (count == 0)
-        return;
-    if (view_is_dense(view)) {
-        memcpy(out, data + first * size, count * size);
-        return;
-    }
-    last = view->rank - 1;
-    walk = walk_start(view, first);
-    while (count > 0) {
-        uint64_t run = view->sizes[last] - walk.index[last];
+    for (; count > 0; first += run, count -= run, out += run * size) {
+        uint64_t place = first, offset = 0, left = count, step = 1;
 
-        if (run > count)
-            run = count;
-        copy_run(data + walk.offset * size, view->steps[last], size, run, out);
-        out += run * size;
-        count -= run;
-        walk.index[last] += run;
-        walk.offset += run * view->steps[last];
-        walk_carry(&walk, view);
+        for (uint32_t i = view->rank; i-- > 0 && !dense;) {
+            uint64_t index = place % view->sizes[i];
+
+            offset += index * view->steps[i];
+            place /= view->sizes[i];
+            if (i == view->rank - 1) {
+                left = view->sizes[i] - index;
+                step = view->steps[i];
+            }
+        }
+        run = left < count ? left : count;
+        copy_run(data + (dense ? first : offset) * size, step, size, run, out);
     }
 }
 
 /* ---- Files ---- */
+
+/* Maps the file, a regular one only; an empty one stays NULL. */
+static bool map(struct tensor_file *tensor, const char *path, struct cli_error *error)
+{
+    struct an_status status;
+    int descriptor = an_file_open(path, AN_OPEN_READ, 0);
+    void *mapping;
+    bool done = false;
+
+    if (descriptor < 0)
+        return cli_fail(error, cli_exit_of(errno), path,
+                        "cannot be opened: %s; name a readable .npy or .safetensors file",
+                        strerror(errno));
+    if (!an_file_status(descriptor, &status)) {
+        cli_fail(error, cli_exit_of(errno), path, "cannot be examined: %s", strerror(errno));
+        goto out;
+    }
+    if (status.kind != AN_KIND_FILE) {
+        cli_fail(error, CLI_USAGE, path, "is %s; name a .npy or .safetensors file",
+                 status.kind == AN_KIND_FOLDER ? "a folder" : "no regular file");
+        goto out;
+    }
+    if (status.size == 0) {
+        done = true;
+        goto out;
+    }
+    if (status.size > SIZE_MAX) {
+        cli_fail(error, CLI_USAGE, path, "is too large for this machine's address space");
+        goto out;
+    }
+    mapping = an_file_map(descriptor, (size_t)status.size);
+    if (!mapping) {
+        cli_fail(error, CLI_FAILED, path, "cannot be mapped into memory: %s", strerror(errno));
+        goto out;
+    }
+    tensor->bytes = mapping;
+    tensor->size = (size_t)status.size;
+    done = true;
+out:
+    an_file_close(descriptor);
+    return done;
+}
 
 /* The type that is written behind the colon, if any: npy files cannot tell bf16 themselves. */
 static bool parse_type(const char *path, const char *word, anynorm_dtype *type,
@@ -231,7 +228,6 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
 {
     struct tensor_path parts = tensor_path_split(path);
     struct tensor_layout *layout = &tensor->layout;
-    struct mapped_file *mapped = &tensor->file;
     anynorm_dtype type = ANYNORM_F32;
     char *file = strndup(path, parts.file);
     struct tensor_view view;
@@ -242,17 +238,17 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
         cli_fail(error, CLI_FAILED, path, "out of memory");
         goto out;
     }
-    if (!parse_type(path, parts.type, &type, error) || !mapped_file_open(file, mapped, error))
+    if (!parse_type(path, parts.type, &type, error) || !map(tensor, file, error))
         goto out;
     if (!(parts.safetensors
-              ? safetensors_locate(file, mapped->bytes, mapped->size, parts.name, layout, error)
-              : npy_locate(file, mapped->bytes, mapped->size,
+              ? safetensors_locate(file, tensor->bytes, tensor->size, parts.name, layout, error)
+              : npy_locate(file, tensor->bytes, tensor->size,
                            two_bytes_are_bf16 || type == ANYNORM_BF16, layout, error)))
         goto out;
     tensor->type = layout->dtype;
     if (!check_type(tensor, parts.type, type, error))
         goto out;
-    tensor->data = mapped->bytes + layout->data_offset;
+    tensor->data = tensor->bytes + layout->data_offset;
     view = view_of(layout);
     tensor_set_view(tensor, &view);
     done = true;
@@ -265,7 +261,8 @@ out:
 
 void tensor_close(struct tensor_file *tensor)
 {
-    mapped_file_close(&tensor->file);
+    if (tensor->bytes)
+        an_file_unmap((void *)(uintptr_t)tensor->bytes, tensor->size);
     *tensor = (struct tensor_file){0};
 }
 

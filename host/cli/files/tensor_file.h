@@ -3,7 +3,6 @@
 #define ANYNORM_CLI_TENSOR_FILE_H
 
 #include "common/error.h"
-#include "mapped_file.h"
 #include "tensor_layout.h"
 
 #include <anynorm/anynorm.h>
@@ -57,7 +56,8 @@ struct tensor_file {
     const uint8_t *data;     /* the first element in the file; any byte alignment */
     struct tensor_view view; /* the order in which it is read, as it lies there at first */
     bool direct;             /* that is the order of data, which has this machine's byte order */
-    struct mapped_file file;
+    const uint8_t *bytes;    /* the whole file; NULL: not open, or an empty file */
+    size_t size;
 };
 
 /* Opens and checks the whole file. With `two_bytes_are_bf16`, or
