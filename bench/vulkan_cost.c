@@ -12,7 +12,7 @@
 
 #include <anynorm/vulkan.h>
 
-#include "choice/grid.h"
+#include "choice/choice.h"
 #include "rounds.h"
 
 enum { RECORD, RECORD_BARE, ENQUEUE, ENQUEUE_BARE, KINDS };

@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-#include "choice/select.h"
+#include "choice/choice.h"
 #include "spec/tensors.h"
 
 struct an_backend;

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/log.h"
-#include "choice/preference.h"
+#include "choice/caps.h"
 #include "reference/reference.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -17,8 +18,6 @@
 #ifdef AN_HAVE_VULKAN
 #include "vulkan/vulkan_backend.h"
 #endif
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* In the order in which equally good devices are preferred. */
 static const struct an_backend *const backends[] = {
@@ -203,7 +202,7 @@ static anynorm_status open_by_name(const char *name, anynorm_device **device)
     const char *selector = name[length] ? name + length + 1 : "";
     for (size_t i = 0; i < COUNT(backends); i++) {
         size_t index;
-        if (strlen(backends[i]->name) != length || memcmp(backends[i]->name, name, length) != 0)
+        if (!an_text_is(name, length, backends[i]->name))
             continue;
         if (!*selector && backends[i]->count() > 0)
             return open_best(backends[i], device);
@@ -213,7 +212,7 @@ static anynorm_status open_by_name(const char *name, anynorm_device **device)
         return index == SIZE_MAX ? no_such_device(name) : backends[i]->open(index, device);
     }
     for (size_t i = 0; i < COUNT(known_backends); i++) {
-        if (strlen(known_backends[i]) == length && !memcmp(known_backends[i], name, length))
+        if (an_text_is(name, length, known_backends[i]))
             return an_fail(ANYNORM_UNSUPPORTED, "device \"%.100s\": this build has no %s backend",
                            name, known_backends[i]);
     }

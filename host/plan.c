@@ -9,8 +9,7 @@
 #include "base/log.h"
 #include "spec/spec.h"
 #include "base/status.h"
-#include "choice/tuning_store.h"
-#include "choice/variants.h"
+#include "choice/tuning.h"
 
 static anynorm_status no_binaries(const anynorm_device *device)
 {
@@ -84,8 +83,8 @@ static anynorm_status try_schedule(anynorm_device *device, const anynorm_spec *s
     const char *name = an_schedule_name(wish->schedule);
     for (;;) {
         struct an_choice choice;
-        char reason[sizeof(((anynorm_candidate *)0)->reason)] = "";
-        if (!an_select_fits(&info, spec, wish, &choice, reason, sizeof(reason))) {
+        char reason[AN_REASON_BYTES] = "";
+        if (!an_select_fits(&info, spec, wish, &choice, reason)) {
             an_log(ANYNORM_LOG_DEBUG, "%s: not taken: %s", name, reason);
             return an_fail(ANYNORM_UNSUPPORTED, "%s does not fit: %s", name, reason);
         }
@@ -281,8 +280,7 @@ anynorm_status anynorm_plan_candidate(const anynorm_device *device, const anynor
                        index, total);
     struct an_choice choice;
     candidate->schedule = an_schedule_name(wish.schedule);
-    candidate->fits = an_select_fits(&device->info, &resolved, &wish, &choice, candidate->reason,
-                                     sizeof(candidate->reason));
+    candidate->fits = an_select_fits(&device->info, &resolved, &wish, &choice, candidate->reason);
     if (candidate->fits && check_spec(device, &resolved) != ANYNORM_OK) {
         candidate->fits = false;
         snprintf(candidate->reason, sizeof(candidate->reason), "%s", anynorm_message());
@@ -297,8 +295,8 @@ static anynorm_status no_schedule(const anynorm_device *device, const anynorm_sp
 {
     const struct an_choice widest = {.schedule = an_select_widest(&device->info, spec)};
     struct an_choice choice;
-    char reason[sizeof(((anynorm_candidate *)0)->reason)] = "";
-    (void)an_select_fits(&device->info, spec, &widest, &choice, reason, sizeof(reason));
+    char reason[AN_REASON_BYTES] = "";
+    (void)an_select_fits(&device->info, spec, &widest, &choice, reason);
     return an_fail(ANYNORM_UNSUPPORTED, "no schedule serves this spec on %s: %s", device->info.id,
                    reason);
 }

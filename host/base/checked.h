@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Elements of an array. */
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* False, with *result untouched or wrapped, where the true result needs more than 64 bits. */
 static inline bool an_add(uint64_t a, uint64_t b, uint64_t *result)
 {
@@ -27,6 +30,23 @@ static inline uint64_t an_least(uint64_t a, uint64_t b)
 static inline uint64_t an_divide_up(uint64_t value, uint64_t by)
 {
     return value / by + (value % by != 0);
+}
+
+/* The power of two that is no less than the value; that is no more (1 for 0). */
+static inline uint64_t an_power_up(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+static inline uint64_t an_power_down(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power <= value / 2)
+        power *= 2;
+    return power;
 }
 
 /* All of text[0..length) as a decimal count; false, with *value untouched, where it is none. */

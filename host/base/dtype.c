@@ -3,14 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The exponent bits and fraction bits of the two 16-bit formats; both have one sign bit. */
-struct format16 {
-    int exponent_bits;
-    int fraction_bits;
-};
-
-static const struct format16 half_format = {5, 10};
-static const struct format16 bfloat_format = {8, 7};
+#include "checked.h"
+#include "text.h"
 
 static const struct {
     const char *name;
@@ -22,7 +16,7 @@ static const struct {
 
 bool an_dtype_valid(anynorm_dtype type)
 {
-    return (size_t)type < sizeof(types) / sizeof(types[0]);
+    return (size_t)type < COUNT(types);
 }
 
 bool an_dtype_quantized(anynorm_dtype type)
@@ -42,8 +36,8 @@ const char *anynorm_dtype_name(anynorm_dtype type)
 
 bool an_dtype_parse(const char *text, size_t length, anynorm_dtype *type)
 {
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (strlen(types[i].name) == length && memcmp(types[i].name, text, length) == 0) {
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (an_text_is(text, length, types[i].name)) {
             *type = (anynorm_dtype)i;
             return true;
         }
@@ -51,69 +45,57 @@ bool an_dtype_parse(const char *text, size_t length, anynorm_dtype *type)
     return false;
 }
 
-static double decode16(struct format16 format, uint16_t bits)
+/* The bits of a format below f32, beside one for the sign. */
+struct format {
+    int exponent;
+    int fraction;
+    bool
+        finite; /* no infinity: where all of the exponent is set is a number, where all bits, NaN */
+};
+
+/* The last is E4M3 of the OCP 8-bit Floating Point Specification. */
+static const struct format formats[] = {
+    [ANYNORM_F16] = {5, 10, false},
+    [ANYNORM_BF16] = {8, 7, false},
+    [ANYNORM_F8E4M3] = {4, 3, true},
+};
+
+#define E4M3_LARGEST 448.0
+
+static double decode(struct format format, uint32_t bits)
 {
-    int bias = (1 << (format.exponent_bits - 1)) - 1;
-    int exponent = (bits >> format.fraction_bits) & ((1 << format.exponent_bits) - 1);
-    int fraction = bits & ((1 << format.fraction_bits) - 1);
+    int highest = (1 << format.exponent) - 1, ones = (1 << format.fraction) - 1;
+    int exponent = (int)(bits >> format.fraction) & highest, fraction = (int)bits & ones;
+    int bias = highest / 2;
     double magnitude;
-    if (exponent == (1 << format.exponent_bits) - 1)
+    if (exponent == highest && (!format.finite || fraction == ones))
         magnitude = fraction ? (double)NAN : (double)INFINITY;
     else if (exponent == 0)
-        magnitude = ldexp((double)fraction, 1 - bias - format.fraction_bits);
+        magnitude = ldexp((double)fraction, 1 - bias - format.fraction);
     else
-        magnitude = ldexp((double)(fraction | (1 << format.fraction_bits)),
-                          exponent - bias - format.fraction_bits);
-    return bits & 0x8000 ? -magnitude : magnitude;
+        magnitude = ldexp((double)(fraction + ones + 1), exponent - bias - format.fraction);
+    return bits >> (format.exponent + format.fraction) & 1 ? -magnitude : magnitude;
 }
 
 /* Straight from double, because a stop at float on the way would round twice. */
-static uint16_t encode16(struct format16 format, double value)
+static uint32_t encode(struct format format, double value)
 {
-    int bias = (1 << (format.exponent_bits - 1)) - 1;
-    uint16_t sign = signbit(value) ? 0x8000 : 0;
-    uint16_t infinity = (uint16_t)(((1 << format.exponent_bits) - 1) << format.fraction_bits);
+    int highest = (1 << format.exponent) - 1, ones = (1 << format.fraction) - 1;
+    int bias = highest / 2, exponent = 1 - bias, infinity = highest << format.fraction;
+    int bits = signbit(value) ? 1 << (format.exponent + format.fraction) : 0;
     if (isnan(value))
-        return (uint16_t)(sign | infinity | (1 << (format.fraction_bits - 1)));
+        return (uint32_t)(bits | infinity | (format.finite ? ones : 1 << (format.fraction - 1)));
     double magnitude = fabs(value);
-    if (isinf(value) || magnitude >= ldexp(1.0, bias + 1))
-        return sign | infinity;
-
-    int exponent = 1 - bias;
-    if (magnitude >= ldexp(1.0, 1 - bias))
+    if (format.finite)
+        magnitude = fmin(magnitude, E4M3_LARGEST);
+    else if (magnitude >= ldexp(1.0, bias + 1))
+        return (uint32_t)(bits | infinity);
+    if (magnitude >= ldexp(1.0, exponent))
         exponent = ilogb(magnitude);
     /* In units of the last place; nearbyint rounds ties to even in the default mode, and a carry
      * into the exponent (to infinity too) is what adding the integers does anyway. */
-    double units = nearbyint(ldexp(magnitude, format.fraction_bits - exponent));
-    int biased = exponent + bias - 1;
-    return (uint16_t)(sign | ((biased << format.fraction_bits) + (int)units));
-}
-
-/* The OCP 8-bit Floating Point Specification, E4M3: 4 bits of exponent with a bias of 7, 3 of
- * fraction; where all are set is a NaN, and no infinity anywhere. */
-#define E4M3_NAN 0x7f
-#define E4M3_LARGEST 448.0
-
-static double decode_e4m3(uint8_t bits)
-{
-    int exponent = bits >> 3 & 15, fraction = bits & 7;
-    double magnitude =
-        exponent == 0 ? ldexp((double)fraction, -9) : ldexp((double)(fraction | 8), exponent - 10);
-    if ((bits & 0x7f) == E4M3_NAN)
-        magnitude = (double)NAN;
-    return bits & 0x80 ? -magnitude : magnitude;
-}
-
-static uint8_t encode_e4m3(double value)
-{
-    uint8_t sign = signbit(value) ? 0x80 : 0;
-    if (isnan(value))
-        return sign | E4M3_NAN;
-    double magnitude = fmin(fabs(value), E4M3_LARGEST);
-    int exponent = magnitude < 0x1p-6 ? -6 : ilogb(magnitude);
-    /* In units of the last place, as encode16. */
-    double units = nearbyint(ldexp(magnitude, 3 - exponent));
-    return (uint8_t)(sign | (((exponent + 6) << 3) + (int)units));
+    double units = nearbyint(ldexp(magnitude, format.fraction - exponent));
+    return (uint32_t)(bits | (((exponent + bias - 1) << format.fraction) + (int)units));
 }
 
 static int8_t round_to_i8(double value)
@@ -134,18 +116,16 @@ double anynorm_dtype_load(anynorm_dtype type, const void *base, uint64_t index)
         memcpy(&f32, at, sizeof(f32));
         return (double)f32;
     case ANYNORM_F16:
-        memcpy(&bits, at, sizeof(bits));
-        return decode16(half_format, bits);
     case ANYNORM_BF16:
         memcpy(&bits, at, sizeof(bits));
-        return decode16(bfloat_format, bits);
+        return decode(formats[type], bits);
     case ANYNORM_F64:
         memcpy(&f64, at, sizeof(f64));
         break;
     case ANYNORM_I8:
         return (double)*(const int8_t *)at;
     case ANYNORM_F8E4M3:
-        return decode_e4m3(*(const uint8_t *)at);
+        return decode(formats[type], *(const uint8_t *)at);
     }
     return f64;
 }
@@ -161,11 +141,8 @@ void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double 
         memcpy(at, &f32, sizeof(f32));
         break;
     case ANYNORM_F16:
-        bits = encode16(half_format, value);
-        memcpy(at, &bits, sizeof(bits));
-        break;
     case ANYNORM_BF16:
-        bits = encode16(bfloat_format, value);
+        bits = (uint16_t)encode(formats[type], value);
         memcpy(at, &bits, sizeof(bits));
         break;
     case ANYNORM_F64:
@@ -175,6 +152,6 @@ void anynorm_dtype_store(anynorm_dtype type, void *base, uint64_t index, double 
         *(int8_t *)at = round_to_i8(value);
         break;
     case ANYNORM_F8E4M3:
-        *(uint8_t *)at = encode_e4m3(value);
+        *(uint8_t *)at = (uint8_t)encode(formats[type], value);
     }
 }

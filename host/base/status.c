@@ -8,23 +8,16 @@ static _Thread_local char message[4096];
 
 const char *anynorm_status_name(anynorm_status status)
 {
-    switch (status) {
-    case ANYNORM_OK:
-        return "ok";
-    case ANYNORM_INVALID_ARGUMENT:
-        return "invalid argument";
-    case ANYNORM_UNSUPPORTED:
-        return "unsupported";
-    case ANYNORM_BUILD_FAILED:
-        return "build failed";
-    case ANYNORM_OUT_OF_MEMORY:
-        return "out of memory";
-    case ANYNORM_DEVICE_LOST:
-        return "device lost";
-    case ANYNORM_IO:
-        return "input/output error";
-    }
-    return "unknown status";
+    static const char *const names[] = {
+        [ANYNORM_OK] = "ok",
+        [ANYNORM_INVALID_ARGUMENT] = "invalid argument",
+        [ANYNORM_UNSUPPORTED] = "unsupported",
+        [ANYNORM_BUILD_FAILED] = "build failed",
+        [ANYNORM_OUT_OF_MEMORY] = "out of memory",
+        [ANYNORM_DEVICE_LOST] = "device lost",
+        [ANYNORM_IO] = "input/output error",
+    };
+    return (size_t)status < sizeof(names) / sizeof(names[0]) ? names[status] : "unknown status";
 }
 
 const char *anynorm_message(void)

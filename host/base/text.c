@@ -15,13 +15,43 @@ void an_text_put(struct an_text *text, const char *format, ...)
     text->length += written > 0 ? (size_t)written : 0;
 }
 
+bool an_text_is(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(word, text, length) == 0;
+}
+
+static char lower(char c)
+{
+    return (char)tolower((unsigned char)c);
+}
+
+/* On a mismatch, only the last * can be what took too little: linear in each *'s stretch. */
+bool an_text_match(const char *pattern, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            resume = text;
+        } else if (*pattern == '?' || (*pattern && lower(*pattern) == lower(*text))) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    return pattern[strspn(pattern, "*")] == 0;
+}
+
 bool an_text_contains(const char *text, const char *part)
 {
     size_t length = strlen(part);
     for (; *text; text++) {
         size_t i = 0;
-        while (i < length && text[i] &&
-               tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+        while (i < length && text[i] && lower(text[i]) == lower(part[i]))
             i++;
         if (i == length)
             return true;

@@ -20,6 +20,13 @@ static inline int an_text_shown(size_t length)
     return length < 60 ? (int)length : 60;
 }
 
+/* Whether text[0..length) is that word. */
+bool an_text_is(const char *text, size_t length, const char *word);
+
+/* Whether all of `text` matches the pattern, in any case; * stands for any characters, ? for one.
+ */
+bool an_text_match(const char *pattern, const char *text);
+
 /* Whether `part` is in the text, in any case. */
 bool an_text_contains(const char *text, const char *part);
 

@@ -1,4 +1,4 @@
-/* A schedule with its numbers as one line of text. */
+/* A choice as one line of text, and the size of its launch. */
 #include "choice.h"
 
 #include <inttypes.h>
@@ -8,8 +8,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "spec/tensors.h"
 
 static const char *const names[AN_SCHEDULE_COUNT] = {
     [AN_REFERENCE] = "reference",
@@ -60,7 +59,7 @@ const char *an_schedule_name(enum an_schedule schedule)
 bool an_schedule_find(const char *text, size_t length, enum an_schedule *schedule)
 {
     for (size_t i = 0; i < COUNT(names); i++) {
-        if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) {
+        if (an_text_is(text, length, names[i])) {
             *schedule = (enum an_schedule)i;
             return true;
         }
@@ -84,7 +83,7 @@ static anynorm_status no_such_schedule(const char *word, size_t length)
 /* A number from 1, or "never". */
 static bool parse_number(const char *text, size_t length, uint64_t *value)
 {
-    if (length == 5 && memcmp(text, "never", length) == 0) {
+    if (an_text_is(text, length, "never")) {
         *value = AN_NEVER;
         return true;
     }
@@ -147,4 +146,64 @@ const char *an_choice_unmet(const struct an_choice *wish, const struct an_choice
             return numbers[i].key;
     }
     return NULL;
+}
+
+/* ---- The launch: every kernel loops over the rows that are more than it has groups for ---- */
+
+/* Work-groups for each core of a CPU device: enough to even out cores that are not equally free,
+ * few enough that handing them out costs nothing. */
+#define GROUPS_PER_UNIT 32
+
+/* Bytes that a work-item of a copy has to do at least, so that a small copy takes few. */
+#define COPY_BYTES 64
+
+/* Rows side by side only where that leaves no core without work. */
+static uint64_t item_groups(const anynorm_device_info *info, const struct an_choice *choice,
+                            uint64_t rows)
+{
+    uint64_t together = choice->group * choice->rows;
+    if (rows < together * info->compute_units)
+        together = choice->group;
+    return an_divide_up(rows, together);
+}
+
+/* One for each set of strips (as kernels/opencl/column_walk.cl has them) that its work-items walk
+ * side by side; on a CPU not fewer than keep all of its cores busy. */
+static uint64_t walk_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                            const struct an_choice *choice, uint64_t rows)
+{
+    uint64_t neighbours = choice->group / choice->slices, length = neighbours * choice->vector;
+    uint64_t strips = an_divide_up(rows, length);
+    if (neighbours == 1 && spec->inner_rows > 0)
+        strips = rows / spec->inner_rows * an_divide_up(spec->inner_rows, length) +
+                 an_divide_up(rows % spec->inner_rows, length);
+    uint64_t groups = an_divide_up(strips, choice->held), cores = info->compute_units;
+    return choice->group == 1 && groups < cores ? an_least(strips, cores) : groups;
+}
+
+uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                        const struct an_choice *choice, uint64_t rows)
+{
+    uint64_t groups;
+    bool evened = choice->group == 1; /* a work-item that is a core's whole vector unit */
+    switch (choice->schedule) {
+    case AN_COPY:
+    case AN_COPY_STREAMING:
+    case AN_ADD:
+        groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
+                              COPY_BYTES * choice->group);
+        evened = true;
+        break;
+    case AN_ROW_PER_ITEM:
+        groups = item_groups(info, choice, rows);
+        break;
+    case AN_COLUMN_WALK:
+        groups = walk_groups(info, spec, choice, rows);
+        break;
+    default:
+        groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
+    }
+    if (evened)
+        groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
+    return an_least(groups, info->max_groups);
 }

@@ -1,5 +1,5 @@
 /* A schedule with its numbers: what the selection decides, a caller may force, the tuning database
- * keeps, and a backend compiles. */
+ * keeps, and a backend compiles; and the selection. */
 #ifndef AN_CHOICE_H
 #define AN_CHOICE_H
 
@@ -48,6 +48,8 @@ struct an_choice {
 /* The most segments of a row; a multiple of every vector. Longer rows have longer segments. */
 #define AN_MOST_SEGMENTS 128
 
+/* ---- Its text ---- */
+
 const char *an_schedule_name(enum an_schedule schedule);
 
 /* True and *schedule if text[0..length) is a schedule's name. */
@@ -63,5 +65,45 @@ size_t an_choice_format(const struct an_choice *choice, char *text, size_t capac
 /* The name of a number that `wish` gives and `choice` does not have with that value; NULL if the
  * wish is met. */
 const char *an_choice_unmet(const struct an_choice *wish, const struct an_choice *choice);
+
+/* ---- Which schedule serves: who walks a row, and with how many work-items ---- */
+
+/* The schedules in order of preference for the resolved `spec` on the device: the one at `index`,
+ * false past the last. */
+bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, size_t index,
+                     enum an_schedule *schedule);
+
+#define AN_REASON_BYTES sizeof(((anynorm_candidate *)0)->reason)
+
+/* Whether the schedule of `wish` serves the resolved `spec` on the device, with the numbers that
+ * the wish gives; if so, *choice. Either way `reason`, of AN_REASON_BYTES, says why. */
+bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
+                    const struct an_choice *wish, struct an_choice *choice, char *reason);
+
+/* The schedule that has the least limits for such a `spec`, resolved: where none serves it, the
+ * limit that this one tells of is the reason. */
+enum an_schedule an_select_widest(const anynorm_device_info *info, const anynorm_spec *spec);
+
+/* Whether a row of such a row_split is longer than a group may walk as a whole, so that it must be
+ * split whatever else there is to do. */
+bool an_select_in_pieces(const anynorm_device_info *info, const anynorm_spec *spec,
+                         const struct an_choice *choice);
+
+/* The choices that a tuner measures: what no closed form knows, from device to device. */
+struct an_variants {
+    struct an_choice choices[ANYNORM_MAX_VARIANTS]; /* complete, no two the same */
+    size_t count;
+};
+
+/* Those that fit the device and the resolved spec: `first` (NULL: none), the closed form of every
+ * schedule in the order of preference, then these with one number changed, then with two. */
+void an_variants_list(const anynorm_device_info *info, const anynorm_spec *spec,
+                      const struct an_choice *first, struct an_variants *variants);
+
+/* ---- Its launch ---- */
+
+/* Work-groups for 1 row or more, or as many pieces of rows. */
+uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                        const struct an_choice *choice, uint64_t rows);
 
 #endif

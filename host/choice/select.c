@@ -1,9 +1,11 @@
-#include "select.h"
+/* Which schedules serve: their order of preference, whether one fits, and what a tuner tries. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
-#include "select_fit.h"
+#include "base/checked.h"
+#include "fit.h"
 #include "spec/tensors.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* On a CPU longer rows are split. */
 #define MOST_COLUMNS_UNSPLIT 131072
@@ -15,14 +17,8 @@ static bool fit_reference(const struct problem *p, struct an_choice *choice)
 {
     bool fits = p->info->device_class == ANYNORM_CLASS_REFERENCE && p->wish->group <= 1;
     choice->group = 1;
-    snprintf(p->reason, p->capacity,
-             fits ? "plain C in double" : "it is the reference backend's, on groups of 1");
-    return fits;
-}
-
-bool an_info_is_vulkan(const anynorm_device_info *info)
-{
-    return strncmp(info->id, "vulkan:", strlen("vulkan:")) == 0;
+    return an_answer(p, fits, "%s",
+                     fits ? "plain C in double" : "it is the reference backend's, on groups of 1");
 }
 
 /* ---- Baselines ---- */
@@ -30,48 +26,40 @@ bool an_info_is_vulkan(const anynorm_device_info *info)
 static bool fit_empty(const struct problem *p, struct an_choice *choice)
 {
     bool reference = p->info->device_class == ANYNORM_CLASS_REFERENCE;
-    uint64_t group = reference || is_vector_cpu(p->info) ? 1 : USUAL_GROUP;
-    choice->group = p->wish->group ? p->wish->group : an_least(group, largest_group(p));
-    choice->vector = reference ? 0 : is_vector_cpu(p->info) ? 16 : 4;
-    snprintf(p->reason, p->capacity, "a baseline, for measuring");
-    return true;
+    uint64_t group = reference || p->vector_cpu ? 1 : USUAL_GROUP;
+    choice->group = p->wish->group ? p->wish->group : an_least(group, p->largest);
+    choice->vector = reference ? 0 : p->vector_cpu ? 16 : 4;
+    return an_answer(p, true, "a baseline, for measuring");
 }
 
 static bool fit_copy(const struct problem *p, struct an_choice *choice)
 {
-    if (!an_tensor_expect(p->spec, AN_Y).present) {
-        snprintf(p->reason, p->capacity, "it writes y, which the spec does not have");
-        return false;
-    }
+    if (!an_tensor_expect(p->spec, AN_Y).present)
+        return an_answer(p, false, "it writes y, which the spec does not have");
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         struct an_layout layout = an_tensor_layout(p->spec, (enum an_tensor)t);
         if (an_tensor_shape((enum an_tensor)t) != AN_OF_ROWS ||
             !an_tensor_expect(p->spec, (enum an_tensor)t).present ||
             (layout.inner_rows == 0 && layout.row_stride == layout.columns))
             continue;
-        snprintf(p->reason, p->capacity, "it takes dense rows; those of %s are not",
-                 an_tensor_name((enum an_tensor)t));
-        return false;
+        return an_answer(p, false, "it takes dense rows; those of %s are not",
+                         an_tensor_name((enum an_tensor)t));
     }
     return fit_empty(p, choice);
 }
 
 static bool fit_copy_streaming(const struct problem *p, struct an_choice *choice)
 {
-    if (!is_vector_cpu(p->info)) {
-        snprintf(p->reason, p->capacity, "streaming stores are for CPUs with vectors");
-        return false;
-    }
+    if (!p->vector_cpu)
+        return an_answer(p, false, "streaming stores are for CPUs with vectors");
     return fit_copy(p, choice);
 }
 
 static bool fit_add(const struct problem *p, struct an_choice *choice)
 {
     uint32_t added = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT;
-    if ((p->spec->flags & added) != (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)) {
-        snprintf(p->reason, p->capacity, "it writes the sum of x and residual, and adds no more");
-        return false;
-    }
+    if ((p->spec->flags & added) != (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT))
+        return an_answer(p, false, "it writes the sum of x and residual, and adds no more");
     return fit_copy(p, choice);
 }
 
@@ -116,24 +104,25 @@ static const order_t of_gpu_without_local = {AN_ROW_PER_SUBGROUP, AN_ROW_PER_GRO
                                              AN_ROW_REREAD,       AN_ROW_IN_LOCAL,  AN_ROW_PER_ITEM,
                                              AN_COLUMN_WALK};
 
-static const enum an_schedule *order_of(const anynorm_device_info *info, const anynorm_spec *spec)
+static const enum an_schedule *order_of(const struct problem *p)
 {
-    if (is_vector_cpu(info))
-        return spec->columns > MOST_COLUMNS_UNSPLIT ? of_cpu_long : of_cpu;
-    if (is_cpu_of_subgroups(info) && spec->columns > MOST_COLUMNS_OF_ONE_LANE)
+    if (p->vector_cpu)
+        return p->spec->columns > MOST_COLUMNS_UNSPLIT ? of_cpu_long : of_cpu;
+    if (p->subgroup_cpu && p->spec->columns > MOST_COLUMNS_OF_ONE_LANE)
         return of_subgroups_long;
-    if (info->device_class == ANYNORM_CLASS_CPU)
+    if (p->lanes_cpu)
         return of_lanes;
-    return info->own_local_memory ? of_gpu : of_gpu_without_local;
+    return p->info->own_local_memory ? of_gpu : of_gpu_without_local;
 }
 
 bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, size_t index,
                      enum an_schedule *schedule)
 {
+    const struct problem p = an_problem(info, spec, NULL, NULL);
     bool reference = info->device_class == ANYNORM_CLASS_REFERENCE;
     if (index >= (reference ? 1 : COUNT(of_cpu)))
         return false;
-    *schedule = reference ? AN_REFERENCE : order_of(info, spec)[index];
+    *schedule = reference ? AN_REFERENCE : order_of(&p)[index];
     return true;
 }
 
@@ -146,72 +135,157 @@ enum an_schedule an_select_widest(const anynorm_device_info *info, const anynorm
     return spec->flags & ANYNORM_Y_SCALE_OUTPUT ? AN_ROW_REREAD : AN_ROW_SPLIT;
 }
 
-/* A vector must be one that the kernels know, a group one that the device takes, and what is held
- * a number that no sum about it wraps with. */
-static bool is_possible(const struct problem *p)
-{
-    const struct an_choice *wish = p->wish;
-    if (wish->vector && wish->vector != 4 && wish->vector != 8 && wish->vector != 16) {
-        snprintf(p->reason, p->capacity, "vectors have 4, 8 or 16 elements, not %" PRIu64,
-                 wish->vector);
-        return false;
-    }
-    if (wish->group > p->info->max_work_group_size) {
-        snprintf(p->reason, p->capacity,
-                 "a group of %" PRIu64 " work-items is above the device's %" PRIu64, wish->group,
-                 p->info->max_work_group_size);
-        return false;
-    }
-    if (wish->held > UINT32_MAX) {
-        snprintf(p->reason, p->capacity, "no work-item holds %" PRIu64 " vectors", wish->held);
-        return false;
-    }
-    return true;
-}
-
 static uint64_t column_stride(const anynorm_spec *spec, enum an_tensor tensor)
 {
     return an_tensor_shape(tensor) == AN_OF_ROWS ? an_tensor_layout(spec, tensor).column_stride : 0;
 }
 
-bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
-                    const struct an_choice *wish, struct an_choice *choice, char *reason,
-                    size_t capacity)
+/* What holds for several schedules: a kernel that walks such columns; a vector that the kernels
+ * know, a group that the device takes, and what is held a number that no sum about it wraps with.
+ */
+static bool is_possible(const struct problem *p)
 {
-    struct problem problem = {info, spec, wish, reason, capacity};
-    *choice = (struct an_choice){.schedule = wish->schedule};
-    if (info->device_class == ANYNORM_CLASS_REFERENCE && wish->schedule != AN_REFERENCE &&
-        !an_schedule_is_baseline(wish->schedule)) {
-        snprintf(reason, capacity, "the reference backend has one schedule");
-        return false;
-    }
-    if (an_spec_double(spec) && !info->fp64) {
-        snprintf(reason, capacity, "the device has no double precision for f64");
-        return false;
-    }
-    if (spec->column_run > 1 &&
-        (wish->schedule == AN_COLUMN_WALK || an_schedule_is_baseline(wish->schedule))) {
-        snprintf(
-            reason, capacity,
+    const anynorm_spec *spec = p->spec;
+    const struct an_choice *wish = p->wish;
+    bool walk = wish->schedule == AN_COLUMN_WALK, reference = wish->schedule == AN_REFERENCE;
+    bool baseline = an_schedule_is_baseline(wish->schedule);
+    if (p->info->device_class == ANYNORM_CLASS_REFERENCE && !reference && !baseline)
+        return an_answer(p, false, "the reference backend has one schedule");
+    if (an_spec_double(spec) && !p->info->fp64)
+        return an_answer(p, false, "the device has no double precision for f64");
+    if (spec->column_run > 1 && (walk || baseline))
+        return an_answer(
+            p, false,
             "it walks columns that lie side by side or apart one by one, not in runs of %" PRIu64,
             spec->column_run);
-        return false;
-    }
-    if (spec->column_run <= 1 && !an_spec_side_by_side(spec) && wish->schedule != AN_REFERENCE &&
-        wish->schedule != AN_COLUMN_WALK) {
-        int t = 0;
-        while (column_stride(spec, (enum an_tensor)t) <= 1)
+    if (spec->column_run <= 1 && !an_spec_side_by_side(spec) && !reference && !walk) {
+        enum an_tensor t = AN_X;
+        while (column_stride(spec, t) <= 1)
             t++;
-        snprintf(reason, capacity,
-                 "it walks columns side by side; those of %s are %" PRIu64 " apart",
-                 an_tensor_name((enum an_tensor)t), column_stride(spec, (enum an_tensor)t));
-        return false;
+        return an_answer(p, false,
+                         "it walks columns side by side; those of %s are %" PRIu64 " apart",
+                         an_tensor_name(t), column_stride(spec, t));
     }
-    if (!is_possible(&problem) || !fits[wish->schedule](&problem, choice))
+    if (wish->vector && wish->vector != 4 && wish->vector != 8 && wish->vector != 16)
+        return an_answer(p, false, "vectors have 4, 8 or 16 elements, not %" PRIu64, wish->vector);
+    if (wish->group > p->info->max_work_group_size)
+        return an_answer(p, false,
+                         "a group of %" PRIu64 " work-items is above the device's %" PRIu64,
+                         wish->group, p->info->max_work_group_size);
+    if (wish->held > UINT32_MAX)
+        return an_answer(p, false, "no work-item holds %" PRIu64 " vectors", wish->held);
+    return true;
+}
+
+bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
+                    const struct an_choice *wish, struct an_choice *choice, char *reason)
+{
+    const struct problem p = an_problem(info, spec, wish, reason);
+    *choice = (struct an_choice){.schedule = wish->schedule};
+    if (!is_possible(&p) || !fits[wish->schedule](&p, choice))
         return false;
     const char *unmet = an_choice_unmet(wish, choice);
-    if (unmet)
-        snprintf(reason, capacity,
-                 "%s cannot be had with that %s=", an_schedule_name(wish->schedule), unmet);
-    return !unmet;
+    return !unmet ||
+           an_answer(&p, false, "%s cannot be had with that %s=", an_schedule_name(wish->schedule),
+                     unmet);
+}
+
+/* ---- Variants ---- */
+
+/* Which numbers of which schedule are worth changing, and to what; those that a device or a row
+ * does not take fall out by themselves. The most promising first, as the list has an end. A new
+ * schedule or number is a line here. */
+static const struct {
+    enum an_schedule schedule;
+    size_t field;
+    uint64_t values[8]; /* up to the first 0 */
+} axes[] = {
+    {AN_ROW_PER_ITEM, offsetof(struct an_choice, stream), {1, AN_NEVER}},
+    {AN_ROW_PER_ITEM, offsetof(struct an_choice, rows), {4, 1}},
+    {AN_ROW_PER_ITEM, offsetof(struct an_choice, vector), {16, 8, 4}},
+    {AN_ROW_PER_ITEM, offsetof(struct an_choice, group), {1, 32, 64, 128, 256}},
+    {AN_ROW_PER_GROUP, offsetof(struct an_choice, group), {128, 256, 64, 512, 32, 1024, 16}},
+    {AN_ROW_PER_GROUP, offsetof(struct an_choice, rows), {1, 2, 4, 8, 16}},
+    {AN_ROW_PER_SUBGROUP, offsetof(struct an_choice, group), {128, 64, 256, 32}},
+    {AN_ROW_PER_SUBGROUP, offsetof(struct an_choice, rows), {4, 8, 16, 2, 32}},
+    {AN_ROW_IN_LOCAL, offsetof(struct an_choice, group), {256, 128, 512, 64, 1024}},
+    {AN_ROW_REREAD, offsetof(struct an_choice, group), {256, 128, 512, 64, 1024, 32}},
+    {AN_ROW_SPLIT, offsetof(struct an_choice, segment), {16384, 8192, 32768, 65536}},
+    {AN_ROW_SPLIT, offsetof(struct an_choice, stream), {1, AN_NEVER}},
+};
+
+/* In each turn every schedule, the preferred first, adds up to `most` variants that have so many
+ * numbers changed from the closed form's: all get a say before the list is full. */
+static const struct {
+    int changes;
+    size_t most;
+} turns[] = {{0, 1}, {1, 6}, {1, ANYNORM_MAX_VARIANTS}, {2, ANYNORM_MAX_VARIANTS}};
+
+/* The wish that `code` spells, with a digit for each axis of the schedule, 0 leaving the number
+ * open. Returns how many are not 0; -1 where the code is past the last. */
+static int spell(enum an_schedule schedule, size_t code, struct an_choice *wish)
+{
+    int changes = 0;
+    *wish = (struct an_choice){.schedule = schedule};
+    for (size_t a = 0; a < COUNT(axes); a++) {
+        size_t states = 1, digit;
+        if (axes[a].schedule != schedule)
+            continue;
+        while (states <= COUNT(axes[a].values) && axes[a].values[states - 1])
+            states++;
+        digit = code % states;
+        code /= states;
+        if (digit > 0) {
+            memcpy((char *)wish + axes[a].field, &axes[a].values[digit - 1], sizeof(uint64_t));
+            changes++;
+        }
+    }
+    return code == 0 ? changes : -1;
+}
+
+static bool same(const struct an_choice *a, const struct an_choice *b)
+{
+    return a->schedule == b->schedule && !an_choice_unmet(a, b) && !an_choice_unmet(b, a);
+}
+
+/* Adds what the wish comes to; false where it does not fit, is there already, or finds no room. */
+static bool add(const anynorm_device_info *info, const anynorm_spec *spec,
+                const struct an_choice *wish, struct an_variants *variants)
+{
+    struct an_choice choice;
+    char reason[AN_REASON_BYTES];
+    if (variants->count == COUNT(variants->choices) ||
+        !an_select_fits(info, spec, wish, &choice, reason))
+        return false;
+    for (size_t i = 0; i < variants->count; i++) {
+        if (same(&variants->choices[i], &choice))
+            return false;
+    }
+    variants->choices[variants->count++] = choice;
+    return true;
+}
+
+static void add_changed(const anynorm_device_info *info, const anynorm_spec *spec,
+                        enum an_schedule schedule, int changes, size_t most,
+                        struct an_variants *variants)
+{
+    struct an_choice wish;
+    int found;
+    for (size_t code = 0; most > 0 && (found = spell(schedule, code, &wish)) >= 0; code++) {
+        if (found == changes && add(info, spec, &wish, variants))
+            most--;
+    }
+}
+
+void an_variants_list(const anynorm_device_info *info, const anynorm_spec *spec,
+                      const struct an_choice *first, struct an_variants *variants)
+{
+    enum an_schedule schedule;
+    variants->count = 0;
+    if (first)
+        add(info, spec, first, variants);
+    for (size_t t = 0; t < COUNT(turns); t++) {
+        for (size_t i = 0; an_select_order(info, spec, i, &schedule); i++)
+            add_changed(info, spec, schedule, turns[t].changes, turns[t].most, variants);
+    }
 }

@@ -1,7 +1,6 @@
 /* The tuning database's text: reading it, and finding the entry for a device and shape. */
 #include "tuning.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,7 @@
 #include "base/dtype.h"
 #include "spec/spec.h"
 #include "base/status.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "base/text.h"
 
 enum { MOST_LINE = 1000, SHOWN = 60 };
 
@@ -46,34 +44,6 @@ static const struct {
 };
 
 static const struct an_tuning_range any = {0, UINT64_MAX};
-
-/* ---- Patterns ---- */
-
-static char lower(char c)
-{
-    return (char)tolower((unsigned char)c);
-}
-
-/* On a mismatch, only the last * can be what took too little: linear in each *'s stretch. */
-bool an_tuning_match(const char *pattern, const char *text)
-{
-    const char *star = NULL, *resume = NULL;
-    while (*text) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            resume = text;
-        } else if (*pattern == '?' || (*pattern && lower(*pattern) == lower(*text))) {
-            pattern++;
-            text++;
-        } else if (star) {
-            pattern = star;
-            text = ++resume;
-        } else {
-            return false;
-        }
-    }
-    return pattern[strspn(pattern, "*")] == 0;
-}
 
 /* ---- Words ---- */
 
@@ -298,9 +268,9 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
     switch (tuning->level) {
     case AN_TUNING_DEVICE:
     case AN_TUNING_ARCHITECTURE:
-        return an_tuning_match(tuning->pattern, info->name);
+        return an_text_match(tuning->pattern, info->name);
     case AN_TUNING_VENDOR:
-        return an_tuning_match(tuning->pattern, info->vendor);
+        return an_text_match(tuning->pattern, info->vendor);
     default:
         for (size_t i = 0; i < COUNT(classes); i++) {
             if (classes[i].device_class == info->device_class)
@@ -338,7 +308,7 @@ static bool applies(const struct an_tuning *tuning, const anynorm_device_info *i
            (tuning->any_type ||
             (spec->x.type == tuning->type &&
              (spec->y.type == tuning->type || (spec->flags & ANYNORM_PARTIALS_OUTPUT)))) &&
-           matches_device(tuning, info) && an_tuning_match(tuning->platform, info->platform);
+           matches_device(tuning, info) && an_text_match(tuning->platform, info->platform);
 }
 
 static uint64_t width(struct an_tuning_range range)

@@ -65,9 +65,6 @@ struct an_tunings {
 /* Of a resolved spec. */
 enum an_tuning_op an_tuning_op(const anynorm_spec *spec);
 
-/* Whether all of `text` matches the pattern. */
-bool an_tuning_match(const char *pattern, const char *text);
-
 /* One line without its end. OK: *tuning (but not its `line`), or *blank where there is no entry.
  * INVALID_ARGUMENT tells what is wrong and what would be right. */
 anynorm_status an_tuning_parse(const char *line, size_t length, struct an_tuning *tuning,
@@ -87,5 +84,21 @@ anynorm_status an_tuning_parse_all(const char *text, size_t length, an_tuning_co
 const struct an_tuning *an_tuning_find(const struct an_tunings *tunings,
                                        const anynorm_device_info *info, const anynorm_spec *spec,
                                        uint64_t rows);
+
+/* ---- The two databases of a process: the user's own file, asked first, and the built-in one ----
+ */
+
+/* A larger file of the user is not read. */
+#define AN_TUNING_MOST_BYTES (1 << 20)
+
+/* The text of host/choice/tunings, embedded by the build. */
+extern const char an_tunings_text[];
+extern const size_t an_tunings_length;
+
+/* What the databases say (of the user's only with `users`): true with *wish, and in `source` which
+ * line of which. The user's file is read again whenever it changed; whatever is wrong with it is a
+ * warning in the log, once, and costs no more than the lines that are wrong. Any thread. */
+bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows,
+                   bool users, struct an_choice *wish, char *source, size_t capacity);
 
 #endif

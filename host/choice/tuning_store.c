@@ -1,5 +1,5 @@
 /* The tuning databases of the process: where they are, and keeping what was read. */
-#include "tuning_store.h"
+#include "tuning.h"
 
 #include <errno.h>
 #include <stdio.h>

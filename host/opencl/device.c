@@ -5,8 +5,7 @@
 
 #include "store/cache.h"
 #include "opencl/opencl_backend.h"
-#include "choice/preference.h"
-#include "choice/quirks.h"
+#include "choice/caps.h"
 #include "base/status.h"
 #include "base/text.h"
 

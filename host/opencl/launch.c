@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "choice/grid.h"
 #include "opencl/opencl_backend.h"
 #include "base/status.h"
 

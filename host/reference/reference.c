@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choice/quirks.h"
+#include "choice/caps.h"
 #include "row.h"
 #include "base/status.h"
 

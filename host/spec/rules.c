@@ -1,13 +1,12 @@
-#include "rules.h"
+/* Which fields of a spec may stand together. */
+#include "spec.h"
 
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/checked.h"
 #include "base/dtype.h"
-#include "spec.h"
 #include "base/status.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define MAX_COLUMNS UINT64_C(0x7fffffff)
 #define KNOWN_FLAGS ((uint32_t)ANYNORM_PARTIALS_INPUT * 2 - 1)

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "base/checked.h"
-#include "rules.h"
 #include "base/status.h"
 
 /* The rows of one tensor, whose strides are to be filled in. */

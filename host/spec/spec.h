@@ -22,6 +22,9 @@ enum {
     AN_Y_SCALES = ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT
 };
 
+/* rules.c: everything about a spec but its strides' values. INVALID_ARGUMENT names the field. */
+anynorm_status an_spec_check_fields(const anynorm_spec *spec);
+
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
  * that it names, and 1 for sample_rows, parameters.rows, parameters.run, column_run and shards. Two
  * levels that are really one become one: then inner_rows and the outer strides are 0. A single

@@ -83,8 +83,6 @@ static const struct {
     {"parameter-cycle=", offsetof(anynorm_spec, parameters.cycle), 0},
 };
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* Bits of "seen". */
 enum {
     SEEN_X = 0,

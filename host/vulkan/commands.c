@@ -1,5 +1,4 @@
 /* The commands of one norm, in a command buffer of ours or a caller's. */
-#include "choice/grid.h"
 #include "vulkan/vulkan_backend.h"
 
 void an_commands_order(struct an_vulkan_device *d, VkCommandBuffer commands)

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choice/preference.h"
-#include "choice/quirks.h"
+#include "choice/caps.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "platform/system.h"
@@ -231,8 +230,8 @@ static void set_subgroups(const struct answers *a, anynorm_device_info *info,
                              (a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
     features->max_subgroups = a->sizes.maxComputeWorkgroupSubgroups;
     if (info->subgroup && features->size_control)
-        info->subgroup_size = an_select_subgroup_size(s->subgroupSize, a->sizes.minSubgroupSize,
-                                                      a->sizes.maxSubgroupSize);
+        info->subgroup_size = an_caps_subgroup_size(s->subgroupSize, a->sizes.minSubgroupSize,
+                                                    a->sizes.maxSubgroupSize);
     if (info->subgroup_size > 0)
         info->shuffle = ANYNORM_SHUFFLE_KHR;
 }

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "base/checked.h"
-#include "choice/grid.h"
 #include "base/status.h"
 #include "vulkan/vulkan_backend.h"
 

@@ -11,7 +11,6 @@
 #include "choice/caps.h"
 #include "base/dtype.h"
 #include "base/log.h"
-#include "choice/preference.h"
 #include "spec/spec.h"
 #include "base/status.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choice/quirks.h"
+#include "choice/caps.h"
 #include "spec/tensors.h"
 
 static const anynorm_status invalid = ANYNORM_INVALID_ARGUMENT;

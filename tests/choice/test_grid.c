@@ -2,7 +2,7 @@
  */
 #include "support.h"
 
-#include "choice/grid.h"
+#include "choice/choice.h"
 
 static void test_groups(void **state)
 {

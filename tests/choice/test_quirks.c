@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "choice/caps.h"
-#include "choice/quirks.h"
 #include "base/text.h"
 
 /* ---- Versions ---- */

@@ -2,7 +2,7 @@
  * numbers. No device is needed. */
 #include "fits.h"
 
-#include "choice/variants.h"
+#include "choice/caps.h"
 #include "spec/spec.h"
 
 static void test_select_order(void **state)
@@ -200,14 +200,14 @@ static void test_select_on_lanes(void **state)
     snprintf(info.driver, sizeof(info.driver), "Mesa 22.3.6 (LLVM 15.0.6)");
     const struct an_choice alone = {.schedule = AN_ROW_REREAD, .group = 1};
     const anynorm_spec fits = {.columns = 131072}, long_row = {.columns = 131073};
-    assert_true(an_select_fits(&info, &fits, &alone, &choice, reason, sizeof(reason)));
-    assert_false(an_select_fits(&info, &long_row, &alone, &choice, reason, sizeof(reason)));
+    assert_true(an_select_fits(&info, &fits, &alone, &choice, reason));
+    assert_false(an_select_fits(&info, &long_row, &alone, &choice, reason));
     assert_non_null(strstr(reason, "too many for 1 lanes"));
     const struct an_choice walk = {.schedule = AN_COLUMN_WALK, .slices = 1};
-    assert_false(an_select_fits(&info, &long_row, &walk, &choice, reason, sizeof(reason)));
+    assert_false(an_select_fits(&info, &long_row, &walk, &choice, reason));
     snprintf(info.driver, sizeof(info.driver), "Mesa 25.0.7-2 (LLVM 19.1.7)");
-    assert_true(an_select_fits(&info, &long_row, &alone, &choice, reason, sizeof(reason)));
-    assert_true(an_select_fits(&info, &long_row, &walk, &choice, reason, sizeof(reason)));
+    assert_true(an_select_fits(&info, &long_row, &alone, &choice, reason));
+    assert_true(an_select_fits(&info, &long_row, &walk, &choice, reason));
 }
 
 /* Where a compiled kernel takes few lanes, as on rusticl, rows that these cannot walk whole are
@@ -275,7 +275,7 @@ static void test_select_in_pieces(void **state)
         assert_false(first_that_fits(&info, &none[i].spec, &choice));
         const struct an_choice widest = {.schedule = an_select_widest(&info, &none[i].spec)};
         assert_int_equal(widest.schedule, none[i].widest);
-        assert_false(an_select_fits(&info, &none[i].spec, &widest, &choice, text, sizeof(text)));
+        assert_false(an_select_fits(&info, &none[i].spec, &widest, &choice, text));
         assert_string_equal(text, none[i].reason);
     }
 }
@@ -297,7 +297,7 @@ static void test_subgroup_sizes(void **state)
         {64, 1, 8, 0},       {4, 8, 16, 0},     {0, 0, 0, 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        assert_int_equal(an_select_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
+        assert_int_equal(an_caps_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
                          cases[i].size);
 }
 
@@ -546,8 +546,7 @@ static void test_scales_need_whole_rows(void **state)
             resolved.flags |= ANYNORM_Y_SCALE_OUTPUT;
             bool whole = choice.segment >= columns;
             assert_int_equal(whole, columns == 1000);
-            assert_int_equal(
-                an_select_fits(&info, &resolved, &split, &choice, reason, sizeof(reason)), whole);
+            assert_int_equal(an_select_fits(&info, &resolved, &split, &choice, reason), whole);
             assert_true(whole || strstr(reason, "quantized row needs all of it"));
             assert_true(fits(&info, &resolved, &reread, &choice));
             assert_true(first_that_fits(&info, &resolved, &choice));

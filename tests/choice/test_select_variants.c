@@ -1,8 +1,6 @@
 /* The variants that a tuner measures, on described devices. No device is needed. */
 #include "fits.h"
 
-#include "choice/variants.h"
-
 /* Without sub-groups, and with local memory that may be an illusion. */
 static anynorm_device_info plain_gpu(void)
 {

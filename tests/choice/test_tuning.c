@@ -6,9 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "choice/select.h"
+#include "base/text.h"
+#include "choice/choice.h"
 #include "spec_flags.h"
-#include "choice/tuning_store.h"
+#include "choice/tuning.h"
 
 /* As far as lines ask for it. */
 static const anynorm_device_info gpu = {.name = "Fast Chip 9000 (rev 2)",
@@ -199,12 +200,12 @@ static void test_patterns(void **state)
         {"gfx11*", "gfx1030", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        assert_int_equal(an_tuning_match(cases[i].pattern, cases[i].text), cases[i].matches);
+        assert_int_equal(an_text_match(cases[i].pattern, cases[i].text), cases[i].matches);
     /* Nothing of exponential cost. */
     char text[128];
     memset(text, 'a', 127);
     text[127] = 0;
-    assert_false(an_tuning_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
+    assert_false(an_text_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
 }
 
 /* ---- Which line applies ---- */
@@ -604,7 +605,7 @@ static void test_the_built_in_database(void **state)
         struct an_choice choice;
         char reason[160] = "";
         spec.x.type = spec.y.type = tuning->any_type ? ANYNORM_F32 : tuning->type;
-        bool fits = an_select_fits(&info, &spec, &tuning->choice, &choice, reason, sizeof(reason));
+        bool fits = an_select_fits(&info, &spec, &tuning->choice, &choice, reason);
         if (!fits)
             fprintf(stderr, "host/choice/tunings:%zu: %s\n", tuning->line, reason);
         assert_true(fits);

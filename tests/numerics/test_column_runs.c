@@ -6,7 +6,8 @@
  */
 #include <string.h>
 
-#include "choice/select.h"
+#include "choice/caps.h"
+#include "choice/choice.h"
 #include "spec_flags.h"
 #include "turns.h"
 

@@ -14,7 +14,7 @@
 #include "support.h"
 
 #include "store/cache.h"
-#include "choice/tuning_store.h"
+#include "choice/tuning.h"
 
 enum { OLD_BYTES = 3000, NEW_BYTES = 2500, OTHERS = 4 };
 enum { OLD = 1, NEW = 2, OTHER = 3 };

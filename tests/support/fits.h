@@ -4,13 +4,13 @@
 
 #include "refused.h"
 
-#include "choice/select.h"
+#include "choice/choice.h"
 
 static inline bool fits(const anynorm_device_info *info, const anynorm_spec *spec,
                         const struct an_choice *wish, struct an_choice *choice)
 {
     char reason[160] = "";
-    bool result = an_select_fits(info, spec, wish, choice, reason, sizeof(reason));
+    bool result = an_select_fits(info, spec, wish, choice, reason);
     assert_true(*reason && !strchr(reason, '\n'));
     return result;
 }

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "choice/select.h"
 #include "spec/spec.h"
 
 bool is_simulator(const struct subject *subject)
@@ -41,7 +40,7 @@ unsigned servers(const struct subject *subject, const anynorm_spec *spec)
     for (struct an_choice wish = {0}, choice; !an_schedule_is_baseline(wish.schedule);
          wish.schedule++) {
         char reason[160];
-        if (an_select_fits(&subject->info, &resolved, &wish, &choice, reason, sizeof(reason)))
+        if (an_select_fits(&subject->info, &resolved, &wish, &choice, reason))
             set |= 1u << wish.schedule;
     }
     return set;

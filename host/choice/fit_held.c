@@ -1,5 +1,11 @@
-/* The schedules that hold a row on chip: how many lanes it gets, and what each of them keeps. */
-#include "select_fit.h"
+/* The rules of the schedules that hold a row on chip: how many lanes it gets, and what each keeps.
+ */
+#include "fit.h"
+
+#include <inttypes.h>
+
+#include "base/checked.h"
+#include "spec/spec.h"
 
 /* Bytes of a row that one work-item may hold in registers: with more, the compilers for AMD's and
  * NVIDIA's devices leave too few groups side by side to hide a wait. Intel's, whose work-items in
@@ -21,18 +27,6 @@
  * each of 1024, which compilers exceed. */
 #define MOST_LANES 512
 
-/* The largest sub-group that kernels know. */
-#define MOST_SUBGROUP 128
-
-/* Where sub-groups may be as small as 8, it is Intel's, whose lanes share the registers of a
- * thread: 32 of them have half of what 16 have, and what a row is held in would be memory. */
-uint32_t an_select_subgroup_size(uint32_t usual, uint32_t least, uint32_t most)
-{
-    uint32_t size = least <= 8 && usual > 16 && most >= 16 ? 16 : usual;
-    bool known = size > 1 && size <= MOST_SUBGROUP && (size & (size - 1)) == 0;
-    return known && size >= least && size <= most ? size : 0;
-}
-
 static bool has_few_registers(const struct problem *p)
 {
     return p->info->subgroup_size == 16 && p->info->device_class != ANYNORM_CLASS_CPU;
@@ -49,7 +43,7 @@ static uint64_t vector_of(const struct problem *p)
 
 static uint64_t most_held(const struct problem *p)
 {
-    return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / accumulator_size(p->spec);
+    return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / p->accumulator;
 }
 
 /* Whether the kernels of this file have registers for the work beside what they hold. */
@@ -58,9 +52,8 @@ static bool has_registers(const struct problem *p)
     if (!has_few_registers(p) ||
         !(an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT)))
         return true;
-    snprintf(p->reason, p->capacity,
-             "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
-    return false;
+    return an_answer(
+        p, false, "f64, or elements at any byte, leave no registers for a row in sub-groups of 16");
 }
 
 static bool holds(const struct problem *p, const struct an_choice *choice)
@@ -70,17 +63,15 @@ static bool holds(const struct problem *p, const struct an_choice *choice)
         return false;
     if (has_few_registers(p) && choice->held > 1 && (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT)) {
         /* By ocloc 22.43, Gen9, Gen12 and DG2 put up to 1 KiB of a thread into memory. */
-        snprintf(p->reason, p->capacity,
-                 "a scale for each row leaves registers for one vector in sub-groups of 16");
-        return false;
+        return an_answer(
+            p, false, "a scale for each row leaves registers for one vector in sub-groups of 16");
     }
     if (choice->held * choice->vector <= most)
         return true;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
-             " elements each",
-             p->spec->columns, choice->group / choice->rows, most);
-    return false;
+    return an_answer(p, false,
+                     "%" PRIu64 " columns are more than %" PRIu64 " work-items hold at %" PRIu64
+                     " elements each",
+                     p->spec->columns, choice->group / choice->rows, most);
 }
 
 /* The group and its rows, where a row has `lanes` lanes unless the wish says otherwise, and a group
@@ -93,18 +84,16 @@ static bool arrange(const struct problem *p, uint64_t lanes, uint64_t usual, uin
     uint64_t limit = p->info->max_work_group_size;
     uint64_t group = wish->group, rows = wish->rows;
     if (!group && rows && rows <= limit)
-        group = an_least(lanes, power_of_two_at_most(limit / rows)) * rows;
+        group = an_least(lanes, an_power_down(limit / rows)) * rows;
     else if (!group)
-        group = an_least(usual > lanes ? usual : lanes, largest_group(p));
+        group = an_least(usual > lanes ? usual : lanes, p->largest);
     if (!rows)
         rows = wish->group || group < lanes ? 1 : group / lanes;
-    if (group > limit || rows > group || group % rows != 0 || group % step != 0) {
-        snprintf(p->reason, p->capacity,
-                 "no group of at most %" PRIu64 " work-items, in multiples of %" PRIu64
-                 ", gives %" PRIu64 " rows %" PRIu64 " lanes each",
-                 limit, step, rows ? rows : 1, lanes);
-        return false;
-    }
+    if (group > limit || rows > group || group % rows != 0 || group % step != 0)
+        return an_answer(p, false,
+                         "no group of at most %" PRIu64 " work-items, in multiples of %" PRIu64
+                         ", gives %" PRIu64 " rows %" PRIu64 " lanes each",
+                         limit, step, rows ? rows : 1, lanes);
     choice->group = group;
     choice->rows = rows;
     return true;
@@ -121,19 +110,16 @@ static uint64_t held_by(const struct problem *p, const struct an_choice *choice)
 /* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh. */
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
-    uint64_t maxima = p->spec->flags & ANYNORM_Y_SCALE_OUTPUT ? sizeof(uint32_t) : 0;
-    return 4 * (choice->group + choice->rows) * (accumulator_size(p->spec) + maxima) + 8;
+    return 4 * (choice->group + choice->rows) * (p->accumulator + p->maximum) + 8;
 }
 
 bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
 {
     uint64_t size = p->info->subgroup_size;
-    if (size == 0) {
-        snprintf(p->reason, p->capacity,
-                 "the device has no sub-groups of a known size whose lanes exchange values");
-        return false;
-    }
-    uint64_t lanes = power_of_two_at_least(an_divide_up(p->spec->columns, SHORT_SHARE));
+    if (size == 0)
+        return an_answer(
+            p, false, "the device has no sub-groups of a known size whose lanes exchange values");
+    uint64_t lanes = an_power_up(an_divide_up(p->spec->columns, SHORT_SHARE));
     lanes = an_least(lanes, size);
     if (!arrange(p, lanes, size > GROUP_OF_ROWS ? size : GROUP_OF_ROWS, size, choice))
         return false;
@@ -144,19 +130,16 @@ bool an_fit_row_per_subgroup(const struct problem *p, struct an_choice *choice)
     choice->vector = vector_of(p);
     choice->held = held_by(p, choice);
     choice->subgroup = size;
-    if (lanes > size || power_of_two_at_least(lanes) != lanes) {
-        snprintf(p->reason, p->capacity,
-                 "%" PRIu64 " lanes are no power of two up to the sub-group's %" PRIu64, lanes,
-                 size);
+    if (lanes > size || an_power_up(lanes) != lanes)
+        return an_answer(p, false,
+                         "%" PRIu64 " lanes are no power of two up to the sub-group's %" PRIu64,
+                         lanes, size);
+    if (!holds(p, choice) || !an_fit_local_memory(p, meeting_bytes(p, choice)))
         return false;
-    }
-    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
-        return false;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " of the %" PRIu64 " lanes of a sub-group hold the row at %" PRIu64
-             " elements each",
-             lanes, size, choice->held * choice->vector);
-    return true;
+    return an_answer(p, true,
+                     "%" PRIu64 " of the %" PRIu64 " lanes of a sub-group hold the row at %" PRIu64
+                     " elements each",
+                     lanes, size, choice->held * choice->vector);
 }
 
 /* The sub-groups through which a whole group's sums go: the wish's, or the best the device has. On
@@ -177,10 +160,9 @@ static uint64_t subgroup_of(const struct problem *p, const struct an_choice *cho
 static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
 {
     uint64_t columns = p->spec->columns;
-    uint64_t largest =
-        an_least(largest_group(p), MOST_LANES * sizeof(float) / accumulator_size(p->spec));
+    uint64_t largest = an_least(p->largest, MOST_LANES * sizeof(float) / p->accumulator);
     uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : USUAL_SHARE;
-    uint64_t lanes = power_of_two_at_least(an_divide_up(columns, share));
+    uint64_t lanes = an_power_up(an_divide_up(columns, share));
     lanes = an_least(an_least(lanes, USUAL_GROUP), largest);
     while (lanes < largest && an_divide_up(columns, lanes * vector) * vector > most_elements)
         lanes *= 2;
@@ -198,21 +180,17 @@ bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
     choice->vector = vector;
     choice->held = held_by(p, choice);
     choice->subgroup = subgroup_of(p, choice);
-    if (!holds(p, choice) || !fits_local_memory(p, meeting_bytes(p, choice)))
+    if (!holds(p, choice) || !an_fit_local_memory(p, meeting_bytes(p, choice)))
         return false;
-    snprintf(p->reason, p->capacity,
-             "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each", lanes,
-             choice->held * vector);
-    return true;
+    return an_answer(p, true, "%" PRIu64 " work-items hold the row at %" PRIu64 " elements each",
+                     lanes, choice->held * vector);
 }
 
 bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
 {
     uint64_t lanes = lanes_of_group(p, vector_of(p), UINT64_MAX);
-    if (p->wish->rows > 1) {
-        snprintf(p->reason, p->capacity, "a row of its own is all that local memory holds");
-        return false;
-    }
+    if (p->wish->rows > 1)
+        return an_answer(p, false, "a row of its own is all that local memory holds");
     choice->rows = 1;
     choice->group = p->wish->group ? p->wish->group : lanes;
     choice->vector = vector_of(p);
@@ -223,13 +201,11 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     if (has_few_registers(p) && (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT))) {
         /* By ocloc 22.43, Gen9 puts 2 KiB of a thread with a gate into memory, and DG2 64 bytes of
          * one whose statistics are given, which reads a row once and need not keep it. */
-        snprintf(p->reason, p->capacity,
-                 "a gate, or given statistics, leave too few registers in sub-groups of 16");
-        return false;
+        return an_answer(
+            p, false, "a gate, or given statistics, leave too few registers in sub-groups of 16");
     }
-    uint64_t row = choice->held * choice->group * choice->vector * accumulator_size(p->spec);
-    if (!fits_local_memory(p, row + meeting_bytes(p, choice)))
+    uint64_t row = choice->held * choice->group * choice->vector * p->accumulator;
+    if (!an_fit_local_memory(p, row + meeting_bytes(p, choice)))
         return false;
-    snprintf(p->reason, p->capacity, "%" PRIu64 " bytes of local memory hold the row", row);
-    return true;
+    return an_answer(p, true, "%" PRIu64 " bytes of local memory hold the row", row);
 }
