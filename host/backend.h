@@ -85,4 +85,7 @@ struct an_backend {
     void (*event_release)(anynorm_event *event);
 };
 
+/* Those that there may be; a build may lack the first two. */
+extern const struct an_backend an_opencl_backend, an_vulkan_backend, an_reference_backend;
+
 #endif

@@ -9,15 +9,8 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "choice/caps.h"
-#include "reference/reference.h"
 #include "base/status.h"
 #include "base/text.h"
-#ifdef AN_HAVE_OPENCL
-#include "opencl/opencl_backend.h"
-#endif
-#ifdef AN_HAVE_VULKAN
-#include "vulkan/vulkan_backend.h"
-#endif
 
 /* In the order in which equally good devices are preferred. */
 static const struct an_backend *const backends[] = {

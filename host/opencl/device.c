@@ -1,4 +1,5 @@
 /* Finding, describing and opening OpenCL devices. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@
 #define OWN_CACHE_PLATFORM "Portable Computing Language"
 
 #define MAX_DEVICES 64
+
+/* Of the machine's own processor. */
+#define MOST_CACHE_LEVELS 8
 
 static an_once once = AN_ONCE_READY;
 static struct an_cl *library;
@@ -144,6 +148,35 @@ static void describe_subgroups(const struct an_cl *cl, cl_device_id id, const ch
     info->subgroup_size = info->shuffle == ANYNORM_SHUFFLE_NONE ? 0 : (uint32_t)size;
 }
 
+/* "32768K" */
+static uint64_t read_size(const char *path)
+{
+    uint64_t size = 0;
+    char unit = 0;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    int fields = fscanf(file, "%" SCNu64 "%c", &size, &unit);
+    fclose(file);
+    unsigned shift = unit == 'K' ? 10 : unit == 'M' ? 20 : 0;
+    return fields >= 1 && size <= UINT64_MAX >> shift ? size << shift : 0;
+}
+
+/* Bytes of the largest cache that the processor running this has, by what Linux tells of it; 0
+ * elsewhere. */
+static uint64_t host_cache(void)
+{
+    uint64_t largest = 0;
+    for (int level = 0; level < MOST_CACHE_LEVELS; level++) {
+        char path[80];
+        snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%d/size", level);
+        uint64_t size = read_size(path);
+        if (size > largest)
+            largest = size;
+    }
+    return largest;
+}
+
 static anynorm_device_class class_of(uint64_t type)
 {
     if (type & CL_DEVICE_TYPE_GPU)
@@ -181,7 +214,7 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     info->max_alloc_bytes = get_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     info->cache_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
     /* Intel's CPU runtime tells of a core's own cache, where the one that all share counts. */
-    uint64_t shared = info->device_class == ANYNORM_CLASS_CPU ? an_opencl_host_cache() : 0;
+    uint64_t shared = info->device_class == ANYNORM_CLASS_CPU ? host_cache() : 0;
     if (info->cache_bytes < shared)
         info->cache_bytes = shared;
     info->fp16 = has_extension(extensions, "cl_khr_fp16");

@@ -1,4 +1,4 @@
-/* The OpenCL backend: its table, and what its own files share. */
+/* What the files of the OpenCL backend share. */
 #ifndef AN_OPENCL_BACKEND_H
 #define AN_OPENCL_BACKEND_H
 
@@ -7,8 +7,6 @@
 #include "store/binary.h"
 #include "opencl/arguments.h"
 #include "opencl/sources.h"
-
-extern const struct an_backend an_opencl_backend;
 
 struct an_program;
 
@@ -43,10 +41,6 @@ void an_opencl_close(anynorm_device *device);
 /* Of OpenCL, as 12 or 30; 0 where the device does not tell. */
 int an_opencl_version(const anynorm_device_info *info);
 
-/* host_cache.c: bytes of the largest cache that the processor running this has; 0 where the system
- * does not tell. */
-uint64_t an_opencl_host_cache(void);
-
 /* queue.c: the device's own queue. One that is taken stays valid until it is given back, and is
  * what later commands come after. */
 cl_command_queue an_opencl_queue_make(struct an_opencl_device *device, cl_int *code);
@@ -77,11 +71,12 @@ anynorm_status an_opencl_unwrap_host(anynorm_device *device, anynorm_buffer *buf
 /* program.c: a kernel of the program of a schedule built with `options`, which all plans of the
  * device share. `binary`, if not NULL, is an intact one that must be of this program. */
 anynorm_status an_opencl_kernel(struct an_opencl_device *device, const char *schedule,
-                                const char *options, const void *binary, cl_kernel *kernel);
-/* The packed binary of a program that an_opencl_kernel has made, to be freed. */
-anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const char *schedule,
-                                        const char *options, const char *label, void **packed,
-                                        size_t *size);
+                                const char *options, const void *binary,
+                                struct an_program **program, cl_kernel *kernel);
+/* The program's packed binary, to be freed. */
+anynorm_status an_opencl_program_binary(struct an_opencl_device *device,
+                                        const struct an_program *program, const char *label,
+                                        void **packed, size_t *size);
 void an_opencl_programs_free(struct an_opencl_device *device);
 
 /* options.c: what a kernel is compiled with. Needs no device, only its description. */
@@ -122,6 +117,7 @@ void an_opencl_scratch_used(struct an_opencl_device *device, struct an_scratch_s
 /* plan.c */
 struct an_opencl_plan {
     anynorm_plan head;
+    struct an_program *program;
     uint64_t segments;   /* of a row; 0: the kernel knows none */
     uint64_t row_bytes;  /* of a row's moments */
     uint64_t split_rows; /* no more rows than these are split; their moments fit the scratch */

@@ -96,8 +96,8 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     an_opencl_options(&device->info, spec, choice, made->head.options, sizeof(made->head.options));
 
     cl_kernel kernel = NULL;
-    anynorm_status status =
-        an_opencl_kernel(d, source_of(choice->schedule), made->head.options, binary, &kernel);
+    anynorm_status status = an_opencl_kernel(d, source_of(choice->schedule), made->head.options,
+                                             binary, &made->program, &kernel);
     if (status != ANYNORM_OK)
         goto fail;
     made->arguments.cl = d->cl;
@@ -137,6 +137,6 @@ anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *
 {
     char label[AN_BINARY_LABEL];
     an_choice_format(&plan->choice, label, sizeof(label));
-    return an_opencl_program_binary(an_opencl(plan->device), source_of(plan->choice.schedule),
-                                    plan->options, label, packed, size);
+    return an_opencl_program_binary(an_opencl(plan->device), an_opencl_plan(plan)->program, label,
+                                    packed, size);
 }

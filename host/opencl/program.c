@@ -10,7 +10,7 @@
 
 struct an_program {
     struct an_program *next;
-    const char *schedule; /* of the static table of sources */
+    const struct an_source *source;
     cl_program handle;
     bool doubtful; /* built from a cached binary of which no kernel was made yet */
     bool unsaved;  /* built from source, to be cached */
@@ -73,80 +73,80 @@ static anynorm_status make_key(const struct an_opencl_device *device,
 
 /* ---- Building ---- */
 
-/* Releases the program where building fails. */
-static anynorm_status build(struct an_opencl_device *d, const char *schedule, const char *options,
-                            cl_program program)
+/* Releases what was created where building fails. */
+static anynorm_status build(struct an_opencl_device *d, const struct an_program *p,
+                            cl_program created)
 {
-    cl_int code = d->cl->BuildProgram(program, 1, &d->id, options, NULL, NULL);
+    cl_int code = d->cl->BuildProgram(created, 1, &d->id, p->options, NULL, NULL);
     if (code == CL_SUCCESS)
         return ANYNORM_OK;
     size_t size = 0;
     char *text = NULL;
-    if (d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) ==
+    if (d->cl->GetProgramBuildInfo(created, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) ==
         CL_SUCCESS)
         text = calloc(1, size + 1);
     if (text)
-        d->cl->GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, text, NULL);
+        d->cl->GetProgramBuildInfo(created, d->id, CL_PROGRAM_BUILD_LOG, size, text, NULL);
     anynorm_status status = code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES
                                 ? ANYNORM_OUT_OF_MEMORY
                                 : ANYNORM_BUILD_FAILED;
     status = an_fail(status, "%s: clBuildProgram failed with %d for %s with %s: %.3000s",
-                     d->head.info.id, (int)code, schedule, options,
+                     d->head.info.id, (int)code, p->source->name, p->options,
                      text && *text ? text : "the driver gave no log");
     free(text);
-    d->cl->ReleaseProgram(program);
+    d->cl->ReleaseProgram(created);
     return status;
 }
 
-static anynorm_status build_source(struct an_opencl_device *d, const struct an_source *source,
-                                   const char *options, cl_program *program)
+static anynorm_status build_source(struct an_opencl_device *d, const struct an_program *p,
+                                   cl_program *built)
 {
     cl_int code = CL_SUCCESS;
-    const char *text = source->text;
-    *program = d->cl->CreateProgramWithSource(d->context, 1, &text, &source->length, &code);
-    if (!*program)
+    const char *text = p->source->text;
+    *built = d->cl->CreateProgramWithSource(d->context, 1, &text, &p->source->length, &code);
+    if (!*built)
         return an_cl_fail(code, "clCreateProgramWithSource");
-    an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, source->name, options);
-    return build(d, source->name, options, *program);
+    an_log(ANYNORM_LOG_DEBUG, "%s: building %s with %s", d->head.info.id, p->source->name,
+           p->options);
+    return build(d, p, *built);
 }
 
 /* `packed` is intact and of this program: a driver that refuses it has changed without a word. */
-static bool build_binary(struct an_opencl_device *d, const char *schedule, const char *options,
-                         const void *packed, cl_program *program)
+static bool build_binary(struct an_opencl_device *d, struct an_program *p, const void *packed)
 {
     size_t size;
     const unsigned char *bytes = an_binary_program(packed, &size);
     cl_int code = CL_SUCCESS, verdict = CL_SUCCESS;
-    *program =
+    p->handle =
         d->cl->CreateProgramWithBinary(d->context, 1, &d->id, &size, &bytes, &verdict, &code);
-    if (*program && (code != CL_SUCCESS || verdict != CL_SUCCESS)) {
-        d->cl->ReleaseProgram(*program);
-        *program = NULL;
+    if (p->handle && (code != CL_SUCCESS || verdict != CL_SUCCESS)) {
+        d->cl->ReleaseProgram(p->handle);
+        p->handle = NULL;
     }
-    bool built = *program && build(d, schedule, options, *program) == ANYNORM_OK;
+    bool built = p->handle && build(d, p, p->handle) == ANYNORM_OK;
     an_log(ANYNORM_LOG_DEBUG, "%s: %s %s from a binary", d->head.info.id,
-           built ? "built" : "the driver refuses", schedule);
+           built ? "built" : "the driver refuses", p->source->name);
     return built;
 }
 
 /* ---- The cache ---- */
 
 /* False where there is no cache for the program. */
-static bool open_cache(const struct an_opencl_device *d, const struct an_source *source,
-                       const char *options, struct an_cache *cache, struct program_key *key)
+static bool open_cache(const struct an_opencl_device *d, const struct an_program *p,
+                       struct an_cache *cache, struct program_key *key)
 {
-    return d->cached && make_key(d, source, options, key) == ANYNORM_OK && an_cache_open(cache);
+    return d->cached && make_key(d, p->source, p->options, key) == ANYNORM_OK &&
+           an_cache_open(cache);
 }
 
-static bool load(struct an_opencl_device *d, const struct an_source *source, const char *options,
-                 cl_program *program)
+static bool load(struct an_opencl_device *d, struct an_program *p)
 {
     struct an_cache cache;
     struct program_key key;
-    if (!open_cache(d, source, options, &cache, &key))
+    if (!open_cache(d, p, &cache, &key))
         return false;
     void *packed = an_cache_load(&cache, &key.key);
-    bool built = packed && build_binary(d, source->name, options, packed, program);
+    bool built = packed && build_binary(d, p, packed);
     if (packed && !built)
         an_cache_remove(&cache, &key.key);
     free(packed);
@@ -197,12 +197,12 @@ static anynorm_status get_binary(struct an_opencl_device *d, cl_program program,
     return status;
 }
 
-static anynorm_status pack(struct an_opencl_device *d, const struct an_program *entry,
+static anynorm_status pack(struct an_opencl_device *d, const struct an_program *p,
                            const struct an_key *key, const char *label, void **packed, size_t *size)
 {
     void *binary = NULL;
     size_t binary_size = 0;
-    anynorm_status status = get_binary(d, entry->handle, &binary, &binary_size);
+    anynorm_status status = get_binary(d, p->handle, &binary, &binary_size);
     if (status != ANYNORM_OK)
         return status;
     *size = an_binary_size(key, binary_size);
@@ -215,16 +215,15 @@ static anynorm_status pack(struct an_opencl_device *d, const struct an_program *
     return status;
 }
 
-static void save(struct an_opencl_device *d, const struct an_source *source,
-                 const struct an_program *entry)
+static void save(struct an_opencl_device *d, const struct an_program *p)
 {
     struct an_cache cache;
     struct program_key key;
     void *packed;
     size_t size;
-    if (!open_cache(d, source, entry->options, &cache, &key))
+    if (!open_cache(d, p, &cache, &key))
         return;
-    if (pack(d, entry, &key.key, "", &packed, &size) == ANYNORM_OK) {
+    if (pack(d, p, &key.key, "", &packed, &size) == ANYNORM_OK) {
         an_cache_store(&cache, &key.key, packed, size);
         free(packed);
     }
@@ -237,7 +236,7 @@ static struct an_program *find(const struct an_opencl_device *d, const struct an
                                const char *options)
 {
     struct an_program *p = d->programs;
-    while (p && (p->schedule != source->name || strcmp(p->options, options) != 0))
+    while (p && (p->source != source || strcmp(p->options, options) != 0))
         p = p->next;
     return p;
 }
@@ -247,53 +246,50 @@ static anynorm_status make(struct an_opencl_device *d, const struct an_source *s
                            const char *options, const void *binary, struct an_program **program)
 {
     size_t length = strlen(options) + 1;
-    struct an_program *entry = calloc(1, sizeof(*entry) + length);
-    if (!entry)
+    struct an_program *p = calloc(1, sizeof(*p) + length);
+    if (!p)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a program");
-    memcpy(entry->options, options, length);
-    entry->schedule = source->name;
-    entry->doubtful = (binary && build_binary(d, source->name, options, binary, &entry->handle)) ||
-                      load(d, source, options, &entry->handle);
-    entry->unsaved = d->cached && !entry->doubtful;
-    anynorm_status status =
-        entry->doubtful ? ANYNORM_OK : build_source(d, source, options, &entry->handle);
+    memcpy(p->options, options, length);
+    p->source = source;
+    p->doubtful = (binary && build_binary(d, p, binary)) || load(d, p);
+    p->unsaved = d->cached && !p->doubtful;
+    anynorm_status status = p->doubtful ? ANYNORM_OK : build_source(d, p, &p->handle);
     if (status != ANYNORM_OK) {
-        free(entry);
+        free(p);
         return status;
     }
-    entry->next = d->programs;
-    d->programs = entry;
-    *program = entry;
+    p->next = d->programs;
+    d->programs = *program = p;
     return ANYNORM_OK;
 }
 
 /* Some drivers (Mali's) find out only here what a binary is worth, and compile only here: so a
  * program is saved after its first kernel. */
-static anynorm_status make_kernel(struct an_opencl_device *d, const struct an_source *source,
-                                  struct an_program *entry, cl_kernel *kernel)
+static anynorm_status make_kernel(struct an_opencl_device *d, struct an_program *p,
+                                  cl_kernel *kernel)
 {
     cl_int code = CL_SUCCESS;
-    cl_kernel made = d->cl->CreateKernel(entry->handle, "anynorm", &code);
-    if (!made && entry->doubtful) {
+    cl_kernel made = d->cl->CreateKernel(p->handle, "anynorm", &code);
+    if (!made && p->doubtful) {
         cl_program fresh;
-        anynorm_status status = build_source(d, source, entry->options, &fresh);
+        anynorm_status status = build_source(d, p, &fresh);
         if (status != ANYNORM_OK)
             return status;
-        d->cl->ReleaseProgram(entry->handle);
-        entry->handle = fresh;
-        entry->unsaved = d->cached;
-        made = d->cl->CreateKernel(entry->handle, "anynorm", &code);
+        d->cl->ReleaseProgram(p->handle);
+        p->handle = fresh;
+        p->unsaved = d->cached;
+        made = d->cl->CreateKernel(p->handle, "anynorm", &code);
     }
     if (!made && code == CL_INVALID_KERNEL_NAME)
         /* A source whose kernel this compiler cannot have leaves it out. */
         return an_fail(ANYNORM_UNSUPPORTED, "%s: the compiler lacks what this kernel of %s needs",
-                       d->head.info.id, source->name);
+                       d->head.info.id, p->source->name);
     if (!made)
         return an_cl_fail(code, "clCreateKernel");
-    entry->doubtful = false;
-    if (entry->unsaved)
-        save(d, source, entry);
-    entry->unsaved = false;
+    p->doubtful = false;
+    if (p->unsaved)
+        save(d, p);
+    p->unsaved = false;
     *kernel = made;
     return ANYNORM_OK;
 }
@@ -303,59 +299,48 @@ static anynorm_status check_binary(const struct an_opencl_device *d, const struc
 {
     struct program_key key;
     anynorm_status status = make_key(d, source, options, &key);
-    if (status != ANYNORM_OK)
+    const char *mismatch = status == ANYNORM_OK ? an_binary_mismatch(binary, &key.key) : NULL;
+    if (!mismatch)
         return status;
-    const char *mismatch = an_binary_mismatch(binary, &key.key);
-    if (mismatch)
-        return an_fail(ANYNORM_UNSUPPORTED, "the plan's binary was made for another %s than %s has",
-                       mismatch, d->head.info.id);
-    return ANYNORM_OK;
-}
-
-static anynorm_status find_source(const char *schedule, const struct an_source **source)
-{
-    const struct an_source *at = an_sources;
-    while (at->name && strcmp(at->name, schedule) != 0)
-        at++;
-    if (!at->name)
-        return an_fail(ANYNORM_UNSUPPORTED, "OpenCL has no kernel for %s", schedule);
-    *source = at;
-    return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED, "the plan's binary was made for another %s than %s has",
+                   mismatch, d->head.info.id);
 }
 
 anynorm_status an_opencl_kernel(struct an_opencl_device *device, const char *schedule,
-                                const char *options, const void *binary, cl_kernel *kernel)
+                                const char *options, const void *binary,
+                                struct an_program **program, cl_kernel *kernel)
 {
-    const struct an_source *source = NULL;
-    anynorm_status status = find_source(schedule, &source);
-    if (status == ANYNORM_OK && binary)
+    const struct an_source *source = an_sources;
+    anynorm_status status = ANYNORM_OK;
+    while (source->name && strcmp(source->name, schedule) != 0)
+        source++;
+    if (!source->name)
+        return an_fail(ANYNORM_UNSUPPORTED, "OpenCL has no kernel for %s", schedule);
+    if (binary)
         status = check_binary(device, source, options, binary);
     if (status != ANYNORM_OK)
         return status;
     /* Held while building: a second thread that wants the same program shall wait, not build. */
     an_mutex_lock(&device->programs_lock);
-    struct an_program *entry = find(device, source, options);
-    if (!entry)
-        status = make(device, source, options, binary, &entry);
+    *program = find(device, source, options);
+    if (!*program)
+        status = make(device, source, options, binary, program);
     if (status == ANYNORM_OK)
-        status = make_kernel(device, source, entry, kernel);
+        status = make_kernel(device, *program, kernel);
     an_mutex_unlock(&device->programs_lock);
     return status;
 }
 
-anynorm_status an_opencl_program_binary(struct an_opencl_device *device, const char *schedule,
-                                        const char *options, const char *label, void **packed,
-                                        size_t *size)
+anynorm_status an_opencl_program_binary(struct an_opencl_device *device,
+                                        const struct an_program *program, const char *label,
+                                        void **packed, size_t *size)
 {
-    const struct an_source *source = NULL;
     struct program_key key;
-    anynorm_status status = find_source(schedule, &source);
-    if (status == ANYNORM_OK)
-        status = make_key(device, source, options, &key);
+    anynorm_status status = make_key(device, program->source, program->options, &key);
     if (status != ANYNORM_OK)
         return status;
     an_mutex_lock(&device->programs_lock);
-    status = pack(device, find(device, source, options), &key.key, label, packed, size);
+    status = pack(device, program, &key.key, label, packed, size);
     an_mutex_unlock(&device->programs_lock);
     return status;
 }

@@ -1,9 +1,9 @@
-#include "reference/reference.h"
-
+/* The reference backend: plain C on the calling thread, always there; the oracle of the tests. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "choice/caps.h"
 #include "row.h"
 #include "base/status.h"
