@@ -69,6 +69,7 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"L2", spec->flags & ANYNORM_L2, 1},
         {"UNBIASED", spec->flags & ANYNORM_UNBIASED, 1},
         {"EPS_OUTSIDE", spec->flags & ANYNORM_EPS_OUTSIDE, 1},
+        {"EPS_FLOOR", spec->flags & ANYNORM_EPS_FLOOR, 1},
         {"EPS_INVERSE", an_spec_eps_inverse(spec), 1},
         {"MEAN_INPUT", spec->flags & ANYNORM_MEAN_INPUT, 1},
         {"RSTD_INPUT", spec->flags & ANYNORM_RSTD_INPUT, 1},

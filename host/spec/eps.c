@@ -17,6 +17,6 @@ double an_spec_kernel_eps(const anynorm_spec *spec)
     if (!an_spec_eps_inverse(spec))
         return spec->statistic.eps;
     double inverse =
-        1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->statistic.eps : sqrt(spec->statistic.eps));
+        1 / (spec->flags & AN_EPS_OF_DEVIATION ? spec->statistic.eps : sqrt(spec->statistic.eps));
     return fmin(inverse, an_spec_double(spec) ? DBL_MAX : (double)FLT_MAX);
 }

@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 #define MAX_COLUMNS UINT64_C(0x7fffffff)
-#define KNOWN_FLAGS ((uint32_t)ANYNORM_PARTIALS_INPUT * 2 - 1)
+#define KNOWN_FLAGS ((uint32_t)ANYNORM_EPS_FLOOR * 2 - 1)
 
 /* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
  */
@@ -29,9 +29,11 @@ static const struct {
      "ANYNORM_RSTD_INPUT needs ANYNORM_MEAN_INPUT, or ANYNORM_RMS"},
     {ANYNORM_MEAN_INPUT, 0, ANYNORM_MEAN_OUTPUT, "mean is an input and an output"},
     {ANYNORM_RSTD_INPUT, 0, ANYNORM_RSTD_OUTPUT, "rstd is an input and an output"},
-    {ANYNORM_RSTD_INPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
-     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found; "
-     "ANYNORM_RSTD_INPUT has it given"},
+    {ANYNORM_EPS_FLOOR, 0, ANYNORM_EPS_OUTSIDE,
+     "ANYNORM_EPS_FLOOR and ANYNORM_EPS_OUTSIDE each say what eps is for"},
+    {ANYNORM_RSTD_INPUT, 0, AN_OF_RSTD,
+     "ANYNORM_L2, ANYNORM_UNBIASED, ANYNORM_EPS_OUTSIDE and ANYNORM_EPS_FLOOR say how rstd is "
+     "found; ANYNORM_RSTD_INPUT has it given"},
     {ANYNORM_GATE, ANYNORM_RESIDUAL, 0, "ANYNORM_GATE needs ANYNORM_RESIDUAL"},
     {ANYNORM_STORED_SUM, ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT, 0,
      "ANYNORM_STORED_SUM needs ANYNORM_RESIDUAL, ANYNORM_PRE_BIAS or ANYNORM_SUM_OUTPUT"},
@@ -45,9 +47,10 @@ static const struct {
     {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT,
      "ANYNORM_PARTIALS_OUTPUT has no whole row's mean and rstd; the plan with "
      "ANYNORM_PARTIALS_INPUT has"},
-    {ANYNORM_PARTIALS_OUTPUT, 0, ANYNORM_L2 | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
-     "ANYNORM_L2, ANYNORM_UNBIASED and ANYNORM_EPS_OUTSIDE say how rstd is found, which the plan "
-     "with ANYNORM_PARTIALS_INPUT does, not that with ANYNORM_PARTIALS_OUTPUT"},
+    {ANYNORM_PARTIALS_OUTPUT, 0, AN_OF_RSTD,
+     "ANYNORM_L2, ANYNORM_UNBIASED, ANYNORM_EPS_OUTSIDE and ANYNORM_EPS_FLOOR say how rstd is "
+     "found, which the plan with ANYNORM_PARTIALS_INPUT does, not that with "
+     "ANYNORM_PARTIALS_OUTPUT"},
     {ANYNORM_PARTIALS_OUTPUT, 0,
      ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_ROUND_FIRST | ANYNORM_SCALE | ANYNORM_SHIFT |
          ANYNORM_SILU,

@@ -18,7 +18,9 @@ struct an_layout {
 enum {
     AN_PARAMETERS = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS,
     AN_SAMPLES = ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT,
-    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM, /* what sum.type is for */
+    AN_SUMS = ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM,                /* what sum.type is for */
+    AN_EPS_OF_DEVIATION = ANYNORM_EPS_OUTSIDE | ANYNORM_EPS_FLOOR,    /* not of the variance */
+    AN_OF_RSTD = ANYNORM_L2 | ANYNORM_UNBIASED | AN_EPS_OF_DEVIATION, /* how rstd is found */
     AN_Y_SCALES = ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT
 };
 
@@ -64,7 +66,7 @@ bool an_spec_double(const anynorm_spec *spec);
 bool an_spec_eps_inverse(const anynorm_spec *spec);
 
 /* What kernels are given for eps: itself, or then its inverse: 1 / sqrt(eps), or 1 / eps with
- * EPS_OUTSIDE, no more than the arithmetic's largest number. */
+ * EPS_OUTSIDE and EPS_FLOOR, no more than the arithmetic's largest number. */
 double an_spec_kernel_eps(const anynorm_spec *spec);
 
 /* Elements from the first of row 0 to the one past the last of `rows` rows; 0 for no rows. False

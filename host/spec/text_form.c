@@ -24,6 +24,7 @@ static const struct {
     {"l2", ANYNORM_L2},
     {"unbiased", ANYNORM_UNBIASED},
     {"eps-outside", ANYNORM_EPS_OUTSIDE},
+    {"eps-floor", ANYNORM_EPS_FLOOR},
     {"mean-input", ANYNORM_MEAN_INPUT},
     {"rstd-input", ANYNORM_RSTD_INPUT},
     {"residual", ANYNORM_RESIDUAL},

@@ -17,7 +17,9 @@
  *     var_r  = (1/D) sum_c (h_rc - mean_r)^2                over D - 1 with ANYNORM_UNBIASED, the
  *                                                           plain sum with ANYNORM_L2
  *     rstd_r = 1 / sqrt(var_r + eps)                        1 / (sqrt(var_r) + eps) with
- *                                                           ANYNORM_EPS_OUTSIDE; 0 for 1 / 0
+ *                                                           ANYNORM_EPS_OUTSIDE, and
+ *                                                           1 / max(sqrt(var_r), eps) with
+ *                                                           ANYNORM_EPS_FLOOR; 0 for 1 / 0
  *     n_rc   = (h_rc - mean_r) * rstd_r
  *     z_rc   = n_rc [* (weight_k + weight_offset)] [+ bias_k]
  *     y_rc   = z_rc [* (1 + scale_bc)] [+ shift_bc]         then z * sigmoid(z) with ANYNORM_SILU
@@ -308,10 +310,13 @@ enum {
     ANYNORM_UNBIASED = 1u << 7,    /* Bessel's correction, columns - 1 for columns; 2 or more; not
                                       with RMS */
     ANYNORM_EPS_OUTSIDE = 1u << 8, /* eps is added to the deviation instead of the variance */
+    ANYNORM_EPS_FLOOR = 1u << 24,  /* eps is the least that the deviation counts as; with L2,
+                                      PyTorch's normalize and ggml's l2_norm. Not EPS_OUTSIDE */
     ANYNORM_MEAN_INPUT = 1u << 9,  /* mean[rows], f32, is read instead of found; with RSTD_INPUT,
                                       and not with RMS */
     ANYNORM_RSTD_INPUT = 1u << 10, /* rstd[rows], f32, is read instead of found: one pass; eps,
-                                      UNBIASED, L2 and EPS_OUTSIDE must then be 0 */
+                                      UNBIASED, L2, EPS_OUTSIDE and EPS_FLOOR must then be
+                                      0 */
 
     /* What is normalized. */
     ANYNORM_RESIDUAL = 1u << 11,   /* add residual[rows][columns] to x */
@@ -334,7 +339,7 @@ enum {
 
     /* The statistic of a row that lies in several shards: see anynorm_spec.statistic.shards. */
     ANYNORM_PARTIALS_OUTPUT = 1u << 22, /* write partials[rows][3] and no y at all */
-    ANYNORM_PARTIALS_INPUT = 1u << 23   /* merge partials[shards][rows][3]; then one pass, as with
+    ANYNORM_PARTIALS_INPUT = 1u << 23,  /* merge partials[shards][rows][3]; then one pass, as with
                                            RSTD_INPUT */
 };
 
@@ -373,7 +378,8 @@ typedef struct anynorm_parameters {
 
 /* How mean and rstd are found, beside what the flags say. */
 typedef struct anynorm_statistic {
-    double eps;      /* finite, >= 0; added to the variance inside the root: see Eps */
+    double eps;      /* finite, >= 0; added to the variance inside the root, unless a flag says
+                        otherwise: see Eps */
     uint64_t shards; /* what partials has of each row, with PARTIALS_INPUT; 0: 1 */
 } anynorm_statistic;
 
@@ -441,8 +447,9 @@ typedef struct anynorm_spec {
  *  2. An all-gather: each device gets the partials of all shards, one shard after the other, in any
  *     order but the same everywhere: then the statistic has the same bits on all devices of a kind.
  *  3. ANYNORM_PARTIALS_INPUT with the number of shards: their numbers are merged by the update of
- *     Chan, Golub and LeVeque, eps, UNBIASED, L2 and EPS_OUTSIDE see the count of all shards, and
- *     the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the whole row's.
+ *     Chan, Golub and LeVeque, eps, UNBIASED, L2, EPS_OUTSIDE and EPS_FLOOR see the count of all
+ * shards, and the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the whole
+ * row's.
  *
  * Shards may differ in their count. A shard of count 0 adds nothing, whatever its other numbers
  * are. What else a row's partials may hold, in any of its shards, on every device ("NaN": y, rstd
@@ -506,8 +513,8 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  *     parameters=TYPE samples=TYPE (default: f32)
  *     eps=NUMBER (default 1e-05, or 0 with rstd-input or partials)   weight-offset=NUMBER
  *     y-bound=NUMBER
- *     weight bias mean rstd any-alignment l2 unbiased eps-outside mean-input rstd-input residual
- *     gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
+ *     weight bias mean rstd any-alignment l2 unbiased eps-outside eps-floor mean-input rstd-input
+ *     residual gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
  *     y-scale-input y-scale
  *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...; run=N
  *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N

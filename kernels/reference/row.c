@@ -68,6 +68,10 @@ static double rstd_of(const anynorm_spec *spec, double variance)
                    */
     if (spec->flags & ANYNORM_EPS_OUTSIDE)
         return 1 / (sqrt(variance) + spec->statistic.eps);
+    if (spec->flags & ANYNORM_EPS_FLOOR) { /* not fmax, which makes a number of NaN */
+        double root = sqrt(variance);
+        return 1 / (root < spec->statistic.eps ? spec->statistic.eps : root);
+    }
     double sum = variance + spec->statistic.eps;
     return isinf(sum) ? 0.5 / sqrt(variance / 4 + spec->statistic.eps / 4) : 1 / sqrt(sum);
 }
@@ -77,7 +81,7 @@ static double rstd_of(const anynorm_spec *spec, double variance)
 static double written_rstd(const anynorm_spec *spec, double rstd)
 {
     if (rstd == 0 && spec->statistic.eps > 0)
-        rstd = 1 / (spec->flags & ANYNORM_EPS_OUTSIDE ? spec->statistic.eps
+        rstd = 1 / (spec->flags & AN_EPS_OF_DEVIATION ? spec->statistic.eps
                                                       : sqrt(spec->statistic.eps));
     return rstd > (double)FLT_MAX ? (double)FLT_MAX : rstd;
 }

@@ -95,7 +95,8 @@ bool is_poor(const acc_t shift, const acc_t square, const acc_t variance)
     return poorv(accv_t(shift), accv_t(square), accv_t(variance)).x;
 }
 
-/* 1 / sqrt(variance + eps), or with EPS_OUTSIDE 1 / (sqrt(variance) + eps), of a row in each lane:
+/* 1 / sqrt(variance + eps), with EPS_OUTSIDE 1 / (sqrt(variance) + eps), with EPS_FLOOR
+ * 1 / max(sqrt(variance), eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
  * overflowed, or is NaN, gives NaN, never the silent zero of 1 / inf. With PARTIALS_OUTPUT what goes
  * under the root stands for it.
@@ -111,17 +112,18 @@ accv_t inverse_rootv(const accv_t variance)
     const acc_t e = eps();
     if (PARTIALS_OUTPUT != 0)
         return variance;
-    if (EPS_OUTSIDE != 0) {
+    if (EPS_OUTSIDE != 0 || EPS_FLOOR != 0) {
         precise const accv_t r = inversesqrt(variance);
         precise const accv_t near = variance * r;
         precise const accv_t error = fma(-near, near, variance);
         precise const accv_t newton = fma(acc_t(0.5) * r, error, near);
         precise const accv_t root = mix(newton, zero, equal(variance, zero));
         if (EPS_INVERSE != 0 && e < 1) {
-            precise const accv_t small = e / (1 + root * e);
+            precise const accv_t small = EPS_FLOOR != 0 ? accv_t(e) : e / (1 + root * e);
             return mix(none, small, finite);
         }
-        precise const accv_t sum = EPS_INVERSE != 0 ? root : root + e;
+        precise const accv_t low = EPS_FLOOR != 0 ? max(root, accv_t(e)) : root + e;
+        precise const accv_t sum = EPS_INVERSE != 0 ? root : low;
         precise const accv_t result = acc_t(1) / sum;
         return mix(none, mix(result, zero, equal(sum, zero)), finite);
     }

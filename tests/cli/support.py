@@ -74,7 +74,7 @@ def expected(x, axis=-1, weight=None, bias=None, eps=1e-5):
     return y.reshape(x.shape), mean[..., 0], rstd[..., 0]
 
 
-def family(x, axis=-1, *, rms=False, l2=False, eps=1e-5, outside=False, correction=0, weight=None, offset=0,
+def family(x, axis=-1, *, rms=False, l2=False, eps=1e-5, outside=False, floor=False, correction=0, weight=None, offset=0,
            bias=None, pre_bias=None, residual=None, gate=None, scale=None, shift=None, mean=None,
            rstd=None, silu=False, kind=None):
     """(y, sum, mean, rstd) of the rows of x in double, as a matrix and columns. The parameters have
@@ -97,7 +97,8 @@ def family(x, axis=-1, *, rms=False, l2=False, eps=1e-5, outside=False, correcti
     mean = np.asarray(mean, dtype=np.float64).reshape(rows, 1)
     if rstd is None:
         variance = ((h - mean)**2).sum(axis=1, keepdims=True) / (1 if l2 else columns - correction)
-        rstd = 1 / (np.sqrt(variance) + eps) if outside else 1 / np.sqrt(variance + eps)
+        root = np.sqrt(variance)
+        rstd = 1 / (root + eps if outside else np.maximum(root, eps) if floor else np.sqrt(variance + eps))
     rstd = np.asarray(rstd, dtype=np.float64).reshape(rows, 1)
     z = (h - mean) * rstd
     if kind:

@@ -27,7 +27,7 @@ def refused(run, save, tmp_path):
 @pytest.mark.parametrize("options,words", [
     ({"gate": (1, 4)}, ["--gate: ", "--residual"]),
     ({"weight-offset": 1}, ["--weight-offset: ", "--weight too"]),
-    ({"eps-mode": "both"}, ["--eps-mode: ", "inside, outside"]),
+    ({"eps-mode": "both"}, ["--eps-mode: ", "inside, outside, floor"]),
     ({"activation": "gelu"}, ["--activation: ", "none, silu"]),
     ({"output-dtype": "int8"}, ["--output-dtype: ", "bf16, f16, f32, f64"]),
     ({"weight": (4,), "weight-offset": "nan"}, ["--weight-offset: "]),

@@ -67,6 +67,12 @@ def test_correction(check, x):
     check("layer-norm", x, ["--correction", 0, "--axis=-1"][:2])
 
 
+@pytest.mark.parametrize("eps", [0.0, 1e-3, 4.0])
+def test_eps_floor(check, x, eps):
+    check("layer-norm", x, ["--eps-mode", "floor", "--eps", eps], eps=eps, floor=True)
+    check("rms-norm", x, ["--l2", "--eps-mode=floor", "--eps", eps], l2=True, eps=eps, floor=True)
+
+
 @pytest.mark.parametrize("mode", ["inside", "outside"])
 def test_l2(check, files, x, mode):
     arrays, options = files(weight=10)

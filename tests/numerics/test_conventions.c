@@ -71,6 +71,25 @@ static void test_rms_norm(void **state)
     free(v);
 }
 
+/* Rows of norms to both sides of eps. */
+static void test_l2_norm_with_floor(void **state)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = {.columns = COLUMNS, .flags = ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR};
+    double norms[ROWS], least = INFINITY, most = 0;
+    expect_values(v, v->x);
+    for (size_t r = 0; r < ROWS; r++) {
+        norms[r] = sqrt(variance_of(v->expected + r * COLUMNS, COLUMNS, 1, 0, 1));
+        least = fmin(least, norms[r]);
+        most = fmax(most, norms[r]);
+    }
+    spec.statistic.eps = (least + most) / 2;
+    for (size_t i = 0; i < COUNT_OF_X; i++)
+        v->expected[i] /= fmax(norms[i / COLUMNS], spec.statistic.eps);
+    expect(state, &spec, v, ROWS, &(anynorm_host_tensors){.x = v->x});
+    free(v);
+}
+
 static void test_gemma(void **state)
 {
     struct room *v = make_room();
@@ -395,6 +414,7 @@ int main(void)
         {"annotated transformer", test_annotated_transformer},
         {"global statistics", test_global_statistics},
         {"RMS norm", test_rms_norm},
+        {"L2 norm with a floor", test_l2_norm_with_floor},
         {"Gemma", test_gemma},
         {"LLaMA", test_llama},
         {"L2", test_l2},

@@ -108,7 +108,9 @@ static struct expected expect(const anynorm_spec *spec, const double *x, const f
     if (spec->flags & UNBIASED)
         divisor -= 1;
     e.variance /= divisor;
-    root = spec->flags & EPS_OUTSIDE ? sqrtl(e.variance) + eps : sqrtl(e.variance + eps);
+    root = spec->flags & EPS_OUTSIDE ? sqrtl(e.variance) + eps
+           : spec->flags & EPS_FLOOR ? fmaxl(sqrtl(e.variance), eps)
+                                     : sqrtl(e.variance + eps);
     e.rstd = root == 0 ? 0 : 1 / root;
     return e;
 }
@@ -231,14 +233,14 @@ static void test_eps(void **state)
     struct subject *subject = *state;
     static const uint32_t norms[] = {0, RMS, RMS | L2, UNBIASED, PARTIALS_IN, RMS | PARTIALS_IN};
     static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F64};
+    static const uint32_t modes[] = {0, EPS_OUTSIDE, EPS_FLOOR};
     size_t number = 0;
-    for (size_t i = 0; i < COUNT(norms) * 2 * COUNT(types); i++) {
+    for (size_t i = 0; i < COUNT(norms) * COUNT(modes) * COUNT(types); i++) {
         anynorm_dtype type = types[i % 2];
         anynorm_spec spec = {.columns = COLUMNS,
                              .x.type = type,
                              .y.type = type,
-                             .flags =
-                                 norms[i / 4] | BIAS | RSTD_OUT | (i / 2 % 2 ? EPS_OUTSIDE : 0)};
+                             .flags = norms[i / 6] | modes[i / 2 % 3] | BIAS | RSTD_OUT};
         const double *epsilons = type == ANYNORM_F64 ? epsilons_f64 : epsilons_f32;
         size_t count = type == ANYNORM_F64 ? COUNT(epsilons_f64) : COUNT(epsilons_f32);
         struct data data;

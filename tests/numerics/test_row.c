@@ -106,8 +106,9 @@ static void by_formula(const anynorm_spec *spec, const struct memory *m, struct 
                                       : spec->flags & ANYNORM_L2     ? 1
                                                                      : count);
     long double eps = (long double)spec->statistic.eps;
-    rstd =
-        spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (sqrtl(variance) + eps) : 1 / sqrtl(variance + eps);
+    rstd = spec->flags & ANYNORM_EPS_OUTSIDE ? 1 / (sqrtl(variance) + eps)
+           : spec->flags & ANYNORM_EPS_FLOOR ? 1 / fmaxl(sqrtl(variance), eps)
+                                             : 1 / sqrtl(variance + eps);
     if (isinf(rstd))
         rstd = 0;
     if (named(spec, AN_MEAN) && (spec->flags & ANYNORM_MEAN_INPUT))
@@ -399,6 +400,14 @@ static void test_edges(void **state)
         {ANYNORM_EPS_OUTSIDE, {3, 3}, 0, {0, 0}},
         {ANYNORM_RMS, {0, 0}, 0, {0, 0}},
         {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE, {0, 0}, 0, {0, 0}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR, {0, 0}, 0, {0, 0}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR, {3, 4}, 5, {0.6, 0.8}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR, {3, 4}, 8, {0.375, 0.5}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR, {1e200, 1}, 8, {(double)NAN, (double)NAN}},
+        {ANYNORM_RMS | ANYNORM_L2 | ANYNORM_EPS_FLOOR,
+         {(double)NAN, 1},
+         8,
+         {(double)NAN, (double)NAN}},
         {ANYNORM_RMS | ANYNORM_L2, {3, 4}, 0, {0.6, 0.8}},
         {ANYNORM_RMS, {1, 7}, 0, {0.2, 1.4}},
         {ANYNORM_EPS_OUTSIDE, {1, 5}, 2, {-0.5, 0.5}},

@@ -10,7 +10,7 @@
 enum {
     STATISTIC,
     FLAGS, /* from here on one of flag_factors each */
-    LAYOUT = FLAGS + 15,
+    LAYOUT = FLAGS + 16,
     COLUMNS,
     X_TYPE, /* from here on those of type_factors */
     WEIGHT_OFFSET = X_TYPE + 6,
@@ -24,9 +24,10 @@ static const uint32_t statistics[PAIR_LEVELS] = {0,   UNBIASED, MEAN_IN | RSTD_I
                                                  RMS, RMS | L2, RMS | RSTD_IN};
 
 static const uint32_t flag_factors[LAYOUT - FLAGS] = {
-    EPS_OUTSIDE, MEAN_OUT, RSTD_OUT, WEIGHT, BIAS,
-    RESIDUAL,    GATE,     PRE_BIAS, SUM,    STORED_SUM,
-    ROUND_FIRST, SCALE,    SHIFT,    SILU,   ANYNORM_ANY_ALIGNMENT};
+    EPS_OUTSIDE, EPS_FLOOR, MEAN_OUT,   RSTD_OUT,
+    WEIGHT,      BIAS,      RESIDUAL,   GATE,
+    PRE_BIAS,    SUM,       STORED_SUM, ROUND_FIRST,
+    SCALE,       SHIFT,     SILU,       ANYNORM_ANY_ALIGNMENT};
 
 static const struct {
     size_t field;

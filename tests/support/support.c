@@ -249,9 +249,10 @@ static double make_value(enum values values, struct random *random, uint64_t row
 static uint32_t some_flags(struct random *random)
 {
     /* Statistics: each with what it may stand beside. */
-    static const uint32_t statistics[] = {ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT |
-                                              ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE,
-                                          ANYNORM_RSTD_OUTPUT | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE};
+    static const uint32_t statistics[] = {
+        ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT | ANYNORM_UNBIASED | ANYNORM_EPS_OUTSIDE |
+            ANYNORM_EPS_FLOOR,
+        ANYNORM_RSTD_OUTPUT | ANYNORM_L2 | ANYNORM_EPS_OUTSIDE | ANYNORM_EPS_FLOOR};
     static const uint32_t given[] = {ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
                                      ANYNORM_RMS | ANYNORM_RSTD_INPUT};
     const uint32_t rest = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_RESIDUAL | ANYNORM_GATE |
@@ -276,6 +277,8 @@ static uint32_t some_flags(struct random *random)
     default:
         flags |= (bits & statistics[rms]) | (rms ? ANYNORM_RMS : 0);
     }
+    if (flags & ANYNORM_EPS_OUTSIDE)
+        flags &= ~(uint32_t)ANYNORM_EPS_FLOOR;
     if (!(flags & ANYNORM_RESIDUAL))
         flags &= ~(uint32_t)ANYNORM_GATE;
     if (!(flags & (ANYNORM_RESIDUAL | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT)))

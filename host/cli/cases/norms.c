@@ -135,6 +135,7 @@ static const struct {
     {"rms-norm weight rstd", 1},
     {"rms-norm l2 rstd eps=1e-12", 1},
     {"rms-norm l2 eps-outside eps=1e-3", 1},
+    {"rms-norm l2 eps-floor eps=30", 1},
     {"rms-norm weight round-first parameters=f16", 1},
     {"rms-norm weight residual sum", 1},
     {"layer-norm weight bias eps-outside mean rstd eps=1e-3", 1},

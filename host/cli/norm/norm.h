@@ -47,7 +47,7 @@ struct norm_options {
     double weight_offset;
     double quantize_scale; /* 0: none was given */
     double quantize_bound; /* likewise */
-    size_t eps_mode;       /* 1: outside */
+    size_t eps_mode;       /* 1: outside, 2: floor */
     size_t activation;     /* 1: silu */
     size_t layout;         /* of group-norm and instance-norm; 1: nhwc */
     anynorm_dtype dtype;

@@ -180,7 +180,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
                                                  ANYNORM_F64};
     static const char *const codes[] = {"int8", "fp8-e4m3", NULL};
     static const anynorm_dtype code_values[] = {ANYNORM_I8, ANYNORM_F8E4M3};
-    static const char *const eps_modes[] = {"inside", "outside", NULL};
+    static const char *const eps_modes[] = {"inside", "outside", "floor", NULL};
     static const char *const activations[] = {"none", "silu", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
     struct given given = {0};
@@ -222,7 +222,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
           .number = &o->eps, .given = &given.eps}},
         {ALL,
          {"eps-mode", 0, CLI_CHOICE, "MODE",
-          "inside: eps is added inside the root (default); outside: to the root",
+          "inside: eps is added inside the root (default); outside: to the root; "
+          "floor: the root is at least eps",
           .choice = &o->eps_mode, .choices = eps_modes, .given = &given.eps_mode}},
         {RMS,
          {"l2", 0, CLI_FLAG, NULL, "take the sum of squares, not their mean: L2 normalization",

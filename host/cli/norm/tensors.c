@@ -175,12 +175,13 @@ void norm_spec_find(struct norm *work)
     anynorm_spec *spec = &work->spec;
 
     work->block_rows = block_rows(work);
-    spec->flags = flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) |
-                  flag(o->correction, ANYNORM_UNBIASED) | flag(o->eps_mode, ANYNORM_EPS_OUTSIDE) |
-                  flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->activation, ANYNORM_SILU) |
-                  flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
-                  flag(o->stats && !rms && !o->inputs[IN_MEAN], ANYNORM_MEAN_OUTPUT) |
-                  flag(o->stats && !rstd, ANYNORM_RSTD_OUTPUT);
+    spec->flags =
+        flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) | flag(o->correction, ANYNORM_UNBIASED) |
+        flag(o->eps_mode == 1, ANYNORM_EPS_OUTSIDE) | flag(o->eps_mode == 2, ANYNORM_EPS_FLOOR) |
+        flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->activation, ANYNORM_SILU) |
+        flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
+        flag(o->stats && !rms && !o->inputs[IN_MEAN], ANYNORM_MEAN_OUTPUT) |
+        flag(o->stats && !rstd, ANYNORM_RSTD_OUTPUT);
     for (int i = 0; i < INPUTS; i++)
         spec->flags |= flag(o->inputs[i], of_inputs[i].flag);
     for (int i = 0; i < OUTPUTS; i++)

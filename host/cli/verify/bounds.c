@@ -66,6 +66,8 @@ void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t 
 
 static double rstd_of(const anynorm_spec *spec, double deviation)
 {
+    if (spec->flags & ANYNORM_EPS_FLOOR)
+        return 1 / fmax(deviation, spec->statistic.eps);
     return spec->flags & ANYNORM_EPS_OUTSIDE
                ? 1 / (deviation + spec->statistic.eps)
                : 1 / sqrt(deviation * deviation + spec->statistic.eps);
@@ -75,7 +77,8 @@ static double rstd_of(const anynorm_spec *spec, double deviation)
  * larger than that nothing may be left, and rstd be what eps makes of it. */
 static double share_of_rstd(const anynorm_spec *spec, double rstd, double error)
 {
-    double deviation = spec->flags & ANYNORM_EPS_OUTSIDE
+    double deviation = spec->flags & ANYNORM_EPS_FLOOR ? 1 / rstd
+                       : spec->flags & ANYNORM_EPS_OUTSIDE
                            ? 1 / rstd - spec->statistic.eps
                            : sqrt(fmax(0, 1 / (rstd * rstd) - spec->statistic.eps));
     double most = rstd_of(spec, fmax(0, deviation - error)) / rstd;
