@@ -1,50 +1,217 @@
 /* `anynorm bench`: how fast a device normalizes, next to how fast it copies. */
-#include "options.h"
-#include "report.h"
+#include "case.h"
+
+#include "cases/norms.h"
 #include "common/commands.h"
+#include "common/json.h"
 #include "common/library.h"
+#include "common/options.h"
 #include "common/progress.h"
 
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What was asked for. */
+struct options {
+    const char *device;
+    struct op_list ops;
+    const char *spec_text; /* of a norm to measure instead; NULL: none */
+    anynorm_spec spec;     /* that norm */
+    uint64_t rows;
+    const char *schedule;     /* NULL: the library's choice */
+    struct shape_list shapes; /* empty: each op's own */
+    struct dtype_list types;
+    double seconds;      /* for each shape, type and regime; more where one round takes longer */
+    int64_t repetitions; /* 0: as many as fit into `seconds` */
+    bool cold;
+    bool warm;
+    bool json;
+};
+
+/* A measured case, or, where `skipped` is not "", why there is none. */
+struct line {
+    const char *op; /* its name, or the text of its spec */
+    anynorm_dtype type;
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t bytes;
+    const char *schedule; /* static */
+    char choice[sizeof(((anynorm_plan_info *)0)->choice)];
+    struct bench_result result;
+    char skipped[200];
+};
+
 struct bench {
-    struct bench_options options;
+    struct options options;
     anynorm_device *device;
     anynorm_device_info info;
-    struct bench_line *lines; /* one for each op, shape, type and regime */
+    struct line *lines; /* one for each op, shape, type and regime */
     size_t count;
     size_t measured;
     struct progress progress;
 };
 
-static void tell(struct bench *bench, const struct bench_line *line)
+/* ---- Telling: a table as it goes, or one JSON document at the end ---- */
+
+static const struct column {
+    const char *heading; /* NULL: not in the table */
+    int width;
+    int digits;
+    const char *key;
+    size_t at; /* of a double in struct bench_result */
+} columns[] = {
+    {"WALL p50", 10, 1, "wall_us_p50", offsetof(struct bench_result, wall.p50)},
+    {"p10", 10, 1, "wall_us_p10", offsetof(struct bench_result, wall.p10)},
+    {"p90", 10, 1, "wall_us_p90", offsetof(struct bench_result, wall.p90)},
+    {"EVENT p50", 10, 1, "event_us_p50", offsetof(struct bench_result, event.p50)},
+    {"p10", 10, 1, "event_us_p10", offsetof(struct bench_result, event.p10)},
+    {"p90", 10, 1, "event_us_p90", offsetof(struct bench_result, event.p90)},
+    {"GB/s", 7, 2, "gbps", offsetof(struct bench_result, gbps)},
+    {"COPY", 7, 2, "copy_gbps", offsetof(struct bench_result, copy_gbps)},
+    {"SHARE", 6, 2, "copy_share", offsetof(struct bench_result, copy_share)},
+    {"LAUNCH", 8, 1, "launch_us", offsetof(struct bench_result, launch_us)},
+    {"HOST", 8, 0, "host_ns", offsetof(struct bench_result, host_ns)},
+    {"BATCHED", 9, 2, "batched_us", offsetof(struct bench_result, batched_us)},
+    {NULL, 0, 0, "batched_launch_us", offsetof(struct bench_result, batched_launch_us)},
+    {NULL, 0, 0, "copy_us", offsetof(struct bench_result, copy_us)},
+    {"UNFUSED", 9, 1, "unfused_us_p50", offsetof(struct bench_result, unfused_us)},
+    {"GAIN", 5, 2, "fused_gain", offsetof(struct bench_result, fused_gain)},
+};
+
+static double value_of(const struct line *line, const struct column *column)
+{
+    return *(const double *)(const void *)((const char *)&line->result + column->at);
+}
+
+static const char *regime_of(const struct line *line)
+{
+    return line->result.cold ? "cold" : "warm";
+}
+
+static void print_heading(const anynorm_device_info *info)
+{
+    cli_print_device(info);
+    printf("Times in microseconds (host: nanoseconds). GB/s and share by %s.\n",
+           info->device_class == ANYNORM_CLASS_GPU ? "the device's own time, if it measures"
+                                                   : "wall time");
+    printf("%-16s %-5s %-6s %-16s", "ROWSxCOLUMNS", "TYPE", "REGIME", "SCHEDULE");
+    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
+        if (column->heading)
+            printf(" %*s", column->width, column->heading);
+    }
+    putchar('\n');
+}
+
+static void print_line(const struct line *line)
+{
+    char shape[48];
+
+    snprintf(shape, sizeof shape, "%" PRIu64 "x%" PRIu64, line->rows, line->columns);
+    printf("%-16s %-5s ", shape, anynorm_dtype_name(line->type));
+    if (line->skipped[0]) {
+        printf("skipped: %s\n", line->skipped);
+        return;
+    }
+    printf("%-6s %-16s", regime_of(line), line->schedule);
+    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
+        double value = value_of(line, column);
+
+        if (column->heading && isfinite(value))
+            printf(" %*.*f", column->width, column->digits, value);
+        else if (column->heading)
+            printf(" %*s", column->width, "-");
+    }
+    putchar('\n');
+}
+
+static void print_result(const struct line *line)
+{
+    const struct bench_result *result = &line->result;
+
+    printf(", \"schedule\": \"%s\", \"regime\": \"%s\"", line->schedule, regime_of(line));
+    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
+        double value = value_of(line, column);
+
+        if (isfinite(value))
+            printf(", \"%s\": %.7g", column->key, value);
+        else
+            printf(", \"%s\": null", column->key);
+    }
+    printf(", \"best_copy\": \"%s\", \"clock\": \"%s\", \"choice\": \"%s\", \"bytes\": %" PRIu64
+           ", \"repetitions\": %" PRIu64 "}",
+           result->best_copy == BENCH_COPY ? "copy" : "copy_streaming",
+           result->by_event ? "event" : "wall", line->choice, line->bytes, result->rounds);
+}
+
+static void print_list(const struct bench *bench, bool skipped)
+{
+    const char *separator = "\n  ";
+
+    for (const struct line *line = bench->lines; line < bench->lines + bench->count; line++) {
+        if ((line->skipped[0] != '\0') != skipped)
+            continue;
+        printf("%s{\"op\": \"%s\", \"dtype\": \"%s\", \"rows\": %" PRIu64 ", \"columns\": %" PRIu64,
+               separator, line->op, anynorm_dtype_name(line->type), line->rows, line->columns);
+        separator = ",\n  ";
+        if (skipped) {
+            fputs(", \"reason\": ", stdout);
+            json_print_string(line->skipped);
+            putchar('}');
+        } else {
+            print_result(line);
+        }
+    }
+}
+
+static void print_json(const struct bench *bench)
+{
+    fputs("{\"device\": ", stdout);
+    json_print_string(bench->info.name);
+    fputs(", \"id\": ", stdout);
+    json_print_string(bench->info.id);
+    fputs(", \"driver\": ", stdout);
+    json_print_string(bench->info.driver);
+    fputs(", \"results\": [", stdout);
+    print_list(bench, false);
+    fputs("], \"skipped\": [", stdout);
+    print_list(bench, true);
+    puts("]}");
+}
+
+static void tell(struct bench *bench, const struct line *line)
 {
     bench->lines[bench->count++] = *line;
     if (bench->options.json)
         return;
     progress_end(&bench->progress);
-    bench_report_line(line);
+    print_line(line);
     fflush(stdout);
 }
 
-static void skip(struct bench *bench, struct bench_line *line, const char *reason)
+/* ---- Measuring ---- */
+
+static void skip(struct bench *bench, struct line *line, const char *reason)
 {
     snprintf(line->skipped, sizeof line->skipped, "%.190s", reason);
     tell(bench, line);
     line->skipped[0] = '\0';
 }
 
-static bool run_regime(struct bench *bench, struct bench_case *c, struct bench_line *line,
-                       bool cold, struct cli_error *error)
+static bool run_regime(struct bench *bench, struct bench_case *c, struct line *line, bool cold,
+                       struct cli_error *error)
 {
-    if (cold && !c->memory.cold) {
+    if (cold && !c->cold) {
         skip(bench, line, "cold: the memory to get past the cache cannot be had");
         return true;
     }
-    if (!bench_case_run(c, cold, bench->options.seconds, bench->options.repetitions, &line->result,
-                        error))
+    if (!bench_case_run(c, cold, bench->options.seconds, (uint64_t)bench->options.repetitions,
+                        &line->result, error))
         return false;
     bench->measured++;
     tell(bench, line);
@@ -54,8 +221,7 @@ static bool run_regime(struct bench *bench, struct bench_case *c, struct bench_l
 static bool run_case(struct bench *bench, const char *op, const anynorm_spec *spec, uint64_t rows,
                      struct cli_error *error)
 {
-    struct bench_line line = {
-        .op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
+    struct line line = {.op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
     struct bench_case c;
     bool skipped = false, ran = true;
 
@@ -78,7 +244,7 @@ static bool run_case(struct bench *bench, const char *op, const anynorm_spec *sp
 static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype type,
                       const struct shape *shape, struct cli_error *error)
 {
-    struct bench_line line = {
+    struct line line = {
         .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
     anynorm_spec spec;
 
@@ -88,23 +254,43 @@ static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype ty
     return true;
 }
 
-static const struct shape_list *shapes_of(const struct bench_options *o, const struct op *op,
+/* Heads, hidden sizes of language and image models, vocabularies; from one token to a large batch.
+ */
+static const uint64_t default_columns[] = {64,   128,  384,  768,   1024,  2048, 3072,
+                                           4096, 5120, 8192, 12288, 16384, 65536};
+static const uint64_t default_rows[] = {1, 8, 32, 128, 512, 2048, 16384};
+static const struct shape default_others[] = {{257, 768}, {1151, 8192}, {300000, 64}, {4, 1048576}};
+
+/* Those that are asked for, or else an op's, which are then put into *own. */
+static const struct shape_list *shapes_of(const struct options *o, const struct op *op,
                                           struct shape_list *own)
 {
+    struct cli_error unused;
+
     if (o->shapes.count > 0)
         return &o->shapes;
-    bench_default_shapes(op, own);
+    own->count = 0;
+    if (op->shapes) {
+        shapes_parse(op->name, op->shapes, own, &unused);
+        return own;
+    }
+    for (size_t c = 0; c < COUNT(default_columns); c++) {
+        for (size_t r = 0; r < COUNT(default_rows); r++)
+            own->shapes[own->count++] = (struct shape){default_rows[r], default_columns[c]};
+    }
+    for (size_t i = 0; i < COUNT(default_others); i++)
+        own->shapes[own->count++] = default_others[i];
     return own;
 }
 
 static bool run_op(struct bench *bench, const struct op *op, size_t *done, struct cli_error *error)
 {
-    const struct bench_options *o = &bench->options;
+    const struct options *o = &bench->options;
     struct shape_list own;
     const struct shape_list *shapes = shapes_of(o, op, &own);
 
     if (!o->json)
-        bench_report_op(op->name);
+        printf("%s:\n", op->name);
     for (size_t t = 0; t < o->types.count; t++) {
         for (size_t s = 0; s < shapes->count; s++) {
             if (!run_shape(bench, op, o->types.types[t], &shapes->shapes[s], error))
@@ -115,33 +301,11 @@ static bool run_op(struct bench *bench, const struct op *op, size_t *done, struc
     return true;
 }
 
-static bool run_ops(struct bench *bench, struct cli_error *error)
-{
-    bool ran = true;
-    size_t done = 0;
-
-    for (size_t i = 0; ran && i < bench->options.ops.count; i++)
-        ran = run_op(bench, bench->options.ops.ops[i], &done, error);
-    return ran;
-}
-
-static bool run_spec(struct bench *bench, struct cli_error *error)
-{
-    anynorm_spec spec;
-    uint64_t rows;
-
-    if (anynorm_spec_parse(bench->options.spec, &spec, &rows) != ANYNORM_OK)
-        return cli_fail_library(error, "--spec", ANYNORM_INVALID_ARGUMENT);
-    if (!bench->options.json)
-        bench_report_op(bench->options.spec);
-    return run_case(bench, bench->options.spec, &spec, rows, error);
-}
-
 static bool run_all(struct bench *bench, struct cli_error *error)
 {
-    const struct bench_options *o = &bench->options;
+    const struct options *o = &bench->options;
     struct shape_list own;
-    size_t cases = o->spec != NULL;
+    size_t cases = o->spec_text != NULL, done = 0;
 
     for (size_t i = 0; i < o->ops.count; i++)
         cases += shapes_of(o, o->ops.ops[i], &own)->count * o->types.count;
@@ -149,16 +313,122 @@ static bool run_all(struct bench *bench, struct cli_error *error)
     if (!bench->lines)
         return cli_fail(error, CLI_FAILED, "bench", "out of memory");
     if (!o->json)
-        bench_report_heading(&bench->info);
+        print_heading(&bench->info);
     progress_start(&bench->progress, cases);
-    if (!(o->spec ? run_spec(bench, error) : run_ops(bench, error)))
+    if (o->spec_text && !o->json)
+        printf("%s:\n", o->spec_text);
+    if (o->spec_text && !run_case(bench, o->spec_text, &o->spec, o->rows, error))
         return false;
+    for (size_t i = 0; i < o->ops.count; i++) {
+        if (!run_op(bench, o->ops.ops[i], &done, error))
+            return false;
+    }
     progress_end(&bench->progress);
     if (o->json)
-        bench_report_json(&bench->info, bench->lines, bench->count);
+        print_json(bench);
     return bench->measured > 0 ||
            cli_fail(error, CLI_FAILED, "bench", "nothing was measured; the last reason: %s",
                     bench->lines[bench->count - 1].skipped);
+}
+
+/* ---- Options ---- */
+
+/* --spec says all that the others would say. */
+static bool check_spec(struct options *o, const char *ops, const char *shapes, const char *types,
+                       struct cli_error *error)
+{
+    const char *other = ops ? "--op" : shapes ? "--shapes" : types ? "--dtype" : NULL;
+
+    if (other)
+        return cli_fail(error, CLI_USAGE, "--spec", "%s is there, too; give one", other);
+    if (anynorm_spec_parse(o->spec_text, &o->spec, &o->rows) != ANYNORM_OK)
+        return cli_fail_library(error, "--spec", ANYNORM_INVALID_ARGUMENT);
+    if (o->rows == 0 || o->rows > SHAPE_ELEMENTS_MOST / o->spec.columns || !spec_is_dense(&o->spec))
+        return cli_fail(
+            error, CLI_USAGE, "--spec",
+            "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
+            "dense rows can be measured",
+            o->spec_text);
+    return true;
+}
+
+static bool check(const char *ops, const char *shapes, const char *types, bool seconds_given,
+                  bool repetitions_given, struct options *o, struct cli_error *error)
+{
+    if (seconds_given && repetitions_given)
+        return cli_fail(error, CLI_USAGE, "--seconds", "--repetitions is there, too; give one");
+    if (!(o->seconds > 0) || o->seconds > 3600)
+        return cli_fail(error, CLI_USAGE, "--seconds",
+                        "%g is out of range; give more than 0, up to 3600", o->seconds);
+    if (o->spec_text)
+        return check_spec(o, ops, shapes, types, error);
+    if (shapes && !shapes_parse("--shapes", shapes, &o->shapes, error))
+        return false;
+    return ops_parse("--op", ops ? ops : "layer-norm", &o->ops, error) &&
+           dtypes_parse("--dtype", types ? types : "f32", &o->types, error);
+}
+
+static const char notes[] =
+    "For each op, shape and type, cold (buffers rotated past the last-level cache) and warm (the\n"
+    "same buffers again): the time from enqueue to the end of the wait and the device's own, GB/s\n"
+    "of all tensors counted once, the share of the best copy of as many bytes, read and written\n"
+    "alike, what an empty kernel takes, and the host's time for the enqueue alone. Ops that add x\n"
+    "and residual are timed unfused, too: a kernel that adds, and the norm of the sum; gain is "
+    "how\n"
+    "many times as long that takes. All take turns within one run. GB/s, share and gain are by "
+    "the\n"
+    "device's time on a GPU and by wall time elsewhere. Shapes of up to 4 MiB are timed in "
+    "batches\n"
+    "of 100 enqueues, too. Shapes that do not fit the memory, or the op, are skipped.\n\nops:\n%s";
+
+/* False: return *exit_status, the error or the help printed. */
+static bool parse(int argc, char **argv, struct options *o, int *exit_status)
+{
+    const char *ops = NULL, *shapes = NULL, *types = NULL;
+    bool seconds_given = false, repetitions_given = false;
+    char text[sizeof notes + 1024];
+    const struct cli_option options[] = {
+        {"device", 0, CLI_TEXT, "NAME", "the device to measure (default: the best found)",
+         .text = &o->device},
+        {"shapes", 0, CLI_TEXT, "RxC,...",
+         "rows x columns (default: 95 shapes of real models, or the op's own)", .text = &shapes},
+        {"dtype", 0, CLI_TEXT, "T,...", "f32, f16, bf16, f64 (default f32)", .text = &types},
+        {"op", 0, CLI_TEXT, "OP,...", "the norms below (default layer-norm)", .text = &ops},
+        {"spec", 0, CLI_TEXT, "TEXT", "any norm, such as \"rms-norm 512x768 f16 l2\", instead",
+         .text = &o->spec_text},
+        {"schedule", 0, CLI_TEXT, "TEXT",
+         "force a schedule, such as \"row_per_group group=128\" (default: the best)",
+         .text = &o->schedule},
+        {"cold", 0, CLI_FLAG, NULL, "cold only (default: cold and warm)", .flag = &o->cold},
+        {"warm", 0, CLI_FLAG, NULL, "warm only", .flag = &o->warm},
+        {"seconds", 0, CLI_NUMBER, "S",
+         "time for each shape, type and regime (default 0.3), within 5 to 1000 rounds",
+         .number = &o->seconds, .given = &seconds_given},
+        {"repetitions", 0, CLI_INTEGER, "N", "rounds, however long they take",
+         .integer = &o->repetitions, .least = 1, .most = BENCH_SAMPLES_MOST,
+         .given = &repetitions_given},
+        {"json", 0, CLI_FLAG, NULL, "one JSON document, at the end", .flag = &o->json},
+    };
+    const struct cli_command command = {
+        .name = "bench",
+        .summary = "Measures a device, next to copies of the same size.",
+        .notes = text,
+        .options = options,
+        .option_count = COUNT(options),
+    };
+    struct cli_error error;
+
+    *o = (struct options){.seconds = 0.3};
+    snprintf(text, sizeof text, notes, ops_help());
+    if (!cli_parse(&command, argc, argv, exit_status))
+        return false;
+    if (!check(ops, shapes, types, seconds_given, repetitions_given, o, &error)) {
+        *exit_status = cli_error_print(&error);
+        return false;
+    }
+    if (o->cold == o->warm)
+        o->cold = o->warm = true;
+    return true;
 }
 
 int cli_bench(int argc, char **argv)
@@ -168,7 +438,7 @@ int cli_bench(int argc, char **argv)
     int exit_status;
     bool ran = false;
 
-    if (!bench_options_parse(argc, argv, &bench.options, &exit_status))
+    if (!parse(argc, argv, &bench.options, &exit_status))
         return exit_status;
     if (cli_open_device(bench.options.device, &bench.device, &error)) {
         anynorm_device_describe(bench.device, &bench.info);

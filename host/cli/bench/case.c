@@ -2,10 +2,13 @@
 
 #include "common/library.h"
 #include "common/progress.h"
+#include "platform/system.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
+enum { TILE = 1 << 20, STRIDE = 256 };
 enum { BATCH = 100, LEAST_ROUNDS = 5, BATCH_ROUNDS = 25 };
 
 /* Larger ones take so long that a launch does not show. */
@@ -14,6 +17,11 @@ static const uint64_t batched_up_to = UINT64_C(4) << 20;
 static const char *const baselines[BENCH_KINDS] = {
     [BENCH_COPY] = "copy", [BENCH_COPY_STREAMING] = "copy_streaming", [BENCH_EMPTY] = "empty"};
 
+/* Drivers tell of a cache that is not the last level, or of none. */
+static const uint64_t least_cache = UINT64_C(64) << 20;
+/* Of the cache's size that all slots together have at least, and where one slot is enough. */
+static const uint64_t past_cache = 4;
+
 /* What one enqueue took, in seconds. */
 struct turn {
     double host;  /* until the enqueue returned */
@@ -21,8 +29,14 @@ struct turn {
     double event; /* the device's own time; NaN where it does not measure */
 };
 
+/* No more are kept than the most. */
+struct samples {
+    double values[BENCH_SAMPLES_MOST];
+    size_t count;
+};
+
 struct kind_samples {
-    struct bench_samples wall, event, host, batched;
+    struct samples wall, event, host, batched;
 };
 
 /* ---- Plans ---- */
@@ -67,6 +81,120 @@ static bool make_unfused(struct bench_case *bench, const char *schedule, bool *s
                                     &bench->plans[BENCH_UNFUSED], skipped, error);
 }
 
+/* ---- Memory: the tensors, as often as it takes to get past the caches ---- */
+
+static uint64_t cache_of(const anynorm_device_info *info)
+{
+    return info->cache_bytes > least_cache ? info->cache_bytes : least_cache;
+}
+
+/* Bytes that may be taken: a device that shares the host's memory leaves half of it to others. */
+static uint64_t memory_limit(const anynorm_device_info *info)
+{
+    uint64_t host = an_host_memory();
+    uint64_t device = info->global_bytes ? info->global_bytes : UINT64_MAX;
+
+    if (info->unified_memory)
+        return (host < device ? host : device) / 2;
+    return device / 10 * 9;
+}
+
+static bool plan_slots(struct bench_case *bench, struct cli_error *error)
+{
+    const anynorm_device_info *info = &bench->info;
+    uint64_t total = 0, largest = 0, limit = memory_limit(info);
+
+    for (int t = 0; t < TENSORS; t++) {
+        struct cli_tensor_info tensor = tensor_info(&bench->spec, t, bench->rows[BENCH_COPY]);
+
+        bench->strides[t] = (tensor_bytes(&tensor) + STRIDE - 1) / STRIDE * STRIDE;
+        total += bench->strides[t];
+        largest = bench->strides[t] > largest ? bench->strides[t] : largest;
+    }
+    if (largest > info->max_alloc_bytes || total > limit)
+        return cli_fail(error, CLI_FAILED, "bench",
+                        "needs %" PRIu64 " MiB, %" PRIu64 " MiB in one piece; %" PRIu64
+                        " MiB may be used, %" PRIu64 " MiB in one piece",
+                        total >> 20, largest >> 20, limit >> 20, info->max_alloc_bytes >> 20);
+    bench->slots = 1;
+    while (total * bench->slots < past_cache * cache_of(info) &&
+           2 * bench->slots * largest <= info->max_alloc_bytes && 2 * bench->slots * total <= limit)
+        bench->slots *= 2;
+    bench->cold = total * bench->slots > past_cache / 2 * cache_of(info);
+    return true;
+}
+
+static anynorm_status fill(anynorm_device *device, const anynorm_buffer *buffer, const void *tile,
+                           uint64_t tile_bytes)
+{
+    anynorm_buffer at = *buffer;
+    anynorm_status status = ANYNORM_OK;
+
+    for (; status == ANYNORM_OK && at.offset < buffer->bytes; at.offset += tile_bytes) {
+        uint64_t rest = buffer->bytes - at.offset;
+
+        status = anynorm_buffer_write(device, &at, tile, rest < tile_bytes ? rest : tile_bytes);
+    }
+    return status;
+}
+
+static anynorm_status make_tensors(struct bench_case *bench)
+{
+    anynorm_status status = ANYNORM_OK;
+    void *tile = malloc(TILE * sizeof(double));
+
+    if (!tile)
+        return ANYNORM_OUT_OF_MEMORY;
+    for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
+        struct cli_tensor_info tensor = tensor_info(&bench->spec, t, 1);
+        double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD || t == TENSOR_Y_SCALE ? 1 : 0;
+
+        if (!tensor.present)
+            continue;
+        random_fill(tensor.type, tile, TILE, middle);
+        status = anynorm_buffer_create(bench->device, bench->slots * bench->strides[t],
+                                       &bench->buffers[t]);
+        if (status == ANYNORM_OK)
+            status = fill(bench->device, &bench->buffers[t], tile,
+                          TILE * anynorm_dtype_size(tensor.type));
+    }
+    free(tile);
+    return status;
+}
+
+/* Every page touched. */
+static bool make_memory(struct bench_case *bench, bool *skipped, struct cli_error *error)
+{
+    anynorm_status status;
+
+    *skipped = true;
+    if (!plan_slots(bench, error))
+        return false;
+    status = make_tensors(bench);
+    *skipped = status == ANYNORM_OUT_OF_MEMORY;
+    if (*skipped)
+        return cli_fail(error, CLI_FAILED, "bench", "the memory could not be had");
+    return status == ANYNORM_OK || cli_fail_library(error, "bench", status);
+}
+
+/* Of the first slot, or where it is to be cold of another one each time, not the neighbour of the
+ * one before, which a prefetcher might have begun to load: a step of about 0.618 of a power of two,
+ * made odd, meets every slot before one comes again. */
+static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
+{
+    anynorm_tensors tensors = {0};
+
+    if (cold)
+        bench->next = (bench->next + (bench->slots / 8 * 5 | 1)) & (bench->slots - 1);
+    for (int t = 0; t < TENSORS; t++) {
+        anynorm_buffer *at = tensor_slot(&tensors, t);
+
+        *at = bench->buffers[t];
+        at->offset = (cold ? bench->next : 0) * bench->strides[t];
+    }
+    return tensors;
+}
+
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
                      const anynorm_spec *spec, uint64_t rows, bool *skipped,
                      struct cli_error *error)
@@ -90,8 +218,7 @@ bool bench_case_make(struct bench_case *bench, anynorm_device *device, const cha
     if (!make_unfused(bench, schedule, skipped, error))
         goto fail;
     anynorm_plan_describe(bench->plans[BENCH_NORM], &bench->plan);
-    if (bench_memory_make(&bench->memory, device, &bench->info, &bench->spec,
-                          bench->rows[BENCH_COPY], skipped, error))
+    if (make_memory(bench, skipped, error))
         return true;
 fail:
     bench_case_free(bench);
@@ -100,21 +227,14 @@ fail:
 
 void bench_case_free(struct bench_case *bench)
 {
-    bench_memory_free(&bench->memory);
-    for (int kind = 0; kind < BENCH_KINDS; kind++) {
+    for (int t = 0; t < TENSORS; t++)
+        anynorm_buffer_destroy(bench->device, &bench->buffers[t]);
+    for (int kind = 0; kind < BENCH_KINDS; kind++)
         anynorm_plan_destroy(bench->plans[kind]);
-        bench->plans[kind] = NULL;
-    }
     anynorm_plan_destroy(bench->add);
-    bench->add = NULL;
 }
 
 /* ---- Timing ---- */
-
-static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
-{
-    return cold ? bench_memory_next(&bench->memory) : bench_memory_first(&bench->memory);
-}
 
 /* Waits for the work; its time on the device, NaN where a driver tells of none at all (Mesa's
  * llvmpipe), which does not measure. */
@@ -183,6 +303,12 @@ static anynorm_status time_batch(struct bench_case *bench, enum bench_kind kind,
     return status;
 }
 
+static void add(struct samples *samples, double value)
+{
+    if (samples->count < BENCH_SAMPLES_MOST)
+        samples->values[samples->count++] = value;
+}
+
 /* One turn of each. A warm turn is run once before it is timed: what the one before left in the
  * caches is not its own. */
 static anynorm_status round_of_turns(struct bench_case *bench, bool cold,
@@ -202,10 +328,10 @@ static anynorm_status round_of_turns(struct bench_case *bench, bool cold,
             status = time_one(bench, kind, cold, &turn);
         if (status != ANYNORM_OK || !samples)
             continue;
-        bench_samples_add(&samples[kind].wall, turn.wall);
-        bench_samples_add(&samples[kind].host, turn.host);
+        add(&samples[kind].wall, turn.wall);
+        add(&samples[kind].host, turn.host);
         if (isfinite(turn.event))
-            bench_samples_add(&samples[kind].event, turn.event);
+            add(&samples[kind].event, turn.event);
     }
     return status;
 }
@@ -244,7 +370,7 @@ static anynorm_status run_batches(struct bench_case *bench, bool cold, double se
 
             status = time_batch(bench, kinds[k], cold, &each);
             if (status == ANYNORM_OK && round > 0)
-                bench_samples_add(&samples[kinds[k]].batched, each);
+                add(&samples[kinds[k]].batched, each);
         }
     }
     return status;
@@ -252,9 +378,28 @@ static anynorm_status run_batches(struct bench_case *bench, bool cold, double se
 
 /* ---- What is told of it ---- */
 
-static struct bench_spread microseconds(struct bench_samples *samples)
+static int by_size(const void *a, const void *b)
 {
-    struct bench_spread spread = bench_samples_spread(samples);
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct bench_spread bench_spread_of(double *values, size_t count)
+{
+    double last = (double)count - 1;
+
+    if (count == 0)
+        return (struct bench_spread){(double)NAN, (double)NAN, (double)NAN};
+    qsort(values, count, sizeof *values, by_size);
+    return (struct bench_spread){values[(size_t)(last * 0.1 + 0.5)],
+                                 values[(size_t)(last * 0.5 + 0.5)],
+                                 values[(size_t)(last * 0.9 + 0.5)]};
+}
+
+static struct bench_spread microseconds(struct samples *samples)
+{
+    struct bench_spread spread = bench_spread_of(samples->values, samples->count);
 
     return (struct bench_spread){spread.p10 * 1e6, spread.p50 * 1e6, spread.p90 * 1e6};
 }

@@ -3,8 +3,18 @@
 #ifndef ANYNORM_CLI_BENCH_CASE_H
 #define ANYNORM_CLI_BENCH_CASE_H
 
-#include "memory.h"
-#include "samples.h"
+#include "common/error.h"
+#include "cases/tensors.h"
+
+enum { BENCH_SAMPLES_MOST = 1000 };
+
+/* The values that a tenth, a half and nine tenths do not exceed; NaN where nothing was measured. */
+struct bench_spread {
+    double p10, p50, p90;
+};
+
+/* Sorts the values. */
+struct bench_spread bench_spread_of(double *values, size_t count);
 
 /* What takes turns. */
 enum bench_kind {
@@ -24,9 +34,13 @@ struct bench_case {
     anynorm_plan *plans[BENCH_KINDS]; /* NULL: the device has no such copy, the norm adds nothing */
     anynorm_plan *add;                /* runs before that of BENCH_UNFUSED */
     anynorm_plan_info plan;
-    struct bench_memory memory;
-    uint64_t bytes;     /* of each tensor once */
-    uint64_t row_bytes; /* of the tensors that have a row for each of x */
+    uint64_t bytes;                  /* of each tensor once */
+    uint64_t row_bytes;              /* of the tensors that have a row for each of x */
+    anynorm_buffer buffers[TENSORS]; /* each has all slots of its tensor; none where it is not */
+    uint64_t strides[TENSORS];       /* bytes from slot to slot */
+    uint64_t slots;                  /* a power of two */
+    uint64_t next;
+    bool cold; /* whether a round through the slots leaves nothing in the caches */
 };
 
 /* Times in microseconds, per enqueue; NaN where not measured. */

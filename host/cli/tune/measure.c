@@ -1,6 +1,6 @@
 #include "measure.h"
 
-#include "bench/samples.h"
+#include "bench/case.h"
 #include "common/library.h"
 #include "common/progress.h"
 #include "cases/tensors.h"
@@ -234,11 +234,11 @@ struct race {
 /* The median of a variant's times, each as a share of the baseline's in the same round. */
 static double median_share(const struct race *race, int rounds, size_t variant, size_t baseline)
 {
-    struct bench_samples shares = {.count = 0};
+    double shares[ROUNDS * 2];
 
     for (int r = 0; r < rounds; r++)
-        bench_samples_add(&shares, race->times[r][variant] / race->times[r][baseline]);
-    return bench_samples_spread(&shares).p50;
+        shares[r] = race->times[r][variant] / race->times[r][baseline];
+    return bench_spread_of(shares, (size_t)rounds).p50;
 }
 
 static void set_shares(struct tune_measure *measure, const struct race *race, int rounds)
