@@ -14,7 +14,6 @@
 #include "support.h"
 
 #include "common/commands.h"
-#include "tune/file.h"
 #include "tune/lines.h"
 
 enum { ROWS = 4, COLUMNS = 6, FILE_BYTES = 4096 };
@@ -307,17 +306,17 @@ static void check_same(const struct file_fault *fault, int outcome, bool left)
 static int act_tune(void)
 {
     const anynorm_device_info info = {.name = "a gpu", .platform = "a platform"};
+    const struct tune_head head = {&info, NULL, ANYNORM_F32, 64};
     struct tune_lines lines = {.count = 0};
     struct output output = {.path = NULL};
     struct cli_error error = {.exit_status = CLI_DONE};
     char path[PATH_MAX];
     bool done = tune_file_find(NULL, path, &error) && output_prepare(&output, path, &error) &&
-                tune_lines_check(path, &error) && output_create(&output, &error) &&
-                tune_lines_open(&lines, &error);
+                tune_lines_check(path, &error) && output_create(&output, &error);
     if (done) {
-        tune_lines_measured(&lines, &info, NULL, ANYNORM_F32, 64, 0);
-        tune_lines_add(&lines, &info, NULL, ANYNORM_F32, 64, 0, "row_per_group", "new");
-        done = tune_lines_close(&lines, &error) && tune_lines_write(&lines, &output, &error);
+        tune_lines_measured(&lines, &head, 0);
+        tune_lines_add(&lines, &head, 0, "row_per_group", "new");
+        done = tune_lines_write(&lines, &output, &error);
     }
     output_discard(&output);
     tune_lines_free(&lines);

@@ -1,9 +1,8 @@
 #include "lines.h"
 
-#include "platform/files.h"
-
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,31 +14,25 @@ static bool no_memory(struct cli_error *error)
     return cli_fail(error, CLI_FAILED, "tune", "out of memory");
 }
 
-bool tune_lines_open(struct tune_lines *lines, struct cli_error *error)
-{
-    lines->added_stream = open_memstream(&lines->added, &lines->added_length);
-    lines->measured_stream = open_memstream(&lines->measured, &lines->measured_length);
-    return (lines->added_stream && lines->measured_stream) || no_memory(error);
-}
-
-bool tune_lines_close(struct tune_lines *lines, struct cli_error *error)
-{
-    bool added = fclose(lines->added_stream) == 0;
-    bool measured = fclose(lines->measured_stream) == 0;
-
-    lines->added_stream = lines->measured_stream = NULL;
-    return (added && measured) || no_memory(error);
-}
-
 void tune_lines_free(struct tune_lines *lines)
 {
-    if (lines->added_stream)
-        fclose(lines->added_stream);
-    if (lines->measured_stream)
-        fclose(lines->measured_stream);
     free(lines->added);
     free(lines->measured);
-    *lines = (struct tune_lines){0};
+    *lines = (struct tune_lines){.count = 0};
+}
+
+/* ---- Making them ---- */
+
+static void append(struct tune_lines *lines, char **text, const char *line)
+{
+    size_t length = *text ? strlen(*text) : 0, size = strlen(line) + 1;
+    char *longer = realloc(*text, length + size);
+
+    if (longer) {
+        memcpy(longer + length, line, size);
+        *text = longer;
+    }
+    lines->lost |= !longer;
 }
 
 enum { BUCKET_SIZE = 48 };
@@ -63,48 +56,95 @@ static void print_bucket(uint64_t rows, char text[BUCKET_SIZE])
         snprintf(text, BUCKET_SIZE, "%" PRIu64 "-%" PRIu64, end / 8 + 1, end);
 }
 
-/* In quotes; what a pattern cannot say literally, it says as any one character. */
-static void print_pattern(FILE *stream, const char *text)
+/* What a pattern cannot say literally, it says as any one character. */
+static void make_pattern(char *text)
 {
-    fputc('"', stream);
-    for (; *text; text++)
-        fputc(*text == '"' || (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stream);
-    fputc('"', stream);
+    for (; *text; text++) {
+        if (*text == '"' || (unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+    }
 }
 
-static void print_head(FILE *stream, const anynorm_device_info *info, const char *op,
-                       anynorm_dtype type, uint64_t columns, uint64_t rows)
+enum { HEAD_SIZE = 512 };
+
+static void print_head(const struct tune_head *head, uint64_t rows, char text[HEAD_SIZE])
 {
+    anynorm_device_info device = *head->device;
     char bucket[BUCKET_SIZE];
 
+    make_pattern(device.name);
+    make_pattern(device.platform);
     print_bucket(rows, bucket);
-    fputs("device ", stream);
-    print_pattern(stream, *info->name ? info->name : "*");
-    if (*info->platform) {
-        fputs(" platform=", stream);
-        print_pattern(stream, info->platform);
-    }
-    fprintf(stream, " type=%s%s%s columns=%" PRIu64 " rows=%s", anynorm_dtype_name(type),
-            op ? " op=" : "", op ? op : "", columns, bucket);
+    snprintf(text, HEAD_SIZE, "device \"%s\"%s%s%s type=%s%s%s columns=%" PRIu64 " rows=%s",
+             *device.name ? device.name : "*", *device.platform ? " platform=\"" : "",
+             device.platform, *device.platform ? "\"" : "", anynorm_dtype_name(head->type),
+             head->op ? " op=" : "", head->op ? head->op : "", head->columns, bucket);
 }
 
-void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
-                         anynorm_dtype type, uint64_t columns, uint64_t rows)
+void tune_lines_measured(struct tune_lines *lines, const struct tune_head *head, uint64_t rows)
 {
-    print_head(lines->measured_stream, info, op, type, columns, rows);
-    fputc('\n', lines->measured_stream);
+    char text[HEAD_SIZE + 1];
+
+    print_head(head, rows, text);
+    strcat(text, "\n");
+    append(lines, &lines->measured, text);
 }
 
-void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
-                    anynorm_dtype type, uint64_t columns, uint64_t rows, const char *choice,
-                    const char *comment)
+void tune_lines_add(struct tune_lines *lines, const struct tune_head *head, uint64_t rows,
+                    const char *choice, const char *comment)
 {
-    print_head(lines->added_stream, info, op, type, columns, rows);
-    fprintf(lines->added_stream, " -> %s # %s\n", choice, comment);
+    char text[HEAD_SIZE], line[2 * HEAD_SIZE];
+
+    print_head(head, rows, text);
+    snprintf(line, sizeof line, "%s -> %.127s # %.350s\n", text, choice, comment);
+    append(lines, &lines->added, line);
     lines->count++;
 }
 
 /* ---- The file ---- */
+
+static bool make_folder(const char *folder, struct cli_error *error)
+{
+    return an_folder_make(folder) || errno == EEXIST ||
+           cli_fail(error, CLI_FAILED, folder, "cannot be made: %s; give -o FILE", strerror(errno));
+}
+
+/* Makes the folders of the default file where they are missing: two levels, as XDG has it. */
+static bool make_folders(const char *path, struct cli_error *error)
+{
+    char *inner = an_path_folder(path), *outer = inner ? an_path_folder(inner) : NULL;
+    bool made = outer ? make_folder(outer, error) && make_folder(inner, error)
+                      : cli_fail(error, CLI_FAILED, path, "out of memory");
+
+    free(inner);
+    free(outer);
+    return made;
+}
+
+bool tune_file_find(const char *given, char path[AN_PATH_SIZE], struct cli_error *error)
+{
+    const char *variable = getenv("ANYNORM_TUNING");
+    bool named = variable && *variable;
+    size_t length = given ? (size_t)snprintf(path, AN_PATH_SIZE, "%s", given)
+                          : anynorm_tuning_path(path, AN_PATH_SIZE);
+
+    if (length >= AN_PATH_SIZE)
+        return cli_fail(error, CLI_USAGE, "-o", "its path is too long; name another file");
+    if (length > 0)
+        return given || named || make_folders(path, error);
+    return cli_fail(error, CLI_USAGE, named ? "ANYNORM_TUNING" : "HOME",
+                    "%s, so the library reads no file of yours; give -o FILE to write one",
+                    named ? "is \"off\"" : "is not set");
+}
+
+bool tune_file_is_read(const char *path)
+{
+    char used[AN_PATH_SIZE];
+    struct an_status a, b;
+
+    return anynorm_tuning_path(used, sizeof used) > 0 && an_path_status(used, true, &a) &&
+           an_path_status(path, true, &b) && a.device == b.device && a.number == b.number;
+}
 
 /* The text of an open file with a zero behind it. */
 static bool read_text(const char *path, int file, char *text, size_t *length,
@@ -163,7 +203,7 @@ bool tune_lines_check(const char *path, struct cli_error *error)
 static bool is_measured(const struct tune_lines *lines, const char *line, size_t length)
 {
     const char *arrow = line;
-    const char *head = lines->measured;
+    const char *head = lines->measured ? lines->measured : "";
 
     while (arrow + 1 < line + length && (arrow[0] != '-' || arrow[1] != '>'))
         arrow++;
@@ -206,18 +246,21 @@ bool tune_lines_write(const struct tune_lines *lines, struct output *output,
 {
     char *text = NULL;
     size_t length = 0;
+    size_t added = lines->added ? strlen(lines->added) : 0;
     bool written = false;
 
+    if (lines->lost)
+        return no_memory(error);
     if (!read_old(output->path, &text, &length, error))
         return false;
     length = keep_others(lines, text, length);
-    if (length + lines->added_length > MOST_BYTES) {
+    if (length + added > MOST_BYTES) {
         cli_fail(error, CLI_FAILED, output->path,
                  "would grow beyond the 1 MiB that is read; take lines out, or name another file");
     } else {
         written = output_write(output, text, length, error) &&
-                  output_write(output, lines->added, lines->added_length, error) &&
-                  output_close(output, error) && output_commit(output, false, error);
+                  output_write(output, lines->added, added, error) && output_close(output, error) &&
+                  output_commit(output, false, error);
     }
     free(text);
     return written;

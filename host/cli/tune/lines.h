@@ -1,44 +1,45 @@
-/* The lines of a tuning database: making them, and putting them into a file that has others. */
+/* The lines of a tuning database: making them, the file they go to, and putting them where it has
+ * others. */
 #ifndef ANYNORM_CLI_TUNE_LINES_H
 #define ANYNORM_CLI_TUNE_LINES_H
 
-#include "common/error.h"
 #include "files/output.h"
+#include "platform/files.h"
 
 #include <anynorm/anynorm.h>
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-
-/* What a run adds to a database, and what it makes stale there. Both texts are malloc'ed by their
- * streams; zeroed before tune_lines_open. */
+/* What a run adds to a database, and what it makes stale there. Zeroed before. */
 struct tune_lines {
-    FILE *added_stream;
-    FILE *measured_stream;
-    char *added;    /* whole lines */
+    char *added;    /* whole lines; NULL: none */
     char *measured; /* a line for each head (what stands before ->) whose old lines go */
-    size_t added_length;
-    size_t measured_length;
-    size_t count; /* of lines added */
+    size_t count;   /* of lines added */
+    bool lost;      /* some of it, for want of memory */
 };
 
-bool tune_lines_open(struct tune_lines *lines, struct cli_error *error);
+/* What lines are for, but for the rows. */
+struct tune_head {
+    const anynorm_device_info *device;
+    const char *op; /* NULL: those that need not be named */
+    anynorm_dtype type;
+    uint64_t columns;
+};
 
 /* Notes that this was measured, so that the old lines for it go. A line is for the bucket that
- * `rows` lies in, or for any number where it is 0; and for an op, or where that is NULL for those
- * that need not be named. */
-void tune_lines_measured(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
-                         anynorm_dtype type, uint64_t columns, uint64_t rows);
+ * `rows` lies in, or for any number where it is 0. */
+void tune_lines_measured(struct tune_lines *lines, const struct tune_head *head, uint64_t rows);
 
 /* Adds a line; `comment` goes behind it. */
-void tune_lines_add(struct tune_lines *lines, const anynorm_device_info *info, const char *op,
-                    anynorm_dtype type, uint64_t columns, uint64_t rows, const char *choice,
-                    const char *comment);
+void tune_lines_add(struct tune_lines *lines, const struct tune_head *head, uint64_t rows,
+                    const char *choice, const char *comment);
 
-/* Ends adding: the texts are complete. */
-bool tune_lines_close(struct tune_lines *lines, struct cli_error *error);
 void tune_lines_free(struct tune_lines *lines);
+
+/* The file that was given with -o, or else (NULL) the one that the library reads, whose folders are
+ * made where it is not one that the user names. */
+bool tune_file_find(const char *given, char path[AN_PATH_SIZE], struct cli_error *error);
+
+/* Whether the library reads this file. */
+bool tune_file_is_read(const char *path);
 
 /* CLI_USAGE where there is a file at `path` that is no database. */
 bool tune_lines_check(const char *path, struct cli_error *error);

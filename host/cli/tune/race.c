@@ -1,16 +1,19 @@
-#include "measure.h"
+#include "race.h"
 
 #include "bench/case.h"
 #include "common/library.h"
 #include "common/progress.h"
 #include "cases/tensors.h"
+#include "verify/case.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
+    VERIFY_ROWS = 5,
     BLOCK_ROWS = 61, /* different rows in x; a prime, so that no schedule's period meets it */
     SETS_MOST = 8,
     LAUNCHES_MOST = 64,
@@ -25,18 +28,119 @@ static const double batch_seconds = 3e-3;
 /* One that takes so many times as long as the best is not worth another second. */
 static const double hopeless = 1.4;
 
+/* ---- Who takes part ---- */
+
+/* False, with *error, where the work itself fails. */
+static bool verify_variant(const struct tune_race *race, struct tune_variant *variant,
+                           struct cli_error *error)
+{
+    const anynorm_plan_options options = {.schedule = variant->choice};
+    anynorm_status status = ANYNORM_OK;
+
+    for (int values = 0; values < VERIFY_VALUES && !*variant->wrong; values++) {
+        const struct verify_case c = {
+            .spec = race->spec, .rows = VERIFY_ROWS, .values = (enum verify_values)values};
+        struct verify_result result;
+
+        if (!verify_case_has_meaning(&c))
+            continue;
+        status = verify_case_run(race->device, race->reference, variant->choice, &c, &result);
+        if (status == ANYNORM_UNSUPPORTED)
+            return true; /* the compiled kernel's own limits */
+        if (status == ANYNORM_BUILD_FAILED)
+            snprintf(variant->wrong, sizeof variant->wrong, "%.190s", anynorm_message());
+        else if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
+            return cli_fail(error, CLI_FAILED, "tune", "the memory for a case could not be had");
+        else if (status != ANYNORM_OK)
+            return cli_fail_library(error, "tune", status);
+        else if (*result.wrong)
+            snprintf(variant->wrong, sizeof variant->wrong, "%s (values %d)", result.wrong, values);
+    }
+    if (*variant->wrong)
+        return true;
+    status = anynorm_plan_create(race->device, &race->spec, &options, &variant->plan);
+    return status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+}
+
+static bool is_refused(const struct tune_variant *variant)
+{
+    return !variant->plan && !*variant->wrong;
+}
+
+/* Where the compiled kernel refuses the group, the library takes what it does not refuse. */
+static void let_shrink(const struct tune_race *race, struct tune_variant *variant)
+{
+    char name[sizeof variant->choice];
+    const anynorm_plan_options options = {.schedule = name};
+    anynorm_plan_info info;
+    anynorm_plan *plan;
+
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(variant->choice, " "), variant->choice);
+    if (anynorm_plan_create(race->device, &race->spec, &options, &plan) != ANYNORM_OK)
+        return;
+    if (anynorm_plan_describe(plan, &info) == ANYNORM_OK)
+        memcpy(variant->choice, info.choice, sizeof variant->choice);
+    anynorm_plan_destroy(plan);
+}
+
+bool tune_race_enter(struct tune_race *race, struct cli_error *error)
+{
+    anynorm_variant variant;
+
+    for (size_t i = 0; i == 0 || i < race->count; i++) {
+        anynorm_status status =
+            anynorm_plan_variant(race->device, &race->spec, i, &variant, &race->count);
+
+        if (status != ANYNORM_OK)
+            return cli_fail_library(error, race->info->id, status);
+        memcpy(race->variants[i].choice, variant.choice, sizeof variant.choice);
+    }
+    for (size_t i = 0; i < race->count; i++) {
+        struct tune_variant *v = &race->variants[i];
+        bool found = race->own < i;
+
+        race->step(race->user);
+        if (found && strcmp(v->choice, race->variants[race->own].choice) == 0)
+            continue; /* what the library's own has shrunk to */
+        if (!verify_variant(race, v, error))
+            return false;
+        if (found || !is_refused(v))
+            continue;
+        let_shrink(race, v);
+        if (!verify_variant(race, v, error))
+            return false;
+        race->own += is_refused(v);
+    }
+    while (race->baseline < race->count && !race->variants[race->baseline].plan)
+        race->baseline++;
+    return race->baseline < race->count ||
+           cli_fail(error, CLI_FAILED, race->info->id,
+                    "no schedule gives right results at %" PRIu64 " columns of %s",
+                    race->spec.columns, anynorm_dtype_name(race->spec.x.type));
+}
+
+void tune_race_free(struct tune_race *race)
+{
+    for (size_t v = 0; v < race->count; v++)
+        anynorm_plan_destroy(race->variants[v].plan);
+}
+
+/* ---- Data ---- */
+
 /* The tensors of rows, of which there are several sets, and all others in each of these alike. */
 struct stage {
-    struct tune_measure *measure;
+    struct tune_race *race;
     uint64_t rows;
     struct cli_tensor_info infos[TENSORS]; /* of so many rows */
     anynorm_tensors sets[SETS_MOST];
     size_t set_count;
-    size_t next;          /* of the sets, in turn */
-    uint64_t launches;    /* in a batch */
-    unsigned char *block; /* the rows that inputs repeat */
-    unsigned char *small; /* what a launch of these alone gives */
-    unsigned char *read;  /* and what as many rows of a full one give */
+    size_t next;                                    /* of the sets, in turn */
+    uint64_t launches;                              /* in a batch */
+    unsigned char *block;                           /* the rows that inputs repeat */
+    unsigned char *small;                           /* what a launch of these alone gives */
+    unsigned char *read;                            /* and what as many rows of a full one give */
+    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS]; /* of a launch, by round and variant */
+    bool runs[ANYNORM_MAX_VARIANTS];                /* which variants are still in the race */
 };
 
 /* Bytes of a row of the tensor: what it repeats, or a multiple of that. */
@@ -45,21 +149,20 @@ static uint64_t row_bytes(const struct stage *stage, int tensor)
     return stage->infos[tensor].period * anynorm_dtype_size(stage->infos[tensor].type);
 }
 
-bool tune_has_room(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows)
+bool tune_race_has_room(const struct tune_race *race, uint64_t rows)
 {
+    const anynorm_device_info *info = race->info;
     uint64_t widest = 1;
 
     for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info tensor = tensor_info(spec, t, 1);
+        struct cli_tensor_info tensor = tensor_info(&race->spec, t, 1);
         uint64_t bytes = tensor_bytes(&tensor);
 
         widest = bytes > widest ? bytes : widest;
     }
     return rows <= info->max_alloc_bytes / widest &&
-           rows <= info->global_bytes / 2 / tensors_row_bytes(spec, 1);
+           rows <= info->global_bytes / 2 / tensors_row_bytes(&race->spec, 1);
 }
-
-/* ---- Data ---- */
 
 /* Fills an input with the same rows over and over: of those of x, with a block; of parameters and
  * samples, with one, so that where a row stands changes nothing. */
@@ -73,7 +176,7 @@ static anynorm_status write_input(struct stage *stage, int tensor, anynorm_buffe
     random_fill(info->type, stage->block, rows * info->period, 0);
     for (uint64_t at = 0; at < bytes && status == ANYNORM_OK; at += block) {
         buffer.offset = at;
-        status = anynorm_buffer_write(stage->measure->device, &buffer, stage->block,
+        status = anynorm_buffer_write(stage->race->device, &buffer, stage->block,
                                       bytes - at < block ? bytes - at : block);
     }
     return status;
@@ -83,15 +186,14 @@ static anynorm_status write_input(struct stage *stage, int tensor, anynorm_buffe
  * sets take turns, and together outgrow it. */
 static size_t count_sets(const struct stage *stage)
 {
-    anynorm_device_info info;
-    uint64_t bytes = tensors_row_bytes(&stage->measure->spec, stage->rows);
+    const anynorm_device_info *info = stage->race->info;
+    uint64_t bytes = tensors_row_bytes(&stage->race->spec, stage->rows);
     uint64_t sets = 1;
 
-    if (anynorm_device_describe(stage->measure->device, &info) != ANYNORM_OK ||
-        bytes <= info.cache_bytes / 2)
+    if (bytes <= info->cache_bytes / 2)
         return 1;
-    sets += 2 * info.cache_bytes / bytes;
-    while (sets > 1 && (sets > SETS_MOST || sets * bytes > info.global_bytes / 2))
+    sets += 2 * info->cache_bytes / bytes;
+    while (sets > 1 && (sets > SETS_MOST || sets * bytes > info->global_bytes / 2))
         sets--;
     return (size_t)sets;
 }
@@ -101,7 +203,7 @@ static bool stage_allocate(struct stage *stage)
     uint64_t widest = 0;
 
     for (int t = 0; t < TENSORS; t++) {
-        stage->infos[t] = tensor_info(&stage->measure->spec, t, stage->rows);
+        stage->infos[t] = tensor_info(&stage->race->spec, t, stage->rows);
         widest = row_bytes(stage, t) > widest ? row_bytes(stage, t) : widest;
     }
     stage->block = malloc((size_t)(BLOCK_ROWS * widest));
@@ -122,7 +224,7 @@ static anynorm_status make_tensor(struct stage *stage, int tensor, size_t set)
         *buffer = *tensor_slot(&stage->sets[0], tensor);
         return ANYNORM_OK;
     }
-    status = anynorm_buffer_create(stage->measure->device, tensor_bytes(info), buffer);
+    status = anynorm_buffer_create(stage->race->device, tensor_bytes(info), buffer);
     return status == ANYNORM_OK && !info->output ? write_input(stage, tensor, *buffer) : status;
 }
 
@@ -143,7 +245,7 @@ static void stage_close(struct stage *stage)
     for (size_t i = 0; i < SETS_MOST; i++) {
         for (int t = 0; t < TENSORS; t++) {
             if (i == 0 || stage->infos[t].shape == OF_ROWS)
-                anynorm_buffer_destroy(stage->measure->device, tensor_slot(&stage->sets[i], t));
+                anynorm_buffer_destroy(stage->race->device, tensor_slot(&stage->sets[i], t));
         }
     }
     free(stage->block);
@@ -185,7 +287,7 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
  * What the small one's rows are worth, verification has told before. */
 static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune_variant *variant)
 {
-    anynorm_device *device = stage->measure->device;
+    anynorm_device *device = stage->race->device;
     uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
     uint64_t row = row_bytes(stage, tensor);
     anynorm_buffer output = *tensor_slot(&stage->sets[0], tensor);
@@ -226,113 +328,103 @@ static anynorm_status check_rows(struct stage *stage, struct tune_variant *varia
 
 /* ---- Timing ---- */
 
-struct race {
-    double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS]; /* of a launch, by round and variant */
-    bool runs[ANYNORM_MAX_VARIANTS];                /* which variants are still in it */
-};
-
 /* The median of a variant's times, each as a share of the baseline's in the same round. */
-static double median_share(const struct race *race, int rounds, size_t variant, size_t baseline)
+static void set_shares(struct stage *stage, int rounds)
 {
+    struct tune_race *race = stage->race;
     double shares[ROUNDS * 2];
 
-    for (int r = 0; r < rounds; r++)
-        shares[r] = race->times[r][variant] / race->times[r][baseline];
-    return bench_spread_of(shares, (size_t)rounds).p50;
-}
-
-static void set_shares(struct tune_measure *measure, const struct race *race, int rounds)
-{
-    for (size_t v = 0; v < measure->count; v++) {
-        if (race->runs[v])
-            measure->variants[v].share = median_share(race, rounds, v, measure->baseline);
+    for (size_t v = 0; v < race->count; v++) {
+        for (int r = 0; r < rounds && stage->runs[v]; r++)
+            shares[r] = stage->times[r][v] / stage->times[r][race->baseline];
+        if (stage->runs[v])
+            race->variants[v].share = bench_spread_of(shares, (size_t)rounds).p50;
     }
 }
 
 /* Takes from the race who is hopelessly behind the best. */
-static void drop_slow(const struct tune_measure *measure, struct race *race)
+static void drop_slow(struct stage *stage)
 {
+    const struct tune_race *race = stage->race;
     double best = INFINITY;
 
-    for (size_t v = 0; v < measure->count; v++)
-        best = race->runs[v] ? fmin(best, measure->variants[v].share) : best;
-    for (size_t v = 0; v < measure->count; v++) {
-        if (measure->variants[v].share > hopeless * best && v != measure->baseline)
-            race->runs[v] = false;
+    for (size_t v = 0; v < race->count; v++)
+        best = stage->runs[v] ? fmin(best, race->variants[v].share) : best;
+    for (size_t v = 0; v < race->count; v++) {
+        if (race->variants[v].share > hopeless * best && v != race->baseline)
+            stage->runs[v] = false;
     }
 }
 
-static anynorm_status run_rounds(struct stage *stage, struct race *race, int rounds)
+static anynorm_status run_rounds(struct stage *stage, int rounds)
 {
-    struct tune_measure *measure = stage->measure;
+    struct tune_race *race = stage->race;
     anynorm_status status = ANYNORM_OK;
 
     for (int r = 0; r < rounds && status == ANYNORM_OK; r++) {
-        for (size_t i = 0; i < measure->count && status == ANYNORM_OK; i++) {
+        for (size_t i = 0; i < race->count && status == ANYNORM_OK; i++) {
             /* Not always in the same order: a neighbour warms the cache or heats the chip. */
-            size_t v = r % 2 ? measure->count - 1 - i : i;
+            size_t v = r % 2 ? race->count - 1 - i : i;
 
-            if (race->runs[v])
-                status = launch(stage, measure->variants[v].plan, stage->rows, stage->launches,
-                                &race->times[r][v]);
+            if (stage->runs[v])
+                status = launch(stage, race->variants[v].plan, stage->rows, stage->launches,
+                                &stage->times[r][v]);
         }
         if (r + 1 == ROUNDS_BEFORE_DROPPING && status == ANYNORM_OK) {
-            set_shares(measure, race, r + 1);
-            drop_slow(measure, race);
+            set_shares(stage, r + 1);
+            drop_slow(stage);
         }
     }
     if (status == ANYNORM_OK)
-        set_shares(measure, race, rounds);
+        set_shares(stage, rounds);
     return status;
 }
 
 /* Leaves the fastest few and the baseline in the race. */
-static void keep_finalists(const struct tune_measure *measure, struct race *race)
+static void keep_finalists(struct stage *stage)
 {
+    const struct tune_race *race = stage->race;
     bool stays[ANYNORM_MAX_VARIANTS] = {false};
 
     for (int k = 0; k < FINALISTS; k++) {
-        size_t best = measure->count;
+        size_t best = race->count;
 
-        for (size_t v = 0; v < measure->count; v++) {
-            if (race->runs[v] && !stays[v] &&
-                (best == measure->count ||
-                 measure->variants[v].share < measure->variants[best].share))
+        for (size_t v = 0; v < race->count; v++) {
+            if (stage->runs[v] && !stays[v] &&
+                (best == race->count || race->variants[v].share < race->variants[best].share))
                 best = v;
         }
-        if (best < measure->count)
+        if (best < race->count)
             stays[best] = true;
     }
-    stays[measure->baseline] = true;
-    memcpy(race->runs, stays, sizeof stays);
+    stays[race->baseline] = true;
+    memcpy(stage->runs, stays, sizeof stays);
 }
 
 /* The least of many noisy medians is partly luck: the finalists run again, and that counts. */
-static anynorm_status time_variants(struct stage *stage, struct race *race)
+static anynorm_status time_variants(struct stage *stage)
 {
-    struct tune_measure *measure = stage->measure;
-    int rounds = measure->quick ? ROUNDS_QUICK : ROUNDS;
-    anynorm_status status = run_rounds(stage, race, rounds);
+    int rounds = stage->race->quick ? ROUNDS_QUICK : ROUNDS;
+    anynorm_status status = run_rounds(stage, rounds);
 
     if (status != ANYNORM_OK)
         return status;
-    keep_finalists(measure, race);
-    return run_rounds(stage, race, 2 * rounds);
+    keep_finalists(stage);
+    return run_rounds(stage, 2 * rounds);
 }
 
 /* Checks every variant, and has those take part that one launch does not rule out. */
-static anynorm_status check_and_warm_up(struct stage *stage, struct race *race,
-                                        void (*step)(void *user), void *user)
+static anynorm_status check_and_warm_up(struct stage *stage)
 {
-    struct tune_measure *measure = stage->measure;
+    struct tune_race *race = stage->race;
     double times[ANYNORM_MAX_VARIANTS] = {0}, best = INFINITY;
     anynorm_status status = ANYNORM_OK;
 
-    for (size_t v = 0; v < measure->count && status == ANYNORM_OK; v++) {
-        struct tune_variant *variant = &measure->variants[v];
+    for (size_t v = 0; v < race->count && status == ANYNORM_OK; v++) {
+        struct tune_variant *variant = &race->variants[v];
 
         variant->share = INFINITY;
-        step(user);
+        race->step(race->user);
         if (!variant->plan)
             continue;
         status = check_rows(stage, variant);
@@ -343,17 +435,17 @@ static anynorm_status check_and_warm_up(struct stage *stage, struct race *race,
         }
         if (status == ANYNORM_OK)
             status = launch(stage, variant->plan, stage->rows, 1, &times[v]);
-        race->runs[v] = true;
+        stage->runs[v] = true;
         best = fmin(best, times[v]);
     }
-    while (measure->baseline < measure->count && !race->runs[measure->baseline])
-        measure->baseline++; /* it has just proved wrong */
-    for (size_t v = 0; v < measure->count; v++) {
-        if (race->runs[v] && v != measure->baseline && times[v] > 4 * best + 1e-4)
-            race->runs[v] = false;
+    while (race->baseline < race->count && !stage->runs[race->baseline])
+        race->baseline++; /* it has just proved wrong */
+    for (size_t v = 0; v < race->count; v++) {
+        if (stage->runs[v] && v != race->baseline && times[v] > 4 * best + 1e-4)
+            stage->runs[v] = false;
     }
-    if (measure->baseline < measure->count) {
-        double most = batch_seconds / times[measure->baseline];
+    if (race->baseline < race->count) {
+        double most = batch_seconds / times[race->baseline];
         stage->launches = most < 1                       ? 1
                           : most > (double)LAUNCHES_MOST ? LAUNCHES_MOST
                                                          : (uint64_t)most;
@@ -361,20 +453,18 @@ static anynorm_status check_and_warm_up(struct stage *stage, struct race *race,
     return status;
 }
 
-bool tune_measure(struct tune_measure *measure, uint64_t rows, void (*step)(void *user), void *user,
-                  struct cli_error *error)
+bool tune_race_run(struct tune_race *race, uint64_t rows, struct cli_error *error)
 {
-    struct race race = {.runs = {false}};
-    struct stage stage = {.measure = measure, .rows = rows};
+    struct stage stage = {.race = race, .rows = rows};
     bool done = stage_allocate(&stage) || cli_fail(error, CLI_FAILED, "tune", "out of memory");
 
     if (done) {
         anynorm_status status = stage_open(&stage);
 
         if (status == ANYNORM_OK)
-            status = check_and_warm_up(&stage, &race, step, user);
-        if (status == ANYNORM_OK && measure->baseline < measure->count)
-            status = time_variants(&stage, &race);
+            status = check_and_warm_up(&stage);
+        if (status == ANYNORM_OK && race->baseline < race->count)
+            status = time_variants(&stage);
         done = status == ANYNORM_OK || cli_fail_library(error, "tune", status);
     }
     stage_close(&stage);
