@@ -67,16 +67,12 @@ static bool matches(const anynorm_device_info *info, const char *part)
 
 static anynorm_status no_such_device(const char *name)
 {
-    char list[512];
-    size_t length = 0;
+    char list[512] = "";
+    struct an_text text = {list, sizeof(list), 0};
     anynorm_device_info info;
-    list[0] = 0;
-    for (size_t i = 0; i < anynorm_device_count() && length < sizeof(list); i++) {
-        if (anynorm_device_list(i, &info) == ANYNORM_OK) {
-            int written =
-                snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", info.id);
-            length += written > 0 ? (size_t)written : 0;
-        }
+    for (size_t i = 0; i < anynorm_device_count(); i++) {
+        if (anynorm_device_list(i, &info) == ANYNORM_OK)
+            an_text_put(&text, "%s%s", text.length ? ", " : "", info.id);
     }
     return an_fail(ANYNORM_INVALID_ARGUMENT, "device \"%.100s\" is not there; there are: %s", name,
                    list);

@@ -291,19 +291,14 @@ bool an_emulates(const char *name, const char *platform)
     return emulates;
 }
 
+/* What emulates a device is behind all others. */
 static uint64_t class_rank(const anynorm_device_info *info)
 {
-    switch (info->device_class) {
-    case ANYNORM_CLASS_REFERENCE:
-        break;
-    case ANYNORM_CLASS_CPU:
-        return info->emulated ? 1 : 2;
-    case ANYNORM_CLASS_ACCELERATOR:
-        return info->emulated ? 1 : 3;
-    case ANYNORM_CLASS_GPU:
-        return info->emulated ? 1 : 4;
-    }
-    return 0;
+    static const uint64_t ranks[] = {[ANYNORM_CLASS_REFERENCE] = 0,
+                                     [ANYNORM_CLASS_CPU] = 2,
+                                     [ANYNORM_CLASS_ACCELERATOR] = 3,
+                                     [ANYNORM_CLASS_GPU] = 4};
+    return an_least(ranks[info->device_class], info->emulated ? 1 : UINT64_MAX);
 }
 
 uint64_t an_preference(const anynorm_device_info *info)

@@ -2,7 +2,6 @@
 #include "choice.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -41,14 +40,7 @@ static const struct {
 
 static uint64_t number_of(const struct an_choice *choice, size_t index)
 {
-    uint64_t value;
-    memcpy(&value, (const char *)choice + numbers[index].field, sizeof(value));
-    return value;
-}
-
-static void set_number(struct an_choice *choice, size_t index, uint64_t value)
-{
-    memcpy((char *)choice + numbers[index].field, &value, sizeof(value));
+    return *(const uint64_t *)(const void *)((const char *)choice + numbers[index].field);
 }
 
 const char *an_schedule_name(enum an_schedule schedule)
@@ -70,12 +62,9 @@ bool an_schedule_find(const char *text, size_t length, enum an_schedule *schedul
 static anynorm_status no_such_schedule(const char *word, size_t length)
 {
     char list[256] = "";
-    for (size_t i = AN_REFERENCE + 1; i < COUNT(names); i++) {
-        if (an_schedule_is_baseline((enum an_schedule)i))
-            continue;
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", names[i]);
-    }
+    struct an_text text = {list, sizeof(list), 0};
+    for (size_t i = AN_REFERENCE + 1; i < AN_COPY; i++)
+        an_text_put(&text, "%s%s", text.length ? ", " : "", names[i]);
     return an_fail(ANYNORM_INVALID_ARGUMENT, "schedule \"%.*s\" does not exist; there are %s",
                    an_text_shown(length), word, list);
 }
@@ -99,7 +88,7 @@ static bool parse_word(const char *word, size_t length, struct an_choice *choice
             continue;
         if (number_of(choice, i) != 0 || !parse_number(word + skip + 1, length - skip - 1, &value))
             return false;
-        set_number(choice, i, value);
+        *(uint64_t *)(void *)((char *)choice + numbers[i].field) = value;
         return true;
     }
     return false;

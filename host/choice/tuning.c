@@ -13,26 +13,26 @@
 
 enum { MOST_LINE = 1000, SHOWN = 60 };
 
-static const char *const levels[AN_TUNING_LEVELS] = {
-    [AN_TUNING_CLASS] = "class",
-    [AN_TUNING_VENDOR] = "vendor",
-    [AN_TUNING_ARCHITECTURE] = "architecture",
-    [AN_TUNING_DEVICE] = "device",
+/* A word and what it stands for. */
+struct word {
+    const char *text;
+    uint32_t value;
 };
 
-static const struct {
-    const char *name;
-    anynorm_device_class device_class;
-} classes[] = {
+static const struct word levels[AN_TUNING_LEVELS] = {
+    [AN_TUNING_CLASS] = {"class", AN_TUNING_CLASS},
+    [AN_TUNING_VENDOR] = {"vendor", AN_TUNING_VENDOR},
+    [AN_TUNING_ARCHITECTURE] = {"architecture", AN_TUNING_ARCHITECTURE},
+    [AN_TUNING_DEVICE] = {"device", AN_TUNING_DEVICE},
+};
+
+static const struct word classes[] = {
     {"gpu", ANYNORM_CLASS_GPU},
     {"cpu", ANYNORM_CLASS_CPU},
     {"accelerator", ANYNORM_CLASS_ACCELERATOR},
 };
 
-static const struct {
-    const char *name;
-    uint32_t ops;
-} op_words[] = {
+static const struct word op_words[] = {
     {"layer-norm", AN_TUNING_LAYER_NORM},
     {"rms-norm", AN_TUNING_RMS_NORM},
     {"residual-layer-norm", AN_TUNING_RESIDUAL_LAYER_NORM},
@@ -96,52 +96,32 @@ static anynorm_status bad_range(const char *word)
                    SHOWN, word);
 }
 
-static anynorm_status parse_level(const char *word, enum an_tuning_level *level)
+/* What the text stands for among `count` words; else fails, as that is no what `wrong` tells. */
+static anynorm_status find_word(const char *text, const struct word *words, size_t count,
+                                const char *wrong, uint32_t *value)
 {
-    for (size_t i = 0; i < COUNT(levels); i++) {
-        if (strcmp(levels[i], word) == 0) {
-            *level = (enum an_tuning_level)i;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i].text, text) == 0) {
+            *value = words[i].value;
             return ANYNORM_OK;
         }
     }
-    return an_fail(ANYNORM_INVALID_ARGUMENT,
-                   "\"%.*s\" is no beginning of an entry; that is device, architecture, vendor or "
-                   "class",
-                   SHOWN, word);
+    return an_fail(ANYNORM_INVALID_ARGUMENT, "\"%.*s\" is no %s", SHOWN, text, wrong);
 }
 
 static anynorm_status parse_pattern(const char *word, struct an_tuning *tuning)
 {
-    const char *level = levels[tuning->level];
+    uint32_t device_class;
     if (!*word || strcmp(word, "->") == 0 || strlen(word) >= sizeof(tuning->pattern))
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "%s wants a pattern of 1 to %zu characters after it, such as "
                        "device \"gfx11*\" or class gpu",
-                       level, sizeof(tuning->pattern) - 1);
+                       levels[tuning->level].text, sizeof(tuning->pattern) - 1);
     snprintf(tuning->pattern, sizeof(tuning->pattern), "%s", word);
-    if (tuning->level != AN_TUNING_CLASS)
-        return ANYNORM_OK;
-    for (size_t i = 0; i < COUNT(classes); i++) {
-        if (strcmp(classes[i].name, word) == 0)
-            return ANYNORM_OK;
-    }
-    return an_fail(ANYNORM_INVALID_ARGUMENT,
-                   "\"%.*s\" is no class of devices; there are gpu, cpu and accelerator", SHOWN,
-                   word);
-}
-
-static anynorm_status parse_op(const char *value, uint32_t *ops)
-{
-    for (size_t i = 0; i < COUNT(op_words); i++) {
-        if (strcmp(op_words[i].name, value) == 0) {
-            *ops = op_words[i].ops;
-            return ANYNORM_OK;
-        }
-    }
-    return an_fail(ANYNORM_INVALID_ARGUMENT,
-                   "\"%.*s\" is no op; there are layer-norm, rms-norm, residual-layer-norm, "
-                   "residual-rms-norm, adaptive, group-norm, quantized and *",
-                   SHOWN, value);
+    return tuning->level != AN_TUNING_CLASS
+               ? ANYNORM_OK
+               : find_word(word, classes, COUNT(classes),
+                           "class of devices; there are gpu, cpu and accelerator", &device_class);
 }
 
 enum { PLATFORM, TYPE, OP, COLUMNS, ROWS, KEYS };
@@ -177,7 +157,10 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
                            "\"%.*s\" is no type; there are f32, f16, bf16 and f64", SHOWN, value);
         return ANYNORM_OK;
     case OP:
-        return parse_op(value, &tuning->ops);
+        return find_word(value, op_words, COUNT(op_words),
+                         "op; there are layer-norm, rms-norm, residual-layer-norm, "
+                         "residual-rms-norm, adaptive, group-norm, quantized and *",
+                         &tuning->ops);
     case COLUMNS:
         return parse_range(value, &tuning->columns) ? ANYNORM_OK : bad_range(word);
     default:
@@ -208,8 +191,12 @@ anynorm_status an_tuning_parse(const char *line, size_t length, struct an_tuning
         *blank = true;
         return ANYNORM_OK;
     }
-    anynorm_status status = parse_level(word, &result.level);
+    uint32_t level = 0;
+    anynorm_status status =
+        find_word(word, levels, COUNT(levels),
+                  "beginning of an entry; that is device, architecture, vendor or class", &level);
     if (status == ANYNORM_OK) {
+        result.level = (enum an_tuning_level)level;
         next_word(&at, word);
         status = parse_pattern(word, &result);
     }
@@ -273,8 +260,8 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
         return an_text_match(tuning->pattern, info->vendor);
     default:
         for (size_t i = 0; i < COUNT(classes); i++) {
-            if (classes[i].device_class == info->device_class)
-                return strcmp(classes[i].name, tuning->pattern) == 0;
+            if (classes[i].value == (uint32_t)info->device_class)
+                return strcmp(classes[i].text, tuning->pattern) == 0;
         }
         return false;
     }

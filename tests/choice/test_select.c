@@ -293,8 +293,8 @@ static void test_subgroup_sizes(void **state)
         {32, 8, 32, 16},   /* Intel */
         {16, 16, 16, 16},  /* Mali */
         {64, 64, 128, 64}, /* Adreno */
-        {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0}, {24, 1, 32, 16},
-        {64, 1, 8, 0},       {4, 8, 16, 0},     {0, 0, 0, 0},
+        {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0},  {24, 1, 32, 16},
+        {24, 16, 32, 0},     {64, 1, 8, 0},     {4, 8, 16, 0}, {0, 0, 0, 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(an_caps_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
