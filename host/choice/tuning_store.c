@@ -10,7 +10,6 @@
 #include "platform/environment.h"
 #include "platform/files.h"
 #include "platform/threads.h"
-#include "base/shortage.h"
 
 /* Complaints about one file; more would only bury what else the log has. */
 #define MOST_COMPLAINTS 10

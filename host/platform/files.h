@@ -3,6 +3,7 @@
 #ifndef AN_FILES_H
 #define AN_FILES_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,5 +86,12 @@ bool an_folder_delete(int folder, const char *name);
 bool an_folder_rename(int folder, const char *from, const char *to);
 /* Calls `each` for every name until it returns false. */
 void an_folder_list(int folder, bool (*each)(void *user, const char *name), void *user);
+
+/* Whether an error says nothing of a file, only that the process or machine is short of something
+ * now. */
+static inline bool an_is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
 
 #endif

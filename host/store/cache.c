@@ -11,7 +11,6 @@
 #include "platform/environment.h"
 #include "platform/files.h"
 #include "platform/system.h"
-#include "base/shortage.h"
 #include "base/status.h"
 
 /* An entry is "0123456789abcdef.program", the hash of its key; while it is being written,
