@@ -7,16 +7,17 @@ The line "// Variants: A B" of a FILE says with and without which words of VARIA
 that it needs no feature but those of its variant, so there is none that a driver may refuse.
 """
 import concurrent.futures
+import hashlib
 import itertools
 import os
 import pathlib
 import re
-import struct
 import subprocess
 import sys
 import tempfile
 
 import spirv_buffers
+import spirv_pieces
 
 # As enum an_module_variant of host/vulkan/modules.h.
 VARIANTS = {"STORAGE16": 1, "ACC_DOUBLE": 2, "SUBGROUPS": 4}
@@ -61,45 +62,73 @@ def call(*command):
         raise RuntimeError(f"{' '.join(str(word) for word in command)}\n{done.stdout}")
 
 
-def compile_module(tools, path, words, folder):
-    glslang, optimizer, disassembler, assembler, validator = tools
-    number = number_of(words)
-    plain, small, text, module = (pathlib.Path(folder, f"{path.stem}.{number}.{end}")
-                                  for end in ("spv", "opt", "txt", "out"))
-    defines = [f"-D{word}={int(word in words)}" for word in VARIANTS]
-    call(glslang, "-S", "comp", "--target-env", TARGET, f"-I{path.parent}", *defines, "-o", plain, path)
-    call(optimizer, f"--target-env={TARGET}", *PASSES, plain, "-o", small)
-    call(disassembler, "--raw-id", "--no-indent", "--no-header", small, "-o", text)
-    text.write_text(spirv_buffers.prepare(text.read_text()))
-    call(assembler, "--target-env", TARGET, text, "-o", module)
-    call(validator, "--target-env", TARGET, module)
-    call(disassembler, "--raw-id", "--no-indent", "--no-header", module, "-o", text)
-    fault = spirv_buffers.find_fault(text.read_text(), CAPABILITIES[""].union(
-        *(CAPABILITIES[word] for word in words)))
-    if fault:
-        raise RuntimeError(f"{path}, {' '.join(words)}: {fault}")
-    return path.stem, number, number_of(variants_of(path)[1]), module.read_bytes()
+class Build:
+    def __init__(self, tools, folder):
+        self.glslang, self.optimizer, self.disassembler, self.assembler, self.validator = tools
+        self.folder = folder
+
+    def file(self, path, words, end):
+        return pathlib.Path(self.folder, f"{path.stem}.{number_of(words)}.{end}")
+
+    def disassemble(self, module, text):
+        call(self.disassembler, "--raw-id", "--no-indent", "--no-header", module, "-o", text)
+        return text.read_text()
+
+    def compile(self, path, words):
+        """The module's disassembly."""
+        plain, small, text = (self.file(path, words, end) for end in ("spv", "opt", "txt"))
+        defines = [f"-D{word}={int(word in words)}" for word in VARIANTS]
+        call(self.glslang, "-S", "comp", "--target-env", TARGET, f"-I{path.parent}", *defines,
+             "-o", plain, path)
+        call(self.optimizer, f"--target-env={TARGET}", *PASSES, plain, "-o", small)
+        return spirv_buffers.prepare(self.disassemble(small, text))
+
+    def assemble(self, path, words, disassembly):
+        """The module, checked."""
+        text, module = (self.file(path, words, end) for end in ("txt", "out"))
+        text.write_text(disassembly)
+        call(self.assembler, "--target-env", TARGET, "--preserve-numeric-ids", text, "-o", module)
+        call(self.validator, "--target-env", TARGET, module)
+        fault = spirv_buffers.find_fault(self.disassemble(module, text), CAPABILITIES[""].union(
+            *(CAPABILITIES[word] for word in words)))
+        if fault:
+            raise RuntimeError(f"{path}, {' '.join(words)}: {fault}")
+        return module.read_bytes()
+
+
+def build_modules(tools, jobs):
+    with tempfile.TemporaryDirectory() as folder, \
+            concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        build = Build(tools, folder)
+        texts = list(pool.map(lambda job: build.compile(*job), jobs))
+        texts = spirv_pieces.number_alike(texts)
+        return list(pool.map(lambda job, text: build.assemble(*job, text), jobs, texts))
+
+
+def table(name, values, columns):
+    """A C array."""
+    lines = ["".join(values[at:at + columns]) + "\n" for at in range(0, len(values), columns)]
+    return f"{name} = {{\n{''.join(lines)}}};\n"
 
 
 def main():
     output, *rest = sys.argv[1:]
     tools, files = rest[:5], [pathlib.Path(name).resolve() for name in rest[5:]]
     jobs = [(path, words) for path in files for words in variants_of(path)[0]]
-    with tempfile.TemporaryDirectory() as folder, \
-            concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            modules = list(pool.map(lambda job: compile_module(tools, *job, folder), jobs))
-        except RuntimeError as error:
-            sys.exit(str(error))
-    text, entries = ['#include "vulkan/modules.h"\n'], []
-    for index, (name, number, known, code) in enumerate(modules):
-        text.append(f"static const uint32_t module_{index}[] = {{\n")
-        words = struct.unpack(f"<{len(code) // 4}I", code)
-        for start in range(0, len(words), 10):
-            text.append("".join(f"{word}u," for word in words[start:start + 10]) + "\n")
-        text.append("};\n")
-        entries.append(f'    {{"{name}", {number}, {known}, module_{index}, sizeof(module_{index})}},\n')
-    text.append("const struct an_module an_modules[] = {\n" + "".join(entries) + "    {0, 0, 0, 0, 0},\n};\n")
+    try:
+        modules = build_modules(tools, jobs)
+    except RuntimeError as error:
+        sys.exit(str(error))
+    pool, text, entries = spirv_pieces.Pool(), ['#include "vulkan/modules.h"\n'], []
+    for index, ((path, words), code) in enumerate(zip(jobs, modules)):
+        pieces = pool.pieces(spirv_pieces.words_of(code))
+        text.append(table(f"static const struct an_module_piece pieces_{index}[]",
+                          [f"{{{at},{count}}}," for at, count in pieces], 10))
+        known = number_of(variants_of(path)[1])
+        entries.append(f'    {{"{path.stem}", {number_of(words)}, {known}, pieces_{index}, '
+                       f'{len(pieces)}, {len(code)}, UINT64_C(0x{hashlib.sha256(code).hexdigest()[:16]})}},')
+    text.append(table("const uint32_t an_module_pool[]", [f"{word}u," for word in pool.words], 10))
+    text.append(table("const struct an_module an_modules[]", entries + ["    {0, 0, 0, 0, 0, 0, 0},"], 1))
     pathlib.Path(output).write_text("".join(text), encoding="utf-8")
 
 

@@ -1,4 +1,5 @@
-/* The SPIR-V modules, embedded at build time by kernels/embed_spirv.py. */
+/* The SPIR-V modules, embedded at build time by kernels/embed_spirv.py. They differ little, so each
+ * is a list of pieces, which are put together whenever the module is wanted. */
 #ifndef AN_VULKAN_MODULES_H
 #define AN_VULKAN_MODULES_H
 
@@ -12,14 +13,25 @@ enum an_module_variant {
     AN_MODULE_SUBGROUPS = 4,
 };
 
+/* Words of an_module_pool. */
+struct an_module_piece {
+    uint32_t from, count;
+};
+
 struct an_module {
     const char *name; /* of the kernel's file; NULL ends the table */
     uint32_t variant; /* bits of enum an_module_variant */
     uint32_t known;   /* those that its file makes a difference of */
-    const uint32_t *words;
-    size_t bytes;
+    const struct an_module_piece *pieces;
+    size_t piece_count;
+    size_t bytes;  /* of the whole module */
+    uint64_t hash; /* of these bytes */
 };
 
 extern const struct an_module an_modules[];
+extern const uint32_t an_module_pool[];
+
+/* The whole module, to `words` of module->bytes. */
+void an_module_write(const struct an_module *module, uint32_t *words);
 
 #endif

@@ -119,23 +119,35 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
     return result;
 }
 
+/* The words are the driver's once it has made a module of them. */
+static anynorm_status make_module(struct an_vulkan_device *d, const struct an_module *source,
+                                  VkShaderModule *module)
+{
+    uint32_t *words = malloc(source->bytes);
+    if (!words)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a kernel's SPIR-V");
+    an_module_write(source, words);
+    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                           .codeSize = source->bytes,
+                                           .pCode = words};
+    VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, module);
+    free(words);
+    return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreateShaderModule");
+}
+
 static anynorm_status compile(struct an_vulkan_device *d, const struct an_interface *interface,
                               const struct an_choice *choice, const struct an_module *source,
                               struct an_kernel *kernel, bool *missed)
 {
-    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                           .codeSize = source->bytes,
-                                           .pCode = source->words};
     VkShaderModule module;
     an_mutex_lock(&d->lock);
     anynorm_status status = make_layouts(d, interface->slots);
     an_mutex_unlock(&d->lock);
+    if (status == ANYNORM_OK)
+        status = make_module(d, source, &module);
     if (status != ANYNORM_OK)
         return status;
-    VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, &module);
-    if (result != VK_SUCCESS)
-        return an_vk_fail(result, "vkCreateShaderModule");
-    result = make_pipeline(d, interface, choice, module, kernel, missed);
+    VkResult result = make_pipeline(d, interface, choice, module, kernel, missed);
     d->vk.vkDestroyShaderModule(d->handle, module, NULL);
     if (result == VK_SUCCESS)
         return ANYNORM_OK;
@@ -152,7 +164,6 @@ static anynorm_status compile(struct an_vulkan_device *d, const struct an_interf
 struct pipeline_key {
     struct an_key key;
     struct an_key_part parts[8];
-    uint64_t module;
     VkPhysicalDeviceProperties device;
 };
 
@@ -161,9 +172,7 @@ static void make_key(const struct an_vulkan_device *d, const struct an_vulkan_pl
 {
     static const unsigned char pointer_bytes = sizeof(void *);
     const struct an_module *module = plan->module;
-    const struct an_key_part words = {"", module->words, module->bytes};
     d->instance.vkGetPhysicalDeviceProperties(d->physical, &made->device);
-    made->module = an_key_hash(&(struct an_key){&words, 1});
     const struct an_key_part parts[] = {
         {"version of anynorm", ANYNORM_VERSION, strlen(ANYNORM_VERSION)},
         {"pointer size", &pointer_bytes, sizeof(pointer_bytes)},
@@ -172,7 +181,7 @@ static void make_key(const struct an_vulkan_device *d, const struct an_vulkan_pl
         {"pipeline cache", made->device.pipelineCacheUUID, VK_UUID_SIZE},
         {"schedule", module->name, strlen(module->name)},
         {"set of constants", plan->head.options, strlen(plan->head.options)},
-        {"kernel", &made->module, sizeof(made->module)},
+        {"kernel", &module->hash, sizeof(module->hash)},
     };
     memcpy(made->parts, parts, sizeof(parts));
     made->key = (struct an_key){made->parts, sizeof(parts) / sizeof(parts[0])};

@@ -1,0 +1,66 @@
+/* The embedded SPIR-V modules, put together. Needs no device. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "vulkan/modules.h"
+
+enum { MAGIC = 0x07230203, HEADER = 5, BOUND_AT = 3, WORDS_PER_ID = 2 };
+
+static uint32_t *written(const struct an_module *module)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < module->piece_count; i++)
+        count += module->pieces[i].count;
+    assert_int_equal(count * sizeof(uint32_t), module->bytes);
+    uint32_t *words = malloc(module->bytes);
+    assert_non_null(words);
+    an_module_write(module, words);
+    return words;
+}
+
+/* One instruction after another to the very end, and no id so high that a table of ids is large. */
+static void test_whole(void **state)
+{
+    (void)state;
+    int modules = 0;
+    for (const struct an_module *module = an_modules; module->name; module++, modules++) {
+        uint32_t *words = written(module);
+        size_t count = module->bytes / sizeof(*words), at = HEADER;
+        assert_int_equal(words[0], MAGIC);
+        assert_in_range(words[BOUND_AT], 2, count / WORDS_PER_ID);
+        while (at < count) {
+            assert_int_not_equal(words[at] >> 16, 0);
+            at += words[at] >> 16;
+        }
+        assert_int_equal(at, count);
+        free(words);
+    }
+    assert_true(modules > 1);
+}
+
+/* Caches know a module by its hash alone. */
+static void test_hashes(void **state)
+{
+    (void)state;
+    for (const struct an_module *a = an_modules; a->name; a++) {
+        uint32_t *words = written(a);
+        for (const struct an_module *b = an_modules; b != a; b++) {
+            uint32_t *others = written(b);
+            bool same = a->bytes == b->bytes && memcmp(words, others, a->bytes) == 0;
+            assert_int_equal(same, a->hash == b->hash);
+            free(others);
+        }
+        free(words);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_hashes),
+    };
+    return cmocka_run_group_tests_name("Vulkan modules", tests, NULL, NULL);
+}
