@@ -41,13 +41,12 @@ static void find_unusable(anynorm_device_info *info)
  * opened, which is told on stderr, since the list is what helps then. */
 static void find_default(char *id, size_t capacity)
 {
-    struct cli_error error;
     anynorm_device *device = NULL;
     anynorm_device_info info;
 
     *id = '\0';
-    if (!cli_open_device(NULL, &device, &error)) {
-        cli_error_print(&error);
+    if (!cli_open_device(NULL, &device)) {
+        cli_error_print();
         return;
     }
     if (anynorm_device_describe(device, &info) == ANYNORM_OK)
@@ -174,7 +173,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
     putchar('}');
 }
 
-static bool list_devices(bool json, struct cli_error *error)
+static bool list_devices(bool json)
 {
     size_t count = anynorm_device_count();
     anynorm_device_info *infos = calloc(count + 1, sizeof *infos);
@@ -182,12 +181,12 @@ static bool list_devices(bool json, struct cli_error *error)
     bool done = false;
 
     if (!infos)
-        return cli_fail(error, CLI_FAILED, "devices", "out of memory");
+        return cli_fail(CLI_FAILED, "devices", "out of memory");
     for (size_t i = 0; i < count; i++) {
         anynorm_status status = anynorm_device_list(i, &infos[i]);
 
         if (status != ANYNORM_OK) {
-            cli_fail_library(error, "devices", status);
+            cli_fail_library("devices", status);
             goto out;
         }
     }
@@ -204,7 +203,7 @@ static bool list_devices(bool json, struct cli_error *error)
     } else {
         print_table(infos, count, chosen);
     }
-    done = cli_flush_stdout(error);
+    done = cli_flush_stdout();
 out:
     free(infos);
     return done;
@@ -225,10 +224,9 @@ int cli_devices(int argc, char **argv)
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
-    struct cli_error error;
     int exit_status;
 
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
-    return list_devices(json, &error) ? CLI_DONE : cli_error_print(&error);
+    return list_devices(json) ? CLI_DONE : cli_error_print();
 }

@@ -57,7 +57,6 @@ static void print_help(void)
 
 static int unknown_command(const char *name)
 {
-    struct cli_error error;
     char known[200] = "";
     size_t used = 0;
 
@@ -65,16 +64,15 @@ static int unknown_command(const char *name)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
                                  commands[i].name);
     if (name) {
-        cli_fail(&error, CLI_USAGE, name, "no command of anynorm; there are %s, and --help", known);
+        cli_fail(CLI_USAGE, name, "no command of anynorm; there are %s, and --help", known);
     } else {
-        cli_fail(&error, CLI_USAGE, "COMMAND", "missing; give one of %s, or --help", known);
+        cli_fail(CLI_USAGE, "COMMAND", "missing; give one of %s, or --help", known);
     }
-    return cli_error_print(&error);
+    return cli_error_print();
 }
 
 int main(int argc, char **argv)
 {
-    struct cli_error error;
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 
     if (help || (argc > 1 && strcmp(argv[1], "--version") == 0)) {
@@ -83,12 +81,12 @@ int main(int argc, char **argv)
         } else {
             puts("anynorm " ANYNORM_VERSION);
         }
-        return cli_flush_stdout(&error) ? CLI_DONE : cli_error_print(&error);
+        return cli_flush_stdout() ? CLI_DONE : cli_error_print();
     }
     if (argc < 2)
         return unknown_command(NULL);
-    if (!cli_start_log(&error))
-        return cli_error_print(&error);
+    if (!cli_start_log())
+        return cli_error_print();
     output_guard();
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)

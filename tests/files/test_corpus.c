@@ -40,25 +40,24 @@ static void tell_library(anynorm_status status, char told[LINE_BYTES])
 }
 
 /* The program's, without the path that it begins with. */
-static void tell_program(const char *path, const struct cli_error *error, char told[LINE_BYTES])
+static void tell_program(const char *path, char told[LINE_BYTES])
 {
     size_t skip = strlen(path);
-    assert_int_equal(error->exit_status, CLI_USAGE);
-    assert_memory_equal(error->text, path, skip);
-    assert_memory_equal(error->text + skip, ": ", 2);
-    snprintf(told, LINE_BYTES, "%s", error->text + skip + 2);
+    assert_int_equal(cli_error.exit_status, CLI_USAGE);
+    assert_memory_equal(cli_error.text, path, skip);
+    assert_memory_equal(cli_error.text + skip, ": ", 2);
+    snprintf(told, LINE_BYTES, "%s", cli_error.text + skip + 2);
 }
 
 static void open_tensor(const char *path, const char *name, char told[LINE_BYTES])
 {
     struct tensor_file tensor;
-    struct cli_error error;
     char argument[LINE_BYTES];
     snprintf(argument, sizeof(argument), "%s%s", path, name);
-    if (tensor_open(argument, false, &tensor, &error))
+    if (tensor_open(argument, false, &tensor))
         tensor_close(&tensor);
     else
-        tell_program(path, &error, told);
+        tell_program(path, told);
 }
 
 static void parse_npy(const char *path, char told[LINE_BYTES])

@@ -309,20 +309,19 @@ static int act_tune(void)
     const struct tune_head head = {&info, NULL, ANYNORM_F32, 64};
     struct tune_lines lines = {.count = 0};
     struct output output = {.path = NULL};
-    struct cli_error error = {.exit_status = CLI_DONE};
     char path[PATH_MAX];
-    bool done = tune_file_find(NULL, path, &error) && output_prepare(&output, path, &error) &&
-                tune_lines_check(path, &error) && output_create(&output, &error);
+    bool done = tune_file_find(NULL, path) && output_prepare(&output, path) &&
+                tune_lines_check(path) && output_create(&output);
     if (done) {
         tune_lines_measured(&lines, &head, 0);
         tune_lines_add(&lines, &head, 0, "row_per_group", "new");
-        done = tune_lines_write(&lines, &output, &error);
+        done = tune_lines_write(&lines, &output);
     }
     output_discard(&output);
     tune_lines_free(&lines);
     if (done)
         return CLI_DONE;
-    return error.exit_status == CLI_DONE || !*error.text ? 90 : error.exit_status;
+    return cli_error.exit_status == CLI_DONE || !*cli_error.text ? 90 : cli_error.exit_status;
 }
 
 static const char tuning_path[] = "config/anynorm/tuning";

@@ -29,11 +29,11 @@ static void check(const struct tensor_layout *layout, size_t size)
 static void parse(const uint8_t *file, size_t size)
 {
     struct tensor_layout layout;
-    struct cli_error error = {.exit_status = CLI_DONE};
 
-    if (safetensors_locate("file", file, size, "x", &layout, &error)) {
+    cli_error.exit_status = CLI_DONE;
+    if (safetensors_locate("file", file, size, "x", &layout)) {
         check(&layout, size);
-    } else if (error.exit_status != CLI_USAGE || strncmp(error.text, "file: ", 6) != 0) {
+    } else if (cli_error.exit_status != CLI_USAGE || strncmp(cli_error.text, "file: ", 6) != 0) {
         abort();
     }
 }

@@ -203,53 +203,51 @@ static void skip(struct bench *bench, struct line *line, const char *reason)
     line->skipped[0] = '\0';
 }
 
-static bool run_regime(struct bench *bench, struct bench_case *c, struct line *line, bool cold,
-                       struct cli_error *error)
+static bool run_regime(struct bench *bench, struct bench_case *c, struct line *line, bool cold)
 {
     if (cold && !c->cold) {
         skip(bench, line, "cold: the memory to get past the cache cannot be had");
         return true;
     }
     if (!bench_case_run(c, cold, bench->options.seconds, (uint64_t)bench->options.repetitions,
-                        &line->result, error))
+                        &line->result))
         return false;
     bench->measured++;
     tell(bench, line);
     return true;
 }
 
-static bool run_case(struct bench *bench, const char *op, const anynorm_spec *spec, uint64_t rows,
-                     struct cli_error *error)
+static bool run_case(struct bench *bench, const char *op, const anynorm_spec *spec, uint64_t rows)
 {
     struct line line = {.op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
     struct bench_case c;
     bool skipped = false, ran = true;
 
-    if (!bench_case_make(&c, bench->device, bench->options.schedule, spec, rows, &skipped, error)) {
+    if (!bench_case_make(&c, bench->device, bench->options.schedule, spec, rows, &skipped)) {
         if (skipped)
-            skip(bench, &line, strstr(error->text, ": ") + 2); /* behind its subject */
+            skip(bench, &line, strstr(cli_error.text, ": ") + 2); /* behind its subject */
         return skipped;
     }
     line.bytes = c.bytes;
     line.schedule = c.plan.schedule;
     snprintf(line.choice, sizeof line.choice, "%s", c.plan.choice);
     if (bench->options.cold)
-        ran = run_regime(bench, &c, &line, true, error);
+        ran = run_regime(bench, &c, &line, true);
     if (ran && bench->options.warm)
-        ran = run_regime(bench, &c, &line, false, error);
+        ran = run_regime(bench, &c, &line, false);
     bench_case_free(&c);
     return ran;
 }
 
 static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype type,
-                      const struct shape *shape, struct cli_error *error)
+                      const struct shape *shape)
 {
     struct line line = {
         .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
     anynorm_spec spec;
 
     if (spec_of_words(op->spec, type, shape, &spec))
-        return run_case(bench, op->name, &spec, shape->rows, error);
+        return run_case(bench, op->name, &spec, shape->rows);
     skip(bench, &line, anynorm_message());
     return true;
 }
@@ -265,13 +263,11 @@ static const struct shape default_others[] = {{257, 768}, {1151, 8192}, {300000,
 static const struct shape_list *shapes_of(const struct options *o, const struct op *op,
                                           struct shape_list *own)
 {
-    struct cli_error unused;
-
     if (o->shapes.count > 0)
         return &o->shapes;
     own->count = 0;
     if (op->shapes) {
-        shapes_parse(op->name, op->shapes, own, &unused);
+        shapes_parse(op->name, op->shapes, own);
         return own;
     }
     for (size_t c = 0; c < COUNT(default_columns); c++) {
@@ -283,7 +279,7 @@ static const struct shape_list *shapes_of(const struct options *o, const struct 
     return own;
 }
 
-static bool run_op(struct bench *bench, const struct op *op, size_t *done, struct cli_error *error)
+static bool run_op(struct bench *bench, const struct op *op, size_t *done)
 {
     const struct options *o = &bench->options;
     struct shape_list own;
@@ -293,7 +289,7 @@ static bool run_op(struct bench *bench, const struct op *op, size_t *done, struc
         printf("%s:\n", op->name);
     for (size_t t = 0; t < o->types.count; t++) {
         for (size_t s = 0; s < shapes->count; s++) {
-            if (!run_shape(bench, op, o->types.types[t], &shapes->shapes[s], error))
+            if (!run_shape(bench, op, o->types.types[t], &shapes->shapes[s]))
                 return false;
             progress_update(&bench->progress, ++*done);
         }
@@ -301,7 +297,7 @@ static bool run_op(struct bench *bench, const struct op *op, size_t *done, struc
     return true;
 }
 
-static bool run_all(struct bench *bench, struct cli_error *error)
+static bool run_all(struct bench *bench)
 {
     const struct options *o = &bench->options;
     struct shape_list own;
@@ -311,41 +307,40 @@ static bool run_all(struct bench *bench, struct cli_error *error)
         cases += shapes_of(o, o->ops.ops[i], &own)->count * o->types.count;
     bench->lines = calloc(2 * cases, sizeof *bench->lines);
     if (!bench->lines)
-        return cli_fail(error, CLI_FAILED, "bench", "out of memory");
+        return cli_fail(CLI_FAILED, "bench", "out of memory");
     if (!o->json)
         print_heading(&bench->info);
     progress_start(&bench->progress, cases);
     if (o->spec_text && !o->json)
         printf("%s:\n", o->spec_text);
-    if (o->spec_text && !run_case(bench, o->spec_text, &o->spec, o->rows, error))
+    if (o->spec_text && !run_case(bench, o->spec_text, &o->spec, o->rows))
         return false;
     for (size_t i = 0; i < o->ops.count; i++) {
-        if (!run_op(bench, o->ops.ops[i], &done, error))
+        if (!run_op(bench, o->ops.ops[i], &done))
             return false;
     }
     progress_end(&bench->progress);
     if (o->json)
         print_json(bench);
     return bench->measured > 0 ||
-           cli_fail(error, CLI_FAILED, "bench", "nothing was measured; the last reason: %s",
+           cli_fail(CLI_FAILED, "bench", "nothing was measured; the last reason: %s",
                     bench->lines[bench->count - 1].skipped);
 }
 
 /* ---- Options ---- */
 
 /* --spec says all that the others would say. */
-static bool check_spec(struct options *o, const char *ops, const char *shapes, const char *types,
-                       struct cli_error *error)
+static bool check_spec(struct options *o, const char *ops, const char *shapes, const char *types)
 {
     const char *other = ops ? "--op" : shapes ? "--shapes" : types ? "--dtype" : NULL;
 
     if (other)
-        return cli_fail(error, CLI_USAGE, "--spec", "%s is there, too; give one", other);
+        return cli_fail(CLI_USAGE, "--spec", "%s is there, too; give one", other);
     if (anynorm_spec_parse(o->spec_text, &o->spec, &o->rows) != ANYNORM_OK)
-        return cli_fail_library(error, "--spec", ANYNORM_INVALID_ARGUMENT);
+        return cli_fail_library("--spec", ANYNORM_INVALID_ARGUMENT);
     if (o->rows == 0 || o->rows > SHAPE_ELEMENTS_MOST / o->spec.columns || !spec_is_dense(&o->spec))
         return cli_fail(
-            error, CLI_USAGE, "--spec",
+            CLI_USAGE, "--spec",
             "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
             "dense rows can be measured",
             o->spec_text);
@@ -353,19 +348,19 @@ static bool check_spec(struct options *o, const char *ops, const char *shapes, c
 }
 
 static bool check(const char *ops, const char *shapes, const char *types, bool seconds_given,
-                  bool repetitions_given, struct options *o, struct cli_error *error)
+                  bool repetitions_given, struct options *o)
 {
     if (seconds_given && repetitions_given)
-        return cli_fail(error, CLI_USAGE, "--seconds", "--repetitions is there, too; give one");
+        return cli_fail(CLI_USAGE, "--seconds", "--repetitions is there, too; give one");
     if (!(o->seconds > 0) || o->seconds > 3600)
-        return cli_fail(error, CLI_USAGE, "--seconds",
-                        "%g is out of range; give more than 0, up to 3600", o->seconds);
+        return cli_fail(CLI_USAGE, "--seconds", "%g is out of range; give more than 0, up to 3600",
+                        o->seconds);
     if (o->spec_text)
-        return check_spec(o, ops, shapes, types, error);
-    if (shapes && !shapes_parse("--shapes", shapes, &o->shapes, error))
+        return check_spec(o, ops, shapes, types);
+    if (shapes && !shapes_parse("--shapes", shapes, &o->shapes))
         return false;
-    return ops_parse("--op", ops ? ops : "layer-norm", &o->ops, error) &&
-           dtypes_parse("--dtype", types ? types : "f32", &o->types, error);
+    return ops_parse("--op", ops ? ops : "layer-norm", &o->ops) &&
+           dtypes_parse("--dtype", types ? types : "f32", &o->types);
 }
 
 static const char notes[] =
@@ -416,14 +411,13 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
         .options = options,
         .option_count = COUNT(options),
     };
-    struct cli_error error;
 
     *o = (struct options){.seconds = 0.3};
     snprintf(text, sizeof text, notes, ops_help());
     if (!cli_parse(&command, argc, argv, exit_status))
         return false;
-    if (!check(ops, shapes, types, seconds_given, repetitions_given, o, &error)) {
-        *exit_status = cli_error_print(&error);
+    if (!check(ops, shapes, types, seconds_given, repetitions_given, o)) {
+        *exit_status = cli_error_print();
         return false;
     }
     if (o->cold == o->warm)
@@ -434,20 +428,19 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
 int cli_bench(int argc, char **argv)
 {
     struct bench bench = {.device = NULL};
-    struct cli_error error;
     int exit_status;
     bool ran = false;
 
     if (!parse(argc, argv, &bench.options, &exit_status))
         return exit_status;
-    if (cli_open_device(bench.options.device, &bench.device, &error)) {
+    if (cli_open_device(bench.options.device, &bench.device)) {
         anynorm_device_describe(bench.device, &bench.info);
-        ran = run_all(&bench, &error);
+        ran = run_all(&bench);
         progress_end(&bench.progress);
     }
     anynorm_device_close(bench.device);
     free(bench.lines);
-    if (!ran || !cli_flush_stdout(&error))
-        return cli_error_print(&error);
+    if (!ran || !cli_flush_stdout())
+        return cli_error_print();
     return CLI_DONE;
 }

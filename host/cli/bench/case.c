@@ -43,8 +43,7 @@ struct kind_samples {
 
 /* *plan stays NULL where it cannot be had and may be done without. */
 static bool make_plan(struct bench_case *bench, enum bench_kind kind, const anynorm_spec *spec,
-                      const char *schedule, anynorm_plan **plan, bool *skipped,
-                      struct cli_error *error)
+                      const char *schedule, anynorm_plan **plan, bool *skipped)
 {
     const anynorm_plan_options options = {.schedule = schedule};
     bool optional = kind == BENCH_COPY_STREAMING || kind == BENCH_UNFUSED;
@@ -54,8 +53,8 @@ static bool make_plan(struct bench_case *bench, enum bench_kind kind, const anyn
         return true;
     *skipped = status == ANYNORM_UNSUPPORTED || status == ANYNORM_OUT_OF_MEMORY;
     if (*skipped)
-        return cli_fail(error, CLI_FAILED, "bench", "%s", anynorm_message());
-    return cli_fail_library(error, kind == BENCH_NORM && schedule ? "--schedule" : "bench", status);
+        return cli_fail(CLI_FAILED, "bench", "%s", anynorm_message());
+    return cli_fail_library(kind == BENCH_NORM && schedule ? "--schedule" : "bench", status);
 }
 
 /* The norm of what an addition wrote. */
@@ -70,15 +69,14 @@ static anynorm_spec unfused(const anynorm_spec *spec)
 }
 
 /* The two plans beside a norm that adds x and residual alone; none beside others. */
-static bool make_unfused(struct bench_case *bench, const char *schedule, bool *skipped,
-                         struct cli_error *error)
+static bool make_unfused(struct bench_case *bench, const char *schedule, bool *skipped)
 {
     const anynorm_spec alone = unfused(&bench->spec);
 
-    if (!make_plan(bench, BENCH_UNFUSED, &bench->spec, "add", &bench->add, skipped, error))
+    if (!make_plan(bench, BENCH_UNFUSED, &bench->spec, "add", &bench->add, skipped))
         return false;
-    return !bench->add || make_plan(bench, BENCH_UNFUSED, &alone, schedule,
-                                    &bench->plans[BENCH_UNFUSED], skipped, error);
+    return !bench->add ||
+           make_plan(bench, BENCH_UNFUSED, &alone, schedule, &bench->plans[BENCH_UNFUSED], skipped);
 }
 
 /* ---- Memory: the tensors, as often as it takes to get past the caches ---- */
@@ -99,7 +97,7 @@ static uint64_t memory_limit(const anynorm_device_info *info)
     return device / 10 * 9;
 }
 
-static bool plan_slots(struct bench_case *bench, struct cli_error *error)
+static bool plan_slots(struct bench_case *bench)
 {
     const anynorm_device_info *info = &bench->info;
     uint64_t total = 0, largest = 0, limit = memory_limit(info);
@@ -112,7 +110,7 @@ static bool plan_slots(struct bench_case *bench, struct cli_error *error)
         largest = bench->strides[t] > largest ? bench->strides[t] : largest;
     }
     if (largest > info->max_alloc_bytes || total > limit)
-        return cli_fail(error, CLI_FAILED, "bench",
+        return cli_fail(CLI_FAILED, "bench",
                         "needs %" PRIu64 " MiB, %" PRIu64 " MiB in one piece; %" PRIu64
                         " MiB may be used, %" PRIu64 " MiB in one piece",
                         total >> 20, largest >> 20, limit >> 20, info->max_alloc_bytes >> 20);
@@ -163,18 +161,18 @@ static anynorm_status make_tensors(struct bench_case *bench)
 }
 
 /* Every page touched. */
-static bool make_memory(struct bench_case *bench, bool *skipped, struct cli_error *error)
+static bool make_memory(struct bench_case *bench, bool *skipped)
 {
     anynorm_status status;
 
     *skipped = true;
-    if (!plan_slots(bench, error))
+    if (!plan_slots(bench))
         return false;
     status = make_tensors(bench);
     *skipped = status == ANYNORM_OUT_OF_MEMORY;
     if (*skipped)
-        return cli_fail(error, CLI_FAILED, "bench", "the memory could not be had");
-    return status == ANYNORM_OK || cli_fail_library(error, "bench", status);
+        return cli_fail(CLI_FAILED, "bench", "the memory could not be had");
+    return status == ANYNORM_OK || cli_fail_library("bench", status);
 }
 
 /* Of the first slot, or where it is to be cold of another one each time, not the neighbour of the
@@ -196,8 +194,7 @@ static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
 }
 
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
-                     const anynorm_spec *spec, uint64_t rows, bool *skipped,
-                     struct cli_error *error)
+                     const anynorm_spec *spec, uint64_t rows, bool *skipped)
 {
     uint64_t row = tensors_row_bytes(spec, 1);
 
@@ -212,13 +209,13 @@ bool bench_case_make(struct bench_case *bench, anynorm_device *device, const cha
     for (int kind = 0; kind < BENCH_UNFUSED; kind++) {
         if (!make_plan(bench, (enum bench_kind)kind, spec,
                        kind == BENCH_NORM ? schedule : baselines[kind], &bench->plans[kind],
-                       skipped, error))
+                       skipped))
             goto fail;
     }
-    if (!make_unfused(bench, schedule, skipped, error))
+    if (!make_unfused(bench, schedule, skipped))
         goto fail;
     anynorm_plan_describe(bench->plans[BENCH_NORM], &bench->plan);
-    if (make_memory(bench, skipped, error))
+    if (make_memory(bench, skipped))
         return true;
 fail:
     bench_case_free(bench);
@@ -438,13 +435,13 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
 }
 
 bool bench_case_run(struct bench_case *bench, bool cold, double seconds, uint64_t repetitions,
-                    struct bench_result *result, struct cli_error *error)
+                    struct bench_result *result)
 {
     struct kind_samples *samples = calloc(BENCH_KINDS, sizeof *samples);
     anynorm_status status;
 
     if (!samples)
-        return cli_fail(error, CLI_FAILED, "bench", "out of memory");
+        return cli_fail(CLI_FAILED, "bench", "out of memory");
     *result = (struct bench_result){.cold = cold};
     status = run_rounds(bench, cold, seconds, repetitions, samples, &result->rounds);
     if (status == ANYNORM_OK && bench->bytes <= batched_up_to)
@@ -452,5 +449,5 @@ bool bench_case_run(struct bench_case *bench, bool cold, double seconds, uint64_
     if (status == ANYNORM_OK)
         sum_up(bench, samples, result);
     free(samples);
-    return status == ANYNORM_OK || cli_fail_library(error, "bench", status);
+    return status == ANYNORM_OK || cli_fail_library("bench", status);
 }

@@ -65,15 +65,14 @@ struct bench_result {
     double batched_launch_us;
 };
 
-/* Plans and memory. False with *error; *skipped where this case cannot be had here but others may.
+/* Plans and memory. False: *skipped where this case cannot be had here but others may.
  */
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
-                     const anynorm_spec *spec, uint64_t rows, bool *skipped,
-                     struct cli_error *error);
+                     const anynorm_spec *spec, uint64_t rows, bool *skipped);
 void bench_case_free(struct bench_case *bench);
 
 /* Measures for `seconds`, or `repetitions` rounds where that is not 0. */
 bool bench_case_run(struct bench_case *bench, bool cold, double seconds, uint64_t repetitions,
-                    struct bench_result *result, struct cli_error *error);
+                    struct bench_result *result);
 
 #endif

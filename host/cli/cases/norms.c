@@ -26,8 +26,7 @@ static const struct op table[] = {
 };
 _Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");
 
-static bool fail_unknown(const char *subject, const char *word, size_t length,
-                         struct cli_error *error)
+static bool fail_unknown(const char *subject, const char *word, size_t length)
 {
     char names[256] = "";
 
@@ -37,12 +36,11 @@ static bool fail_unknown(const char *subject, const char *word, size_t length,
                  : i + 1 == COUNT(table) ? " or "
                                          : ", ",
                  table[i].name);
-    return cli_fail(error, CLI_USAGE, subject,
-                    "there is no '%.*s'; give %s, or several with commas",
+    return cli_fail(CLI_USAGE, subject, "there is no '%.*s'; give %s, or several with commas",
                     (int)(length > 60 ? 60 : length), word, names);
 }
 
-bool ops_parse(const char *subject, const char *text, struct op_list *list, struct cli_error *error)
+bool ops_parse(const char *subject, const char *text, struct op_list *list)
 {
     size_t length;
 
@@ -55,7 +53,7 @@ bool ops_parse(const char *subject, const char *text, struct op_list *list, stru
                (strlen(table[op].name) != length || strncmp(at, table[op].name, length) != 0))
             op++;
         if (op == COUNT(table))
-            return fail_unknown(subject, at, length, error);
+            return fail_unknown(subject, at, length);
         while (twice < list->count && list->ops[twice] != &table[op])
             twice++;
         if (twice == list->count)

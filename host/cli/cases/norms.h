@@ -21,8 +21,7 @@ struct op_list {
 };
 
 /* "rms-norm,adaptive". CLI_USAGE names the part that is wrong, and all names there are. */
-bool ops_parse(const char *subject, const char *text, struct op_list *list,
-               struct cli_error *error);
+bool ops_parse(const char *subject, const char *text, struct op_list *list);
 
 /* The spec of such words (the op's `spec`) in a shape and type; false, with the library's message,
  * where they cannot have that shape. */

@@ -8,19 +8,20 @@
 /* Of the subject, so that a path of 4 KiB leaves room for the sentence. */
 enum { SUBJECT_MAX = 300 };
 
-bool cli_fail(struct cli_error *error, int exit_status, const char *subject, const char *format,
-              ...)
+struct cli_error cli_error;
+
+bool cli_fail(int exit_status, const char *subject, const char *format, ...)
 {
     size_t length = strlen(subject);
     bool cut = length > SUBJECT_MAX;
-    int used = snprintf(error->text, sizeof error->text, "%s%s: ", cut ? "..." : "",
+    int used = snprintf(cli_error.text, sizeof cli_error.text, "%s%s: ", cut ? "..." : "",
                         cut ? subject + length - SUBJECT_MAX : subject);
     va_list list;
 
     va_start(list, format);
-    vsnprintf(error->text + used, sizeof error->text - (size_t)used, format, list);
+    vsnprintf(cli_error.text + used, sizeof cli_error.text - (size_t)used, format, list);
     va_end(list);
-    error->exit_status = exit_status;
+    cli_error.exit_status = exit_status;
     return false;
 }
 
@@ -35,25 +36,25 @@ int cli_exit_of(int number)
     return CLI_USAGE;
 }
 
-int cli_error_print(const struct cli_error *error)
+int cli_error_print(void)
 {
-    char line[sizeof error->text];
+    char line[sizeof cli_error.text];
     size_t length = 0;
 
-    for (; error->text[length]; length++) {
-        unsigned char c = (unsigned char)error->text[length];
+    for (; cli_error.text[length]; length++) {
+        unsigned char c = (unsigned char)cli_error.text[length];
 
         line[length] = c < 0x20 || c == 0x7f ? ' ' : (char)c;
     }
     fprintf(stderr, "anynorm: %.*s\n", (int)length, line);
-    return error->exit_status;
+    return cli_error.exit_status;
 }
 
-bool cli_flush_stdout(struct cli_error *error)
+bool cli_flush_stdout(void)
 {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return true;
-    return cli_fail(error, CLI_FAILED, "standard output", "cannot be written: %s",
+    return cli_fail(CLI_FAILED, "standard output", "cannot be written: %s",
                     errno ? strerror(errno) : "an earlier write failed");
 }

@@ -23,8 +23,7 @@ static bool same_shape(const struct shape *a, const struct shape *b)
     return a->rows == b->rows && a->columns == b->columns;
 }
 
-bool shapes_parse(const char *subject, const char *text, struct shape_list *list,
-                  struct cli_error *error)
+bool shapes_parse(const char *subject, const char *text, struct shape_list *list)
 {
     list->count = 0;
     for (const char *at = text;; at++) {
@@ -39,17 +38,17 @@ bool shapes_parse(const char *subject, const char *text, struct shape_list *list
             shape.columns = parse_count(&at, INT32_MAX);
         }
         if (shape.columns == 0 || (*at && *at != ','))
-            return cli_fail(error, CLI_USAGE, subject,
+            return cli_fail(CLI_USAGE, subject,
                             "'%.*s' is no ROWSxCOLUMNS; give two counts from 1, columns up to "
                             "2147483647, such as 512x4096,8x768",
                             length, word);
         if (shape.rows > SHAPE_ELEMENTS_MOST / shape.columns)
-            return cli_fail(error, CLI_USAGE, subject,
+            return cli_fail(CLI_USAGE, subject,
                             "'%.*s' has more than 2^58 elements; give a smaller one", length, word);
         while (twice < list->count && !same_shape(&list->shapes[twice], &shape))
             twice++;
         if (twice == SHAPES_MOST)
-            return cli_fail(error, CLI_USAGE, subject, "holds more than %d shapes; give fewer",
+            return cli_fail(CLI_USAGE, subject, "holds more than %d shapes; give fewer",
                             SHAPES_MOST);
         if (twice == list->count)
             list->shapes[list->count++] = shape;
@@ -58,8 +57,7 @@ bool shapes_parse(const char *subject, const char *text, struct shape_list *list
     }
 }
 
-bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list,
-                  struct cli_error *error)
+bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list)
 {
     static const anynorm_dtype all[DTYPES] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
     size_t length;
@@ -73,7 +71,7 @@ bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list
                                  strncmp(at, anynorm_dtype_name(all[type]), length) != 0))
             type++;
         if (type == DTYPES)
-            return cli_fail(error, CLI_USAGE, subject,
+            return cli_fail(CLI_USAGE, subject,
                             "'%.*s' is no type; give f32, f16, bf16 or f64, or several with commas",
                             (int)(length > 60 ? 60 : length), at);
         while (twice < list->count && list->types[twice] != all[type])

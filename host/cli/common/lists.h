@@ -31,11 +31,9 @@ struct dtype_list {
 };
 
 /* "512x4096,8x768": rows x columns. CLI_USAGE names the part that is wrong. */
-bool shapes_parse(const char *subject, const char *text, struct shape_list *list,
-                  struct cli_error *error);
+bool shapes_parse(const char *subject, const char *text, struct shape_list *list);
 
 /* "f32,bf16". */
-bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list,
-                  struct cli_error *error);
+bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list);
 
 #endif

@@ -17,8 +17,7 @@ static void append(char *text, size_t capacity, const char *separator, const cha
     snprintf(text + used, capacity - used, "%s%s", used ? separator : "", word);
 }
 
-static bool unknown_option(const struct cli_command *command, const char *argument,
-                           struct cli_error *error)
+static bool unknown_option(const struct cli_command *command, const char *argument)
 {
     char known[600] = "";
     char name[40];
@@ -34,12 +33,11 @@ static bool unknown_option(const struct cli_command *command, const char *argume
         append(known, sizeof known, " ", name);
     }
     append(known, sizeof known, " ", "--help");
-    return cli_fail(error, CLI_USAGE, argument, "no option of anynorm %s; there are %s",
-                    command->name, known);
+    return cli_fail(CLI_USAGE, argument, "no option of anynorm %s; there are %s", command->name,
+                    known);
 }
 
-static bool parse_integer(const struct cli_option *option, const char *subject, const char *value,
-                          struct cli_error *error)
+static bool parse_integer(const struct cli_option *option, const char *subject, const char *value)
 {
     char *end = NULL;
     long long number;
@@ -47,18 +45,15 @@ static bool parse_integer(const struct cli_option *option, const char *subject, 
     errno = 0;
     number = strtoll(value, &end, 10);
     if (end == value || *end || isspace((unsigned char)*value))
-        return cli_fail(error, CLI_USAGE, subject, "'%.100s' is no integer; give one, such as 1",
-                        value);
+        return cli_fail(CLI_USAGE, subject, "'%.100s' is no integer; give one, such as 1", value);
     if (errno == ERANGE || number < option->least || number > option->most)
-        return cli_fail(error, CLI_USAGE, subject,
-                        "%.100s is out of range; give %" PRId64 " to %" PRId64, value,
-                        option->least, option->most);
+        return cli_fail(CLI_USAGE, subject, "%.100s is out of range; give %" PRId64 " to %" PRId64,
+                        value, option->least, option->most);
     *option->integer = number;
     return true;
 }
 
-static bool parse_number(const struct cli_option *option, const char *subject, const char *value,
-                         struct cli_error *error)
+static bool parse_number(const struct cli_option *option, const char *subject, const char *value)
 {
     char *end = NULL;
     double number;
@@ -66,11 +61,10 @@ static bool parse_number(const struct cli_option *option, const char *subject, c
     errno = 0;
     number = strtod(value, &end);
     if (end == value || *end || isspace((unsigned char)*value))
-        return cli_fail(error, CLI_USAGE, subject, "'%.100s' is no number; give one, such as 1e-5",
-                        value);
+        return cli_fail(CLI_USAGE, subject, "'%.100s' is no number; give one, such as 1e-5", value);
     /* Subnormal numbers set ERANGE too, and are fine. */
     if (!isfinite(number) || (errno == ERANGE && number == 0.0))
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "'%.100s' is no finite number within the range of a double; give one, "
                         "such as 1e-5",
                         value);
@@ -78,8 +72,7 @@ static bool parse_number(const struct cli_option *option, const char *subject, c
     return true;
 }
 
-static bool parse_choice(const struct cli_option *option, const char *subject, const char *value,
-                         struct cli_error *error)
+static bool parse_choice(const struct cli_option *option, const char *subject, const char *value)
 {
     char known[300] = "";
 
@@ -90,12 +83,10 @@ static bool parse_choice(const struct cli_option *option, const char *subject, c
         }
         append(known, sizeof known, ", ", option->choices[i]);
     }
-    return cli_fail(error, CLI_USAGE, subject, "there is no '%.100s'; give one of %s", value,
-                    known);
+    return cli_fail(CLI_USAGE, subject, "there is no '%.100s'; give one of %s", value, known);
 }
 
-static bool parse_value(const struct cli_option *option, const char *subject, const char *value,
-                        struct cli_error *error)
+static bool parse_value(const struct cli_option *option, const char *subject, const char *value)
 {
     switch (option->kind) {
     case CLI_FLAG:
@@ -103,16 +94,15 @@ static bool parse_value(const struct cli_option *option, const char *subject, co
         return true;
     case CLI_TEXT:
         if (!*value)
-            return cli_fail(error, CLI_USAGE, subject, "its value is empty; give a %s",
-                            option->value);
+            return cli_fail(CLI_USAGE, subject, "its value is empty; give a %s", option->value);
         *option->text = value;
         return true;
     case CLI_INTEGER:
-        return parse_integer(option, subject, value, error);
+        return parse_integer(option, subject, value);
     case CLI_NUMBER:
-        return parse_number(option, subject, value, error);
+        return parse_number(option, subject, value);
     case CLI_CHOICE:
-        return parse_choice(option, subject, value, error);
+        return parse_choice(option, subject, value);
     }
     return false;
 }
@@ -144,7 +134,7 @@ static size_t find_option(const struct cli_command *command, const char *argumen
 
 /* Parses the option at argv[*at]; *at then is the last argument it took. */
 static bool parse_option(const struct cli_command *command, int argc, char **argv, int *at,
-                         uint64_t *seen, struct cli_error *error)
+                         uint64_t *seen)
 {
     const char *value;
     size_t index = find_option(command, argv[*at], &value);
@@ -152,7 +142,7 @@ static bool parse_option(const struct cli_command *command, int argc, char **arg
     char subject[48];
 
     if (index == command->option_count)
-        return unknown_option(command, argv[*at], error);
+        return unknown_option(command, argv[*at]);
     if (argv[*at][1] == '-') {
         snprintf(subject, sizeof subject, "--%s", option->name);
     } else {
@@ -160,38 +150,37 @@ static bool parse_option(const struct cli_command *command, int argc, char **arg
     }
     /* As "--name=VALUE" is right, this is a slip sooner than a value that begins so. */
     if (argv[*at][1] != '-' && option->kind != CLI_FLAG && value && *value == '=')
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "no '=' comes between it and its value; write %s %s or --%s=%s", subject,
                         option->value, option->name, option->value);
     if (*seen & (uint64_t)1 << index)
-        return cli_fail(error, CLI_USAGE, subject, "given twice; give it once");
+        return cli_fail(CLI_USAGE, subject, "given twice; give it once");
     *seen |= (uint64_t)1 << index;
     if (option->kind == CLI_FLAG && value)
-        return cli_fail(error, CLI_USAGE, subject, "takes no value; leave out '%.100s'", value);
+        return cli_fail(CLI_USAGE, subject, "takes no value; leave out '%.100s'", value);
     if (option->kind != CLI_FLAG && !value) {
         /* A forgotten value must not swallow the next option; "-1" is a value. */
         if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0)
-            return cli_fail(error, CLI_USAGE, subject, "its value is missing; write %s %s", subject,
+            return cli_fail(CLI_USAGE, subject, "its value is missing; write %s %s", subject,
                             option->value);
         value = argv[++*at];
     }
     if (option->given)
         *option->given = true;
-    return parse_value(option, subject, value, error);
+    return parse_value(option, subject, value);
 }
 
-static bool parse_operand(const struct cli_command *command, char *argument, bool *have,
-                          struct cli_error *error)
+static bool parse_operand(const struct cli_command *command, char *argument, bool *have)
 {
     if (!command->operand_name)
-        return cli_fail(error, CLI_USAGE, argument, "anynorm %s takes options only; leave it out",
+        return cli_fail(CLI_USAGE, argument, "anynorm %s takes options only; leave it out",
                         command->name);
     if (*have)
-        return cli_fail(error, CLI_USAGE, argument,
+        return cli_fail(CLI_USAGE, argument,
                         "one %s only, and '%.200s' is there already; leave one out",
                         command->operand_name, *command->operand);
     if (!*argument)
-        return cli_fail(error, CLI_USAGE, command->operand_name, "it is empty; name a file");
+        return cli_fail(CLI_USAGE, command->operand_name, "it is empty; name a file");
     *command->operand = argument;
     *have = true;
     return true;
@@ -239,8 +228,7 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-static bool parse_all(const struct cli_command *command, int argc, char **argv,
-                      struct cli_error *error)
+static bool parse_all(const struct cli_command *command, int argc, char **argv)
 {
     uint64_t seen = 0;
     bool options_ended = false;
@@ -250,14 +238,14 @@ static bool parse_all(const struct cli_command *command, int argc, char **argv,
         if (!options_ended && strcmp(argv[i], "--") == 0) {
             options_ended = true;
         } else if (!options_ended && argv[i][0] == '-' && argv[i][1]) {
-            if (!parse_option(command, argc, argv, &i, &seen, error))
+            if (!parse_option(command, argc, argv, &i, &seen))
                 return false;
-        } else if (!parse_operand(command, argv[i], &have_operand, error)) {
+        } else if (!parse_operand(command, argv[i], &have_operand)) {
             return false;
         }
     }
     if (command->operand_name && !have_operand)
-        return cli_fail(error, CLI_USAGE, command->operand_name,
+        return cli_fail(CLI_USAGE, command->operand_name,
                         "missing; write anynorm %s %s, or anynorm %s --help for the options",
                         command->name, command->operand_name, command->name);
     return true;
@@ -265,15 +253,13 @@ static bool parse_all(const struct cli_command *command, int argc, char **argv,
 
 bool cli_parse(const struct cli_command *command, int argc, char **argv, int *exit_status)
 {
-    struct cli_error error;
-
     if (wants_help(argc, argv)) {
         print_help(command);
-        *exit_status = cli_flush_stdout(&error) ? CLI_DONE : cli_error_print(&error);
+        *exit_status = cli_flush_stdout() ? CLI_DONE : cli_error_print();
         return false;
     }
-    if (!parse_all(command, argc, argv, &error)) {
-        *exit_status = cli_error_print(&error);
+    if (!parse_all(command, argc, argv)) {
+        *exit_status = cli_error_print();
         return false;
     }
     return true;

@@ -10,15 +10,14 @@ struct reader {
     const char *at;
     const char *end;
     const char *subject;
-    struct cli_error *error;
 };
 
 static const char right_form[] = "write it with numpy.save";
 
 static bool malformed(const struct reader *reader, const char *what)
 {
-    return cli_fail(reader->error, CLI_USAGE, reader->subject,
-                    "its npy header is malformed (%s); %s", what, right_form);
+    return cli_fail(CLI_USAGE, reader->subject, "its npy header is malformed (%s); %s", what,
+                    right_form);
 }
 
 static void skip_spaces(struct reader *reader)
@@ -81,7 +80,7 @@ static bool read_type(struct reader *reader, struct tensor_layout *layout)
 
     skip_spaces(reader);
     if (reader->at < reader->end && (*reader->at == '[' || *reader->at == '('))
-        return cli_fail(reader->error, CLI_USAGE, reader->subject,
+        return cli_fail(CLI_USAGE, reader->subject,
                         "its elements are a structured type; give an array of f2, f4 or f8, such "
                         "as one field of it");
     if (!read_string(reader, text, sizeof text))
@@ -101,11 +100,11 @@ static bool read_type(struct reader *reader, struct tensor_layout *layout)
         }
     }
     if (*name == 'O')
-        return cli_fail(reader->error, CLI_USAGE, reader->subject,
+        return cli_fail(CLI_USAGE, reader->subject,
                         "it holds Python objects (dtype '%s'), which are not read; save numbers, "
                         "such as with x.astype('f4')",
                         text);
-    return cli_fail(reader->error, CLI_USAGE, reader->subject,
+    return cli_fail(CLI_USAGE, reader->subject,
                     "its dtype '%s' is not served; give f2, f4 or f8 (x.astype('f4')), or bf16 as "
                     "V2, or as u2 with --dtype bf16",
                     text);
@@ -161,7 +160,7 @@ static bool read_shape(struct reader *reader, struct tensor_layout *layout)
         if (layout->rank && !comma)
             return malformed(reader, "a comma is missing in the shape");
         if (layout->rank == TENSOR_MAX_RANK)
-            return cli_fail(reader->error, CLI_USAGE, reader->subject,
+            return cli_fail(CLI_USAGE, reader->subject,
                             "its array has more than %d axes; reshape it to fewer",
                             TENSOR_MAX_RANK);
         if (!read_dimension(reader, &layout->shape[layout->rank]))
@@ -241,47 +240,45 @@ static const char *guess_format(const uint8_t *bytes, size_t size)
 }
 
 bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
-                      struct tensor_layout *layout, struct cli_error *error)
+                      struct tensor_layout *layout)
 {
     static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
     struct tensor_layout parsed = {0};
-    struct reader reader = {.subject = subject, .error = error};
+    struct reader reader = {.subject = subject};
     size_t length_size;
     size_t start;
     uint64_t length;
 
     if (size == 0)
-        return cli_fail(error, CLI_USAGE, subject, "is empty; %s", right_form);
+        return cli_fail(CLI_USAGE, subject, "is empty; %s", right_form);
     if (memcmp(bytes, magic, size < sizeof magic ? size : sizeof magic) != 0)
-        return cli_fail(error, CLI_USAGE, subject, "is no npy file: it %s",
-                        guess_format(bytes, size));
+        return cli_fail(CLI_USAGE, subject, "is no npy file: it %s", guess_format(bytes, size));
     if (size < 8)
-        return cli_fail(error, CLI_USAGE, subject, "is cut within its npy header; copy it again");
+        return cli_fail(CLI_USAGE, subject, "is cut within its npy header; copy it again");
     if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0)
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "is of npy version %u.%u; versions 1.0, 2.0 and 3.0 are read", bytes[6],
                         bytes[7]);
     length_size = bytes[6] == 1 ? 2 : 4;
     start = 8 + length_size;
     if (size < start)
-        return cli_fail(error, CLI_USAGE, subject, "is cut within its npy header; copy it again");
+        return cli_fail(CLI_USAGE, subject, "is cut within its npy header; copy it again");
     length = little_endian(bytes + 8, length_size);
     if (length > size - start)
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "its npy header of %" PRIu64 " bytes goes past the end of the file; copy "
                         "it again",
                         length);
     reader.at = (const char *)bytes + start;
     reader.end = reader.at + length;
-    if (!read_dictionary(&reader, &parsed) || !tensor_layout_count(subject, &parsed, error))
+    if (!read_dictionary(&reader, &parsed) || !tensor_layout_count(subject, &parsed))
         return false;
     parsed.data_offset = start + length;
     *layout = parsed;
     return true;
 }
 
-static bool find_type(const char *subject, bool two_bytes_are_bf16, struct tensor_layout *layout,
-                      struct cli_error *error)
+static bool find_type(const char *subject, bool two_bytes_are_bf16, struct tensor_layout *layout)
 {
     const char *type = layout->type;
 
@@ -292,26 +289,26 @@ static bool find_type(const char *subject, bool two_bytes_are_bf16, struct tenso
     layout->dtype = ANYNORM_BF16;
     if (*type == 'V' || two_bytes_are_bf16)
         return true;
-    return cli_fail(error, CLI_USAGE, subject,
+    return cli_fail(CLI_USAGE, subject,
                     "its dtype is %s; give f2, f4 or f8, or say that it is bf16: FILE.npy:bf16, "
                     "or --dtype bf16 for all files",
                     type);
 }
 
 bool npy_locate(const char *subject, const uint8_t *bytes, size_t size, bool two_bytes_are_bf16,
-                struct tensor_layout *layout, struct cli_error *error)
+                struct tensor_layout *layout)
 {
     char text[SHAPE_TEXT];
     uint64_t there, needed;
 
-    if (!npy_header_parse(subject, bytes, size, layout, error) ||
-        !find_type(subject, two_bytes_are_bf16, layout, error))
+    if (!npy_header_parse(subject, bytes, size, layout) ||
+        !find_type(subject, two_bytes_are_bf16, layout))
         return false;
     there = size - layout->data_offset;
     needed = layout->elements * layout->item_size;
     if (there == needed)
         return true;
-    return cli_fail(error, CLI_USAGE, subject,
+    return cli_fail(CLI_USAGE, subject,
                     "its shape %s of %s needs %" PRIu64 " bytes of data and there are %" PRIu64
                     "; %s",
                     shape_text(layout->rank, layout->shape, text), layout->type, needed, there,

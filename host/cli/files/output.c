@@ -73,58 +73,58 @@ static void cleanup_remove(struct cleanup *cleanup)
 
 /* ---- From its name to its place ---- */
 
-static bool no_memory(const struct output *output, struct cli_error *error)
+static bool no_memory(const struct output *output)
 {
-    return cli_fail(error, CLI_FAILED, output->path, "out of memory");
+    return cli_fail(CLI_FAILED, output->path, "out of memory");
 }
 
 /* Follows symbolic links, so that a link stays a link and its target is replaced. */
-static bool find_target(struct output *output, struct cli_error *error)
+static bool find_target(struct output *output)
 {
     struct an_status status;
     bool there = an_path_status(output->path, false, &status);
 
     if (!there && errno != ENOENT && errno != ENOTDIR)
-        return cli_fail(error, cli_exit_of(errno), output->path,
+        return cli_fail(cli_exit_of(errno), output->path,
                         "cannot be written: %s; name another file", strerror(errno));
     if (there && status.kind == AN_KIND_LINK) {
         output->target = an_path_resolve(output->path);
         if (!output->target)
-            return cli_fail(error, cli_exit_of(errno), output->path,
+            return cli_fail(cli_exit_of(errno), output->path,
                             "is a symbolic link that leads nowhere (%s); name a file",
                             strerror(errno));
     } else {
         output->target = strdup(output->path);
     }
-    return output->target || no_memory(output, error);
+    return output->target || no_memory(output);
 }
 
-static bool check_existing(struct output *output, struct cli_error *error)
+static bool check_existing(struct output *output)
 {
     struct an_status status;
 
     output->mode = -1;
     if (!an_path_status(output->target, true, &status))
         return errno == ENOENT || errno == ENOTDIR ||
-               cli_fail(error, cli_exit_of(errno), output->path,
+               cli_fail(cli_exit_of(errno), output->path,
                         "cannot be written: %s; name another file", strerror(errno));
     if (status.kind == AN_KIND_FOLDER)
-        return cli_fail(error, CLI_USAGE, output->path, "is a folder; name a file");
+        return cli_fail(CLI_USAGE, output->path, "is a folder; name a file");
     if (status.kind == AN_KIND_SINK) {
         output->direct = true;
         return true;
     }
     if (status.kind != AN_KIND_FILE)
-        return cli_fail(error, CLI_USAGE, output->path,
+        return cli_fail(CLI_USAGE, output->path,
                         "is no regular file; name a file, or /dev/null to drop the result");
     if (!an_path_writable(output->target, false))
-        return cli_fail(error, cli_exit_of(errno), output->path,
+        return cli_fail(cli_exit_of(errno), output->path,
                         "may not be replaced: %s; name another file", strerror(errno));
     output->mode = status.mode;
     return true;
 }
 
-static bool check_folder(struct output *output, struct cli_error *error)
+static bool check_folder(struct output *output)
 {
     struct an_status status;
     bool there;
@@ -132,20 +132,20 @@ static bool check_folder(struct output *output, struct cli_error *error)
     output->base = an_path_base(output->target);
     output->folder = an_path_folder(output->target);
     if (!output->folder)
-        return no_memory(output, error);
+        return no_memory(output);
     if (!*output->base)
-        return cli_fail(error, CLI_USAGE, output->path, "names a folder; name a file");
+        return cli_fail(CLI_USAGE, output->path, "names a folder; name a file");
     there = an_path_status(output->folder, true, &status);
     if (!there && errno != ENOENT && errno != ENOTDIR)
-        return cli_fail(error, cli_exit_of(errno), output->path,
+        return cli_fail(cli_exit_of(errno), output->path,
                         "its folder '%.300s' cannot be examined: %s", output->folder,
                         strerror(errno));
     if (!there || status.kind != AN_KIND_FOLDER)
-        return cli_fail(error, CLI_USAGE, output->path,
+        return cli_fail(CLI_USAGE, output->path,
                         "there is no folder '%.300s'; make it first or name another",
                         output->folder);
     if (!an_path_writable(output->folder, true))
-        return cli_fail(error, cli_exit_of(errno), output->path,
+        return cli_fail(cli_exit_of(errno), output->path,
                         "nothing may be written into the folder '%.300s' (%s); name another",
                         output->folder, strerror(errno));
     output->folder_device = status.device;
@@ -153,11 +153,11 @@ static bool check_folder(struct output *output, struct cli_error *error)
     return true;
 }
 
-bool output_prepare(struct output *output, const char *path, struct cli_error *error)
+bool output_prepare(struct output *output, const char *path)
 {
     *output = (struct output){.path = path, .file = -1};
-    return find_target(output, error) && check_existing(output, error) &&
-           (output->direct || check_folder(output, error));
+    return find_target(output) && check_existing(output) &&
+           (output->direct || check_folder(output));
 }
 
 bool output_same(const struct output *a, const struct output *b)
@@ -166,7 +166,7 @@ bool output_same(const struct output *a, const struct output *b)
            a->folder_device == b->folder_device && a->folder_number == b->folder_number;
 }
 
-static bool create_temporary(struct output *output, struct cli_error *error)
+static bool create_temporary(struct output *output)
 {
     /* Never open to more people than the file it replaces. */
     int mode = output->mode < 0 ? 0666 : output->mode | 0200;
@@ -174,14 +174,14 @@ static bool create_temporary(struct output *output, struct cli_error *error)
     char *name = malloc(size);
 
     if (!name)
-        return no_memory(output, error);
+        return no_memory(output);
     for (int i = 0; i < NAME_TRIES; i++) {
         snprintf(name, size, "%s/.%.*s.%ld-%d.tmp", output->folder, NAME_KEPT, output->base,
                  an_process_number(), i);
         /* Before the file is there, as a signal may come in between. */
         output->cleanup = cleanup_add(name);
         if (!output->cleanup) {
-            no_memory(output, error);
+            no_memory(output);
             goto failed;
         }
         output->file = an_file_open(name, AN_OPEN_CREATE, mode);
@@ -194,40 +194,40 @@ static bool create_temporary(struct output *output, struct cli_error *error)
         if (errno != EEXIST)
             break;
     }
-    cli_fail(error, CLI_FAILED, output->path, "no file can be made beside it: %s", strerror(errno));
+    cli_fail(CLI_FAILED, output->path, "no file can be made beside it: %s", strerror(errno));
 failed:
     free(name);
     return false;
 }
 
-bool output_create(struct output *output, struct cli_error *error)
+bool output_create(struct output *output)
 {
     if (output->direct) {
         output->file = an_file_open(output->target, AN_OPEN_WRITE, 0);
         return output->file >= 0 ||
-               cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
+               cli_fail(CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
     }
-    if (!create_temporary(output, error))
+    if (!create_temporary(output))
         return false;
     if (output->mode >= 0)
         an_file_set_mode(output->file, output->mode);
     return true;
 }
 
-bool output_write(struct output *output, const void *data, size_t size, struct cli_error *error)
+bool output_write(struct output *output, const void *data, size_t size)
 {
     return an_file_write(output->file, data, size) ||
-           cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s",
+           cli_fail(CLI_FAILED, output->path, "cannot be written: %s",
                     errno ? strerror(errno) : "nothing of it was taken");
 }
 
-bool output_close(struct output *output, struct cli_error *error)
+bool output_close(struct output *output)
 {
     int file = output->file;
 
     output->file = -1;
     return file < 0 || an_file_close(file) ||
-           cli_fail(error, CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
+           cli_fail(CLI_FAILED, output->path, "cannot be written: %s", strerror(errno));
 }
 
 static void forget_temporary(struct output *output)
@@ -238,7 +238,7 @@ static void forget_temporary(struct output *output)
     output->temporary = NULL;
 }
 
-bool output_commit(struct output *output, bool revocable, struct cli_error *error)
+bool output_commit(struct output *output, bool revocable)
 {
     if (!output->temporary)
         return true;
@@ -247,7 +247,7 @@ bool output_commit(struct output *output, bool revocable, struct cli_error *erro
     if (output->exchanged)
         return true;
     if (!an_path_rename(output->temporary, output->target))
-        return cli_fail(error, CLI_FAILED, output->path, "cannot be put in its place: %s",
+        return cli_fail(CLI_FAILED, output->path, "cannot be put in its place: %s",
                         strerror(errno));
     forget_temporary(output);
     output->made = output->mode < 0;

@@ -29,13 +29,13 @@ struct output {
 
 /* In this order; *output zeroed before. A failing one leaves everything as it was on the disk but
  * the temporary file, which output_discard removes. output_discard ends it in every case. */
-bool output_prepare(struct output *output, const char *path, struct cli_error *error);
-bool output_create(struct output *output, struct cli_error *error);
-bool output_write(struct output *output, const void *data, size_t size, struct cli_error *error);
-bool output_close(struct output *output, struct cli_error *error);
+bool output_prepare(struct output *output, const char *path);
+bool output_create(struct output *output);
+bool output_write(struct output *output, const void *data, size_t size);
+bool output_close(struct output *output);
 /* With `revocable` the old file is kept until output_discard, on file systems that can exchange
  * two. */
-bool output_commit(struct output *output, bool revocable, struct cli_error *error);
+bool output_commit(struct output *output, bool revocable);
 /* Undoes output_commit, where another output could not be put in its place. */
 void output_revoke(struct output *output);
 void output_discard(struct output *output);

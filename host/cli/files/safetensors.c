@@ -55,7 +55,6 @@ struct description {
 
 struct parser {
     const char *subject;
-    struct cli_error *error;
     const char *text; /* the JSON */
     struct json_reader json;
     char *names; /* room for the next decoded string: all of them together fit the text's length */
@@ -69,7 +68,7 @@ struct parser {
 
 static bool malformed(const struct parser *parser, const char *what)
 {
-    return cli_fail(parser->error, CLI_USAGE, parser->subject,
+    return cli_fail(CLI_USAGE, parser->subject,
                     "its safetensors header is malformed at byte %td (%s); write the file again",
                     parser->json.at - parser->text, what);
 }
@@ -89,8 +88,7 @@ static bool add(const struct parser *parser, struct entries *entries, struct ent
         void *grown = realloc(entries->at, capacity * sizeof *entries->at);
 
         if (!grown)
-            return cli_fail(parser->error, CLI_FAILED, parser->subject,
-                            "out of memory for its header");
+            return cli_fail(CLI_FAILED, parser->subject, "out of memory for its header");
         entries->at = grown;
         entries->capacity = capacity;
     }
@@ -132,7 +130,7 @@ static bool check_names(const struct parser *parser, struct entries *entries)
         const struct entry *entry = &entries->at[i];
 
         if (by_name(entry - 1, entry) == 0)
-            return cli_fail(parser->error, CLI_USAGE, parser->subject,
+            return cli_fail(CLI_USAGE, parser->subject,
                             "its safetensors header has the key '%.*s' twice; write the file again",
                             shown_length(entry), entry->name);
     }
@@ -151,23 +149,23 @@ static bool check_places(const struct parser *parser, struct entries *entries, u
         int length = shown_length(entry);
 
         if (entry->end > size)
-            return cli_fail(parser->error, CLI_USAGE, parser->subject,
+            return cli_fail(CLI_USAGE, parser->subject,
                             "its tensor '%.*s' ends at byte %" PRIu64 " of the data and there are "
                             "%" PRIu64 "; the file is cut, copy it again",
                             length, entry->name, entry->end, size);
         if (entry->begin < end)
-            return cli_fail(parser->error, CLI_USAGE, parser->subject,
+            return cli_fail(CLI_USAGE, parser->subject,
                             "its tensors '%.*s' and '%.*s' overlap; write the file again",
                             shown_length(entry - 1), entry[-1].name, length, entry->name);
         if (entry->begin > end)
-            return cli_fail(parser->error, CLI_USAGE, parser->subject,
+            return cli_fail(CLI_USAGE, parser->subject,
                             "there is a hole of %" PRIu64 " bytes before its tensor '%.*s'; write "
                             "the file again",
                             entry->begin - end, length, entry->name);
         end = entry->end;
     }
     if (end < size)
-        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+        return cli_fail(CLI_USAGE, parser->subject,
                         "%" PRIu64 " bytes at its end belong to no tensor; something was added, "
                         "write the file again",
                         size - end);
@@ -221,7 +219,7 @@ static bool read_type(struct parser *parser, struct description *tensor)
             return true;
         }
     }
-    return cli_fail(parser->error, CLI_USAGE, parser->subject,
+    return cli_fail(CLI_USAGE, parser->subject,
                     "its dtype '%.*s' is none of the safetensors format; write it with F32",
                     (int)(length < 20 ? length : 20), word);
 }
@@ -307,7 +305,7 @@ static bool check_description(const struct parser *parser, const struct entry *e
         return malformed(parser, "the shape overflows");
     bits = tensor->elements.empty ? 0 : bits * elements;
     if (bits % 8 != 0 || bits / 8 != bytes)
-        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+        return cli_fail(CLI_USAGE, parser->subject,
                         "its tensor '%.*s' needs %" PRIu64 " bytes by dtype and shape and has "
                         "%" PRIu64 " by data_offsets; write the file again",
                         shown_length(entry), entry->name, bits / 8 + (bits % 8 > 0), bytes);
@@ -388,12 +386,12 @@ static bool no_such_name(const struct parser *parser)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "",
                                  shown_length(&tensors->at[i]), tensors->at[i].name);
     if (!parser->wanted)
-        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+        return cli_fail(CLI_USAGE, parser->subject,
                         "say which tensor of it, as FILE.safetensors:NAME; there are %zu: %s%s",
                         tensors->count, names, tensors->count > NAMES_TOLD ? ", ..." : "");
-    return cli_fail(parser->error, CLI_USAGE, parser->subject,
-                    "has no tensor '%.100s'; there are %zu: %s%s", parser->wanted, tensors->count,
-                    names, tensors->count > NAMES_TOLD ? ", ..." : "");
+    return cli_fail(CLI_USAGE, parser->subject, "has no tensor '%.100s'; there are %zu: %s%s",
+                    parser->wanted, tensors->count, names,
+                    tensors->count > NAMES_TOLD ? ", ..." : "");
 }
 
 static bool take_description(const struct parser *parser, uint64_t header_end,
@@ -403,11 +401,11 @@ static bool take_description(const struct parser *parser, uint64_t header_end,
     size_t type = (size_t)(tensor->type - types);
 
     if (tensor->rank > TENSOR_MAX_RANK)
-        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+        return cli_fail(CLI_USAGE, parser->subject,
                         "its tensor '%.100s' has more than %d axes; reshape it to fewer",
                         parser->wanted, TENSOR_MAX_RANK);
     if (type >= sizeof dtypes / sizeof *dtypes)
-        return cli_fail(parser->error, CLI_USAGE, parser->subject,
+        return cli_fail(CLI_USAGE, parser->subject,
                         "its tensor '%.100s' is of %s, which is not served; give one of F32, F16, "
                         "BF16 or F64",
                         parser->wanted, tensor->type->name);
@@ -425,22 +423,21 @@ static bool take_description(const struct parser *parser, uint64_t header_end,
 }
 
 /* The header's length, which the file begins with. */
-static bool read_length(const char *subject, const uint8_t *bytes, size_t size, uint64_t *length,
-                        struct cli_error *error)
+static bool read_length(const char *subject, const uint8_t *bytes, size_t size, uint64_t *length)
 {
     if (size == 0)
-        return cli_fail(error, CLI_USAGE, subject, "is empty; write it again");
+        return cli_fail(CLI_USAGE, subject, "is empty; write it again");
     if (size < LENGTH_SIZE)
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "is cut within the length of its safetensors header; copy it again");
     *length = little_endian(bytes, LENGTH_SIZE);
     if (*length > HEADER_MOST)
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "its header would have %" PRIu64 " bytes; a safetensors file has %d at "
                         "most, so give one of that format",
                         *length, HEADER_MOST);
     if (*length > size - LENGTH_SIZE)
-        return cli_fail(error, CLI_USAGE, subject,
+        return cli_fail(CLI_USAGE, subject,
                         "its safetensors header of %" PRIu64 " bytes goes past the end of the "
                         "file; copy it again",
                         *length);
@@ -448,20 +445,20 @@ static bool read_length(const char *subject, const uint8_t *bytes, size_t size, 
 }
 
 bool safetensors_locate(const char *subject, const uint8_t *bytes, size_t size, const char *name,
-                        struct tensor_layout *layout, struct cli_error *error)
+                        struct tensor_layout *layout)
 {
-    struct parser parser = {.subject = subject, .error = error, .wanted = name};
+    struct parser parser = {.subject = subject, .wanted = name};
     char *names = NULL;
     bool done = false;
     uint64_t length = 0;
 
-    if (!read_length(subject, bytes, size, &length, error))
+    if (!read_length(subject, bytes, size, &length))
         return false;
     parser.text = (const char *)bytes + LENGTH_SIZE;
     parser.json = (struct json_reader){parser.text, parser.text + length};
     names = malloc((size_t)length + 1); /* less than the file, which is in memory */
     if (!names)
-        return cli_fail(error, CLI_FAILED, subject, "out of memory for its header");
+        return cli_fail(CLI_FAILED, subject, "out of memory for its header");
     parser.names = names;
     if (read_header(&parser) && check_names(&parser, &parser.metadata) &&
         check_names(&parser, &parser.tensors) &&

@@ -155,7 +155,7 @@ static void view_read(const struct tensor_view *view, const uint8_t *data, uint3
 /* ---- Files ---- */
 
 /* Maps the file, a regular one only; an empty one stays NULL. */
-static bool map(struct tensor_file *tensor, const char *path, struct cli_error *error)
+static bool map(struct tensor_file *tensor, const char *path)
 {
     struct an_status status;
     int descriptor = an_file_open(path, AN_OPEN_READ, 0);
@@ -163,15 +163,15 @@ static bool map(struct tensor_file *tensor, const char *path, struct cli_error *
     bool done = false;
 
     if (descriptor < 0)
-        return cli_fail(error, cli_exit_of(errno), path,
+        return cli_fail(cli_exit_of(errno), path,
                         "cannot be opened: %s; name a readable .npy or .safetensors file",
                         strerror(errno));
     if (!an_file_status(descriptor, &status)) {
-        cli_fail(error, cli_exit_of(errno), path, "cannot be examined: %s", strerror(errno));
+        cli_fail(cli_exit_of(errno), path, "cannot be examined: %s", strerror(errno));
         goto out;
     }
     if (status.kind != AN_KIND_FILE) {
-        cli_fail(error, CLI_USAGE, path, "is %s; name a .npy or .safetensors file",
+        cli_fail(CLI_USAGE, path, "is %s; name a .npy or .safetensors file",
                  status.kind == AN_KIND_FOLDER ? "a folder" : "no regular file");
         goto out;
     }
@@ -180,12 +180,12 @@ static bool map(struct tensor_file *tensor, const char *path, struct cli_error *
         goto out;
     }
     if (status.size > SIZE_MAX) {
-        cli_fail(error, CLI_USAGE, path, "is too large for this machine's address space");
+        cli_fail(CLI_USAGE, path, "is too large for this machine's address space");
         goto out;
     }
     mapping = an_file_map(descriptor, (size_t)status.size);
     if (!mapping) {
-        cli_fail(error, CLI_FAILED, path, "cannot be mapped into memory: %s", strerror(errno));
+        cli_fail(CLI_FAILED, path, "cannot be mapped into memory: %s", strerror(errno));
         goto out;
     }
     tensor->bytes = mapping;
@@ -197,8 +197,7 @@ out:
 }
 
 /* The type that is written behind the colon, if any: npy files cannot tell bf16 themselves. */
-static bool parse_type(const char *path, const char *word, anynorm_dtype *type,
-                       struct cli_error *error)
+static bool parse_type(const char *path, const char *word, anynorm_dtype *type)
 {
     static const anynorm_dtype types[] = {ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32, ANYNORM_F64};
 
@@ -208,23 +207,21 @@ static bool parse_type(const char *path, const char *word, anynorm_dtype *type,
             return true;
         }
     }
-    return !word || cli_fail(error, CLI_USAGE, path,
+    return !word || cli_fail(CLI_USAGE, path,
                              "there is no type '%.100s' of a npy file; give bf16, f16, f32 or f64, "
                              "or no colon",
                              word);
 }
 
-static bool check_type(const struct tensor_file *tensor, const char *word, anynorm_dtype type,
-                       struct cli_error *error)
+static bool check_type(const struct tensor_file *tensor, const char *word, anynorm_dtype type)
 {
     return !word || tensor->type == type ||
-           cli_fail(error, CLI_USAGE, tensor->path,
+           cli_fail(CLI_USAGE, tensor->path,
                     "its dtype is %s, which is no %s; leave ':%s' out, or name another file",
                     tensor->layout.type, word, word);
 }
 
-bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor,
-                 struct cli_error *error)
+bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor)
 {
     struct tensor_path parts = tensor_path_split(path);
     struct tensor_layout *layout = &tensor->layout;
@@ -235,18 +232,18 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
 
     *tensor = (struct tensor_file){.path = path};
     if (!file) {
-        cli_fail(error, CLI_FAILED, path, "out of memory");
+        cli_fail(CLI_FAILED, path, "out of memory");
         goto out;
     }
-    if (!parse_type(path, parts.type, &type, error) || !map(tensor, file, error))
+    if (!parse_type(path, parts.type, &type) || !map(tensor, file))
         goto out;
     if (!(parts.safetensors
-              ? safetensors_locate(file, tensor->bytes, tensor->size, parts.name, layout, error)
+              ? safetensors_locate(file, tensor->bytes, tensor->size, parts.name, layout)
               : npy_locate(file, tensor->bytes, tensor->size,
-                           two_bytes_are_bf16 || type == ANYNORM_BF16, layout, error)))
+                           two_bytes_are_bf16 || type == ANYNORM_BF16, layout)))
         goto out;
     tensor->type = layout->dtype;
-    if (!check_type(tensor, parts.type, type, error))
+    if (!check_type(tensor, parts.type, type))
         goto out;
     tensor->data = tensor->bytes + layout->data_offset;
     view = view_of(layout);

@@ -63,8 +63,7 @@ struct tensor_file {
 /* Opens and checks the whole file. With `two_bytes_are_bf16`, or
  * as its TYPE says, u2 and i2 of a npy file are bf16 (else they are refused); V2 always is. `path`
  * must outlive *tensor. Close with tensor_close; a zeroed one is fine. */
-bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor,
-                 struct cli_error *error);
+bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *tensor);
 void tensor_close(struct tensor_file *tensor);
 
 /* From now on it is read in another order. */

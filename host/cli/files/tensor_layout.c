@@ -16,14 +16,14 @@ bool element_count_axis(struct element_count *count, uint64_t size)
     return true;
 }
 
-bool tensor_layout_count(const char *subject, struct tensor_layout *layout, struct cli_error *error)
+bool tensor_layout_count(const char *subject, struct tensor_layout *layout)
 {
     struct element_count bytes = {.product = layout->item_size};
     char text[SHAPE_TEXT];
 
     for (uint32_t i = 0; i < layout->rank; i++) {
         if (!element_count_axis(&bytes, layout->shape[i]))
-            return cli_fail(error, CLI_USAGE, subject,
+            return cli_fail(CLI_USAGE, subject,
                             "its shape %s overflows; the bytes of an array must be below 2^63",
                             shape_text(layout->rank, layout->shape, text));
     }

@@ -36,8 +36,7 @@ struct element_count {
 bool element_count_axis(struct element_count *count, uint64_t size);
 
 /* Sets `elements` from the shape and the item size; refuses a shape that overflows. */
-bool tensor_layout_count(const char *subject, struct tensor_layout *layout,
-                         struct cli_error *error);
+bool tensor_layout_count(const char *subject, struct tensor_layout *layout);
 
 /* The shape as Python writes it, (3,) or (3, 4), into SHAPE_TEXT bytes. Returns `text`. */
 const char *shape_text(uint32_t rank, const uint64_t *shape, char *text);
@@ -55,12 +54,12 @@ bool host_is_big_endian(void);
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  * The layout's type is one of f2 f4 f8 u2 i2 V2, its dtype is left out. */
 bool npy_header_parse(const char *subject, const uint8_t *bytes, size_t size,
-                      struct tensor_layout *layout, struct cli_error *error);
+                      struct tensor_layout *layout);
 
 /* Checks the whole npy file. With `two_bytes_are_bf16`, u2 and i2 are bf16 (else they are refused);
  * V2 always is, as numpy has no 2-byte type that it could stand for. */
 bool npy_locate(const char *subject, const uint8_t *bytes, size_t size, bool two_bytes_are_bf16,
-                struct tensor_layout *layout, struct cli_error *error);
+                struct tensor_layout *layout);
 
 /* The head of a npy file of version 1.0: little-endian on little-endian machines, C order, padded
  * so that the data begin at a multiple of 64 bytes. bf16 is written as u2, f8e4m3 as u1. Returns
@@ -73,6 +72,6 @@ size_t npy_head(anynorm_dtype type, uint32_t rank, const uint64_t *shape,
  * https://github.com/huggingface/safetensors#format, and finds the tensor called `name`, which must
  * be of a type that the library has; NULL is an error that tells what names there are. */
 bool safetensors_locate(const char *subject, const uint8_t *bytes, size_t size, const char *name,
-                        struct tensor_layout *layout, struct cli_error *error);
+                        struct tensor_layout *layout);
 
 #endif

@@ -55,7 +55,7 @@ static bool block_init(struct block *block, struct norm *work)
         done = allocate(work, staged ? columns * anynorm_dtype_size(work->inputs[i].type) : 0,
                         &block->inputs[i]);
     }
-    return done || cli_fail(&work->error, CLI_FAILED, work->x.path,
+    return done || cli_fail(CLI_FAILED, work->x.path,
                             "out of memory for %s; a smaller --block-bytes may help",
                             work->block_rows == 1 ? "one row" : "a block of rows");
 }
@@ -156,7 +156,7 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
     if (status == ANYNORM_OK)
         status = anynorm_run(work->plan, tensors, count);
     work->seconds += clock_seconds() - started;
-    return status == ANYNORM_OK || cli_fail_library(&work->error, work->x.path, status);
+    return status == ANYNORM_OK || cli_fail_library(work->x.path, status);
 }
 
 bool norm_blocks(struct norm *work)

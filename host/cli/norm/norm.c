@@ -10,7 +10,7 @@
 
 static bool fail_dtype(struct norm *work)
 {
-    return cli_fail(&work->error, CLI_USAGE, work->x.path,
+    return cli_fail(CLI_USAGE, work->x.path,
                     "its dtype is %s and --dtype says %s; give a file of that type, or leave "
                     "--dtype out",
                     work->x.layout.type, anynorm_dtype_name(work->options.dtype));
@@ -21,7 +21,7 @@ static bool open_input(struct norm *work)
     const struct norm_options *o = &work->options;
     bool bf16 = o->dtype_given && o->dtype == ANYNORM_BF16;
 
-    return tensor_open(o->x, bf16, &work->x, &work->error) &&
+    return tensor_open(o->x, bf16, &work->x) &&
            (bf16 || !o->dtype_given || o->dtype == work->x.type || fail_dtype(work));
 }
 
@@ -45,13 +45,12 @@ static bool make_plan(struct norm *work)
     anynorm_device_info info;
     anynorm_status status;
 
-    if (!cli_open_device(work->options.device, &work->device, &work->error))
+    if (!cli_open_device(work->options.device, &work->device))
         return false;
     status = anynorm_plan_create(work->device, &work->spec, NULL, &work->plan);
     if (status == ANYNORM_OK)
         return true;
     return cli_fail_library(
-        &work->error,
         anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device", status);
 }
 
@@ -86,7 +85,7 @@ static bool publish(struct norm *work)
     if (!norm_outputs_close(work))
         return false;
     norm_print(work);
-    return cli_flush_stdout(&work->error) && norm_outputs_commit(work);
+    return cli_flush_stdout() && norm_outputs_commit(work);
 }
 
 static bool find_work(struct norm *work)
@@ -111,7 +110,7 @@ int cli_norm(int argc, char **argv)
         if (work.options.timing)
             print_timing(&work, clock_seconds() - started);
     } else {
-        exit_status = cli_error_print(&work.error);
+        exit_status = cli_error_print();
     }
     for (int i = 0; i < OUTPUTS; i++)
         output_discard(&work.outputs[i]);

@@ -1,5 +1,4 @@
-/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. What
- * fails in this folder returns false and has said why in the run's error. */
+/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. */
 #ifndef ANYNORM_CLI_NORM_H
 #define ANYNORM_CLI_NORM_H
 
@@ -119,7 +118,6 @@ struct norm {
     double seconds;       /* in anynorm_run, with --timing */
     struct print preview; /* y */
     struct print stats;   /* mean, variance or what takes its place, and rstd of each row */
-    struct cli_error error;
 };
 
 /* Finds the shape from that of x and the options, and what the spec says of where rows lie and

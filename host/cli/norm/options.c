@@ -125,8 +125,7 @@ static bool is_scale(double value)
     return value >= 0x1p-126 && value <= 0x1p126;
 }
 
-static bool check_together(const struct norm_options *o, const struct given *given,
-                           struct cli_error *error)
+static bool check_together(const struct norm_options *o, const struct given *given)
 {
     static const char found[] = "says how rstd is found, and --rstd gives it; leave one out";
     const char *const *in = o->inputs;
@@ -168,7 +167,7 @@ static bool check_together(const struct norm_options *o, const struct given *giv
 
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         if (faults[i].there)
-            return cli_fail(error, CLI_USAGE, faults[i].option, "%s", faults[i].text);
+            return cli_fail(CLI_USAGE, faults[i].option, "%s", faults[i].text);
     }
     return true;
 }
@@ -309,7 +308,6 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     struct cli_option options[sizeof all / sizeof *all];
     enum norm_kind kind = NORM_LAYER;
     struct cli_command command;
-    struct cli_error error;
 
     while (strcmp(argv[0], texts[kind].name) != 0)
         kind++;
@@ -335,8 +333,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         return false;
     o->dtype = dtype_values[dtype];
     o->output_dtype = dtype_values[output_dtype];
-    if (!check_together(o, &given, &error)) {
-        *exit_status = cli_error_print(&error);
+    if (!check_together(o, &given)) {
+        *exit_status = cli_error_print();
         return false;
     }
     if (given.quantize) {

@@ -51,11 +51,11 @@ bool norm_print_init(struct norm *work)
     if (work->options.stats &&
         !print_init(&work->stats, shown_of(shape->rows, WHOLE_STATS, EDGE_STATS),
                     (struct shown){STATS, 0}))
-        return cli_fail(&work->error, CLI_FAILED, "--stats", "out of memory");
+        return cli_fail(CLI_FAILED, "--stats", "out of memory");
     return work->options.outputs[OUT_Y] ||
            print_init(&work->preview, shown_of(lines, WHOLE_ROWS, EDGE_ROWS),
                       shown_of(shape->line, WHOLE_COLUMNS, EDGE_COLUMNS)) ||
-           cli_fail(&work->error, CLI_FAILED, "standard output", "out of memory");
+           cli_fail(CLI_FAILED, "standard output", "out of memory");
 }
 
 /* ---- Taking ---- */

@@ -33,7 +33,7 @@ static bool find_rows(struct norm *work)
 
     if (axis < -rank || axis >= rank)
         return cli_fail(
-            &work->error, CLI_USAGE, "--axis",
+            CLI_USAGE, "--axis",
             "%" PRId64 " is no axis of %.200s, of shape %s; give %" PRId64 " to %" PRId64, axis,
             work->x.path, shape_text(layout->rank, layout->shape, text), -rank, rank - 1);
     first = (uint32_t)(axis < 0 ? axis + rank : axis);
@@ -57,14 +57,13 @@ static bool find_channels(struct norm *work)
     uint64_t channels, groups, pixels, of_group;
 
     if (layout->rank < 2 || layout->shape[axis] == 0)
-        return cli_fail(&work->error, CLI_USAGE, work->x.path,
-                        "its shape %s has no channels; give %s",
+        return cli_fail(CLI_USAGE, work->x.path, "its shape %s has no channels; give %s",
                         shape_text(layout->rank, layout->shape, text),
                         last ? "(batch, ..., channels)" : "(batch, channels, ...)");
     channels = layout->shape[axis];
     groups = work->options.kind == NORM_GROUP ? (uint64_t)work->options.groups : channels;
     if (channels % groups != 0)
-        return cli_fail(&work->error, CLI_USAGE, "--groups",
+        return cli_fail(CLI_USAGE, "--groups",
                         "%" PRIu64 " does not divide the %" PRIu64 " channels of %.200s; give a "
                         "divisor of them",
                         groups, channels, work->x.path);
@@ -97,19 +96,19 @@ bool norm_shape_find(struct norm *work)
     char text[SHAPE_TEXT];
 
     if (x->layout.rank == 0)
-        return cli_fail(&work->error, CLI_USAGE, x->path,
+        return cli_fail(CLI_USAGE, x->path,
                         "holds a single number without an axis; give an array of 1 to %d axes",
                         ANYNORM_MAX_RANK);
     if (!(channels ? find_channels : find_rows)(work))
         return false;
     if (work->spec.columns == 0 || work->spec.columns > INT32_MAX)
-        return cli_fail(&work->error, CLI_USAGE, x->path,
+        return cli_fail(CLI_USAGE, x->path,
                         "its shape %s has %" PRIu64 " elements to normalize over in a row; there "
                         "must be 1 to %" PRId32,
                         shape_text(x->layout.rank, x->layout.shape, text), work->spec.columns,
                         INT32_MAX);
     if (work->options.correction > (int64_t)work->spec.columns - 1)
-        return cli_fail(&work->error, CLI_USAGE, "--correction",
+        return cli_fail(CLI_USAGE, "--correction",
                         "1 needs rows of 2 elements or more, and those of %.200s have 1; give 0",
                         x->path);
     return true;
@@ -122,7 +121,7 @@ static bool fail_shape(struct norm *work, const struct tensor_file *tensor, cons
 {
     char own[SHAPE_TEXT], x[SHAPE_TEXT];
 
-    return cli_fail(&work->error, CLI_USAGE, tensor->path,
+    return cli_fail(CLI_USAGE, tensor->path,
                     "its shape %s does not fit %s; give %s, or what numpy broadcasts to the %s of "
                     "x",
                     shape_text(tensor->layout.rank, tensor->layout.shape, own), option, wanted,
@@ -253,7 +252,7 @@ static bool fit_sample(struct norm *work, struct tensor_file *tensor, const char
 
     /* Numbers of rows that happen to be the same must not decide what a file means. */
     if (stretched && fits && samples > 1 && samples < shape->rows)
-        return cli_fail(&work->error, CLI_USAGE, tensor->path,
+        return cli_fail(CLI_USAGE, tensor->path,
                         "its shape %s can stand for the first axes of x, of shape %s, or for the "
                         "last ones; give it all axes, of 1 where it is repeated",
                         shape_text(tensor->layout.rank, tensor->layout.shape, own),
@@ -263,7 +262,7 @@ static bool fit_sample(struct norm *work, struct tensor_file *tensor, const char
         return true;
     }
     if (is_shared && shape->statistics.rank <= 1)
-        return cli_fail(&work->error, CLI_USAGE, tensor->path,
+        return cli_fail(CLI_USAGE, tensor->path,
                         "its %" PRIu64 " samples do not divide the %" PRIu64 " rows of x; give as "
                         "many as leave each the same number of rows",
                         samples, shape->rows);

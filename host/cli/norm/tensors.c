@@ -84,21 +84,20 @@ static uint64_t shared_rows(const struct norm *work, enum norm_family family)
 }
 
 /* Loads `pieces` pieces of `count` elements, from each `step`th on. */
-static bool load(struct norm *work, struct norm_input *input, uint64_t pieces, uint64_t step,
-                 uint64_t count)
+static bool load(struct norm_input *input, uint64_t pieces, uint64_t step, uint64_t count)
 {
     uint64_t bytes = count * anynorm_dtype_size(input->type), all = pieces * bytes;
     uint8_t *data = all < SIZE_MAX ? malloc((size_t)all + 1) : NULL;
 
     if (!data)
-        return cli_fail(&work->error, CLI_FAILED, input->file.path, "out of memory");
+        return cli_fail(CLI_FAILED, input->file.path, "out of memory");
     for (uint64_t i = 0; i < pieces; i++)
         tensor_read_as(&input->file, input->type, i * step, count, data + i * bytes);
     input->data = data;
     return true;
 }
 
-static bool load_small(struct norm *work, struct norm_input *input, enum norm_family family)
+static bool load_small(const struct norm *work, struct norm_input *input, enum norm_family family)
 {
     const struct norm_shape *shape = &work->shape;
     uint64_t columns = work->spec.columns, sample_rows = work->spec.sample_rows;
@@ -108,12 +107,12 @@ static bool load_small(struct norm *work, struct norm_input *input, enum norm_fa
     switch (family) {
     case PARAMETER:
         return work->own_parameters ||
-               load(work, input, 1, 0, shape->channel_axis ? shape->parameters.sizes[0] : columns);
+               load(input, 1, 0, shape->channel_axis ? shape->parameters.sizes[0] : columns);
     case SAMPLE:
         return sample_rows <= 1 ||
-               load(work, input, shape->rows / sample_rows, sample_rows * columns, columns);
+               load(input, shape->rows / sample_rows, sample_rows * columns, columns);
     case STATISTIC:
-        return load(work, input, 1, 0, shape->rows);
+        return load(input, 1, 0, shape->rows);
     case RESIDUAL:
         break;
     }
@@ -128,7 +127,7 @@ bool norm_inputs_read(struct norm *work)
     for (int i = 0; i < INPUTS; i++) {
         struct tensor_file *file = &work->inputs[i].file;
 
-        if (o->inputs[i] && (!tensor_open(o->inputs[i], bf16, file, &work->error) ||
+        if (o->inputs[i] && (!tensor_open(o->inputs[i], bf16, file) ||
                              !norm_fit(work, of_inputs[i].family, file, of_inputs[i].option)))
             return false;
     }
@@ -214,17 +213,17 @@ void norm_spec_find(struct norm *work)
 /* ---- What is written ---- */
 
 /* A npy file of one tensor must not take the place of a file of many. */
-static bool check_name(const char *path, const char *name, struct cli_error *error)
+static bool check_name(const char *path, const char *name)
 {
     struct tensor_path parts = tensor_path_split(name);
     size_t length = strlen(name);
 
     if (parts.safetensors || (length > 4 && strcmp(name + length - 4, ".npz") == 0))
-        return cli_fail(error, CLI_USAGE, path,
+        return cli_fail(CLI_USAGE, path,
                         "only npy files are written, and %.*s is one of several tensors by its "
                         "name; name a .npy file",
                         parts.file > 200 ? 200 : (int)parts.file, name);
-    return !parts.type || cli_fail(error, CLI_USAGE, path,
+    return !parts.type || cli_fail(CLI_USAGE, path,
                                    "a type behind a colon is for files that are read; leave ':%s' "
                                    "out",
                                    parts.type);
@@ -232,20 +231,17 @@ static bool check_name(const char *path, const char *name, struct cli_error *err
 
 bool norm_outputs_prepare(struct norm *work)
 {
-    struct cli_error *error = &work->error;
-
     for (int i = 0; i < OUTPUTS; i++) {
         const char *path = work->options.outputs[i];
         struct output *file = &work->outputs[i];
 
-        if (path && (!check_name(path, path, error) || !output_prepare(file, path, error) ||
-                     !check_name(path, file->target, error)))
+        if (path && (!check_name(path, path) || !output_prepare(file, path) ||
+                     !check_name(path, file->target)))
             return false;
         for (int k = 0; k < i; k++) {
             if (output_same(&work->outputs[k], file))
-                return cli_fail(error, CLI_USAGE, path,
-                                "is named by both %s and %s; name two files", of_outputs[k].option,
-                                of_outputs[i].option);
+                return cli_fail(CLI_USAGE, path, "is named by both %s and %s; name two files",
+                                of_outputs[k].option, of_outputs[i].option);
         }
     }
     return true;
@@ -268,11 +264,10 @@ bool norm_outputs_create(struct norm *work)
         struct output *file = &work->outputs[i];
         bool as_x = i == OUT_Y || i == OUT_SUM;
 
-        if (file->path && (!output_create(file, &work->error) ||
+        if (file->path && (!output_create(file) ||
                            !output_write(file, head,
                                          npy_head(type_of(work, i), as_x ? x->rank : rows->rank,
-                                                  as_x ? x->shape : rows->sizes, head),
-                                         &work->error)))
+                                                  as_x ? x->shape : rows->sizes, head))))
             return false;
     }
     return true;
@@ -291,8 +286,7 @@ bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t c
     for (int i = 0; i < OUTPUTS; i++) {
         uint64_t bytes = count * norm_output_bytes(work, (enum norm_output_name)i);
 
-        if (work->outputs[i].path &&
-            !output_write(&work->outputs[i], rows[i], (size_t)bytes, &work->error))
+        if (work->outputs[i].path && !output_write(&work->outputs[i], rows[i], (size_t)bytes))
             return false;
     }
     return true;
@@ -301,7 +295,7 @@ bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t c
 bool norm_outputs_close(struct norm *work)
 {
     for (int i = 0; i < OUTPUTS; i++) {
-        if (work->outputs[i].path && !output_close(&work->outputs[i], &work->error))
+        if (work->outputs[i].path && !output_close(&work->outputs[i]))
             return false;
     }
     return true;
@@ -315,7 +309,7 @@ bool norm_outputs_commit(struct norm *work)
     while (last > 0 && !files[last].path)
         last--;
     for (int i = 0; i <= last; i++) {
-        if (files[i].path && !output_commit(&files[i], i < last, &work->error)) {
+        if (files[i].path && !output_commit(&files[i], i < last)) {
             while (i-- > 0)
                 output_revoke(&files[i]);
             return false;

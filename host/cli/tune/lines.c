@@ -9,9 +9,9 @@
 /* The library reads no larger one. */
 enum { MOST_BYTES = 1 << 20 };
 
-static bool no_memory(struct cli_error *error)
+static bool no_memory(void)
 {
-    return cli_fail(error, CLI_FAILED, "tune", "out of memory");
+    return cli_fail(CLI_FAILED, "tune", "out of memory");
 }
 
 void tune_lines_free(struct tune_lines *lines)
@@ -103,25 +103,25 @@ void tune_lines_add(struct tune_lines *lines, const struct tune_head *head, uint
 
 /* ---- The file ---- */
 
-static bool make_folder(const char *folder, struct cli_error *error)
+static bool make_folder(const char *folder)
 {
     return an_folder_make(folder) || errno == EEXIST ||
-           cli_fail(error, CLI_FAILED, folder, "cannot be made: %s; give -o FILE", strerror(errno));
+           cli_fail(CLI_FAILED, folder, "cannot be made: %s; give -o FILE", strerror(errno));
 }
 
 /* Makes the folders of the default file where they are missing: two levels, as XDG has it. */
-static bool make_folders(const char *path, struct cli_error *error)
+static bool make_folders(const char *path)
 {
     char *inner = an_path_folder(path), *outer = inner ? an_path_folder(inner) : NULL;
-    bool made = outer ? make_folder(outer, error) && make_folder(inner, error)
-                      : cli_fail(error, CLI_FAILED, path, "out of memory");
+    bool made = outer ? make_folder(outer) && make_folder(inner)
+                      : cli_fail(CLI_FAILED, path, "out of memory");
 
     free(inner);
     free(outer);
     return made;
 }
 
-bool tune_file_find(const char *given, char path[AN_PATH_SIZE], struct cli_error *error)
+bool tune_file_find(const char *given, char path[AN_PATH_SIZE])
 {
     const char *variable = getenv("ANYNORM_TUNING");
     bool named = variable && *variable;
@@ -129,10 +129,10 @@ bool tune_file_find(const char *given, char path[AN_PATH_SIZE], struct cli_error
                           : anynorm_tuning_path(path, AN_PATH_SIZE);
 
     if (length >= AN_PATH_SIZE)
-        return cli_fail(error, CLI_USAGE, "-o", "its path is too long; name another file");
+        return cli_fail(CLI_USAGE, "-o", "its path is too long; name another file");
     if (length > 0)
-        return given || named || make_folders(path, error);
-    return cli_fail(error, CLI_USAGE, named ? "ANYNORM_TUNING" : "HOME",
+        return given || named || make_folders(path);
+    return cli_fail(CLI_USAGE, named ? "ANYNORM_TUNING" : "HOME",
                     "%s, so the library reads no file of yours; give -o FILE to write one",
                     named ? "is \"off\"" : "is not set");
 }
@@ -147,39 +147,38 @@ bool tune_file_is_read(const char *path)
 }
 
 /* The text of an open file with a zero behind it. */
-static bool read_text(const char *path, int file, char *text, size_t *length,
-                      struct cli_error *error)
+static bool read_text(const char *path, int file, char *text, size_t *length)
 {
     struct an_status status;
     int64_t got = an_file_status(file, &status) ? an_file_read(file, text, MOST_BYTES + 1) : -1;
 
     if (got < 0)
-        return cli_fail(error, CLI_FAILED, path, "cannot be read: %s", strerror(errno));
+        return cli_fail(CLI_FAILED, path, "cannot be read: %s", strerror(errno));
     if (got > MOST_BYTES || memchr(text, 0, (size_t)got))
-        return cli_fail(error, CLI_USAGE, path,
+        return cli_fail(CLI_USAGE, path,
                         "is no tuning database (a text of up to 1 MiB); name another file");
     if ((uint64_t)got < status.size)
-        return cli_fail(error, CLI_FAILED, path, "was cut while it was read; try again");
+        return cli_fail(CLI_FAILED, path, "was cut while it was read; try again");
     text[got] = '\0';
     *length = (size_t)got;
     return true;
 }
 
 /* The whole file with a zero behind it; "" where there is none. */
-static bool read_old(const char *path, char **text, size_t *length, struct cli_error *error)
+static bool read_old(const char *path, char **text, size_t *length)
 {
     bool done = false;
     int file = an_file_open(path, AN_OPEN_READ, 0);
 
     if (file < 0 && errno != ENOENT)
-        return cli_fail(error, cli_exit_of(errno), path, "cannot be read: %s; name another file",
+        return cli_fail(cli_exit_of(errno), path, "cannot be read: %s; name another file",
                         strerror(errno));
     *length = 0;
     *text = calloc(1, MOST_BYTES + 2); /* and room for the new line that the last one may lack */
     if (!*text)
-        no_memory(error);
+        no_memory();
     else
-        done = file < 0 || read_text(path, file, *text, length, error);
+        done = file < 0 || read_text(path, file, *text, length);
     if (!done) {
         free(*text);
         *text = NULL;
@@ -189,11 +188,11 @@ static bool read_old(const char *path, char **text, size_t *length, struct cli_e
     return done;
 }
 
-bool tune_lines_check(const char *path, struct cli_error *error)
+bool tune_lines_check(const char *path)
 {
     char *text = NULL;
     size_t length;
-    bool fine = read_old(path, &text, &length, error);
+    bool fine = read_old(path, &text, &length);
 
     free(text);
     return fine;
@@ -241,8 +240,7 @@ static size_t keep_others(const struct tune_lines *lines, char *text, size_t len
     return kept;
 }
 
-bool tune_lines_write(const struct tune_lines *lines, struct output *output,
-                      struct cli_error *error)
+bool tune_lines_write(const struct tune_lines *lines, struct output *output)
 {
     char *text = NULL;
     size_t length = 0;
@@ -250,17 +248,16 @@ bool tune_lines_write(const struct tune_lines *lines, struct output *output,
     bool written = false;
 
     if (lines->lost)
-        return no_memory(error);
-    if (!read_old(output->path, &text, &length, error))
+        return no_memory();
+    if (!read_old(output->path, &text, &length))
         return false;
     length = keep_others(lines, text, length);
     if (length + added > MOST_BYTES) {
-        cli_fail(error, CLI_FAILED, output->path,
+        cli_fail(CLI_FAILED, output->path,
                  "would grow beyond the 1 MiB that is read; take lines out, or name another file");
     } else {
-        written = output_write(output, text, length, error) &&
-                  output_write(output, lines->added, added, error) && output_close(output, error) &&
-                  output_commit(output, false, error);
+        written = output_write(output, text, length) && output_write(output, lines->added, added) &&
+                  output_close(output) && output_commit(output, false);
     }
     free(text);
     return written;

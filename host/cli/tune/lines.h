@@ -36,17 +36,16 @@ void tune_lines_free(struct tune_lines *lines);
 
 /* The file that was given with -o, or else (NULL) the one that the library reads, whose folders are
  * made where it is not one that the user names. */
-bool tune_file_find(const char *given, char path[AN_PATH_SIZE], struct cli_error *error);
+bool tune_file_find(const char *given, char path[AN_PATH_SIZE]);
 
 /* Whether the library reads this file. */
 bool tune_file_is_read(const char *path);
 
 /* CLI_USAGE where there is a file at `path` that is no database. */
-bool tune_lines_check(const char *path, struct cli_error *error);
+bool tune_lines_check(const char *path);
 
 /* Puts the lines into the created output: what the file has now, without the lines that were
  * measured anew, then these. On failure the file is as before. */
-bool tune_lines_write(const struct tune_lines *lines, struct output *output,
-                      struct cli_error *error);
+bool tune_lines_write(const struct tune_lines *lines, struct output *output);
 
 #endif

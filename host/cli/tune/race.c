@@ -30,9 +30,8 @@ static const double hopeless = 1.4;
 
 /* ---- Who takes part ---- */
 
-/* False, with *error, where the work itself fails. */
-static bool verify_variant(const struct tune_race *race, struct tune_variant *variant,
-                           struct cli_error *error)
+/* False where the work itself fails. */
+static bool verify_variant(const struct tune_race *race, struct tune_variant *variant)
 {
     const anynorm_plan_options options = {.schedule = variant->choice};
     anynorm_status status = ANYNORM_OK;
@@ -50,16 +49,16 @@ static bool verify_variant(const struct tune_race *race, struct tune_variant *va
         if (status == ANYNORM_BUILD_FAILED)
             snprintf(variant->wrong, sizeof variant->wrong, "%.190s", anynorm_message());
         else if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
-            return cli_fail(error, CLI_FAILED, "tune", "the memory for a case could not be had");
+            return cli_fail(CLI_FAILED, "tune", "the memory for a case could not be had");
         else if (status != ANYNORM_OK)
-            return cli_fail_library(error, "tune", status);
+            return cli_fail_library("tune", status);
         else if (*result.wrong)
             snprintf(variant->wrong, sizeof variant->wrong, "%s (values %d)", result.wrong, values);
     }
     if (*variant->wrong)
         return true;
     status = anynorm_plan_create(race->device, &race->spec, &options, &variant->plan);
-    return status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+    return status == ANYNORM_OK || cli_fail_library("tune", status);
 }
 
 static bool is_refused(const struct tune_variant *variant)
@@ -83,7 +82,7 @@ static void let_shrink(const struct tune_race *race, struct tune_variant *varian
     anynorm_plan_destroy(plan);
 }
 
-bool tune_race_enter(struct tune_race *race, struct cli_error *error)
+bool tune_race_enter(struct tune_race *race)
 {
     anynorm_variant variant;
 
@@ -92,7 +91,7 @@ bool tune_race_enter(struct tune_race *race, struct cli_error *error)
             anynorm_plan_variant(race->device, &race->spec, i, &variant, &race->count);
 
         if (status != ANYNORM_OK)
-            return cli_fail_library(error, race->info->id, status);
+            return cli_fail_library(race->info->id, status);
         memcpy(race->variants[i].choice, variant.choice, sizeof variant.choice);
     }
     for (size_t i = 0; i < race->count; i++) {
@@ -102,19 +101,19 @@ bool tune_race_enter(struct tune_race *race, struct cli_error *error)
         race->step(race->user);
         if (found && strcmp(v->choice, race->variants[race->own].choice) == 0)
             continue; /* what the library's own has shrunk to */
-        if (!verify_variant(race, v, error))
+        if (!verify_variant(race, v))
             return false;
         if (found || !is_refused(v))
             continue;
         let_shrink(race, v);
-        if (!verify_variant(race, v, error))
+        if (!verify_variant(race, v))
             return false;
         race->own += is_refused(v);
     }
     while (race->baseline < race->count && !race->variants[race->baseline].plan)
         race->baseline++;
     return race->baseline < race->count ||
-           cli_fail(error, CLI_FAILED, race->info->id,
+           cli_fail(CLI_FAILED, race->info->id,
                     "no schedule gives right results at %" PRIu64 " columns of %s",
                     race->spec.columns, anynorm_dtype_name(race->spec.x.type));
 }
@@ -453,10 +452,10 @@ static anynorm_status check_and_warm_up(struct stage *stage)
     return status;
 }
 
-bool tune_race_run(struct tune_race *race, uint64_t rows, struct cli_error *error)
+bool tune_race_run(struct tune_race *race, uint64_t rows)
 {
     struct stage stage = {.race = race, .rows = rows};
-    bool done = stage_allocate(&stage) || cli_fail(error, CLI_FAILED, "tune", "out of memory");
+    bool done = stage_allocate(&stage) || cli_fail(CLI_FAILED, "tune", "out of memory");
 
     if (done) {
         anynorm_status status = stage_open(&stage);
@@ -465,7 +464,7 @@ bool tune_race_run(struct tune_race *race, uint64_t rows, struct cli_error *erro
             status = check_and_warm_up(&stage);
         if (status == ANYNORM_OK && race->baseline < race->count)
             status = time_variants(&stage);
-        done = status == ANYNORM_OK || cli_fail_library(error, "tune", status);
+        done = status == ANYNORM_OK || cli_fail_library("tune", status);
     }
     stage_close(&stage);
     return done;

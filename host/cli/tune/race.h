@@ -34,7 +34,7 @@ struct tune_race {
 
 /* Lists the variants of the spec, verifies each, and makes plans of those that are right. False,
  * with *error, where none is, or the work itself fails. */
-bool tune_race_enter(struct tune_race *race, struct cli_error *error);
+bool tune_race_enter(struct tune_race *race);
 void tune_race_free(struct tune_race *race);
 
 /* Whether the tensors of so many rows find room on the device. */
@@ -43,6 +43,6 @@ bool tune_race_has_room(const struct tune_race *race, uint64_t rows);
 /* Runs every variant that has a plan on `rows` rows. One whose rows then differ from those of a
  * small launch is wrong: its plan is destroyed. Then times what is left, taking turns; warm where
  * the tensors fit the cache, cold beyond. */
-bool tune_race_run(struct tune_race *race, uint64_t rows, struct cli_error *error);
+bool tune_race_run(struct tune_race *race, uint64_t rows);
 
 #endif

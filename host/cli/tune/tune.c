@@ -196,7 +196,7 @@ static void print_shape(const struct job *job, size_t shape)
     fflush(stdout);
 }
 
-static bool measure_shapes(struct job *job, struct cli_error *error)
+static bool measure_shapes(struct job *job)
 {
     struct tune_race *race = &job->race;
 
@@ -208,7 +208,7 @@ static bool measure_shapes(struct job *job, struct cli_error *error)
             end_stage(job->tune);
             continue;
         }
-        if (!tune_race_run(race, rows, error))
+        if (!tune_race_run(race, rows))
             return false;
         tell_wrong(job);
         for (size_t v = 0; v < race->count; v++)
@@ -222,13 +222,13 @@ static bool measure_shapes(struct job *job, struct cli_error *error)
 
 /* For `count` shapes of one number of columns: one stage, and one for each shape. */
 static bool run_job(struct tune *tune, const struct op *op, anynorm_dtype type,
-                    const struct shape *shapes, size_t count, struct cli_error *error)
+                    const struct shape *shapes, size_t count)
 {
     struct job *job = calloc(1, sizeof *job);
     bool done;
 
     if (!job)
-        return cli_fail(error, CLI_FAILED, "tune", "out of memory");
+        return cli_fail(CLI_FAILED, "tune", "out of memory");
     job->tune = tune;
     job->head = (struct tune_head){&tune->info, op->tuning, type, shapes->columns};
     job->shapes = shapes;
@@ -240,11 +240,11 @@ static bool run_job(struct tune *tune, const struct op *op, anynorm_dtype type,
     job->race.step = take_step;
     job->race.user = job;
     done = spec_of_words(op->spec, type, shapes, &job->race.spec) ||
-           cli_fail_library(error, op->name, ANYNORM_INVALID_ARGUMENT);
-    done = done && tune_race_enter(&job->race, error);
+           cli_fail_library(op->name, ANYNORM_INVALID_ARGUMENT);
+    done = done && tune_race_enter(&job->race);
     tell_wrong(job);
     end_stage(tune);
-    done = done && measure_shapes(job, error);
+    done = done && measure_shapes(job);
     if (done)
         decide(job);
     tune_race_free(&job->race);
@@ -264,31 +264,30 @@ static int by_columns(const void *a, const void *b)
 }
 
 /* The shapes of an op, sorted. False where they cannot be its. */
-static bool find_shapes(const struct tune *tune, const struct op *op, struct shape_list *shapes,
-                        struct cli_error *error)
+static bool find_shapes(const struct tune *tune, const struct op *op, struct shape_list *shapes)
 {
     anynorm_spec spec;
 
     *shapes = tune->shapes;
-    if (op->shapes && !tune->shapes_given && !shapes_parse("--op", op->shapes, shapes, error))
+    if (op->shapes && !tune->shapes_given && !shapes_parse("--op", op->shapes, shapes))
         return false;
     qsort(shapes->shapes, shapes->count, sizeof *shapes->shapes, by_columns);
     for (size_t i = 0; i < shapes->count; i++) {
         if (!spec_of_words(op->spec, ANYNORM_F32, &shapes->shapes[i], &spec))
-            return cli_fail(error, CLI_USAGE, "--shapes",
-                            "%s cannot be %" PRIu64 "x%" PRIu64 ": %s", op->name,
-                            shapes->shapes[i].rows, shapes->shapes[i].columns, anynorm_message());
+            return cli_fail(CLI_USAGE, "--shapes", "%s cannot be %" PRIu64 "x%" PRIu64 ": %s",
+                            op->name, shapes->shapes[i].rows, shapes->shapes[i].columns,
+                            anynorm_message());
     }
     return true;
 }
 
 /* As many stages as there are jobs, and one for each shape. */
-static bool count_stages(struct tune *tune, struct cli_error *error)
+static bool count_stages(struct tune *tune)
 {
     struct shape_list list;
 
     for (size_t o = 0; o < tune->ops.count; o++) {
-        if (!find_shapes(tune, tune->ops.ops[o], &list, error))
+        if (!find_shapes(tune, tune->ops.ops[o], &list))
             return false;
         for (size_t i = 0; i < list.count; i++) {
             bool first = i == 0 || list.shapes[i].columns != list.shapes[i - 1].columns;
@@ -299,12 +298,12 @@ static bool count_stages(struct tune *tune, struct cli_error *error)
     return true;
 }
 
-static bool run_op(struct tune *tune, const struct op *op, struct cli_error *error)
+static bool run_op(struct tune *tune, const struct op *op)
 {
     struct shape_list list;
     const struct shape *shapes = list.shapes;
 
-    if (!find_shapes(tune, op, &list, error))
+    if (!find_shapes(tune, op, &list))
         return false;
     printf("%s:\n", op->name);
     for (size_t t = 0; t < tune->types.count; t++) {
@@ -314,14 +313,14 @@ static bool run_op(struct tune *tune, const struct op *op, struct cli_error *err
             count = 1;
             while (i + count < list.count && shapes[i + count].columns == shapes[i].columns)
                 count++;
-            if (!run_job(tune, op, tune->types.types[t], shapes + i, count, error))
+            if (!run_job(tune, op, tune->types.types[t], shapes + i, count))
                 return false;
         }
     }
     return true;
 }
 
-static bool run_all(struct tune *tune, struct cli_error *error)
+static bool run_all(struct tune *tune)
 {
     bool done = true;
 
@@ -329,14 +328,13 @@ static bool run_all(struct tune *tune, struct cli_error *error)
     progress_start(&tune->progress, tune->stages * STEPS);
     printf("%-5s  %8s  %8s  %5s  %5s  %s\n", "TYPE", "COLUMNS", "ROWS", "TRIED", "GAIN", "FASTEST");
     for (size_t i = 0; done && i < tune->ops.count; i++)
-        done = run_op(tune, tune->ops.ops[i], error);
+        done = run_op(tune, tune->ops.ops[i]);
     progress_end(&tune->progress);
     return done;
 }
 
 /* What was found, for a person and for who wants to contribute it. */
-static bool tell_result(const struct tune *tune, const char *path, bool kept_aside,
-                        struct cli_error *error)
+static bool tell_result(const struct tune *tune, const char *path, bool kept_aside)
 {
     if (tune->lines.count == 0)
         printf("\n%s: no line is needed, the library's own choices are the best\n", path);
@@ -347,7 +345,7 @@ static bool tell_result(const struct tune *tune, const char *path, bool kept_asi
     if (tune->lines.count > 0)
         printf("\nTo contribute them, append these to host/choice/tunings (docs/tuning.md):\n%s",
                tune->lines.added);
-    return cli_flush_stdout(error);
+    return cli_flush_stdout();
 }
 
 static const char notes_format[] =
@@ -359,16 +357,16 @@ static const char notes_format[] =
     "Exit status: 0 done, 1 failed, or done but some choice gave wrong results, 2 bad usage.\n\n"
     "ops:\n%s";
 
-static bool tune_device(struct tune *tune, const char *given, struct cli_error *error)
+static bool tune_device(struct tune *tune, const char *given)
 {
     struct output output = {.path = NULL};
     char path[AN_PATH_SIZE];
     /* What can fail without measuring fails before. */
-    bool done = tune_file_find(given, path, error) && output_prepare(&output, path, error) &&
-                tune_lines_check(path, error) && output_create(&output, error) &&
-                cli_open_oracle(&tune->reference, error) && run_all(tune, error) &&
-                tune_lines_write(&tune->lines, &output, error) &&
-                tell_result(tune, path, !tune_file_is_read(path), error);
+    bool done = tune_file_find(given, path) && output_prepare(&output, path) &&
+                tune_lines_check(path) && output_create(&output) &&
+                cli_open_oracle(&tune->reference) && run_all(tune) &&
+                tune_lines_write(&tune->lines, &output) &&
+                tell_result(tune, path, !tune_file_is_read(path));
 
     output_discard(&output);
     tune_lines_free(&tune->lines);
@@ -402,42 +400,41 @@ int cli_tune(int argc, char **argv)
         .options = options,
         .option_count = COUNT(options),
     };
-    struct cli_error error;
     int exit_status;
     bool done;
 
     snprintf(notes, sizeof notes, notes_format, ops_help());
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
-    if (!ops_parse("--op", ops, &tune.ops, &error) ||
+    if (!ops_parse("--op", ops, &tune.ops) ||
         !shapes_parse("--shapes",
                       shapes       ? shapes
                       : tune.quick ? shapes_quick
                                    : shapes_full,
-                      &tune.shapes, &error) ||
+                      &tune.shapes) ||
         !dtypes_parse("--dtype",
                       dtypes       ? dtypes
                       : tune.quick ? "f32"
                                    : "f32,f16,bf16",
-                      &tune.types, &error) ||
-        !count_stages(&tune, &error) || !cli_open_device(device, &tune.device, &error))
-        return cli_error_print(&error);
+                      &tune.types) ||
+        !count_stages(&tune) || !cli_open_device(device, &tune.device))
+        return cli_error_print();
     anynorm_device_describe(tune.device, &tune.info);
     if (tune.info.device_class == ANYNORM_CLASS_REFERENCE)
-        done = cli_fail(&error, CLI_USAGE, "--device",
+        done = cli_fail(CLI_USAGE, "--device",
                         "%s has one schedule, so there is nothing to tune; name another device",
                         tune.info.id);
     else
-        done = tune_device(&tune, file, &error);
+        done = tune_device(&tune, file);
     anynorm_device_close(tune.device);
     if (!done)
-        return cli_error_print(&error);
+        return cli_error_print();
     if (tune.wrong > 0) {
-        cli_fail(&error, CLI_FAILED, tune.info.id,
+        cli_fail(CLI_FAILED, tune.info.id,
                  "%" PRIu64 " wrong, first %s; the lines written avoid them, and anynorm verify "
                  "tells more",
                  tune.wrong, tune.first_wrong);
-        return cli_error_print(&error);
+        return cli_error_print();
     }
     return CLI_DONE;
 }

@@ -62,9 +62,8 @@ static void note_failure(struct verify *verify, struct tally *tally, const struc
              tally->schedule, text, (int)c->values, what);
 }
 
-/* False, with *error, where the work itself fails. */
-static bool run_case(struct verify *verify, struct tally *tally, const struct verify_case *c,
-                     struct cli_error *error)
+/* False where the work itself fails. */
+static bool run_case(struct verify *verify, struct tally *tally, const struct verify_case *c)
 {
     struct verify_result result;
     anynorm_status status =
@@ -74,12 +73,12 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
     if (status == ANYNORM_UNSUPPORTED)
         return true;                     /* the schedule does not serve it here */
     if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
-        return cli_fail(error, CLI_FAILED, "verify", "the memory for a case could not be had");
+        return cli_fail(CLI_FAILED, "verify", "the memory for a case could not be had");
     if (status == ANYNORM_BUILD_FAILED || status == ANYNORM_DEVICE_LOST)
         /* The device's own failure is a result here, not the end of the run. */
         snprintf(result.wrong, sizeof result.wrong, "%.150s", anynorm_message());
     else if (status != ANYNORM_OK)
-        return cli_fail_library(error, "verify", status);
+        return cli_fail_library("verify", status);
     else
         tally->worst = fmax(tally->worst, tally->family ? result.share : result.error);
     tally->cases++;
@@ -100,13 +99,13 @@ static bool find_case(const struct verify *verify, const struct tally *tally, si
     return index < VERIFY_VALUES;
 }
 
-static bool run_tally(struct verify *verify, struct tally *tally, struct cli_error *error)
+static bool run_tally(struct verify *verify, struct tally *tally)
 {
     const char *name = tally->family ? "family" : anynorm_dtype_name(tally->type);
     struct verify_case c;
 
     for (size_t i = 0; find_case(verify, tally, i, &c); i++) {
-        if ((verify->one || verify_case_has_meaning(&c)) && !run_case(verify, tally, &c, error))
+        if ((verify->one || verify_case_has_meaning(&c)) && !run_case(verify, tally, &c))
             return false;
     }
     progress_end(&verify->progress);
@@ -143,7 +142,7 @@ static uint64_t count_cases(const struct verify *verify, size_t type_count)
 
 /* The lines of each schedule: one for each type and the family's, or for --case the one it is of.
  */
-static bool verify_schedules(struct verify *verify, struct cli_error *error)
+static bool verify_schedules(struct verify *verify)
 {
     const anynorm_spec any = {.columns = 1}, *probe = verify->one ? &verify->one->spec : &any;
     bool one_plain = verify->one && verify_is_plain(probe);
@@ -159,7 +158,7 @@ static bool verify_schedules(struct verify *verify, struct cli_error *error)
             anynorm_plan_candidate(verify->device, probe, s, &candidate, &schedules);
 
         if (status != ANYNORM_OK)
-            return cli_fail_library(error, verify->one ? "--case" : "verify", status);
+            return cli_fail_library(verify->one ? "--case" : "verify", status);
         if (s == 0 && !verify->one)
             progress_start(&verify->progress, schedules * count_cases(verify, type_count));
         for (size_t t = 0; t < line_count; t++) {
@@ -167,7 +166,7 @@ static bool verify_schedules(struct verify *verify, struct cli_error *error)
 
             if (!tally.family)
                 tally.type = one_plain ? probe->y.type : types[t];
-            if (!run_tally(verify, &tally, error))
+            if (!run_tally(verify, &tally))
                 return false;
             cases += tally.cases;
             wrong += tally.wrong;
@@ -180,23 +179,23 @@ static bool verify_schedules(struct verify *verify, struct cli_error *error)
     return true;
 }
 
-static bool parse_case(const char *text, struct verify_case *c, struct cli_error *error)
+static bool parse_case(const char *text, struct verify_case *c)
 {
     anynorm_status status = anynorm_spec_parse(text, &c->spec, &c->rows);
 
     if (status != ANYNORM_OK)
-        return cli_fail_library(error, "--case", status);
+        return cli_fail_library("--case", status);
     if (c->rows == 0 || !spec_is_dense(&c->spec))
-        return cli_fail(error, CLI_USAGE, "--case",
+        return cli_fail(CLI_USAGE, "--case",
                         "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
                         "can be verified",
                         text);
     if (c->spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
-        return cli_fail(error, CLI_USAGE, "--case",
+        return cli_fail(CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
                         text);
     return anynorm_dtype_size(c->spec.y.type) > 1 ||
-           cli_fail(error, CLI_USAGE, "--case",
+           cli_fail(CLI_USAGE, "--case",
                     "\"%.200s\" has a quantized y; f32, f16, bf16 and f64 can be verified", text);
 }
 
@@ -415,33 +414,32 @@ int cli_verify(int argc, char **argv)
         .options = options,
         .option_count = COUNT(options),
     };
-    struct cli_error error;
     int exit_status;
     bool ran = false;
 
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
     snprintf(own_caps, sizeof own_caps, "%s", caps ? caps : ""); /* before the oracle unsets it */
-    if (!cli_open_device(device, &verify.device, &error))
-        return cli_error_print(&error);
-    if (cli_open_oracle(&verify.reference, &error)) {
+    if (!cli_open_device(device, &verify.device))
+        return cli_error_print();
+    if (cli_open_oracle(&verify.reference)) {
         anynorm_device_describe(verify.device, &verify.info);
         cli_print_device(&verify.info);
         if (text)
             verify.one = &one;
-        ran = (!text || parse_case(text, &one, &error)) && verify_schedules(&verify, &error);
+        ran = (!text || parse_case(text, &one)) && verify_schedules(&verify);
         progress_end(&verify.progress);
         if (ran && verify.failed)
             find_way_out(&verify, own_caps, way_out, sizeof way_out);
     }
     anynorm_device_close(verify.reference);
     anynorm_device_close(verify.device);
-    if (!ran || !cli_flush_stdout(&error))
-        return cli_error_print(&error);
+    if (!ran || !cli_flush_stdout())
+        return cli_error_print();
     if (verify.failed) {
-        cli_fail(&error, CLI_FAILED, verify.info.id, "wrong results; first in %s; %s",
-                 verify.first_failure, way_out);
-        return cli_error_print(&error);
+        cli_fail(CLI_FAILED, verify.info.id, "wrong results; first in %s; %s", verify.first_failure,
+                 way_out);
+        return cli_error_print();
     }
     return CLI_DONE;
 }
