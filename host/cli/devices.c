@@ -1,8 +1,4 @@
-#include "common/commands.h"
-#include "common/error.h"
-#include "common/json.h"
-#include "common/library.h"
-#include "common/options.h"
+#include "common/cli.h"
 
 #include <anynorm/anynorm.h>
 

@@ -1,6 +1,4 @@
-#include "common/commands.h"
-#include "common/error.h"
-#include "common/library.h"
+#include "common/cli.h"
 #include "files/output.h"
 
 #include <anynorm/anynorm.h>

@@ -7,7 +7,7 @@
 
 #include "support.h"
 
-#include "common/json.h"
+#include "common/cli.h"
 
 enum { MOST = 64 };
 

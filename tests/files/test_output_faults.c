@@ -13,7 +13,7 @@
 #include "file_faults.h"
 #include "support.h"
 
-#include "common/commands.h"
+#include "common/cli.h"
 #include "tune/lines.h"
 
 enum { ROWS = 4, COLUMNS = 6, FILE_BYTES = 4096 };

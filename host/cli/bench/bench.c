@@ -2,11 +2,7 @@
 #include "case.h"
 
 #include "cases/norms.h"
-#include "common/commands.h"
-#include "common/json.h"
-#include "common/library.h"
-#include "common/options.h"
-#include "common/progress.h"
+#include "common/cli.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,6 @@
 #include "case.h"
 
-#include "common/library.h"
-#include "common/progress.h"
+#include "common/cli.h"
 #include "platform/system.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #ifndef ANYNORM_CLI_BENCH_CASE_H
 #define ANYNORM_CLI_BENCH_CASE_H
 
-#include "common/error.h"
+#include "common/cli.h"
 #include "cases/tensors.h"
 
 enum { BENCH_SAMPLES_MOST = 1000 };
@@ -65,8 +65,7 @@ struct bench_result {
     double batched_launch_us;
 };
 
-/* Plans and memory. False: *skipped where this case cannot be had here but others may.
- */
+/* Plans and memory. False: *skipped where this case cannot be had here but others may. */
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
                      const anynorm_spec *spec, uint64_t rows, bool *skipped);
 void bench_case_free(struct bench_case *bench);

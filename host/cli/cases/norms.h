@@ -1,9 +1,43 @@
 /* The norms that are measured, by name, and the cases that are verified: each a spec but for its
- * shape and type. */
+ * shape and type; and lists of shapes and types for them. */
 #ifndef ANYNORM_CLI_NORMS_H
 #define ANYNORM_CLI_NORMS_H
 
-#include "common/lists.h"
+#include <anynorm/anynorm.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Lists on a command line ---- */
+
+enum { SHAPES_MOST = 256, DTYPES = 4 };
+
+/* A tensor of the widest type, of x and y together, has fewer than 2^63 bytes. */
+#define SHAPE_ELEMENTS_MOST (UINT64_C(1) << 58)
+
+struct shape {
+    uint64_t rows;
+    uint64_t columns;
+};
+
+struct shape_list {
+    struct shape shapes[SHAPES_MOST]; /* as given, none twice */
+    size_t count;
+};
+
+struct dtype_list {
+    anynorm_dtype types[DTYPES]; /* none twice */
+    size_t count;
+};
+
+/* "512x4096,8x768": rows x columns. CLI_USAGE names the part that is wrong. */
+bool shapes_parse(const char *subject, const char *text, struct shape_list *list);
+
+/* "f32,bf16". */
+bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list);
+
+/* ---- Norms ---- */
 
 struct op {
     const char *name;

@@ -1,4 +1,4 @@
-#include "error.h"
+#include "cli.h"
 
 #include <errno.h>
 #include <stdarg.h>

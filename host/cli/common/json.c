@@ -1,4 +1,4 @@
-#include "json.h"
+#include "cli.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "library.h"
+#include "cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,4 @@
-#include "options.h"
-
-#include "error.h"
+#include "cli.h"
 
 #include <ctype.h>
 #include <errno.h>

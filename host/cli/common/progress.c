@@ -1,4 +1,4 @@
-#include "progress.h"
+#include "cli.h"
 
 #include "platform/system.h"
 

@@ -2,7 +2,7 @@
 #ifndef ANYNORM_CLI_OUTPUT_H
 #define ANYNORM_CLI_OUTPUT_H
 
-#include "common/error.h"
+#include "common/cli.h"
 
 #include <stdbool.h>
 #include <stddef.h>

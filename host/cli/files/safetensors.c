@@ -1,7 +1,7 @@
 /* Where one tensor lies in a safetensors file. */
 #include "tensor_layout.h"
 
-#include "common/json.h"
+#include "common/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>

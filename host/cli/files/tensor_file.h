@@ -2,7 +2,7 @@
 #ifndef ANYNORM_CLI_TENSOR_FILE_H
 #define ANYNORM_CLI_TENSOR_FILE_H
 
-#include "common/error.h"
+#include "common/cli.h"
 #include "tensor_layout.h"
 
 #include <anynorm/anynorm.h>

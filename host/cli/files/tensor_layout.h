@@ -2,7 +2,7 @@
 #ifndef ANYNORM_CLI_TENSOR_LAYOUT_H
 #define ANYNORM_CLI_TENSOR_LAYOUT_H
 
-#include "common/error.h"
+#include "common/cli.h"
 
 #include <anynorm/anynorm.h>
 

@@ -1,8 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "norm.h"
 
-#include "common/library.h"
-#include "common/progress.h"
+#include "common/cli.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,6 @@
 #include "norm.h"
 
-#include "common/commands.h"
-#include "common/library.h"
-#include "common/progress.h"
+#include "common/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef ANYNORM_CLI_NORM_H
 #define ANYNORM_CLI_NORM_H
 
-#include "common/error.h"
+#include "common/cli.h"
 #include "files/output.h"
 #include "files/tensor_file.h"
 

@@ -1,7 +1,7 @@
 /* The arguments of the norms, what --help says, and what makes no sense together. */
 #include "norm.h"
 
-#include "common/options.h"
+#include "common/cli.h"
 
 #include <string.h>
 

@@ -1,8 +1,7 @@
 #include "race.h"
 
 #include "bench/case.h"
-#include "common/library.h"
-#include "common/progress.h"
+#include "common/cli.h"
 #include "cases/tensors.h"
 #include "verify/case.h"
 

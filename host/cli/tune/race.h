@@ -3,7 +3,7 @@
 #ifndef ANYNORM_CLI_TUNE_RACE_H
 #define ANYNORM_CLI_TUNE_RACE_H
 
-#include "common/error.h"
+#include "common/cli.h"
 
 #include <anynorm/anynorm.h>
 
@@ -32,8 +32,8 @@ struct tune_race {
     size_t baseline; /* the variant that the others are compared with */
 };
 
-/* Lists the variants of the spec, verifies each, and makes plans of those that are right. False,
- * with *error, where none is, or the work itself fails. */
+/* Lists the variants of the spec, verifies each, and makes plans of those that are right. False
+ * where none is, or the work itself fails. */
 bool tune_race_enter(struct tune_race *race);
 void tune_race_free(struct tune_race *race);
 

@@ -1,10 +1,7 @@
 /* `anynorm tune`: measures on the user's own device which choice is the fastest, and writes down
  * where that is not the one the library would take. */
 #include "cases/norms.h"
-#include "common/commands.h"
-#include "common/library.h"
-#include "common/options.h"
-#include "common/progress.h"
+#include "common/cli.h"
 #include "lines.h"
 #include "race.h"
 

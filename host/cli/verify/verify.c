@@ -1,10 +1,6 @@
 /* `anynorm verify`: every schedule that fits a device, against the reference. What a user runs on
  * hardware that no test of ours has met. */
-#include "common/commands.h"
-#include "common/error.h"
-#include "common/library.h"
-#include "common/options.h"
-#include "common/progress.h"
+#include "common/cli.h"
 #include "cases/tensors.h"
 #include "case.h"
 
