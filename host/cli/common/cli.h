@@ -96,6 +96,7 @@ struct cli_option {
     size_t *choice;
     const char *const *choices; /* NULL after the last */
     bool *given;
+    unsigned commands; /* where some share a table: bits of those that have it, 0: all; not read */
 };
 
 struct cli_command {
@@ -103,7 +104,7 @@ struct cli_command {
     const char *summary;      /* one sentence */
     const char *notes;        /* lines after the options, each with its newline; or NULL */
     const char *operand_name; /* such as INPUT; NULL: the command takes none */
-    const char **operand;     /* exactly one is demanded where there is a name */
+    const char **operand;     /* NULL before; exactly one is demanded where there is a name */
     const struct cli_option *options;
     size_t option_count; /* 64 at most */
 };

@@ -168,19 +168,18 @@ static bool parse_option(const struct cli_command *command, int argc, char **arg
     return parse_value(option, subject, value);
 }
 
-static bool parse_operand(const struct cli_command *command, char *argument, bool *have)
+static bool parse_operand(const struct cli_command *command, char *argument)
 {
     if (!command->operand_name)
         return cli_fail(CLI_USAGE, argument, "anynorm %s takes options only; leave it out",
                         command->name);
-    if (*have)
+    if (*command->operand)
         return cli_fail(CLI_USAGE, argument,
                         "one %s only, and '%.200s' is there already; leave one out",
                         command->operand_name, *command->operand);
     if (!*argument)
         return cli_fail(CLI_USAGE, command->operand_name, "it is empty; name a file");
     *command->operand = argument;
-    *have = true;
     return true;
 }
 
@@ -230,7 +229,6 @@ static bool parse_all(const struct cli_command *command, int argc, char **argv)
 {
     uint64_t seen = 0;
     bool options_ended = false;
-    bool have_operand = false;
 
     for (int i = 1; i < argc; i++) {
         if (!options_ended && strcmp(argv[i], "--") == 0) {
@@ -238,11 +236,11 @@ static bool parse_all(const struct cli_command *command, int argc, char **argv)
         } else if (!options_ended && argv[i][0] == '-' && argv[i][1]) {
             if (!parse_option(command, argc, argv, &i, &seen))
                 return false;
-        } else if (!parse_operand(command, argv[i], &have_operand)) {
+        } else if (!parse_operand(command, argv[i])) {
             return false;
         }
     }
-    if (command->operand_name && !have_operand)
+    if (command->operand_name && !*command->operand)
         return cli_fail(CLI_USAGE, command->operand_name,
                         "missing; write anynorm %s %s, or anynorm %s --help for the options",
                         command->name, command->operand_name, command->name);
