@@ -43,14 +43,13 @@ struct entries {
     size_t capacity;
 };
 
-/* What one tensor's entry says. */
-struct description {
+/* One of them, and what its description says. */
+struct tensor {
+    struct entry entry;
     const struct type *type;
     struct element_count elements;
     uint32_t rank;
     uint64_t shape[TENSOR_MAX_RANK]; /* the first of them, should there be more */
-    uint64_t begin;
-    uint64_t end;
 };
 
 struct parser {
@@ -63,7 +62,7 @@ struct parser {
     bool metadata_seen;
     const char *wanted; /* or NULL */
     bool found;
-    struct description description; /* of the wanted one */
+    struct tensor tensor; /* the wanted one */
 };
 
 static bool malformed(const struct parser *parser, const char *what)
@@ -206,7 +205,7 @@ static bool read_more(struct parser *parser, char close, bool *more)
     return true;
 }
 
-static bool read_type(struct parser *parser, struct description *tensor)
+static bool read_type(struct parser *parser, struct tensor *tensor)
 {
     const char *word;
     size_t length;
@@ -224,7 +223,7 @@ static bool read_type(struct parser *parser, struct description *tensor)
                     (int)(length < 20 ? length : 20), word);
 }
 
-static bool read_shape(struct parser *parser, struct description *tensor)
+static bool read_shape(struct parser *parser, struct tensor *tensor)
 {
     bool more;
 
@@ -249,22 +248,22 @@ static bool read_shape(struct parser *parser, struct description *tensor)
     return true;
 }
 
-static bool read_offsets(struct parser *parser, struct description *tensor)
+static bool read_offsets(struct parser *parser, struct tensor *tensor)
 {
     struct json_reader *json = &parser->json;
 
-    if (!json_take(json, '[') || !json_count(json, &tensor->begin) || !json_take(json, ',') ||
-        !json_count(json, &tensor->end) || !json_take(json, ']'))
+    if (!json_take(json, '[') || !json_count(json, &tensor->entry.begin) || !json_take(json, ',') ||
+        !json_count(json, &tensor->entry.end) || !json_take(json, ']'))
         return malformed(parser, "data_offsets are not two integers of 0 to 2^64 - 1");
-    if (tensor->begin > tensor->end)
+    if (tensor->entry.begin > tensor->entry.end)
         return malformed(parser, "data_offsets go backwards");
     return true;
 }
 
-static bool read_description(struct parser *parser, struct description *tensor)
+static bool read_description(struct parser *parser, struct tensor *tensor)
 {
-    static bool (*const read[])(struct parser *, struct description *) = {read_type, read_shape,
-                                                                          read_offsets};
+    static bool (*const read[])(struct parser *, struct tensor *) = {read_type, read_shape,
+                                                                     read_offsets};
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
     unsigned seen = 0;
     bool more = true;
@@ -294,12 +293,12 @@ static bool read_description(struct parser *parser, struct description *tensor)
 }
 
 /* The bytes that the shape needs are those of the offsets. */
-static bool check_description(const struct parser *parser, const struct entry *entry,
-                              const struct description *tensor)
+static bool check_description(const struct parser *parser, const struct tensor *tensor)
 {
+    const struct entry *entry = &tensor->entry;
     uint64_t elements = tensor->elements.product;
     uint64_t bits = tensor->type->bits;
-    uint64_t bytes = tensor->end - tensor->begin;
+    uint64_t bytes = entry->end - entry->begin;
 
     if (elements > (uint64_t)INT64_MAX / bits)
         return malformed(parser, "the shape overflows");
@@ -338,18 +337,16 @@ static bool read_metadata(struct parser *parser)
 
 static bool read_tensor(struct parser *parser, struct entry entry)
 {
-    struct description tensor = {0};
+    struct tensor tensor = {.entry = entry};
 
     parser->names += entry.length;
-    if (!read_description(parser, &tensor) || !check_description(parser, &entry, &tensor))
+    if (!read_description(parser, &tensor) || !check_description(parser, &tensor))
         return false;
     if (parser->wanted && is_word(entry.name, entry.length, parser->wanted)) {
         parser->found = true;
-        parser->description = tensor;
+        parser->tensor = tensor;
     }
-    entry.begin = tensor.begin;
-    entry.end = tensor.end;
-    return add(parser, &parser->tensors, entry);
+    return add(parser, &parser->tensors, tensor.entry);
 }
 
 static bool read_header(struct parser *parser)
@@ -394,10 +391,10 @@ static bool no_such_name(const struct parser *parser)
                     tensors->count > NAMES_TOLD ? ", ..." : "");
 }
 
-static bool take_description(const struct parser *parser, uint64_t header_end,
-                             struct tensor_layout *layout)
+static bool take_tensor(const struct parser *parser, uint64_t header_end,
+                        struct tensor_layout *layout)
 {
-    const struct description *tensor = &parser->description;
+    const struct tensor *tensor = &parser->tensor;
     size_t type = (size_t)(tensor->type - types);
 
     if (tensor->rank > TENSOR_MAX_RANK)
@@ -416,7 +413,7 @@ static bool take_description(const struct parser *parser, uint64_t header_end,
         .swapped = host_is_big_endian(),
         .rank = tensor->rank,
         .elements = tensor->elements.empty ? 0 : tensor->elements.product,
-        .data_offset = header_end + tensor->begin,
+        .data_offset = header_end + tensor->entry.begin,
     };
     memcpy(layout->shape, tensor->shape, tensor->rank * sizeof *tensor->shape);
     return true;
@@ -463,7 +460,7 @@ bool safetensors_locate(const char *subject, const uint8_t *bytes, size_t size, 
     if (read_header(&parser) && check_names(&parser, &parser.metadata) &&
         check_names(&parser, &parser.tensors) &&
         check_places(&parser, &parser.tensors, size - LENGTH_SIZE - length))
-        done = parser.found ? take_description(&parser, LENGTH_SIZE + length, layout)
+        done = parser.found ? take_tensor(&parser, LENGTH_SIZE + length, layout)
                             : no_such_name(&parser);
     free(names);
     free(parser.tensors.at);
