@@ -208,8 +208,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {"eps", 0, CLI_NUMBER, "E", "keeps the root from being zero (default 1e-5)",
          .number = &o->eps, .given = &given.eps},
         {"eps-mode", 0, CLI_CHOICE, "MODE",
-         "inside: eps is added inside the root (default); outside: to the root; "
-         "floor: the root is at least eps",
+         "inside: added inside the root (default); outside: to the root; floor: its least",
          .choice = &o->eps_mode, .choices = eps_modes, .given = &given.eps_mode},
         {"l2", 0, CLI_FLAG, NULL, "take the sum of squares, not their mean: L2 normalization",
          .flag = &o->l2, .commands = RMS},
