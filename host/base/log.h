@@ -4,7 +4,9 @@
 
 #include <anynorm/anynorm.h>
 
+#include "platform/printf.h"
+
 /* One line of at most 1 KiB. Costs one atomic load where the level is off. */
-void an_log(anynorm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void an_log(anynorm_log_level level, const char *format, ...) AN_PRINTF(2, 3);
 
 #endif

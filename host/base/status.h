@@ -4,9 +4,10 @@
 
 #include <anynorm/anynorm.h>
 
+#include "platform/printf.h"
+
 /* Sets the calling thread's message and returns `status`, so that a failure is one line:
  * `return an_fail(ANYNORM_UNSUPPORTED, "...")`. */
-anynorm_status an_fail(anynorm_status status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+anynorm_status an_fail(anynorm_status status, const char *format, ...) AN_PRINTF(2, 3);
 
 #endif

@@ -5,14 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "platform/printf.h"
+
 struct an_text {
     char *at;        /* ends with a zero after each put, if capacity is not 0 */
     size_t capacity; /* with the zero */
     size_t length;   /* what it takes without the zero, whether or not it fits */
 };
 
-void an_text_put(struct an_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void an_text_put(struct an_text *text, const char *format, ...) AN_PRINTF(2, 3);
 
 /* How many bytes of a stranger's word a message shows. */
 static inline int an_text_shown(size_t length)

@@ -2,6 +2,8 @@
 #ifndef AN_FIT_H
 #define AN_FIT_H
 
+#include "platform/printf.h"
+
 #include "choice.h"
 
 /* Work-items that hide memory latency; a larger group only waits longer at barriers. */
@@ -28,8 +30,7 @@ struct problem an_problem(const anynorm_device_info *info, const anynorm_spec *s
                           const struct an_choice *wish, char *reason);
 
 /* Writes the reason, and returns `fits`. */
-bool an_answer(const struct problem *p, bool fits, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+bool an_answer(const struct problem *p, bool fits, const char *format, ...) AN_PRINTF(3, 4);
 
 /* Whether the device has so many bytes for the work-items of a group to share; else says so. */
 bool an_fit_local_memory(const struct problem *p, uint64_t bytes);

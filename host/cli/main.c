@@ -1,6 +1,8 @@
 #include "common/cli.h"
 #include "files/output.h"
 
+#include "platform/program.h"
+
 #include <anynorm/anynorm.h>
 
 #include <stdio.h>
@@ -71,6 +73,7 @@ static int unknown_command(const char *name)
 
 int main(int argc, char **argv)
 {
+    argv = an_program_arguments(&argc, argv);
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 
     if (help || (argc > 1 && strcmp(argv[1], "--version") == 0)) {

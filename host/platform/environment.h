@@ -11,6 +11,9 @@ bool an_rights_are_borrowed(void);
 /* The variable's value in UTF-8, good until the thread's next call; NULL: not set, or empty. */
 const char *an_environment(const char *variable);
 
+/* For this process and those it starts. */
+bool an_environment_set(const char *variable, const char *value); /* NULL: none */
+
 /* Below which variables' folders this system keeps a user's files: the first that holds an absolute
  * path. Ended by NULL. */
 struct an_place {

@@ -45,6 +45,7 @@ bool an_path_writable(const char *path, bool folder);
 /* With links followed; to be freed. */
 char *an_path_resolve(const char *path);
 bool an_path_is_absolute(const char *path);
+bool an_path_is_separator(char c);
 /* Behind the last of what separates folders; and the folder, "." where none is named, to be freed.
  */
 const char *an_path_base(const char *path);

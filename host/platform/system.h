@@ -3,6 +3,7 @@
 #define AN_SYSTEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Of a clock that only goes forward. */
@@ -20,6 +21,10 @@ unsigned an_processor_count(void);
 
 /* Bytes of the machine's memory; UINT64_MAX: not told. */
 uint64_t an_host_memory(void);
+
+/* `alignment` is a power of two. Freed by an_aligned_free alone. */
+void *an_aligned_alloc(size_t alignment, size_t size);
+void an_aligned_free(void *memory);
 
 /* Whether what goes to stderr is seen by somebody. */
 bool an_stderr_is_terminal(void);

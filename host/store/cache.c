@@ -74,7 +74,7 @@ static bool find_path(char *path)
 static void make_folders(char *path)
 {
     for (char *at = path + 1;; at++) {
-        if (*at != '/' && *at != 0)
+        if (!an_path_is_separator(*at) && *at != 0)
             continue;
         char end = *at;
         *at = 0;

@@ -79,7 +79,12 @@
 extern "C" {
 #endif
 
-#if defined(_WIN32)
+/* On Windows: ANYNORM_STATIC is defined by who links the static library, ANYNORM_BUILD by our build. */
+#if defined(_WIN32) && defined(ANYNORM_BUILD)
+#define ANYNORM_API __declspec(dllexport)
+#elif defined(_WIN32) && !defined(ANYNORM_STATIC)
+#define ANYNORM_API __declspec(dllimport)
+#elif defined(_WIN32)
 #define ANYNORM_API
 #else
 #define ANYNORM_API __attribute__((visibility("default")))

@@ -466,11 +466,17 @@ static void test_text_bad_words(void **state)
     assert_int_equal(spec.columns, 9);
 }
 
-/* Makes a language whose numbers have a decimal comma, and takes it: false where it cannot be made.
- */
-static bool take_comma_locale(const char *folder)
+#if defined(_WIN32)
+static void take_comma_locale(void)
 {
-    char path[FOLDER_BYTES + 16], command[3 * FOLDER_BYTES + 96];
+    (void)setlocale(LC_NUMERIC, "German");
+}
+#else
+/* Makes a language whose numbers have a decimal comma, and takes it, where it can be made. */
+static void take_comma_locale(void)
+{
+    char folder[FOLDER_BYTES], path[FOLDER_BYTES + 16], command[3 * FOLDER_BYTES + 96];
+    make_folder(folder);
     snprintf(path, sizeof(path), "%s/source", folder);
     FILE *source = fopen(path, "w");
     assert_non_null(source);
@@ -482,8 +488,10 @@ static bool take_comma_locale(const char *folder)
              "localedef --no-archive -c -i %s/source %s/xx_XX >/dev/null 2>&1", folder, folder);
     (void)!system(command); /* fails where it warns */
     assert_int_equal(setenv("LOCPATH", folder, 1), 0);
-    return setlocale(LC_NUMERIC, "xx_XX") && strcmp(localeconv()->decimal_point, ",") == 0;
+    (void)setlocale(LC_NUMERIC, "xx_XX");
+    remove_folder(folder);
 }
+#endif
 
 #if AN_HAVE_WRAP
 /* The library's calls come here: the linker sees to it. */
@@ -516,11 +524,9 @@ static void test_text_without_locales(void **state)
 static void test_text_in_any_language(void **state)
 {
     (void)state;
-    char folder[FOLDER_BYTES], text[200], comma[8];
-    make_folder(folder);
-    bool taken = take_comma_locale(folder);
-    remove_folder(folder);
-    if (!taken)
+    char text[200], comma[8];
+    take_comma_locale();
+    if (strcmp(localeconv()->decimal_point, ",") != 0)
         skip();
     anynorm_spec spec;
     uint64_t rows;

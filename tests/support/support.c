@@ -3,7 +3,6 @@
 #include "refused.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "platform/environment.h"
 
 #define GUARD_BYTES 64
 
@@ -30,8 +30,8 @@ static void use_test_cache(void)
     const char *folder = getenv("ANYNORM_TEST_CACHE");
     if (!folder || !*folder)
         return;
-    assert_int_equal(setenv("ANYNORM_CACHE", "on", 1), 0);
-    assert_int_equal(setenv("ANYNORM_CACHE_DIR", folder, 1), 0);
+    assert_true(an_environment_set("ANYNORM_CACHE", "on"));
+    assert_true(an_environment_set("ANYNORM_CACHE_DIR", folder));
 }
 
 size_t device_ids(char ids[][32], size_t capacity)
@@ -86,9 +86,9 @@ anynorm_device *open_device_with(const char *id, const char *caps)
     char kept[256], both[512];
     assert_between(snprintf(kept, sizeof(kept), "%s", before ? before : ""), 0, sizeof(kept) - 1);
     snprintf(both, sizeof(both), "%s%s%s", kept, *kept ? "," : "", caps);
-    assert_int_equal(setenv("ANYNORM_CAPS", both, 1), 0);
+    assert_true(an_environment_set("ANYNORM_CAPS", both));
     anynorm_status status = anynorm_device_open(id, &device);
-    assert_int_equal(before ? setenv("ANYNORM_CAPS", kept, 1) : unsetenv("ANYNORM_CAPS"), 0);
+    assert_true(an_environment_set("ANYNORM_CAPS", before ? kept : NULL));
     assert_ok(status);
     return device;
 }
@@ -113,7 +113,14 @@ anynorm_plan *make_plan(anynorm_device *device, const anynorm_spec *spec, const 
 
 void let_crashes_kill(void)
 {
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    static const int signals[] = {
+#if defined(SIGBUS)
+        SIGBUS,
+#endif
+        SIGSEGV,
+        SIGFPE,
+        SIGILL
+    };
     for (size_t i = 0; i < COUNT(signals); i++)
         assert_true(signal(signals[i], SIG_DFL) != SIG_ERR);
 }
@@ -555,52 +562,4 @@ bool check_problem(anynorm_device *device, const struct problem *problem, const 
     check_plan(device, plan, problem, schedule ? schedule : "chosen", worst);
     anynorm_plan_destroy(plan);
     return true;
-}
-
-/* ---- Folders ---- */
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(path);
-}
-
-void make_folder(char path[FOLDER_BYTES])
-{
-    snprintf(path, FOLDER_BYTES, "/tmp/anynorm-test-XXXXXX");
-    assert_non_null(mkdtemp(path));
-}
-
-void remove_folder(const char *path)
-{
-    assert_true(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT);
-}
-
-/* What count_files is asked, and its answer so far: nftw hands nothing through. */
-static struct {
-    const char *ending;
-    char *last;
-    size_t room;
-    int found;
-} counting;
-
-static int count_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    size_t length = strlen(path), ending = strlen(counting.ending);
-    (void)status, (void)walk;
-    if (type != FTW_F || length < ending || strcmp(path + length - ending, counting.ending) != 0)
-        return 0;
-    counting.found++;
-    if (counting.last)
-        snprintf(counting.last, counting.room, "%s", path);
-    return 0;
-}
-
-int count_files(const char *folder, const char *ending, char *last, size_t room)
-{
-    counting.ending = ending;
-    counting.last = last;
-    counting.room = room;
-    counting.found = 0;
-    return nftw(folder, count_one, 16, FTW_PHYS) == 0 ? counting.found : -1;
 }

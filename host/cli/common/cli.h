@@ -4,6 +4,8 @@
 
 #include <anynorm/anynorm.h>
 
+#include "platform/printf.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +37,7 @@ extern struct cli_error {
 
 /* Fills in the error. `subject` is the file or option it is about; a long one loses its beginning.
  * Returns false, so that a function can end in `return cli_fail(...)`. */
-__attribute__((format(printf, 3, 4))) bool cli_fail(int exit_status, const char *subject,
-                                                    const char *format, ...);
+AN_PRINTF(3, 4) bool cli_fail(int exit_status, const char *subject, const char *format, ...);
 
 /* Whose affair it is that a call on a file failed with this errno: CLI_FAILED where it is the
  * machine's, which lacks something or whose disk fails, else CLI_USAGE. */

@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include "platform/environment.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ bool cli_open_device(const char *name, anynorm_device **device)
 
 bool cli_open_oracle(anynorm_device **oracle)
 {
-    unsetenv("ANYNORM_CAPS");
+    (void)an_environment_set("ANYNORM_CAPS", NULL);
     return cli_open_device("reference", oracle);
 }
 

@@ -1,7 +1,7 @@
 #include "output.h"
 
 #include "platform/files.h"
-#include "platform/signals.h"
+#include "platform/program.h"
 #include "platform/system.h"
 
 #include <errno.h>

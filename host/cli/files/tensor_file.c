@@ -1,9 +1,9 @@
-#define _POSIX_C_SOURCE 200809L
 #include "tensor_file.h"
 
 #include "platform/files.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,7 +226,7 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
     struct tensor_path parts = tensor_path_split(path);
     struct tensor_layout *layout = &tensor->layout;
     anynorm_dtype type = ANYNORM_F32;
-    char *file = strndup(path, parts.file);
+    char *file = malloc(parts.file + 1);
     struct tensor_view view;
     bool done = false;
 
@@ -235,6 +235,7 @@ bool tensor_open(const char *path, bool two_bytes_are_bf16, struct tensor_file *
         cli_fail(CLI_FAILED, path, "out of memory");
         goto out;
     }
+    snprintf(file, parts.file + 1, "%s", path);
     if (!parse_type(path, parts.type, &type) || !map(tensor, file))
         goto out;
     if (!(parts.safetensors

@@ -1,7 +1,7 @@
-#define _POSIX_C_SOURCE 200809L
 #include "norm.h"
 
 #include "common/cli.h"
+#include "platform/system.h"
 
 #include <stdlib.h>
 
@@ -25,8 +25,7 @@ static bool allocate(const struct norm *work, uint64_t row_bytes, void **out)
         return true;
     if (rows > (SIZE_MAX - ALIGNMENT) / row_bytes)
         return false;
-    /* aligned_alloc demands a multiple of the alignment. */
-    *out = aligned_alloc(ALIGNMENT, (size_t)((rows * row_bytes / ALIGNMENT + 1) * ALIGNMENT));
+    *out = an_aligned_alloc(ALIGNMENT, (size_t)(rows * row_bytes));
     return *out;
 }
 
@@ -61,11 +60,11 @@ static bool block_init(struct block *block, struct norm *work)
 
 static void block_free(struct block *block)
 {
-    free(block->x);
+    an_aligned_free(block->x);
     for (int i = 0; i < INPUTS; i++)
-        free(block->inputs[i]);
+        an_aligned_free(block->inputs[i]);
     for (int i = 0; i < OUTPUTS; i++)
-        free(block->outputs[i]);
+        an_aligned_free(block->outputs[i]);
 }
 
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either

@@ -2,6 +2,7 @@
  * hardware that no test of ours has met. */
 #include "common/cli.h"
 #include "cases/tensors.h"
+#include "platform/environment.h"
 #include "case.h"
 
 #include <math.h>
@@ -280,9 +281,9 @@ static bool try_masks(struct search *search, struct masks *found)
     size_t i = 0;
 
     *found = (struct masks){.right = 0};
-    if (write_caps(search, found) && setenv("ANYNORM_CAPS", found->caps, 1) == 0)
+    if (write_caps(search, found) && an_environment_set("ANYNORM_CAPS", found->caps))
         status = anynorm_device_open(search->verify->info.id, &device);
-    unsetenv("ANYNORM_CAPS");
+    (void)an_environment_set("ANYNORM_CAPS", NULL);
     search->lacks_memory |= status == ANYNORM_OUT_OF_MEMORY;
     if (status != ANYNORM_OK)
         return false;

@@ -21,6 +21,11 @@ const char *an_environment(const char *variable)
     return value && *value ? value : NULL;
 }
 
+bool an_environment_set(const char *variable, const char *value)
+{
+    return (value ? setenv(variable, value, 1) : unsetenv(variable)) == 0;
+}
+
 const struct an_place an_cache_places[] = {
     {"XDG_CACHE_HOME", "/anynorm"}, {"HOME", "/.cache/anynorm"}, {NULL, NULL}};
 const struct an_place an_tuning_places[] = {

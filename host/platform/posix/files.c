@@ -88,6 +88,11 @@ bool an_path_is_absolute(const char *path)
     return *path == '/';
 }
 
+bool an_path_is_separator(char c)
+{
+    return c == '/';
+}
+
 const char *an_path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -1,5 +1,6 @@
 #include "platform/system.h"
 
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,18 @@ uint64_t an_host_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+}
+
+void *an_aligned_alloc(size_t alignment, size_t size)
+{
+    if (size > SIZE_MAX - alignment)
+        return NULL;
+    return aligned_alloc(alignment, (size / alignment + 1) * alignment); /* it demands a multiple */
+}
+
+void an_aligned_free(void *memory)
+{
+    free(memory);
 }
 
 bool an_stderr_is_terminal(void)
