@@ -67,6 +67,7 @@
  *                       Holds up to 64 MiB. Not used by setuid programs.
  *     ANYNORM_TUNING    the user's tuning database (see Tuning); "off": use none at all
  *     XDG_CONFIG_HOME, HOME    where that lies otherwise
+ *     LOCALAPPDATA      on Windows the folder that has both, as anynorm\cache and anynorm\config
  */
 #ifndef ANYNORM_ANYNORM_H
 #define ANYNORM_ANYNORM_H
@@ -79,7 +80,7 @@
 extern "C" {
 #endif
 
-/* On Windows: ANYNORM_STATIC is defined by who links the static library, ANYNORM_BUILD by our build. */
+/* On Windows who links the static library defines ANYNORM_STATIC; our build, ANYNORM_BUILD. */
 #if defined(_WIN32) && defined(ANYNORM_BUILD)
 #define ANYNORM_API __declspec(dllexport)
 #elif defined(_WIN32) && !defined(ANYNORM_STATIC)
