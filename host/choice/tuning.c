@@ -74,22 +74,17 @@ static bool copy_line(const char *line, size_t length, char *copy)
     return !quoted;
 }
 
-static bool parse_range(const char *text, struct an_tuning_range *range)
+/* Of the word KEY=TEXT. */
+static anynorm_status parse_range(const char *word, const char *text, struct an_tuning_range *range)
 {
     size_t length = strcspn(text, "-");
     const char *end = text[length] ? text + length + 1 : text;
-    if (strcmp(text, "*") == 0) {
-        *range = any;
-        return true;
-    }
-    range->to = UINT64_MAX;
-    return an_parse_count(text, length, &range->from) && range->from > 0 &&
-           (strcmp(end, "*") == 0 || an_parse_count(end, strlen(end), &range->to)) &&
-           range->from <= range->to;
-}
-
-static anynorm_status bad_range(const char *word)
-{
+    bool all = strcmp(text, "*") == 0;
+    *range = any;
+    if (all || (an_parse_count(text, length, &range->from) && range->from > 0 &&
+                (strcmp(end, "*") == 0 || an_parse_count(end, strlen(end), &range->to)) &&
+                range->from <= range->to))
+        return ANYNORM_OK;
     return an_fail(ANYNORM_INVALID_ARGUMENT,
                    "\"%.*s\" has no range; give a number from 1, a range such as 1025-2048 or "
                    "4097-*, or *",
@@ -162,9 +157,9 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
                          "residual-rms-norm, adaptive, group-norm, quantized and *",
                          &tuning->ops);
     case COLUMNS:
-        return parse_range(value, &tuning->columns) ? ANYNORM_OK : bad_range(word);
+        return parse_range(word, value, &tuning->columns);
     default:
-        return parse_range(value, &tuning->rows) ? ANYNORM_OK : bad_range(word);
+        return parse_range(word, value, &tuning->rows);
     }
 }
 

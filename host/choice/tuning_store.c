@@ -29,21 +29,18 @@ static struct an_tunings users_own;
 
 /* ---- Where ---- */
 
-/* The file that the user names, or "off"; NULL: neither. */
-static const char *named_file(void)
-{
-    return an_environment("ANYNORM_TUNING");
-}
+/* Where the user names his file, or says "off". */
+#define VARIABLE "ANYNORM_TUNING"
 
 static bool is_off(void)
 {
-    const char *named = named_file();
+    const char *named = an_environment(VARIABLE);
     return named && strcmp(named, "off") == 0;
 }
 
 size_t anynorm_tuning_path(char *path, size_t capacity)
 {
-    const char *named = named_file();
+    const char *named = an_environment(VARIABLE);
     int length = 0;
     if (capacity > 0)
         *path = 0;
@@ -91,13 +88,6 @@ static bool parse(const char *name, const char *text, size_t length, struct an_t
     return status == ANYNORM_OK;
 }
 
-static const char *why_unfit(const struct an_status *status)
-{
-    if (status->kind != AN_KIND_FILE)
-        return "it is no regular file";
-    return status->size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB" : NULL;
-}
-
 /* The whole file, or NULL with the reason; `passing` if that may be gone the next time. */
 static char *read_file(const char *path, size_t *length, const char **reason, bool *passing)
 {
@@ -110,7 +100,9 @@ static char *read_file(const char *path, size_t *length, const char **reason, bo
         *passing = an_is_shortage(errno);
         goto end;
     }
-    *reason = why_unfit(&status);
+    *reason = status.kind != AN_KIND_FILE          ? "it is no regular file"
+              : status.size > AN_TUNING_MOST_BYTES ? "it is larger than 1 MiB"
+                                                   : NULL;
     if (*reason)
         goto end;
     text = malloc((size_t)status.size + 1);
@@ -163,7 +155,7 @@ static void refresh_users_own(void)
     free(users_own.entries);
     users_own = (struct an_tunings){NULL, 0};
     users_identity = now;
-    if (!*path || (now.error == ENOENT && !named_file()))
+    if (!*path || (now.error == ENOENT && !an_environment(VARIABLE)))
         return;
     const char *reason;
     bool passing;
