@@ -46,7 +46,7 @@ struct an_backend {
 
     /* Memory. `wrap_host` makes host memory a buffer without copying (`written`: kernels write it);
      * UNSUPPORTED where it cannot. `unwrap_host` makes what kernels wrote visible to the host and
-     * drops the buffer. */
+     * drops the buffer. Both NULL where it never can. */
     anynorm_status (*memory_create)(anynorm_device *device, uint64_t bytes, anynorm_buffer *buffer);
     void (*memory_destroy)(anynorm_device *device, anynorm_buffer *buffer);
     anynorm_status (*memory_write)(anynorm_device *device, const anynorm_buffer *buffer,

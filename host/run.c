@@ -191,7 +191,7 @@ static anynorm_status fill_piece(anynorm_device *device, const struct piece *pie
 static anynorm_status open_piece(anynorm_device *device, struct piece *piece)
 {
     const struct an_backend *backend = device->backend;
-    if (!piece->copied && device->info.unified_memory &&
+    if (!piece->copied && device->info.unified_memory && backend->wrap_host &&
         backend->wrap_host(device, piece->host, piece->bytes, piece->read, &piece->buffer) ==
             ANYNORM_OK) {
         piece->wrapped = true;

@@ -127,12 +127,10 @@ static anynorm_status prepare_device(struct an_vulkan_device *d,
 /* Lost or idle: either way it may go. Of a caller's device only our own work is waited for. */
 static void wait_idle(struct an_vulkan_device *d)
 {
-    if (d->wrapped) {
+    if (d->wrapped)
         (void)an_launch_drain(d);
-        an_vulkan_copies_wait(d);
-    } else {
+    else
         (void)d->vk.vkDeviceWaitIdle(d->handle);
-    }
 }
 
 static void close_device(anynorm_device *device)
@@ -142,7 +140,7 @@ static void close_device(anynorm_device *device)
         wait_idle(d);
         an_launches_free(d);
         an_kernels_free(d);
-        an_vulkan_copies_free(d);
+        an_vulkan_free(d, &d->staging);
         for (int i = 0; i <= AN_MOST_SLOTS; i++) {
             d->vk.vkDestroyPipelineLayout(d->handle, d->layouts[i], NULL);
             d->vk.vkDestroyDescriptorSetLayout(d->handle, d->set_layouts[i], NULL);
@@ -199,24 +197,6 @@ static anynorm_status open_device(size_t index, anynorm_device **device)
     return an_vulkan_device_make(an_vulkan_instance(), found[index], name, NULL, device);
 }
 
-/* Importing host memory is an extension whose alignment is a page, which hardly a caller's is. */
-static anynorm_status wrap_host(anynorm_device *device, void *host, uint64_t bytes, bool written,
-                                anynorm_buffer *buffer)
-{
-    (void)host;
-    (void)bytes;
-    (void)written;
-    (void)buffer;
-    return an_fail(ANYNORM_UNSUPPORTED, "%s: Vulkan cannot take over host memory", device->info.id);
-}
-
-static anynorm_status unwrap_host(anynorm_device *device, anynorm_buffer *buffer, bool written)
-{
-    (void)buffer;
-    (void)written;
-    return an_fail(ANYNORM_UNSUPPORTED, "%s: Vulkan cannot take over host memory", device->info.id);
-}
-
 const struct an_backend an_vulkan_backend = {
     .name = "vulkan",
     .count = count_devices,
@@ -227,8 +207,8 @@ const struct an_backend an_vulkan_backend = {
     .memory_destroy = an_vulkan_memory_destroy,
     .memory_write = an_vulkan_memory_write,
     .memory_read = an_vulkan_memory_read,
-    .wrap_host = wrap_host,
-    .unwrap_host = unwrap_host,
+    /* No wrap_host: importing host memory is an extension whose alignment is a page, which hardly a
+     * caller's is. */
     .spec_check = an_vulkan_spec_check,
     .plan_create = an_vulkan_plan_create,
     .plan_destroy = an_vulkan_plan_destroy,

@@ -160,7 +160,7 @@ static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *hig
 }
 
 /* A number of more than 32 bits is none that a launch needs: no buffer that is bound spans such a
- * stride, and launches end where so many rows would (pieces.c). */
+ * stride, and launches end where so many rows would (commands.c). */
 static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
 {
     const struct {

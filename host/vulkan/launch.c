@@ -1,5 +1,6 @@
-/* Launches: command buffers with their fences, handed from enqueue to enqueue. A queue finishes its
- * submissions' fences in order, so the oldest in flight is the first to be done. */
+/* Launches: command buffers submitted to the device's queue, with their fences, handed from enqueue
+ * to enqueue; events are launches by another name. A queue finishes its submissions' fences in
+ * order, so the oldest in flight is the first to be done. */
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -62,6 +63,7 @@ static VkResult make_parts(struct an_vulkan_device *d, struct an_launch *launch,
 
 anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots, struct an_launch **launch)
 {
+    an_launch_collect(d);
     struct an_launch *taken = d->launches.free[slots];
     if (taken) {
         VkResult result = d->vk.vkResetFences(d->handle, 1, &taken->fence);
@@ -95,6 +97,60 @@ void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch)
         d->launches.free[launch->slots] = launch;
         launch = more;
     }
+}
+
+/* ---- Commands ---- */
+
+/* Makes what came before visible to what follows: to all that may read or write memory on the
+ * queue, which so runs its submissions in order. */
+static void order(struct an_vulkan_device *d, VkCommandBuffer commands, VkPipelineStageFlags next,
+                  VkAccessFlags access)
+{
+    const VkPipelineStageFlags work =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                     .srcAccessMask =
+                                         VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                     .dstAccessMask = access};
+    d->vk.vkCmdPipelineBarrier(commands, work, next, 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
+anynorm_status an_launch_begin(struct an_vulkan_device *d, const struct an_launch *launch,
+                               VkPipelineStageFlags next, VkAccessFlags access)
+{
+    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    VkResult result = d->vk.vkBeginCommandBuffer(launch->commands, &info);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkBeginCommandBuffer");
+    order(d, launch->commands, next, access);
+    if (launch->times) {
+        d->vk.vkCmdResetQueryPool(launch->commands, launch->times, 0, 2);
+        d->vk.vkCmdWriteTimestamp(launch->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                  launch->times, 0);
+    }
+    return ANYNORM_OK;
+}
+
+/* Ends its commands; what they wrote is for the host, too, if that reads it. */
+static VkResult end(struct an_vulkan_device *d, const struct an_launch *launch, bool host_reads)
+{
+    if (launch->times)
+        d->vk.vkCmdWriteTimestamp(launch->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                  launch->times, 1);
+    if (host_reads)
+        order(d, launch->commands, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    return d->vk.vkEndCommandBuffer(launch->commands);
+}
+
+/* ---- The queue ---- */
+
+anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d)
+{
+    if (d->queue)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED, "%s: the device was wrapped without a queue",
+                   d->head.info.id);
 }
 
 VkResult an_queue_submit(struct an_vulkan_device *d, const VkSubmitInfo *info, VkFence fence)
@@ -136,9 +192,13 @@ static VkResult submit(struct an_vulkan_device *d, const struct an_launch *launc
 }
 
 anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
-                                struct an_kernel *kernel, const struct an_semaphores *semaphores)
+                                struct an_kernel *kernel, bool host_reads,
+                                const struct an_semaphores *semaphores)
 {
-    VkResult result = submit(d, launch, semaphores);
+    VkResult result = end(d, launch, host_reads);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkEndCommandBuffer");
+    result = submit(d, launch, semaphores);
     if (result != VK_SUCCESS)
         return an_vk_fail(result, "vkQueueSubmit");
     launch->references = 1;
@@ -211,4 +271,50 @@ void an_launches_free(struct an_vulkan_device *d)
             destroy(d, launch);
         }
     }
+}
+
+/* ---- Events ---- */
+
+anynorm_status an_vulkan_event_wait(const anynorm_event *event)
+{
+    struct an_vulkan_device *d = an_vulkan(event->device);
+    const struct an_launch *launch = event->handle;
+    VkResult result = d->vk.vkWaitForFences(d->handle, 1, &launch->fence, VK_TRUE, UINT64_MAX);
+    if (result == VK_SUCCESS)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_DEVICE_LOST,
+                   "%s: a kernel failed, or the wait for it: vkWaitForFences gave %s",
+                   event->device->info.id, an_vk_name(result));
+}
+
+anynorm_status an_vulkan_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds)
+{
+    struct an_vulkan_device *d = an_vulkan(event->device);
+    const struct an_launch *launch = event->handle;
+    VkResult result = d->vk.vkGetFenceStatus(d->handle, launch->fence);
+    if (result == VK_NOT_READY)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "the event is not done");
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkGetFenceStatus");
+    if (!launch->times)
+        return an_fail(ANYNORM_UNSUPPORTED, "%s: the queue does not measure time",
+                       event->device->info.id);
+    uint64_t ticks[2];
+    result = d->vk.vkGetQueryPoolResults(d->handle, launch->times, 0, 2, sizeof(ticks), ticks,
+                                         sizeof(ticks[0]), VK_QUERY_RESULT_64_BIT);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkGetQueryPoolResults");
+    uint64_t count = ticks[1] - ticks[0];
+    if (d->features.timestamp_bits < 64)
+        count &= ((uint64_t)1 << d->features.timestamp_bits) - 1;
+    *nanoseconds = (uint64_t)((double)count * d->features.timestamp_period);
+    return ANYNORM_OK;
+}
+
+void an_vulkan_event_release(anynorm_event *event)
+{
+    struct an_vulkan_device *d = an_vulkan(event->device);
+    an_mutex_lock(&d->lock);
+    an_launch_release(d, event->handle);
+    an_mutex_unlock(&d->lock);
 }

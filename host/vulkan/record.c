@@ -1,49 +1,243 @@
-/* <anynorm/vulkan.h>: norms in the caller's command buffers. */
-#include "vulkan/recording.h"
+/* Norms in a caller's command buffer, and recordings: what these commands need for as long as they
+ * may run. */
+#include <stdlib.h>
 
+#include "vulkan/vulkan_backend.h" /* before vulkan.h: volk asks for headers without prototypes */
 #include <anynorm/vulkan.h>
 
 #include "base/status.h"
 
-/* What one call comes to: its first part, usually the only one, and where the sums of its rows lie
- * if these are split. */
-struct prepared {
-    struct an_part first;
-    bool split;
-    VkDescriptorBufferInfo moments;
+/* Of one descriptor pool; and the least bytes of a block of scratch. */
+#define POOL_SETS 16
+#define BLOCK_BYTES ((uint64_t)64 << 10)
+
+struct an_set_pool {
+    VkDescriptorPool pool;
+    uint32_t used;
+    struct an_set_pool *next;
 };
 
-/* Rows are split as an enqueue would; but the scratch is the recording's, as other submissions, on
- * any queue, may use the kernel's. */
-static anynorm_status prepare_split(anynorm_vulkan_recording *recording,
-                                    const struct an_vulkan_plan *plan, uint64_t rows,
-                                    struct prepared *made)
+struct an_scratch_block {
+    struct an_vulkan_memory memory;
+    uint64_t bytes, used;
+    struct an_scratch_block *next;
+};
+
+struct anynorm_vulkan_recording {
+    struct an_vulkan_device *device; /* which it keeps alive */
+    struct an_set_pool *pools;
+    struct an_scratch_block *blocks;
+    VkDescriptorSet *sets; /* one for each part, in their order; none with push descriptors */
+    size_t set_count, set_room;
+    struct an_kernel **kernels; /* each once, with a reference */
+    size_t kernel_count, kernel_room;
+};
+
+anynorm_status anynorm_vulkan_recording_create(anynorm_device *device,
+                                               anynorm_vulkan_recording **recording)
 {
-    made->split = made->first.rows == rows && rows <= plan->split_rows;
-    made->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
-    if (!made->split)
-        return ANYNORM_OK;
-    return an_recording_scratch(recording, rows * plan->moments_row_bytes, &made->moments);
+    if (!an_is_vulkan(device))
+        return an_not_vulkan();
+    if (!recording)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "recording is NULL");
+    anynorm_vulkan_recording *made = calloc(1, sizeof(*made));
+    if (!made)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
+    made->device = an_vulkan(device);
+    atomic_fetch_add(&device->references, 1);
+    *recording = made;
+    return ANYNORM_OK;
 }
 
-/* All that can fail, so that the commands, which cannot, are recorded whole or not at all. */
-static anynorm_status prepare(anynorm_vulkan_recording *recording,
-                              const struct an_vulkan_plan *plan, const anynorm_tensors *tensors,
-                              uint64_t rows, struct prepared *made)
+static void release_kernels(anynorm_vulkan_recording *recording)
 {
     struct an_vulkan_device *d = recording->device;
-    anynorm_status status = an_recording_keep(recording, plan->kernel);
-    for (uint64_t first = 0; first < rows && status == ANYNORM_OK;) {
-        struct an_part later, *part = first == 0 ? &made->first : &later;
-        VkDescriptorSet set;
-        status = an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, part);
-        if (status == ANYNORM_OK && first == 0)
-            status = prepare_split(recording, plan, rows, made);
-        if (status == ANYNORM_OK && !d->features.push_descriptors)
-            status = an_recording_add_set(recording, plan->interface.slots, &set);
-        if (status == ANYNORM_OK)
-            first += part->rows;
+    an_mutex_lock(&d->lock);
+    for (size_t i = 0; i < recording->kernel_count; i++)
+        an_kernel_release(d, recording->kernels[i]);
+    an_mutex_unlock(&d->lock);
+    recording->kernel_count = 0;
+}
+
+anynorm_status anynorm_vulkan_recording_reset(anynorm_vulkan_recording *recording)
+{
+    if (!recording)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "recording is NULL");
+    struct an_vulkan_device *d = recording->device;
+    release_kernels(recording);
+    recording->set_count = 0;
+    for (struct an_scratch_block *b = recording->blocks; b; b = b->next)
+        b->used = 0;
+    for (struct an_set_pool *p = recording->pools; p; p = p->next) {
+        VkResult result = d->vk.vkResetDescriptorPool(d->handle, p->pool, 0);
+        if (result != VK_SUCCESS)
+            return an_vk_fail(result, "vkResetDescriptorPool");
+        p->used = 0;
     }
+    return ANYNORM_OK;
+}
+
+void anynorm_vulkan_recording_destroy(anynorm_vulkan_recording *recording)
+{
+    if (!recording)
+        return;
+    struct an_vulkan_device *d = recording->device;
+    release_kernels(recording);
+    while (recording->pools) {
+        struct an_set_pool *pool = recording->pools;
+        recording->pools = pool->next;
+        d->vk.vkDestroyDescriptorPool(d->handle, pool->pool, NULL);
+        free(pool);
+    }
+    while (recording->blocks) {
+        struct an_scratch_block *block = recording->blocks;
+        recording->blocks = block->next;
+        an_vulkan_free(d, &block->memory);
+        free(block);
+    }
+    free(recording->kernels);
+    free(recording->sets);
+    free(recording);
+    anynorm_device_close(&d->head);
+}
+
+/* Makes room for one more; NULL where there is no memory, and then the old one stays. */
+static void *grow(void *list, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return list;
+    size_t wider = *room ? 2 * *room : 8;
+    void *grown = realloc(list, wider * size);
+    if (grown)
+        *room = wider;
+    return grown;
+}
+
+/* ---- What it keeps ---- */
+
+static anynorm_status keep(anynorm_vulkan_recording *recording, struct an_kernel *kernel)
+{
+    struct an_vulkan_device *d = recording->device;
+    for (size_t i = 0; i < recording->kernel_count; i++) {
+        if (recording->kernels[i] == kernel)
+            return ANYNORM_OK;
+    }
+    struct an_kernel **kernels = grow(recording->kernels, recording->kernel_count,
+                                      &recording->kernel_room, sizeof(struct an_kernel *));
+    if (!kernels)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
+    recording->kernels = kernels;
+    kernels[recording->kernel_count++] = kernel;
+    an_mutex_lock(&d->lock);
+    kernel->references++;
+    an_mutex_unlock(&d->lock);
+    return ANYNORM_OK;
+}
+
+/* Memory that nothing else recorded has. */
+static anynorm_status take_scratch(anynorm_vulkan_recording *recording, uint64_t bytes,
+                                   VkDescriptorBufferInfo *scratch)
+{
+    struct an_vulkan_device *d = recording->device;
+    uint64_t step = d->features.offset_alignment;
+    struct an_scratch_block *b = recording->blocks;
+    bytes = (bytes + step - 1) / step * step;
+    while (b && b->bytes - b->used < bytes)
+        b = b->next;
+    if (!b) {
+        b = calloc(1, sizeof(*b));
+        if (!b)
+            return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
+        b->bytes = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+        anynorm_status status = an_vulkan_allocate(d, b->bytes, false, &b->memory);
+        if (status != ANYNORM_OK) {
+            free(b);
+            return status;
+        }
+        b->next = recording->blocks;
+        recording->blocks = b;
+    }
+    *scratch = (VkDescriptorBufferInfo){b->memory.buffer, b->used, bytes};
+    b->used += bytes;
+    return ANYNORM_OK;
+}
+
+static anynorm_status make_pool(anynorm_vulkan_recording *recording)
+{
+    struct an_vulkan_device *d = recording->device;
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                       POOL_SETS * AN_MOST_SLOTS};
+    const VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                             .maxSets = POOL_SETS,
+                                             .poolSizeCount = 1,
+                                             .pPoolSizes = &size};
+    struct an_set_pool *made = calloc(1, sizeof(*made));
+    if (!made)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
+    VkResult result = d->vk.vkCreateDescriptorPool(d->handle, &info, NULL, &made->pool);
+    if (result != VK_SUCCESS) {
+        free(made);
+        return an_vk_fail(result, "vkCreateDescriptorPool");
+    }
+    made->next = recording->pools;
+    recording->pools = made;
+    return ANYNORM_OK;
+}
+
+static anynorm_status add_set(anynorm_vulkan_recording *recording, uint32_t slots)
+{
+    struct an_vulkan_device *d = recording->device;
+    VkDescriptorSet *sets =
+        grow(recording->sets, recording->set_count, &recording->set_room, sizeof(VkDescriptorSet));
+    if (!sets)
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a recording");
+    recording->sets = sets;
+    struct an_set_pool *pool = recording->pools;
+    while (pool && pool->used == POOL_SETS)
+        pool = pool->next;
+    if (!pool) {
+        anynorm_status status = make_pool(recording);
+        if (status != ANYNORM_OK)
+            return status;
+        pool = recording->pools;
+    }
+    const VkDescriptorSetAllocateInfo info = {.sType =
+                                                  VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                              .descriptorPool = pool->pool,
+                                              .descriptorSetCount = 1,
+                                              .pSetLayouts = &d->set_layouts[slots]};
+    VkResult result = d->vk.vkAllocateDescriptorSets(d->handle, &info, &sets[recording->set_count]);
+    if (result != VK_SUCCESS)
+        return an_vk_fail(result, "vkAllocateDescriptorSets");
+    pool->used++;
+    recording->set_count++;
+    return ANYNORM_OK;
+}
+
+/* ---- Recording ---- */
+
+static VkDescriptorSet next_set(void *left)
+{
+    const VkDescriptorSet **set = left;
+    return *(*set)++;
+}
+
+/* All that can fail, so that the commands, which cannot, are recorded whole or not at all. Rows are
+ * split as an enqueue would; but the scratch is the recording's, as other submissions, on any
+ * queue, may use the kernel's. */
+static anynorm_status prepare(anynorm_vulkan_recording *recording,
+                              const struct an_vulkan_plan *plan, const anynorm_tensors *tensors,
+                              uint64_t rows, struct an_norm *norm)
+{
+    struct an_vulkan_device *d = recording->device;
+    anynorm_status status = keep(recording, plan->kernel);
+    if (status == ANYNORM_OK)
+        status = an_norm_prepare(d, plan, tensors, rows, norm);
+    if (status == ANYNORM_OK && norm->split)
+        status = take_scratch(recording, rows * plan->moments_row_bytes, &norm->moments);
+    uint64_t sets = d->features.push_descriptors ? 0 : norm->parts;
+    for (uint64_t i = 0; i < sets && status == ANYNORM_OK; i++)
+        status = add_set(recording, plan->interface.slots);
     return status;
 }
 
@@ -65,27 +259,6 @@ static void order_scratch(struct an_vulkan_device *d, VkCommandBuffer commands,
                                NULL);
 }
 
-static void record(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                   VkCommandBuffer commands, const VkDescriptorSet *sets,
-                   const anynorm_tensors *tensors, uint64_t rows, const struct prepared *made)
-{
-    an_commands_begin(d, plan, commands);
-    if (made->split)
-        order_scratch(d, commands, &made->moments);
-    for (uint64_t first = 0; first < rows;) {
-        struct an_part later;
-        struct an_bound bound;
-        const struct an_part *part = first == 0 ? &made->first : &later;
-        VkDescriptorSet set = d->features.push_descriptors ? VK_NULL_HANDLE : *sets++;
-        if (first > 0)
-            (void)an_vulkan_part(d, &plan->head.spec, tensors, first, rows - first, &later);
-        an_commands_bound(plan, part, made->moments, &bound);
-        an_commands_write_set(d, plan, &bound, set);
-        an_commands_part(d, plan, commands, set, &bound, part, first, rows, made->split);
-        first += part->rows;
-    }
-}
-
 anynorm_status anynorm_vulkan_record(anynorm_plan *plan, anynorm_vulkan_recording *recording,
                                      VkCommandBuffer commands, const anynorm_tensors *tensors,
                                      uint64_t rows)
@@ -96,13 +269,17 @@ anynorm_status anynorm_vulkan_record(anynorm_plan *plan, anynorm_vulkan_recordin
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan and recording are of different devices");
     if (rows == 0)
         return ANYNORM_OK;
-    struct prepared made;
+    struct an_vulkan_device *d = recording->device;
+    struct an_norm norm;
     size_t first_set = recording->set_count;
     anynorm_status status = an_tensors_check(&plan->spec, tensors, rows, plan->device->owner);
     if (status == ANYNORM_OK)
-        status = prepare(recording, an_vulkan_plan(plan), tensors, rows, &made);
-    if (status == ANYNORM_OK)
-        record(recording->device, an_vulkan_plan(plan), commands, recording->sets + first_set,
-               tensors, rows, &made);
-    return status;
+        status = prepare(recording, an_vulkan_plan(plan), tensors, rows, &norm);
+    if (status != ANYNORM_OK)
+        return status;
+    const VkDescriptorSet *sets = recording->sets + first_set;
+    if (norm.split)
+        order_scratch(d, commands, &norm.moments);
+    an_norm_record(d, &norm, commands, next_set, &sets);
+    return ANYNORM_OK;
 }

@@ -100,22 +100,47 @@ struct an_vulkan_device {
     an_mutex kernels_lock;     /* held while one is made */
     an_mutex copy_lock;        /* of what copies need */
     struct an_vulkan_memory staging;
-    VkCommandBuffer copy_commands;
-    VkFence copy_fence;
-    bool copies_lost; /* whether the copy commands still run is not known */
+    bool copies_lost; /* whether one still runs is not known */
 };
+
+struct an_vulkan_plan {
+    anynorm_plan head;
+    struct an_kernel *kernel;
+    const struct an_module *module;
+    struct an_interface interface;
+    struct an_choice choice;    /* in vectors of four */
+    uint64_t segments;          /* of a row; 0: the kernel knows none */
+    uint64_t split_rows;        /* no more rows than these are split */
+    uint64_t moments_row_bytes; /* of row_split's scratch */
+};
+
+static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
+{
+    return (struct an_vulkan_plan *)(void *)plan;
+}
 
 static inline struct an_vulkan_device *an_vulkan(const anynorm_device *device)
 {
     return (struct an_vulkan_device *)(void *)device;
 }
 
-/* describe.c: a physical device, quirks and ANYNORM_CAPS applied; `enabled` NULL: all that it
+/* features.c: a physical device, quirks and ANYNORM_CAPS applied; `enabled` NULL: all that it
  * offers. */
 anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
                                   VkPhysicalDevice physical,
                                   const struct an_vulkan_enabled *enabled, const char *name,
                                   anynorm_device_info *info, struct an_vulkan_features *features);
+
+#define AN_MOST_EXTENSIONS 5
+/* The extensions that kernels and enqueues have a use for, or the device insists on, static, and
+ * how many. */
+uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
+                              const char *names[AN_MOST_EXTENSIONS]);
+/* Of what a caller made his device with, or NULL, that which matters here. */
+void an_vulkan_find_enabled(const VkDeviceCreateInfo *info, struct an_vulkan_enabled *enabled);
+VkResult an_vulkan_create_device(const struct an_vulkan_instance *instance,
+                                 VkPhysicalDevice physical, const anynorm_device_info *info,
+                                 const struct an_vulkan_features *features, VkDevice *device);
 
 /* wrap.c */
 bool an_is_vulkan(const anynorm_device *device);
@@ -136,18 +161,6 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
                                      VkPhysicalDevice physical, const char *name,
                                      const struct an_vulkan_given *given, anynorm_device **device);
 
-/* enabled.c: what a device is made with. */
-#define AN_MOST_EXTENSIONS 5
-/* The extensions that kernels and enqueues have a use for, or the device insists on, static, and
- * how many. */
-uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
-                              const char *names[AN_MOST_EXTENSIONS]);
-/* Of what a caller made his device with, or NULL, that which matters here. */
-void an_vulkan_find_enabled(const VkDeviceCreateInfo *info, struct an_vulkan_enabled *enabled);
-VkResult an_vulkan_create_device(const struct an_vulkan_instance *instance,
-                                 VkPhysicalDevice physical, const anynorm_device_info *info,
-                                 const struct an_vulkan_features *features, VkDevice *device);
-
 /* memory.c */
 anynorm_status an_vulkan_memory_create(anynorm_device *device, uint64_t bytes,
                                        anynorm_buffer *buffer);
@@ -167,89 +180,73 @@ anynorm_status an_vulkan_memory_read(anynorm_device *device, const anynorm_buffe
                                      void *host, uint64_t bytes);
 /* A buffer of a few words or more that lives as long as the device. */
 anynorm_status an_vulkan_staging(struct an_vulkan_device *d, VkBuffer *buffer);
-/* Of the device, once all its copies have returned: waits for one whose wait failed. */
-void an_vulkan_copies_wait(struct an_vulkan_device *d);
-void an_vulkan_copies_free(struct an_vulkan_device *d);
 
-/* launch.c. All but the last with the device's lock held. */
-/* A launch with a set of `slots` descriptors, its command buffer ready to be begun. */
+/* launch.c. UNSUPPORTED where the caller gave no queue. */
+anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d);
+/* What follows, up to an_launch_drain, with the device's lock held. Takes back what is done; then a
+ * launch with a set of `slots` descriptors, its command buffer ready to be begun. */
 anynorm_status an_launch_take(struct an_vulkan_device *d, uint32_t slots,
                               struct an_launch **launch);
 /* Gives one back that was not submitted, with its `more`. */
 void an_launch_drop(struct an_vulkan_device *d, struct an_launch *launch);
+/* Its commands; what the queue wrote before is for their stage `next`. */
+anynorm_status an_launch_begin(struct an_vulkan_device *d, const struct an_launch *launch,
+                               VkPipelineStageFlags next, VkAccessFlags access);
 /* What a submission waits for and signals; values count for semaphores of the timeline kind. */
 struct an_semaphores {
     uint32_t wait_count, signal_count;
     VkSemaphore waits[ANYNORM_MAX_WAIT], signals[ANYNORM_MAX_WAIT];
     uint64_t wait_values[ANYNORM_MAX_WAIT], signal_values[ANYNORM_MAX_WAIT];
 };
-/* Submits it, with one reference for an event; `kernel` and `semaphores` may be NULL. */
+/* Ends and submits it, with one reference for an event; `kernel` and `semaphores` may be NULL.
+ * `host_reads`: the host may read what it wrote. */
 anynorm_status an_launch_submit(struct an_vulkan_device *d, struct an_launch *launch,
-                                struct an_kernel *kernel, const struct an_semaphores *semaphores);
+                                struct an_kernel *kernel, bool host_reads,
+                                const struct an_semaphores *semaphores);
 /* To the device's queue, under its lock; `info` NULL: only the fence. */
 VkResult an_queue_submit(struct an_vulkan_device *d, const VkSubmitInfo *info, VkFence fence);
 /* Takes back what is done. */
 void an_launch_collect(struct an_vulkan_device *d);
 void an_launch_release(struct an_vulkan_device *d, struct an_launch *launch);
-/* Waits for all that was submitted. Without the lock. */
+/* Waits for all that was submitted. */
 anynorm_status an_launch_drain(struct an_vulkan_device *d);
 /* Of the device, once it is idle. */
 void an_launches_free(struct an_vulkan_device *d);
+anynorm_status an_vulkan_event_wait(const anynorm_event *event);
+anynorm_status an_vulkan_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
+void an_vulkan_event_release(anynorm_event *event);
 
-/* pieces.c: rows that one dispatch can have. */
+/* commands.c. Rows that one dispatch can have. */
 struct an_part {
     uint64_t rows;
     VkDescriptorBufferInfo
         buffers[AN_TENSOR_COUNT];     /* of the tensors there are, by enum an_tensor */
     uint32_t offset[AN_TENSOR_COUNT]; /* from there to the tensor's first element */
 };
-/* The part of `tensors` for rows from `first` on, at most `rows`. UNSUPPORTED where not even one
- * row lies within what a kernel reaches. */
-anynorm_status an_vulkan_part(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                              const anynorm_tensors *tensors, uint64_t first, uint64_t rows,
-                              struct an_part *part);
+/* What a norm comes to in a command buffer. */
+struct an_norm {
+    const struct an_vulkan_plan *plan;
+    const anynorm_tensors *tensors;
+    uint64_t rows, parts;
+    struct an_part first;           /* usually the only one */
+    bool split;                     /* across work-groups */
+    VkDescriptorBufferInfo moments; /* row_split's scratch: the kernel's, or another's */
+};
+/* All that can fail: UNSUPPORTED where not even one row lies within what a kernel reaches. */
+anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                               const anynorm_tensors *tensors, uint64_t rows, struct an_norm *norm);
+/* The kernel on none; `any` is a buffer of a word or more. */
+void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, struct an_norm *norm);
+/* A set for a part, which nothing recorded has; not asked for where there are push descriptors. */
+typedef VkDescriptorSet an_next_set(void *sets);
+void an_norm_record(struct an_vulkan_device *d, const struct an_norm *norm,
+                    VkCommandBuffer commands, an_next_set *next_set, void *sets);
+/* All that kernels wrote before, to kernels. */
+void an_commands_order(struct an_vulkan_device *d, VkCommandBuffer commands);
 /* Whether any tensor can be served. UNSUPPORTED. */
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec);
 
-struct an_vulkan_plan;
-
-/* commands.c: what a norm is in a command buffer. */
-/* All that kernels wrote before, to kernels. */
-void an_commands_order(struct an_vulkan_device *d, VkCommandBuffer commands);
-/* The buffers of a part, for the plan's kernel; row_split's scratch is `moments`. */
-struct an_bound {
-    VkDescriptorBufferInfo slot[AN_MOST_SLOTS];
-};
-void an_commands_bound(const struct an_vulkan_plan *plan, const struct an_part *part,
-                       VkDescriptorBufferInfo moments, struct an_bound *bound);
-/* Makes the set one of these; nothing, where there are push descriptors. */
-void an_commands_write_set(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                           const struct an_bound *bound, VkDescriptorSet set);
-/* Once before the parts. */
-void an_commands_begin(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                       VkCommandBuffer commands);
-/* The rows of a part, those of `of_rows` from `first` on. */
-void an_commands_part(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                      VkCommandBuffer commands, VkDescriptorSet set, const struct an_bound *bound,
-                      const struct an_part *part, uint64_t first, uint64_t of_rows, bool split);
-
 /* plan.c */
-struct an_vulkan_plan {
-    anynorm_plan head;
-    struct an_kernel *kernel;
-    const struct an_module *module;
-    struct an_interface interface;
-    struct an_choice choice;    /* in vectors of four */
-    uint64_t segments;          /* of a row; 0: the kernel knows none */
-    uint64_t split_rows;        /* no more rows than these are split */
-    uint64_t moments_row_bytes; /* of row_split's scratch */
-};
-
-static inline struct an_vulkan_plan *an_vulkan_plan(anynorm_plan *plan)
-{
-    return (struct an_vulkan_plan *)(void *)plan;
-}
-
 anynorm_status an_vulkan_spec_check(const anynorm_device *device, const anynorm_spec *spec);
 anynorm_status an_vulkan_plan_create(anynorm_device *device, const anynorm_spec *spec,
                                      const struct an_choice *choice, const void *binary,
@@ -262,16 +259,9 @@ const struct an_module *an_vulkan_module(const anynorm_device_info *info, const 
 /* Whether an intact binary is of this very plan. UNSUPPORTED. */
 anynorm_status an_vulkan_binary_check(const struct an_vulkan_device *d,
                                       const struct an_vulkan_plan *plan, const void *binary);
-/* The kernel's pipeline and its cache, filled from `binary` or, where that is NULL, from the
- * folder. On failure the kernel is as it may be destroyed. */
-anynorm_status an_vulkan_pipeline_create(struct an_vulkan_device *d,
-                                         const struct an_vulkan_plan *plan,
-                                         const struct an_choice *choice, const void *binary,
-                                         struct an_kernel *kernel);
 anynorm_status an_vulkan_plan_binary(anynorm_plan *plan, void **packed, size_t *size);
-
-/* kernel.c. The kernel of the plan's module and constants, with scratch of `moments_bytes` or more;
- * made if there is none, from `binary` if that is not NULL. Without the lock. */
+/* The kernel of the plan's module and constants, with scratch of `moments_bytes` or more; made if
+ * there is none, from `binary` if that is not NULL. Without the lock. */
 anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                               const struct an_choice *choice, const void *binary,
                               uint64_t moments_bytes, struct an_kernel **kernel);
@@ -280,23 +270,12 @@ void an_kernel_release(struct an_vulkan_device *d, struct an_kernel *kernel);
 /* Of the device, once it is idle. */
 void an_kernels_free(struct an_vulkan_device *d);
 
-/* enqueue.c */
-/* UNSUPPORTED where the caller gave no queue. */
-anynorm_status an_vulkan_check_queue(const struct an_vulkan_device *d);
-/* Records and submits; `any` VK_NULL_HANDLE: the rows, which may be 0; else a buffer of a few words
- * for a launch of the kernel on none. With the lock held. */
-anynorm_status an_vulkan_launch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                                const anynorm_tensors *tensors, uint64_t rows, VkBuffer any,
-                                const struct an_semaphores *semaphores,
-                                struct an_launch **launched);
+/* enqueue.c. Records and submits; a norm of no parts does nothing. With the lock held. */
+anynorm_status an_norm_launch(struct an_vulkan_device *d, const struct an_norm *norm,
+                              const struct an_semaphores *semaphores, struct an_launch **launched);
 anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
                                  uint32_t wait_count, const anynorm_event *wait_list,
                                  anynorm_event *event);
 anynorm_status an_vulkan_plan_warm_up(anynorm_plan *plan, uint64_t rows);
-
-/* event.c */
-anynorm_status an_vulkan_event_wait(const anynorm_event *event);
-anynorm_status an_vulkan_event_elapsed(const anynorm_event *event, uint64_t *nanoseconds);
-void an_vulkan_event_release(anynorm_event *event);
 
 #endif
