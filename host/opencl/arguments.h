@@ -13,6 +13,9 @@ enum an_argument {
 #define HAS_GATE 1
 #define HAS_SCALE 1
 #define HAS_SHIFT 1
+#define GATE_APART 1
+#define SCALE_APART 1
+#define SHIFT_APART 1
 #define HAS_SAMPLES 1
 #define PARAMETER_ROWS 1
 #define PARAMETER_RUN 1

@@ -86,8 +86,9 @@ static anynorm_status check_types(const anynorm_spec *spec)
         {"parameters.type", spec->parameters.type, 0, NULL},
         {"residual.type", spec->residual.type, ANYNORM_RESIDUAL, "ANYNORM_RESIDUAL"},
         {"sum.type", spec->sum.type, AN_SUMS, "ANYNORM_SUM_OUTPUT or ANYNORM_STORED_SUM"},
-        {"sample_type", spec->sample_type, AN_SAMPLES,
-         "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
+        {"gate.type", spec->gate.type, ANYNORM_GATE, "ANYNORM_GATE"},
+        {"scale.type", spec->scale.type, ANYNORM_SCALE, "ANYNORM_SCALE"},
+        {"shift.type", spec->shift.type, ANYNORM_SHIFT, "ANYNORM_SHIFT"},
     };
     const size_t y = 1;
     for (size_t i = 0; i < COUNT(types); i++) {
@@ -130,6 +131,12 @@ static anynorm_status check_counts(const anynorm_spec *spec)
         {"sum.row_stride", spec->sum.row_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
         {"sum.outer_stride", spec->sum.outer_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
         {"sum.column_stride", spec->sum.column_stride, 0, ANYNORM_SUM_OUTPUT, "ANYNORM_SUM_OUTPUT"},
+        {"gate.row_stride", spec->gate.row_stride, 0, ANYNORM_GATE, "ANYNORM_GATE"},
+        {"gate.column_stride", spec->gate.column_stride, 0, ANYNORM_GATE, "ANYNORM_GATE"},
+        {"scale.row_stride", spec->scale.row_stride, 0, ANYNORM_SCALE, "ANYNORM_SCALE"},
+        {"scale.column_stride", spec->scale.column_stride, 0, ANYNORM_SCALE, "ANYNORM_SCALE"},
+        {"shift.row_stride", spec->shift.row_stride, 0, ANYNORM_SHIFT, "ANYNORM_SHIFT"},
+        {"shift.column_stride", spec->shift.column_stride, 0, ANYNORM_SHIFT, "ANYNORM_SHIFT"},
         {"sample_rows", spec->sample_rows, 1, AN_SAMPLES,
          "ANYNORM_GATE, ANYNORM_SCALE or ANYNORM_SHIFT"},
         {"parameters.rows", spec->parameters.rows, 1, AN_PARAMETERS,
@@ -146,6 +153,26 @@ static anynorm_status check_counts(const anynorm_spec *spec)
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "spec: %s is %" PRIu64 ", must be 0 without %s in flags",
                            counts[i].field, counts[i].value, counts[i].tensors);
+    }
+    return ANYNORM_OK;
+}
+
+/* Samples follow each other in one level, unlike the rows of x that share them. */
+static anynorm_status check_samples(const anynorm_spec *spec)
+{
+    const struct {
+        const char *tensor;
+        uint64_t outer_stride;
+    } tensors[] = {{"gate", spec->gate.outer_stride},
+                   {"scale", spec->scale.outer_stride},
+                   {"shift", spec->shift.outer_stride}};
+    for (size_t i = 0; i < COUNT(tensors); i++) {
+        if (tensors[i].outer_stride != 0)
+            return an_fail(
+                ANYNORM_INVALID_ARGUMENT,
+                "spec: %s.outer_stride is %" PRIu64
+                ", must be 0, as samples have one level: row_stride from each to the next",
+                tensors[i].tensor, tensors[i].outer_stride);
     }
     return ANYNORM_OK;
 }
@@ -252,6 +279,8 @@ anynorm_status an_spec_check_fields(const anynorm_spec *spec)
         status = check_types(spec);
     if (status == ANYNORM_OK)
         status = check_counts(spec);
+    if (status == ANYNORM_OK)
+        status = check_samples(spec);
     if (status == ANYNORM_OK)
         status = check_divisors(spec);
     if (status == ANYNORM_OK)

@@ -11,7 +11,33 @@
 struct strides {
     const char *tensor;
     anynorm_rows *rows;
+    uint64_t inner_rows; /* the spec's; 0 of samples, which have one level */
 };
+
+enum { MOST_STRIDED = 7 };
+
+/* Those that the spec names. */
+static int list_strides(anynorm_spec *spec, struct strides tensors[MOST_STRIDED])
+{
+    const struct {
+        struct strides strides;
+        bool named;
+    } all[MOST_STRIDED] = {
+        {{"x", &spec->x, spec->inner_rows}, true},
+        {{"y", &spec->y, spec->inner_rows}, !(spec->flags & ANYNORM_PARTIALS_OUTPUT)},
+        {{"residual", &spec->residual, spec->inner_rows}, spec->flags & ANYNORM_RESIDUAL},
+        {{"sum", &spec->sum, spec->inner_rows}, spec->flags & ANYNORM_SUM_OUTPUT},
+        {{"gate", &spec->gate, 0}, spec->flags & ANYNORM_GATE},
+        {{"scale", &spec->scale, 0}, spec->flags & ANYNORM_SCALE},
+        {{"shift", &spec->shift, 0}, spec->flags & ANYNORM_SHIFT},
+    };
+    int count = 0;
+    for (int i = 0; i < MOST_STRIDED; i++) {
+        if (all[i].named)
+            tensors[count++] = all[i].strides;
+    }
+    return count;
+}
 
 /* A step from a row to another must not end on another column of the same row: as many runs
  * further on, and less than a run before or behind. */
@@ -44,9 +70,9 @@ static anynorm_status resolve_column(const struct strides *s, uint64_t columns, 
                    s->tensor, s->rows->column_stride, run);
 }
 
-static anynorm_status resolve_strides(const struct strides *s, uint64_t columns, uint64_t run,
-                                      uint64_t inner_rows)
+static anynorm_status resolve_strides(const struct strides *s, uint64_t columns, uint64_t run)
 {
+    uint64_t inner_rows = s->inner_rows;
     bool between = s->rows->column_stride / 2 >= run; /* another row fits between the runs of one */
     if (s->rows->row_stride == 0)
         s->rows->row_stride = between ? run : columns / run * s->rows->column_stride;
@@ -72,11 +98,12 @@ static anynorm_status resolve_strides(const struct strides *s, uint64_t columns,
     return status;
 }
 
-static bool level_is_dense(uint64_t inner_rows, const struct strides *s)
+/* Whether the tensor has the same rows without the inner level. */
+static bool level_is_dense(const struct strides *s)
 {
     uint64_t inner_extent;
-    return an_mul(inner_rows, s->rows->row_stride, &inner_extent) &&
-           inner_extent == s->rows->outer_stride;
+    return s->inner_rows == 0 || (an_mul(s->inner_rows, s->rows->row_stride, &inner_extent) &&
+                                  inner_extent == s->rows->outer_stride);
 }
 
 static void default_to_one(uint64_t *count)
@@ -101,14 +128,8 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
     if (s.parameters.cycle == s.columns)
         s.parameters.cycle = 0;
 
-    struct strides tensors[4] = {{"x", &s.x}};
-    int count = 1;
-    if (!(s.flags & ANYNORM_PARTIALS_OUTPUT))
-        tensors[count++] = (struct strides){"y", &s.y};
-    if (s.flags & ANYNORM_RESIDUAL)
-        tensors[count++] = (struct strides){"residual", &s.residual};
-    if (s.flags & ANYNORM_SUM_OUTPUT)
-        tensors[count++] = (struct strides){"sum", &s.sum};
+    struct strides tensors[MOST_STRIDED];
+    int count = list_strides(&s, tensors);
     bool runs = false;
     for (int i = 0; i < count; i++) {
         status = resolve_column(&tensors[i], s.columns, s.column_run);
@@ -123,10 +144,10 @@ anynorm_status an_spec_resolve(const anynorm_spec *spec, anynorm_spec *resolved)
     }
     bool one_level = s.inner_rows != 0;
     for (int i = 0; i < count; i++) {
-        status = resolve_strides(&tensors[i], s.columns, s.column_run, s.inner_rows);
+        status = resolve_strides(&tensors[i], s.columns, s.column_run);
         if (status != ANYNORM_OK)
             return status;
-        one_level = one_level && level_is_dense(s.inner_rows, &tensors[i]);
+        one_level = one_level && level_is_dense(&tensors[i]);
     }
     if (one_level) {
         s.inner_rows = 0;
@@ -160,7 +181,9 @@ bool an_spec_double(const anynorm_spec *spec)
         {spec->flags & AN_PARAMETERS, spec->parameters.type},
         {spec->flags & ANYNORM_RESIDUAL, spec->residual.type},
         {spec->flags & AN_SUMS, spec->sum.type},
-        {spec->flags & AN_SAMPLES, spec->sample_type},
+        {spec->flags & ANYNORM_GATE, spec->gate.type},
+        {spec->flags & ANYNORM_SCALE, spec->scale.type},
+        {spec->flags & ANYNORM_SHIFT, spec->shift.type},
     };
     bool any = false;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)

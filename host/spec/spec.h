@@ -14,7 +14,7 @@ struct an_layout {
     uint64_t column_run; /* 1: each column is a run of its own */
 };
 
-/* Flags of tensors that share a type and a shape. */
+/* Flags of tensors that have something in common. */
 enum {
     AN_PARAMETERS = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS,
     AN_SAMPLES = ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT,
@@ -56,8 +56,15 @@ static inline uint64_t an_spec_column(const anynorm_spec *spec, uint64_t column_
     return column / spec->column_run * column_stride + column % spec->column_run;
 }
 
-/* True if the columns of a row lie side by side, in each tensor that has strides. */
+/* True if the columns of a row lie side by side in each of x, y, residual and sum. Those of gate,
+ * scale and shift, which any kernel can load one by one, may lie apart. */
 bool an_spec_side_by_side(const anynorm_spec *spec);
+
+/* True if those of gate, scale or shift, of a resolved spec, lie apart. */
+static inline bool an_spec_apart(const anynorm_spec *spec, const anynorm_rows *rows)
+{
+    return rows->column_stride > spec->column_run;
+}
 
 /* True if any of the spec's tensors is f64: then statistics are, too. */
 bool an_spec_double(const anynorm_spec *spec);

@@ -45,9 +45,9 @@ static const struct {
     TENSOR(residual, AN_OF_ROWS, ANYNORM_RESIDUAL, 0, TYPE(residual.type)),
     TENSOR(sum, AN_OF_ROWS, ANYNORM_SUM_OUTPUT, ANYNORM_SUM_OUTPUT, TYPE(sum.type)),
     TENSOR(pre_bias, AN_OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, TYPE(parameters.type)),
-    TENSOR(gate, AN_OF_SAMPLES, ANYNORM_GATE, 0, TYPE(sample_type)),
-    TENSOR(scale, AN_OF_SAMPLES, ANYNORM_SCALE, 0, TYPE(sample_type)),
-    TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(sample_type)),
+    TENSOR(gate, AN_OF_SAMPLES, ANYNORM_GATE, 0, TYPE(gate.type)),
+    TENSOR(scale, AN_OF_SAMPLES, ANYNORM_SCALE, 0, TYPE(scale.type)),
+    TENSOR(shift, AN_OF_SAMPLES, ANYNORM_SHIFT, 0, TYPE(shift.type)),
     TENSOR(partials, AN_OF_SHARDS, ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT,
            ANYNORM_PARTIALS_OUTPUT, SIZE_MAX),
     TENSOR(y_scale, AN_OF_STATISTICS, AN_Y_SCALES, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX),
@@ -103,10 +103,27 @@ uint64_t an_tensor_narrowest(const anynorm_spec *spec)
 
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor)
 {
-    return an_spec_layout(spec, tensor == AN_RESIDUAL ? &spec->residual
-                                : tensor == AN_SUM    ? &spec->sum
-                                : tensor == AN_Y      ? &spec->y
-                                                      : &spec->x);
+    struct an_layout layout = an_spec_layout(spec, tensor == AN_RESIDUAL ? &spec->residual
+                                                   : tensor == AN_SUM    ? &spec->sum
+                                                   : tensor == AN_Y      ? &spec->y
+                                                   : tensor == AN_GATE   ? &spec->gate
+                                                   : tensor == AN_SCALE  ? &spec->scale
+                                                   : tensor == AN_SHIFT  ? &spec->shift
+                                                                         : &spec->x);
+    if (table[tensor].shape == AN_OF_SAMPLES)
+        layout.inner_rows = 0;
+    return layout;
+}
+
+/* Which of a tensor's rows is that of row `row` of x. */
+static uint64_t own_row(const anynorm_spec *spec, enum an_tensor tensor, uint64_t row)
+{
+    return table[tensor].shape == AN_OF_SAMPLES ? row / spec->sample_rows : row;
+}
+
+uint64_t an_tensor_rows(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows)
+{
+    return own_row(spec, tensor, rows - 1) + 1;
 }
 
 /* Of a tensor AN_OF_STATISTICS. */
@@ -121,14 +138,12 @@ uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64
     uint64_t element = row;
     switch (table[tensor].shape) {
     case AN_OF_ROWS:
+    case AN_OF_SAMPLES:
         layout = an_tensor_layout(spec, tensor);
-        element = an_layout_start(&layout, row);
+        element = an_layout_start(&layout, own_row(spec, tensor, row));
         break;
     case AN_OF_PARAMETERS:
         element = row % spec->parameters.rows * an_spec_parameters_per_row(spec);
-        break;
-    case AN_OF_SAMPLES:
-        element = row / spec->sample_rows * spec->columns;
         break;
     case AN_OF_SHARDS:
         element = row * AN_PARTIAL_NUMBERS;
@@ -148,14 +163,12 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
     bool fits = true;
     switch (table[tensor].shape) {
     case AN_OF_ROWS:
+    case AN_OF_SAMPLES:
         layout = an_tensor_layout(spec, tensor);
-        fits = an_layout_extent(&layout, rows, &elements);
+        fits = an_layout_extent(&layout, an_tensor_rows(spec, tensor, rows), &elements);
         break;
     case AN_OF_PARAMETERS:
         fits = an_mul(spec->parameters.rows, an_spec_parameters_per_row(spec), &elements);
-        break;
-    case AN_OF_SAMPLES:
-        fits = an_mul(an_divide_up(rows, spec->sample_rows), spec->columns, &elements);
         break;
     case AN_OF_SHARDS:
         fits = an_mul(rows, spec->statistic.shards, &elements) &&
@@ -236,7 +249,7 @@ static uint64_t span_within(const struct an_axis axes[AN_AXES], uint64_t size, u
     return bytes;
 }
 
-/* The elements of a tensor AN_OF_ROWS: their size and the steps between them. */
+/* The elements of a tensor that has a layout: their size and the steps between them. */
 struct elements {
     uint64_t size;
     struct an_axis axes[AN_AXES];
@@ -246,7 +259,7 @@ static struct elements elements_of(const anynorm_spec *spec, enum an_tensor tens
 {
     struct an_layout layout = an_tensor_layout(spec, tensor);
     struct elements elements = {anynorm_dtype_size(an_tensor_expect(spec, tensor).type), {{0, 0}}};
-    an_layout_axes(&layout, rows, elements.axes);
+    an_layout_axes(&layout, an_tensor_rows(spec, tensor, rows), elements.axes);
     return elements;
 }
 
@@ -278,9 +291,10 @@ static bool may_meet(const anynorm_spec *spec, uint64_t rows, const struct regio
                      enum an_tensor output, enum an_tensor other)
 {
     const struct region *a = &regions[output], *b = &regions[other];
-    if (an_tensor_shape(output) != AN_OF_ROWS || an_tensor_shape(other) != AN_OF_ROWS)
+    enum an_shape shape = an_tensor_shape(other);
+    if (an_tensor_shape(output) != AN_OF_ROWS || (shape != AN_OF_ROWS && shape != AN_OF_SAMPLES))
         return false;
-    if (!an_tensor_expect(spec, other).output && a->begin == b->begin &&
+    if (shape == AN_OF_ROWS && !an_tensor_expect(spec, other).output && a->begin == b->begin &&
         is_same_tensor(spec, output, other))
         return true;
     struct elements written = elements_of(spec, output, rows);

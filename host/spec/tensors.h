@@ -30,7 +30,7 @@ enum an_shape {
     AN_OF_ROWS,       /* a row with the spec's strides */
     AN_OF_PARAMETERS, /* a row of parameters, shared by every parameters.rows-th row */
     AN_OF_STATISTICS, /* one element; y_scale as an input one for all rows */
-    AN_OF_SAMPLES,    /* a row of columns, shared by sample_rows rows */
+    AN_OF_SAMPLES,    /* a row with strides of its own, shared by sample_rows rows */
     AN_OF_SHARDS      /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */
 };
 enum an_shape an_tensor_shape(enum an_tensor tensor);
@@ -68,8 +68,11 @@ const char *an_tensor_name(enum an_tensor tensor);
 /* Bytes of an element of the narrowest tensor AN_OF_ROWS that the spec names. */
 uint64_t an_tensor_narrowest(const anynorm_spec *spec);
 
-/* Where the rows of a tensor AN_OF_ROWS lie. */
+/* Where the rows of a tensor AN_OF_ROWS lie, or those of one AN_OF_SAMPLES. */
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor);
+
+/* How many rows `rows` rows of x, 1 or more, have in such a tensor. */
+uint64_t an_tensor_rows(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows);
 
 /* Bytes from the tensor's first element to what it has for `row`, in its first shard. The caller
  * knows that the extent does not overflow. */

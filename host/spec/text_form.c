@@ -54,8 +54,13 @@ static const struct {
     {"residuals=", offsetof(anynorm_spec, residual.type), true, ANYNORM_RESIDUAL, 0},
     {"sums=", offsetof(anynorm_spec, sum.type), true, AN_SUMS, 0},
     {"parameters=", offsetof(anynorm_spec, parameters.type), false, 0, 0},
-    {"samples=", offsetof(anynorm_spec, sample_type), false, AN_SAMPLES, 0},
+    {"gates=", offsetof(anynorm_spec, gate.type), false, ANYNORM_GATE, 0},
+    {"scales=", offsetof(anynorm_spec, scale.type), false, ANYNORM_SCALE, 0},
+    {"shifts=", offsetof(anynorm_spec, shift.type), false, ANYNORM_SHIFT, 0},
 };
+
+/* For those of AN_SAMPLES that have no word of their own. */
+static const char samples_key[] = "samples=";
 
 /* Words of the form KEY=COUNT and the field each fills. */
 static const struct {
@@ -76,6 +81,12 @@ static const struct {
     {"sum-stride=", offsetof(anynorm_spec, sum.row_stride), 0},
     {"sum-outer=", offsetof(anynorm_spec, sum.outer_stride), 0},
     {"sum-column=", offsetof(anynorm_spec, sum.column_stride), 0},
+    {"gate-stride=", offsetof(anynorm_spec, gate.row_stride), 0},
+    {"gate-column=", offsetof(anynorm_spec, gate.column_stride), 0},
+    {"scale-stride=", offsetof(anynorm_spec, scale.row_stride), 0},
+    {"scale-column=", offsetof(anynorm_spec, scale.column_stride), 0},
+    {"shift-stride=", offsetof(anynorm_spec, shift.row_stride), 0},
+    {"shift-column=", offsetof(anynorm_spec, shift.column_stride), 0},
     {"run=", offsetof(anynorm_spec, column_run), 1},
     {"sample-rows=", offsetof(anynorm_spec, sample_rows), 1},
     {"parameter-rows=", offsetof(anynorm_spec, parameters.rows), 1},
@@ -90,6 +101,7 @@ enum {
     SEEN_EPS,
     SEEN_WEIGHT_OFFSET,
     SEEN_Y_BOUND,
+    SEEN_SAMPLES,
     SEEN_TYPES,
     SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
     SEEN_COUNTS = SEEN_FLAGS + COUNT(flag_words)
@@ -133,8 +145,9 @@ static bool starts(const char *word, size_t length, const char *prefix, size_t *
     return length > *prefix_length && memcmp(word, prefix, *prefix_length) == 0;
 }
 
-/* Reads one word into the spec; returns the bit of `seen` it takes, or -1 if it is no word. */
-static int parse_word(const char *word, size_t length, anynorm_spec *spec)
+/* Reads one word into the spec, that of samples into *samples; returns the bit of `seen` it takes,
+ * or -1 if it is no word. */
+static int parse_word(const char *word, size_t length, anynorm_spec *spec, anynorm_dtype *samples)
 {
     size_t skip;
     if (an_dtype_parse(word, length, &spec->x.type))
@@ -148,6 +161,8 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec)
     if (starts(word, length, "y-bound=", &skip))
         return parse_number(word + skip, length - skip, &spec->quantization.bound) ? SEEN_Y_BOUND
                                                                                    : -1;
+    if (starts(word, length, samples_key, &skip))
+        return an_dtype_parse(word + skip, length - skip, samples) ? SEEN_SAMPLES : -1;
     for (size_t i = 0; i < COUNT(type_words); i++) {
         if (starts(word, length, type_words[i].key, &skip))
             return an_dtype_parse(word + skip, length - skip, type_field(spec, i))
@@ -176,12 +191,22 @@ static bool parse_kind(const char *word, size_t length, uint32_t *flags)
     return *flags || (length == 10 && memcmp(word, "layer-norm", 10) == 0);
 }
 
+/* Whether the type is of gate, scale or shift. */
+static bool is_of_samples(size_t index)
+{
+    return (type_words[index].flags & AN_SAMPLES) != 0;
+}
+
 /* What the words leave open. */
-static void fill_in(uint64_t seen, anynorm_spec *spec)
+static void fill_in(uint64_t seen, anynorm_dtype samples, anynorm_spec *spec)
 {
     for (size_t i = 0; i < COUNT(type_words); i++) {
-        if (!(seen & (UINT64_C(1) << (SEEN_TYPES + i))) && type_words[i].as_x && has_type(spec, i))
+        if (seen & (UINT64_C(1) << (SEEN_TYPES + i)))
+            continue;
+        if (type_words[i].as_x && has_type(spec, i))
             *type_field(spec, i) = spec->x.type;
+        if (is_of_samples(i) && has_type(spec, i))
+            *type_field(spec, i) = samples;
     }
     if (!(seen & (UINT64_C(1) << SEEN_EPS)))
         spec->statistic.eps =
@@ -193,6 +218,7 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     if (!text || !spec || !rows)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "text, spec or rows is NULL");
     anynorm_spec result = {0};
+    anynorm_dtype samples = ANYNORM_F32;
     uint64_t row_count = 0;
     uint64_t seen = 0;
     int position = 0;
@@ -214,7 +240,7 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
                                "spec text: \"%.*s\" is no ROWSxCOLUMNS such as 512x768", shown,
                                word);
         } else {
-            int bit = parse_word(word, length, &result);
+            int bit = parse_word(word, length, &result, &samples);
             if (bit < 0)
                 return an_fail(ANYNORM_INVALID_ARGUMENT,
                                "spec text: \"%.*s\" is no known word or has a bad value", shown,
@@ -230,7 +256,11 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     if (position < 2)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec text: ends before ROWSxCOLUMNS; \"layer-norm 512x768\" is the least");
-    fill_in(seen, &result);
+    if (samples != ANYNORM_F32 && !(result.flags & AN_SAMPLES))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec text: \"%s%s\" is of gate, scale and shift, of which there is none",
+                       samples_key, anynorm_dtype_name(samples));
+    fill_in(seen, samples, &result);
     anynorm_status status = anynorm_spec_check(&result);
     if (status != ANYNORM_OK)
         return status;
@@ -253,6 +283,29 @@ static void put_number(struct an_text *writer, const char *key, double value)
     an_text_put(writer, " %s=%s", key, number);
 }
 
+/* Those of gate, scale and shift in one word, if they agree. */
+static void put_types(struct an_text *writer, const anynorm_spec *spec)
+{
+    anynorm_spec copy = *spec;
+    anynorm_dtype samples = ANYNORM_F32;
+    bool agree = true, any = false;
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        if (!is_of_samples(i) || !has_type(spec, i))
+            continue;
+        agree = agree && (!any || *type_field(&copy, i) == samples);
+        samples = *type_field(&copy, i);
+        any = true;
+    }
+    for (size_t i = 0; i < COUNT(type_words); i++) {
+        anynorm_dtype type = *type_field(&copy, i);
+        if (has_type(spec, i) && !(agree && is_of_samples(i)) &&
+            type != (type_words[i].as_x ? spec->x.type : ANYNORM_F32))
+            an_text_put(writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
+    }
+    if (agree && samples != ANYNORM_F32)
+        an_text_put(writer, " %s%s", samples_key, anynorm_dtype_name(samples));
+}
+
 size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, size_t capacity)
 {
     struct an_text writer = {text, text ? capacity : 0, 0};
@@ -264,11 +317,7 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
                 spec->flags & ANYNORM_RMS ? "rms" : "layer", rows, spec->columns,
                 anynorm_dtype_name(spec->x.type));
     anynorm_spec copy = *spec;
-    for (size_t i = 0; i < COUNT(type_words); i++) {
-        anynorm_dtype type = *type_field(&copy, i);
-        if (has_type(spec, i) && type != (type_words[i].as_x ? spec->x.type : ANYNORM_F32))
-            an_text_put(&writer, " %s%s", type_words[i].key, anynorm_dtype_name(type));
-    }
+    put_types(&writer, spec);
     for (size_t i = 0; i < COUNT(flag_words); i++) {
         if (spec->flags & flag_words[i].flag)
             an_text_put(&writer, " %s", flag_words[i].word);

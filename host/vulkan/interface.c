@@ -95,8 +95,9 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
         constants[AN_CONSTANT_R_TYPE] = (uint32_t)spec->residual.type;
     if (spec->flags & AN_SUMS)
         constants[AN_CONSTANT_S_TYPE] = (uint32_t)spec->sum.type;
-    if (spec->flags & AN_SAMPLES)
-        constants[AN_CONSTANT_M_TYPE] = (uint32_t)spec->sample_type;
+    constants[AN_CONSTANT_GATE_TYPE] = (uint32_t)spec->gate.type;
+    constants[AN_CONSTANT_SCALE_TYPE] = (uint32_t)spec->scale.type;
+    constants[AN_CONSTANT_SHIFT_TYPE] = (uint32_t)spec->shift.type;
 }
 
 /* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
@@ -159,6 +160,12 @@ static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *hig
     *high = (uint32_t)(wide >> 32);
 }
 
+/* Of gate, scale or shift: 0 where its columns lie side by side. */
+static uint64_t column_stride(const anynorm_spec *spec, const anynorm_rows *rows)
+{
+    return an_spec_apart(spec, rows) ? rows->column_stride : 0;
+}
+
 /* A number of more than 32 bits is none that a launch needs: no buffer that is bound spans such a
  * stride, and launches end where so many rows would (commands.c). */
 static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
@@ -180,6 +187,12 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_sum_row_stride, spec->sum.row_stride},
         {AN_CONSTANT_sum_outer_stride, spec->sum.outer_stride},
         {AN_CONSTANT_sum_column_stride, spec->sum.column_stride},
+        {AN_CONSTANT_gate_row_stride, spec->gate.row_stride},
+        {AN_CONSTANT_gate_column_stride, column_stride(spec, &spec->gate)},
+        {AN_CONSTANT_scale_row_stride, spec->scale.row_stride},
+        {AN_CONSTANT_scale_column_stride, column_stride(spec, &spec->scale)},
+        {AN_CONSTANT_shift_row_stride, spec->shift.row_stride},
+        {AN_CONSTANT_shift_column_stride, column_stride(spec, &spec->shift)},
         {AN_CONSTANT_inner_rows, spec->inner_rows},
         {AN_CONSTANT_sample_rows, spec->sample_rows},
         {AN_CONSTANT_parameter_rows, spec->parameters.rows},

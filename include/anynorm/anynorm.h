@@ -363,7 +363,7 @@ typedef struct anynorm_rows {
                                row nor outer stride may lead from a column of a row to another: with
                                columns side by side, it is columns or more */
     uint64_t outer_stride;  /* 0: inner_rows * row_stride, or what a row spans where rows fit
-                               between */
+                               between. Of gate, scale and shift, which have one level, it is 0 */
     uint64_t column_stride; /* 0: column_run, the columns of a row side by side; no less */
 } anynorm_rows;
 
@@ -409,6 +409,12 @@ typedef struct anynorm_quantization {
  *     c / column_run * column_stride + c % column_run
  * as in a group of the channels of a channels-last image.
  *
+ * Gate, scale and shift have a row for each sample, sample_rows rows of x, in one level: column c
+ * of sample b lies at b * row_stride + c * column_stride, with runs as above. Any of them may be
+ * slices of one tensor, with each other and with x: what a diffusion transformer projects for a
+ * block, six slices of [samples][6][columns], is a row_stride of 6 * columns and buffers that begin
+ * so many columns further on.
+ *
  * Eps. Any finite number of 0 or more is computed with, also one that f32 does not have, and one
  * whose inverse it does not have: a constant row gives exactly the bias, whatever the eps. rstd is
  * written as f32: what is above f32's largest number as that, so never as an infinity, and what is
@@ -434,8 +440,8 @@ typedef struct anynorm_spec {
     uint64_t column_run; /* columns of a row that lie side by side in each tensor of rows, where its
                             column stride leads from run to run. Must divide the columns. 0: 1 */
     anynorm_rows x, y;   /* y's type is the only one that may be i8 or f8e4m3 */
-    anynorm_rows residual, sum; /* all zero without these tensors */
-    anynorm_dtype sample_type;  /* of gate, scale and shift */
+    anynorm_rows residual, sum;      /* all zero without these tensors */
+    anynorm_rows gate, scale, shift; /* likewise; a row for each sample, so no outer stride */
     uint64_t sample_rows; /* consecutive rows that share a row of gate, scale and shift; 0: 1 */
     anynorm_parameters parameters;
     anynorm_statistic statistic;
@@ -516,13 +522,15 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  * It begins with layer-norm, or with rms-norm, which is ANYNORM_RMS. Words after ROWSxCOLUMNS, in
  * any order, each at most once:
  *     f32|f16|bf16|f64 (x)   y=TYPE (i8 and f8e4m3 too) residuals=TYPE sums=TYPE (default: as x)
- *     parameters=TYPE samples=TYPE (default: f32)
+ *     parameters=TYPE (default: f32)   gates=TYPE scales=TYPE shifts=TYPE (default: f32), or
+ *     samples=TYPE for those of the three that have no word of their own
  *     eps=NUMBER (default 1e-05, or 0 with rstd-input or partials)   weight-offset=NUMBER
  *     y-bound=NUMBER
  *     weight bias mean rstd any-alignment l2 unbiased eps-outside eps-floor mean-input rstd-input
  *     residual gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
  *     y-scale-input y-scale
  *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...; run=N
+ *     gate-stride=N gate-column=N, and so scale-..., shift-...
  *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
  * `capacity` bytes with the closing zero and returns the length it needed without it, as snprintf
@@ -673,10 +681,10 @@ typedef struct anynorm_tensors {
     anynorm_buffer residual; /* residual.type [rows][columns] with its strides */
     anynorm_buffer sum;      /* sum.type, likewise. May be x or residual itself */
     anynorm_buffer pre_bias; /* as bias */
-    anynorm_buffer gate;  /* sample_type [samples][columns], dense; samples is rows / sample_rows,
-                             rounded up */
-    anynorm_buffer scale; /* likewise */
-    anynorm_buffer shift; /* likewise */
+    anynorm_buffer gate;     /* gate.type [samples][columns] with its strides; samples is
+                                rows / sample_rows, rounded up */
+    anynorm_buffer scale;    /* scale.type, likewise */
+    anynorm_buffer shift;    /* shift.type, likewise */
     anynorm_buffer partials; /* f32 [rows][3], dense, as an output; [shards][rows][3] as an input,
                                 rows being those of the enqueue */
     anynorm_buffer y_scale;  /* f32 [rows], dense, an output; or f32 [1], an input */

@@ -32,8 +32,8 @@ typedef struct {
     ulong sum_at[VECTOR];
 #endif
 #if HAS_SAMPLES
-    ulong sample_at[VECTOR];
-    bool one_sample; /* of all its rows */
+    ulong sample[VECTOR]; /* of each row */
+    bool one_sample;      /* of all its rows */
 #endif
 #if PARAMETER_ROWS
     ulong parameter_at[VECTOR];
@@ -185,10 +185,8 @@ PIECE void find_tensors(strip_t *strip, const rows_of_tensors_t *t)
 #endif
 #if HAS_SAMPLES
     for (uint i = 0; i < VECTOR; i++)
-        strip->sample_at[i] = row_of_lane(strip, i) / t->sample_rows * t->columns;
-    const uint last = max(strip->count, 1u) - 1;
-    strip->one_sample = row_of_lane(strip, 0) / t->sample_rows ==
-                        row_of_lane(strip, last) / t->sample_rows;
+        strip->sample[i] = row_of_lane(strip, i) / t->sample_rows;
+    strip->one_sample = strip->sample[0] == strip->sample[max(strip->count, 1u) - 1];
 #endif
 #if PARAMETER_ROWS
     for (uint i = 0; i < VECTOR; i++)
@@ -294,11 +292,17 @@ PIECE accv_t load_parameter(const image_t *image, const strip_t *strip, const __
 }
 
 #if HAS_SAMPLES
-PIECE accv_t load_sample(const strip_t *strip, const __global uchar *base, const uint column)
+/* Of a tensor whose samples lie `row_stride` apart; `column_stride` is 0 where its columns do not. */
+PIECE accv_t load_sample(const int type, const strip_t *strip, const __global uchar *base,
+                         const ulong row_stride, const ulong column_stride, const uint column)
 {
+    const ulong column_at = column_stride > 0 ? column * column_stride : column;
     if (strip->one_sample)
-        return load(M_TYPE, base, strip->sample_at[0] + column);
-    return load_strip(M_TYPE, base, strip->sample_at, strip->count, column, false);
+        return load(type, base, strip->sample[0] * row_stride + column_at);
+    ulong at[VECTOR];
+    for (uint i = 0; i < VECTOR; i++)
+        at[i] = strip->sample[i] * row_stride;
+    return load_strip(type, base, at, strip->count, column_at, false);
 }
 #endif
 
@@ -315,7 +319,8 @@ PIECE accv_t load_h_strip(const image_t *image, const strip_t *strip, const plac
     accv_t residual =
         load_strip(R_TYPE, base->residual, strip->residual_at, strip->count, p->residual, close);
 #if HAS_GATE
-    residual *= load_sample(strip, base->gate, p->column);
+    residual *= load_sample(GATE_TYPE, strip, base->gate, image->tensors.gate_row_stride,
+                            GATE_STRIDE(base), p->column);
 #endif
     h += residual;
 #endif
@@ -557,10 +562,12 @@ PIECE accv_t transform_strip(const image_t *image, const strip_t *strip, const p
     load_weight_and_bias(image, strip, p->column, f);
 #endif
 #if HAS_SCALE
-    f->scale = load_sample(strip, base->scale, p->column);
+    f->scale = load_sample(SCALE_TYPE, strip, base->scale, image->tensors.scale_row_stride,
+                           SCALE_STRIDE(base), p->column);
 #endif
 #if HAS_SHIFT
-    f->shift = load_sample(strip, base->shift, p->column);
+    f->shift = load_sample(SHIFT_TYPE, strip, base->shift, image->tensors.shift_row_stride,
+                           SHIFT_STRIDE(base), p->column);
 #endif
     return transform_lanes(h - strip->pivot, strip->rstd, strip->shift_rstd, f->weight, f->bias,
                            f->scale, f->shift);

@@ -33,6 +33,13 @@ static double round_to(anynorm_dtype type, double value)
     return anynorm_dtype_load(type, &storage, 0);
 }
 
+/* Column c of gate, scale or shift. */
+static double load_sample(const anynorm_spec *spec, const anynorm_rows *rows, const void *row,
+                          uint64_t c)
+{
+    return anynorm_dtype_load(rows->type, row, an_spec_column(spec, rows->column_stride, c));
+}
+
 /* What is normalized of column c. */
 static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
@@ -44,7 +51,7 @@ static double load_h(const anynorm_spec *spec, const struct an_row *row, uint64_
         double residual = anynorm_dtype_load(spec->residual.type, row->residual,
                                              an_spec_column(spec, spec->residual.column_stride, c));
         if (row->gate)
-            residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
+            residual *= load_sample(spec, &spec->gate, row->gate, c);
         h += residual;
     }
     return spec->flags & ANYNORM_STORED_SUM ? round_to(spec->sum.type, h) : h;
@@ -196,9 +203,9 @@ static double finish(const anynorm_spec *spec, const struct an_row *row, uint64_
     if (row->bias)
         z += anynorm_dtype_load(spec->parameters.type, row->bias, k);
     if (row->scale)
-        z *= 1 + anynorm_dtype_load(spec->sample_type, row->scale, c);
+        z *= 1 + load_sample(spec, &spec->scale, row->scale, c);
     if (row->shift)
-        z += anynorm_dtype_load(spec->sample_type, row->shift, c);
+        z += load_sample(spec, &spec->shift, row->shift, c);
     return spec->flags & ANYNORM_SILU ? z / (1 + exp(-z)) : z;
 }
 

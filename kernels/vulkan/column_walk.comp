@@ -27,7 +27,7 @@ struct strip_t {
     uvec4 y_at;
     uvec4 residual_at;
     uvec4 sum_at;
-    uvec4 sample_at;
+    uvec4 sample_of; /* each row */
     uvec4 parameter_at;
     bool one_sample; /* of all its rows */
     uint first;      /* row */
@@ -97,15 +97,15 @@ strip_t find_strip(const uint index)
     const uvec4 rows = rows_of_lanes(strip);
     strip.x_at = find_starts(rows, x_row_stride, x_outer_stride);
     strip.y_at = find_starts(rows, y_row_stride, y_outer_stride);
-    strip.residual_at = strip.sum_at = strip.sample_at = strip.parameter_at = uvec4(0);
+    strip.residual_at = strip.sum_at = strip.sample_of = strip.parameter_at = uvec4(0);
     strip.one_sample = true;
     if (HAS_RESIDUAL != 0)
         strip.residual_at = find_starts(rows, residual_row_stride, residual_outer_stride);
     if (HAS_SUM != 0)
         strip.sum_at = find_starts(rows, sum_row_stride, sum_outer_stride);
     if (has_samples()) {
-        strip.sample_at = (launch.sample_first + rows) / sample_rows * columns;
-        strip.one_sample = all(equal(strip.sample_at, strip.sample_at.xxxx));
+        strip.sample_of = (launch.sample_first + rows) / sample_rows;
+        strip.one_sample = all(equal(strip.sample_of, strip.sample_of.xxxx));
     }
     if (parameter_rows > 1)
         strip.parameter_at = (launch.parameter_first + rows) % parameter_rows * parameters_of();
@@ -141,11 +141,14 @@ accv_t load_parameter(const strip_t strip, const uint slot, const uint column)
     return accv_t(load(P_TYPE, slot, index));
 }
 
-accv_t load_sample(const strip_t strip, const uint slot, const uint column)
+/* Of a tensor whose samples lie `row_stride` apart; `column_stride` is 0 where its columns do not. */
+accv_t load_sample(const uint type, const strip_t strip, const uint slot, const uint row_stride,
+                   const uint column_stride, const uint column)
 {
+    const uint column_at = column_stride > 0 ? column * column_stride : column;
     if (strip.one_sample)
-        return accv_t(load(M_TYPE, slot, strip.sample_at.x + column));
-    return load_strip(M_TYPE, slot, strip.sample_at, column);
+        return accv_t(load(type, slot, strip.sample_of.x * row_stride + column_at));
+    return load_strip(type, slot, strip.sample_of * row_stride, column_at);
 }
 
 /* As load_hv. */
@@ -157,7 +160,8 @@ accv_t load_h_strip(const strip_t strip, const place_t p)
     if (HAS_RESIDUAL != 0) {
         accv_t residual = load_strip(R_TYPE, SLOT_RESIDUAL, strip.residual_at, p.residual);
         if (HAS_GATE != 0)
-            residual *= load_sample(strip, SLOT_GATE, p.column);
+            residual *= load_sample(GATE_TYPE, strip, SLOT_GATE, gate_row_stride,
+                                    gate_column_stride, p.column);
         h += residual;
     }
     if (STORED_SUM != 0)
@@ -318,9 +322,11 @@ accv_t transform_strip(const strip_t strip, const place_t p, const accv_t h)
     if (HAS_BIAS != 0)
         f.bias = load_parameter(strip, SLOT_BIAS, p.column);
     if (HAS_SCALE != 0)
-        f.scale = load_sample(strip, SLOT_SCALE, p.column);
+        f.scale = load_sample(SCALE_TYPE, strip, SLOT_SCALE, scale_row_stride, scale_column_stride,
+                              p.column);
     if (HAS_SHIFT != 0)
-        f.shift = load_sample(strip, SLOT_SHIFT, p.column);
+        f.shift = load_sample(SHIFT_TYPE, strip, SLOT_SHIFT, shift_row_stride, shift_column_stride,
+                              p.column);
     return transform_lanes(offv(h, strip.pivot), strip.rstd, strip.shift_rstd, f);
 }
 

@@ -1,6 +1,7 @@
 /* Columns of a tensor of rows, which lie side by side or, where column_run is more than 1, in runs
  * of so many side by side, a stride apart. Part of elements.glsl, whose row_t knows the columns that
- * were skipped; gate, scale, shift and parameters have no runs. `base` is the row of a tensor. */
+ * were skipped; parameters have no runs. Those of gate, scale and shift lie side by side, whatever
+ * the others' do, or have a stride. `base` is the row of a tensor. */
 
 /* Vectors begin at multiples of VECTOR, so that none lies in two such runs. */
 const bool WHOLE_VECTORS =
@@ -50,6 +51,28 @@ void scatter_columns(const uint type, const uint slot, const uint start, const u
         store(type, slot, at, value[i]);
         at = next_column(stride, at, left);
     }
+}
+
+/* load_rowv and load_line of gate, scale and shift. */
+accv_t load_samplesv(const uint type, const uint slot, const row_t r, const uint base,
+                     const uint stride, const uint column, const uint count)
+{
+    if (stride == 0)
+        return load_rowv(type, slot, base + column, count, 0);
+    accv_t result = accv_t(0);
+    for (uint i = 0; i < count; i++) {
+        const uint number = r.skipped + column + i, run = number / max(column_run, 1);
+        result[i] = load(type, slot, base + run * stride + (number - run * max(column_run, 1)));
+    }
+    return result;
+}
+
+accv_t load_sample_line(const uint part, const uint type, const uint slot, const row_t r,
+                        const uint base, const uint stride, const uint column)
+{
+    if (stride == 0)
+        return load_line(part, type, slot, base + column);
+    return load_samplesv(type, slot, r, base, stride, column, VECTOR);
 }
 
 /* load_rowv, load_line, store_rowv and store_line of such a tensor. */

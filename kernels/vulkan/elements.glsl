@@ -12,7 +12,11 @@
 /* Parameters that are not one to each column, and tensors whose rows are in pieces: what leads to
  * them is a column's number. */
 const bool PARAMETERS_SHARED = parameter_run > 1 || parameter_cycle > 0;
-const bool COUNTS_COLUMNS = PARAMETERS_SHARED || column_run > 1;
+const bool GATE_APART = gate_column_stride > 0; /* its columns; so scale's and shift's */
+const bool SCALE_APART = scale_column_stride > 0;
+const bool SHIFT_APART = shift_column_stride > 0;
+const bool COUNTS_COLUMNS =
+    PARAMETERS_SHARED || column_run > 1 || GATE_APART || SCALE_APART || SHIFT_APART;
 
 /* Vectors begin at multiples of VECTOR, so that none has columns of two such runs, or cycles. */
 const bool WHOLE_PARAMETERS =
@@ -28,8 +32,10 @@ struct row_t {
     uint residual;
     uint sum;
     uint parameter; /* of weight, bias and pre_bias */
-    uint modulation; /* of gate, scale and shift */
-    uint skipped; /* columns; what is found by number stays at its first */
+    uint gate;
+    uint scale;
+    uint shift;
+    uint skipped;   /* columns; what is found by number stays at its first */
 };
 
 bool has_samples()
@@ -53,15 +59,20 @@ row_t find_row(const uint row)
     row_t r;
     r.x = row_offset(row, x_row_stride, x_outer_stride);
     r.y = row_offset(row, y_row_stride, y_outer_stride);
-    r.residual = r.sum = r.parameter = r.modulation = r.skipped = 0;
+    r.residual = r.sum = r.parameter = r.skipped = 0;
+    r.gate = r.scale = r.shift = 0;
     if (HAS_RESIDUAL != 0)
         r.residual = row_offset(row, residual_row_stride, residual_outer_stride);
     if (HAS_SUM != 0)
         r.sum = row_offset(row, sum_row_stride, sum_outer_stride);
     if (parameter_rows > 1)
         r.parameter = (launch.parameter_first + row) % parameter_rows * parameters_of();
-    if (has_samples())
-        r.modulation = (launch.sample_first + row) / sample_rows * columns;
+    if (has_samples()) {
+        const uint sample_number = (launch.sample_first + row) / sample_rows;
+        r.gate = sample_number * gate_row_stride;
+        r.scale = sample_number * scale_row_stride;
+        r.shift = sample_number * shift_row_stride;
+    }
     return r;
 }
 
@@ -75,7 +86,12 @@ row_t skip_columns(const row_t row, const uint further)
         r.residual += further;
         r.sum += further;
     }
-    r.modulation += further;
+    if (!GATE_APART)
+        r.gate += further;
+    if (!SCALE_APART)
+        r.scale += further;
+    if (!SHIFT_APART)
+        r.shift += further;
     if (!PARAMETERS_SHARED)
         r.parameter += further;
     if (COUNTS_COLUMNS)
@@ -108,14 +124,12 @@ uint bits_of_places()
         bits |= (residual_column_stride | column_run) * size_of(R_TYPE);
     if (column_run > 1 && HAS_SUM != 0)
         bits |= (sum_column_stride | column_run) * size_of(S_TYPE);
-    if (has_samples())
-        bits |= columns * size_of(M_TYPE);
-    if (HAS_GATE != 0)
-        bits |= launch.offset[SLOT_GATE];
-    if (HAS_SCALE != 0)
-        bits |= launch.offset[SLOT_SCALE];
-    if (HAS_SHIFT != 0)
-        bits |= launch.offset[SLOT_SHIFT];
+    if (HAS_GATE != 0 && !GATE_APART)
+        bits |= gate_row_stride * size_of(GATE_TYPE) | launch.offset[SLOT_GATE];
+    if (HAS_SCALE != 0 && !SCALE_APART)
+        bits |= scale_row_stride * size_of(SCALE_TYPE) | launch.offset[SLOT_SCALE];
+    if (HAS_SHIFT != 0 && !SHIFT_APART)
+        bits |= shift_row_stride * size_of(SHIFT_TYPE) | launch.offset[SLOT_SHIFT];
     if (PARAMETERS_SHARED) /* which are loaded as they come */
         return bits;
     if (HAS_WEIGHT != 0)
@@ -191,7 +205,7 @@ accv_t load_hv(const row_t r, const uint column, const uint count, const acc_t f
         accv_t residual = load_columnsv(R_TYPE, SLOT_RESIDUAL, r, r.residual,
                                         residual_column_stride, column, count, 0);
         if (HAS_GATE != 0)
-            residual *= load_rowv(M_TYPE, SLOT_GATE, r.modulation + column, count, 0);
+            residual *= load_samplesv(GATE_TYPE, SLOT_GATE, r, r.gate, gate_column_stride, column, count);
         h += residual;
     }
     if (STORED_SUM != 0)
@@ -214,7 +228,7 @@ accv_t load_h_line(const uint part, const row_t r, const uint column)
         accv_t residual = load_column_line(part, R_TYPE, SLOT_RESIDUAL, r, r.residual,
                                            residual_column_stride, column);
         if (HAS_GATE != 0)
-            residual *= load_line(part, M_TYPE, SLOT_GATE, r.modulation + column);
+            residual *= load_sample_line(part, GATE_TYPE, SLOT_GATE, r, r.gate, gate_column_stride, column);
         h += residual;
     }
     if (STORED_SUM != 0)
@@ -277,9 +291,9 @@ void load_weights(const uint part, const row_t r, const uint column, inout facto
 void load_modulation(const uint part, const row_t r, const uint column, inout factors_t f)
 {
     if (HAS_SCALE != 0)
-        f.scale = load_line(part, M_TYPE, SLOT_SCALE, r.modulation + column);
+        f.scale = load_sample_line(part, SCALE_TYPE, SLOT_SCALE, r, r.scale, scale_column_stride, column);
     if (HAS_SHIFT != 0)
-        f.shift = load_line(part, M_TYPE, SLOT_SHIFT, r.modulation + column);
+        f.shift = load_sample_line(part, SHIFT_TYPE, SLOT_SHIFT, r, r.shift, shift_column_stride, column);
 }
 
 factors_t no_factors()
@@ -298,9 +312,9 @@ factors_t load_factors(const row_t r, const uint column, const uint count)
     if (HAS_BIAS != 0)
         f.bias = load_parametersv(r, SLOT_BIAS, column, count);
     if (HAS_SCALE != 0)
-        f.scale = load_rowv(M_TYPE, SLOT_SCALE, r.modulation + column, count, 0);
+        f.scale = load_samplesv(SCALE_TYPE, SLOT_SCALE, r, r.scale, scale_column_stride, column, count);
     if (HAS_SHIFT != 0)
-        f.shift = load_rowv(M_TYPE, SLOT_SHIFT, r.modulation + column, count, 0);
+        f.shift = load_samplesv(SHIFT_TYPE, SLOT_SHIFT, r, r.shift, shift_column_stride, column, count);
     return f;
 }
 

@@ -223,7 +223,7 @@ void main()
     if (PRELOAD != 0) {
         /* A launch of no rows, which warms up, has no tensors either. */
         const uint preloaded = launch.rows > 0 ? count_of_lane : 0;
-        const row_t first = row_t(0, 0, 0, 0, 0, 0, 0);
+        const row_t first = row_t(0, 0, 0, 0, 0, 0, 0, 0, 0);
         const row_t any_row_of_lane = skip_columns(first, lane * VECTOR);
         if (aligned)
             preload_vectors(any_row_of_lane, preloaded, ALIGNED_PART);

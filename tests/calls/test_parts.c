@@ -155,6 +155,14 @@ static void test_family(void **state)
     check_parts(subject, &samples, NULL);
     samples.spec.sample_rows = UINT64_C(1) << 40;
     check_parts(subject, &samples, NULL);
+    for (int apart = 0; apart < 2; apart++) { /* slices of types of their own; columns apart */
+        samples.y_place = APART;
+        samples.spec.flags |= ANYNORM_GATE;
+        samples.spec.scale.type = ANYNORM_F16;
+        samples.spec.sample_rows = 3;
+        set_sample_strides(&samples.spec, 5 * 24, apart);
+        check_parts(subject, &samples, NULL);
+    }
 }
 
 /* Words of four bytes that parts share. */

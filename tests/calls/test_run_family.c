@@ -201,6 +201,24 @@ static void test_blocks(void **state)
     }
 }
 
+/* Gate, scale and shift that are slices, each of a type of its own, or have columns apart: a block
+ * takes those of its samples. */
+static void test_blocks_of_slices(void **state)
+{
+    for (int apart = 0; apart < 2; apart++) {
+        for (uint64_t limit = 0; limit < 20000; limit += limit ? 1493 : 2500) {
+            struct problem problem = problem_of(37, everything);
+            bool fits;
+            problem.spec.scale.type = ANYNORM_F16;
+            problem.spec.shift.type = ANYNORM_BF16;
+            set_sample_strides(&problem.spec, apart ? 5 : 5 * 24, apart);
+            problem.offset[AN_GATE] = limit % 3;
+            if (run_limited(*state, &problem, limit % 2, limit, &fits))
+                assert_true(fits);
+        }
+    }
+}
+
 /* Partials count with all of their shards, of which a block takes its rows: at 96 bytes of x in a
  * row, those of nine shards are more. */
 static void test_blocks_of_shards(void **state)
@@ -333,6 +351,7 @@ int main(void)
         {"over inputs", test_over_inputs},
         {"quantized", test_quantized},
         {"blocks", test_blocks},
+        {"blocks of slices", test_blocks_of_slices},
         {"blocks of shards", test_blocks_of_shards},
         {"blocks below a parameter", test_blocks_below_a_parameter},
         {"slices of one memory", test_slices_of_one_memory},

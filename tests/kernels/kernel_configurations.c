@@ -632,8 +632,12 @@ static void list_target(bool quick)
             anynorm_spec spec = shapes[s].spec;
             if (spec.flags & ANYNORM_RESIDUAL)
                 spec.residual.type = spec.sum.type = types[t].x;
-            if (spec.flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))
-                spec.sample_type = types[t].x;
+            if (spec.flags & ANYNORM_GATE)
+                spec.gate.type = types[t].x;
+            if (spec.flags & ANYNORM_SCALE)
+                spec.scale.type = types[t].x;
+            if (spec.flags & ANYNORM_SHIFT)
+                spec.shift.type = types[t].x;
             spec.x.type = types[t].x;
             spec.y.type = types[t].y;
             spec.parameters.type = types[t].parameters;

@@ -54,7 +54,12 @@ static void test_family_options(void **state)
           .flags = WEIGHT | RESIDUAL | GATE | PRE_BIAS | SUM | ROUND_FIRST | SCALE | SHIFT | SILU,
           .residual.type = ANYNORM_F16,
           .sum.type = ANYNORM_F64,
-          .sample_type = ANYNORM_BF16,
+          .gate.type = ANYNORM_BF16,
+          .scale.type = ANYNORM_F64,
+          .shift.type = ANYNORM_F16,
+          .gate.column_stride = 4,
+          .scale.column_stride = 3,
+          .scale.row_stride = 50,
           .parameters.weight_offset = 1,
           .parameters.rows = 2,
           .parameters.run = 2,
@@ -62,7 +67,8 @@ static void test_family_options(void **state)
           .column_run = 2,
           .x.column_stride = 4},
          " -DHAS_RESIDUAL=1 -DR_TYPE=1 -DHAS_GATE=1 -DHAS_PRE_BIAS=1 -DHAS_SUM=1 -DS_TYPE=3 "
-         "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DM_TYPE=2 -DSILU=1 "
+         "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DGATE_TYPE=2 "
+         "-DSCALE_TYPE=3 -DSHIFT_TYPE=1 -DGATE_APART=1 -DSCALE_APART=1 -DSILU=1 "
          "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DPARAMETER_CYCLE=1 -DHAS_WEIGHT_PLUS=1 "
          "-DCOLUMN_RUN=1"},
         {{.columns = 8, .flags = Y_SCALE_IN, .y.type = ANYNORM_I8}, " -DHAS_Y_SCALE=1"},
@@ -122,6 +128,7 @@ static void test_argument_numbers(void **state)
                                                AN_ARG_SUM_OUTER_STRIDE,
                                                AN_ARG_SHIFT,
                                                AN_ARG_SHIFT_OFFSET,
+                                               AN_ARG_SHIFT_ROW_STRIDE,
                                                AN_ARG_SAMPLE_ROWS,
                                                AN_ARG_PARAMETER_RUN,
                                                AN_ARG_PARAMETER_CYCLE,

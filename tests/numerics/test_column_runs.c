@@ -168,8 +168,11 @@ static void test_ways(void **state)
             if (few(subject) && f % 3 != (size_t)type)
                 continue;
             struct problem problem = channels_last(2, 30, 4, 7 + f, (anynorm_dtype)type, flags[f]);
-            if (flags[f] & (SCALE | SHIFT | GATE))
+            if (flags[f] & (SCALE | SHIFT | GATE)) {
                 problem.spec.sample_rows = 4;
+                set_sample_types(&problem.spec, (anynorm_dtype)((type + 1) % 3));
+                set_sample_strides(&problem.spec, (uint64_t)type, type > 0);
+            }
             if (flags[f] & RSTD_IN)
                 problem.spec.statistic.eps = 0;
             check_in_turn(subject, &problem);

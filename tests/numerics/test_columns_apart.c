@@ -121,6 +121,35 @@ static void test_channels_first_ways(void **state)
     }
 }
 
+/* Gate, scale and shift that lie side by side, as slices, and with columns apart, themselves and
+ * where those of the rows do not; each of a type of its own, samples that end within a vector of
+ * rows and beyond. */
+static void test_samples(void **state)
+{
+    struct subject *subject = *state;
+    static const uint32_t flags = ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT;
+    static const uint64_t sample_rows[] = {1, 3, 35};
+    for (size_t i = 0; i < COUNT(sample_rows) * 6; i++) {
+        struct problem problem = channels_first(2, 19 + i, 35, 1, (anynorm_dtype)(i % 3));
+        anynorm_spec *spec = &problem.spec;
+        spec->flags = flags | (i % 2 ? ANYNORM_RMS : ANYNORM_WEIGHT);
+        spec->sample_rows = sample_rows[i / 6];
+        spec->gate.type = (anynorm_dtype)((i + 1) % 3);
+        spec->scale.type = (anynorm_dtype)((i + 2) % 3);
+        spec->residual.column_stride = spec->x.column_stride;
+        spec->residual.row_stride = 1;
+        spec->residual.outer_stride = spec->x.outer_stride;
+        if (i % 6 >= 4) { /* rows side by side */
+            spec->inner_rows = 0;
+            spec->x = spec->y = (anynorm_rows){.type = spec->x.type};
+            spec->residual = (anynorm_rows){.type = ANYNORM_F32};
+        }
+        if (i % 3 > 0)
+            set_sample_strides(spec, 5 * i, i % 3 == 2);
+        check(subject, &problem);
+    }
+}
+
 static void test_channels_first_groups(void **state)
 {
     struct subject *subject = *state;
@@ -215,6 +244,7 @@ int main(void)
         {"channels first", test_channels_first},
         {"channels first, ways", test_channels_first_ways},
         {"channels first, group sizes", test_channels_first_groups},
+        {"samples", test_samples},
         {"column strides", test_column_strides},
         {"long columns apart", test_long_columns_apart},
         {"batch invariance, channels first", test_batch_invariance_channels_first},

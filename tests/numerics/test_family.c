@@ -18,6 +18,9 @@ static struct problem problem_of(uint64_t rows, anynorm_spec spec)
     return (struct problem){.spec = spec, .rows = rows, .seed = seed++};
 }
 
+/* A row stride to be made that of slices of [samples][6][columns]. */
+#define SLICE_OF_SIX UINT64_MAX
+
 /* Specs of one purpose each, to which tests give columns. */
 static const anynorm_spec purposes[] = {
     {.flags = RMS | WEIGHT | RSTD_OUT, .statistic.eps = 1e-5},
@@ -38,6 +41,12 @@ static const anynorm_spec purposes[] = {
     {.flags = SUM | MEAN_OUT, .statistic.eps = 1e-5},
     {.flags = SCALE | SHIFT, .statistic.eps = 1e-6, .sample_rows = 4},
     {.flags = RESIDUAL | GATE | SUM | SCALE | SHIFT, .statistic.eps = 1e-6, .sample_rows = 5},
+    {.flags = RESIDUAL | GATE | SCALE | SHIFT | SILU,
+     .statistic.eps = 1e-6,
+     .sample_rows = 3,
+     .gate.row_stride = SLICE_OF_SIX,
+     .scale.row_stride = SLICE_OF_SIX,
+     .shift.row_stride = SLICE_OF_SIX},
     {.flags = WEIGHT | BIAS | SILU, .statistic.eps = 1e-5},
     {.flags = WEIGHT | BIAS, .statistic.eps = 1e-5, .parameters.rows = 3},
     {.flags = PARTIALS_OUT},
@@ -68,6 +77,17 @@ static const anynorm_spec purposes[] = {
     {.flags = RMS | RSTD_IN | Y_SCALE_OUT, .y.type = ANYNORM_I8},
 };
 
+static anynorm_spec purpose_of(size_t index, uint64_t columns)
+{
+    anynorm_spec spec = purposes[index];
+    spec.columns = columns;
+    for (int i = 0; i < SAMPLE_TENSORS; i++) {
+        uint64_t *stride = &sample_rows_of(&spec, i)->row_stride;
+        *stride = *stride == SLICE_OF_SIX ? 6 * columns : *stride;
+    }
+    return spec;
+}
+
 static void set_types(anynorm_spec *spec, anynorm_dtype type)
 {
     spec->x.type = type;
@@ -75,7 +95,7 @@ static void set_types(anynorm_spec *spec, anynorm_dtype type)
         spec->y.type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
     spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
     spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
-    spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
+    set_sample_types(spec, type);
 }
 
 static void test_purposes(void **state)
@@ -85,8 +105,7 @@ static void test_purposes(void **state)
     for (size_t p = 0; p < COUNT(purposes); p += step(subject, 1, 3)) {
         for (size_t c = 0; c < COUNT(columns); c++) {
             for (int type = 0; type < 4; type++) {
-                anynorm_spec spec = purposes[p];
-                spec.columns = columns[c];
+                anynorm_spec spec = purpose_of(p, columns[c]);
                 set_types(&spec, (anynorm_dtype)type);
                 if ((type == ANYNORM_F64 && !subject->info.fp64) ||
                     ((spec.flags & ANYNORM_UNBIASED) && columns[c] == 1) ||
@@ -105,8 +124,7 @@ static void test_long_rows(void **state)
     struct subject *subject = *state;
     static const uint64_t columns[] = {20000, 70001};
     for (size_t p = 0; p < COUNT(purposes); p += step(subject, 3, 9)) {
-        anynorm_spec spec = purposes[p];
-        spec.columns = columns[p % 2];
+        anynorm_spec spec = purpose_of(p, columns[p % 2]);
         set_types(&spec, p % 3 ? ANYNORM_F32 : ANYNORM_BF16);
         if (few(subject) && !has_turn(subject, &spec, p))
             continue;
@@ -122,8 +140,7 @@ static void test_values(void **state)
     struct subject *subject = *state;
     for (size_t p = 0; p < COUNT(purposes); p += step(subject, 4, 9)) {
         for (int values = 0; values < VALUES_COUNT; values++) {
-            anynorm_spec spec = purposes[p];
-            spec.columns = 130 + 7 * p;
+            anynorm_spec spec = purpose_of(p, 130 + 7 * p);
             if (few(subject) && !has_turn(subject, &spec, p))
                 continue;
             struct problem problem = problem_of(7, spec);
@@ -369,6 +386,14 @@ static void random_layout(struct random *random, anynorm_spec *spec)
     }
 }
 
+/* Gate, scale and shift: dense, with gaps, or with columns or runs of them apart. */
+static void random_sample_layout(struct random *random, anynorm_spec *spec)
+{
+    uint64_t way = random_below(random, 3), gap = random_below(random, 4);
+    if (way > 0)
+        set_sample_strides(spec, gap, way == 2);
+}
+
 /* Places y and sum over inputs that they are like, where chance has it. */
 static void random_places(struct random *random, struct problem *problem)
 {
@@ -394,8 +419,9 @@ static void random_places(struct random *random, struct problem *problem)
 /* Doubles are one case of many, and on some devices none. */
 static void drop_doubles(anynorm_spec *spec)
 {
-    anynorm_dtype *const types[] = {&spec->x.type,        &spec->y.type,   &spec->parameters.type,
-                                    &spec->residual.type, &spec->sum.type, &spec->sample_type};
+    anynorm_dtype *const types[] = {&spec->x.type,        &spec->y.type,    &spec->parameters.type,
+                                    &spec->residual.type, &spec->sum.type,  &spec->gate.type,
+                                    &spec->scale.type,    &spec->shift.type};
     for (size_t i = 0; i < COUNT(types); i++) {
         if (*types[i] == ANYNORM_F64)
             *types[i] = ANYNORM_F32;
@@ -418,6 +444,7 @@ static void test_random(void **state)
         if (random_below(&random, 5) || !subject->info.fp64)
             drop_doubles(&spec);
         random_layout(&random, &spec);
+        random_sample_layout(&random, &spec);
         struct problem problem = problem_of(1 + random_below(&random, 30), spec);
         random_places(&random, &problem);
         if (problem.y_place == APART && random_below(&random, 3) == 0)

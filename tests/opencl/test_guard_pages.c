@@ -134,7 +134,7 @@ static bool works_in_place(struct subject *subject)
 /* Specs that together name every tensor, to which tests give types, columns and strides. */
 static const struct {
     anynorm_spec spec;
-    enum { SIDE_BY_SIDE, APART_BY_ROWS, IN_RUNS } columns;
+    enum { SIDE_BY_SIDE, APART_BY_ROWS, IN_RUNS, OF_SAMPLES_APART } columns;
 } purposes[] = {
     {{.flags = 0, .statistic.eps = 1e-5}, SIDE_BY_SIDE},
     {{.flags = ALL_FLAGS, .statistic.eps = 1e-5}, SIDE_BY_SIDE},
@@ -154,6 +154,8 @@ static const struct {
     {{.flags = WEIGHT | RESIDUAL | SUM | MEAN_OUT | RSTD_OUT, .statistic.eps = 1e-5},
      APART_BY_ROWS},
     {{.flags = WEIGHT | BIAS, .statistic.eps = 1e-5}, IN_RUNS},
+    {{.flags = RESIDUAL | GATE | SCALE | SHIFT, .statistic.eps = 1e-5, .sample_rows = 2},
+     OF_SAMPLES_APART},
 };
 
 static struct problem make_case(size_t purpose, anynorm_dtype type, uint64_t columns)
@@ -169,7 +171,7 @@ static struct problem make_case(size_t purpose, anynorm_dtype type, uint64_t col
         spec->y.type = type;
     spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
     spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
-    spec->sample_type = spec->flags & AN_SAMPLES ? type : ANYNORM_F32;
+    set_sample_types(spec, type);
     if (purposes[purpose].columns == APART_BY_ROWS) {
         spec->inner_rows = problem.rows;
         spec->x.column_stride = spec->y.column_stride = problem.rows;
@@ -180,6 +182,8 @@ static struct problem make_case(size_t purpose, anynorm_dtype type, uint64_t col
         spec->inner_rows = problem.rows;
         spec->column_run = 3;
         spec->x.column_stride = spec->y.column_stride = 3 * problem.rows;
+    } else if (purposes[purpose].columns == OF_SAMPLES_APART) {
+        set_sample_strides(spec, 0, true); /* of scale, the others side by side */
     }
     return problem;
 }

@@ -259,12 +259,11 @@ static void test_four_slices_of_one_tensor(void **state)
 static bool mark(const anynorm_spec *spec, enum an_tensor tensor, const anynorm_buffer *buffer,
                  uint64_t rows, unsigned char *marks, unsigned char bit)
 {
-    struct an_layout layout =
-        tensor == AN_X ? an_spec_layout(spec, &spec->x) : an_spec_layout(spec, &spec->y);
+    struct an_layout layout = an_tensor_layout(spec, tensor);
     uint64_t size = anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
-    bool in_rows = tensor == AN_X || tensor == AN_Y;
+    bool in_rows = tensor != AN_MEAN;
     bool again = false;
-    for (uint64_t r = 0; r < rows; r++) {
+    for (uint64_t r = 0; r < an_tensor_rows(spec, tensor, rows); r++) {
         for (uint64_t c = 0; c < (in_rows ? spec->columns : 1); c++) {
             uint64_t at = in_rows ? an_layout_start(&layout, r) + an_layout_column(&layout, c) : r;
             for (uint64_t i = buffer->offset + at * size; i < buffer->offset + (at + 1) * size;
@@ -392,6 +391,97 @@ static void check_random_overlaps(anynorm_spec make(struct random *random))
             "taken, %d refused without need\n",
             overlapping, interleaved, in_place, too_careful);
     assert_true(overlapping > 1000 && interleaved > 1000 && in_place > 1000);
+}
+
+/* Scale in the memory of y, as slices of one tensor and otherwise; never may they share a byte. */
+static void test_random_overlaps_of_samples(void **state)
+{
+    (void)state;
+    struct random random = {32};
+    int interleaved = 0, overlapping = 0;
+    for (int i = 0; i < (reduced() ? 50000 : 500000); i++) {
+        anynorm_spec spec = i % 2 ? random_columns_apart(&random) : random_layouts(&random);
+        bool alike = random_below(&random, 2);
+        spec.flags = ANYNORM_ANY_ALIGNMENT | SCALE;
+        spec.sample_rows = 1 + random_below(&random, 4);
+        spec.scale = spec.y;
+        spec.scale.outer_stride = 0;
+        if (!alike) {
+            spec.scale.type = (anynorm_dtype)random_below(&random, 4);
+            spec.scale.row_stride = 1 + random_below(&random, 24);
+            spec.scale.column_stride = random_below(&random, 3) ? 0 : 1 + random_below(&random, 9);
+        }
+        if (an_spec_resolve(&spec, &spec) != ANYNORM_OK)
+            continue; /* a stride leads from column to column */
+        uint64_t rows = 1 + random_below(&random, 7);
+        anynorm_buffer arena = {
+            .bytes = ARENA, .root = &arena, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+        anynorm_buffer elsewhere = arena;
+        elsewhere.root = &elsewhere;
+        anynorm_tensors tensors = {.x = elsewhere, .y = arena, .scale = arena};
+        tensors.y.offset = 256 + random_below(&random, 64);
+        tensors.scale.offset = 256 + random_below(&random, 64);
+        unsigned char marks[ARENA] = {0};
+        (void)mark(&spec, AN_SCALE, &tensors.scale, rows, marks, 1);
+        bool wrong = mark(&spec, AN_Y, &tensors.y, rows, marks, 2);
+        for (uint64_t at = 0; at < ARENA; at++)
+            wrong = wrong || (marks[at] & 3) == 3;
+        uint64_t y_extent, scale_extent;
+        assert_true(an_tensor_extent(&spec, AN_Y, rows, &y_extent));
+        assert_true(an_tensor_extent(&spec, AN_SCALE, rows, &scale_extent));
+        bool meet = tensors.scale.offset < tensors.y.offset + y_extent &&
+                    tensors.y.offset < tensors.scale.offset + scale_extent;
+        anynorm_status status = an_tensors_check(&spec, &tensors, rows, &owner);
+        if (wrong && status == ANYNORM_OK) {
+            char text[256];
+            anynorm_spec_format(&spec, rows, text, sizeof(text));
+            fail_msg("taken: %s, y at %" PRIu64 ", scale at %" PRIu64, text, tensors.y.offset,
+                     tensors.scale.offset);
+        }
+        overlapping += wrong;
+        interleaved += status == ANYNORM_OK && meet;
+    }
+    fprintf(stderr, "# samples: %d refused as they must be, %d interleaved taken\n", overlapping,
+            interleaved);
+    assert_true(overlapping > 1000 && interleaved > 1000);
+}
+
+/* The six slices of [samples][6][columns] that a block of a diffusion transformer is modulated by,
+ * and a seventh that takes its y. */
+static void test_slices_of_samples(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 6,
+                         .flags = RESIDUAL | GATE | SCALE | SHIFT,
+                         .y.row_stride = 42,
+                         .gate.row_stride = 42,
+                         .scale.row_stride = 42,
+                         .shift.row_stride = 42,
+                         .sample_rows = 2};
+    anynorm_spec complete = resolved(spec);
+    anynorm_tensors tensors = apart(&complete, AN_BUFFER_CL_MEM);
+    anynorm_buffer wide = {.bytes = 4096, .root = &wide, .owner = &owner, .kind = AN_BUFFER_CL_MEM};
+    tensors.y = tensors.gate = tensors.scale = tensors.shift = wide;
+    for (uint64_t y = 0; y < 7; y++) {
+        for (uint64_t first = 0; first < 7; first++) {
+            uint64_t second = (first + 1) % 7, third = (first + 3) % 7;
+            tensors.y.offset = y * 24;
+            tensors.gate.offset = first * 24;
+            tensors.scale.offset = second * 24;
+            tensors.shift.offset = third * 24;
+            if (y != first && y != second && y != third)
+                assert_ok(check(&spec, &tensors));
+            else
+                assert_refused_tensors(check(&spec, &tensors));
+            tensors.y.offset += 4; /* into the next slice */
+            uint64_t next = (y + 1) % 7;
+            if (y != first && y != second && y != third && next != first && next != second &&
+                next != third)
+                assert_ok(check(&spec, &tensors));
+            else
+                assert_refused_tensors(check(&spec, &tensors));
+        }
+    }
 }
 
 static void test_random_overlaps(void **state)
@@ -524,6 +614,8 @@ int main(void)
         cmocka_unit_test(test_slices_with_untaken_strides),
         cmocka_unit_test(test_four_slices_of_one_tensor),
         cmocka_unit_test(test_random_overlaps),
+        cmocka_unit_test(test_random_overlaps_of_samples),
+        cmocka_unit_test(test_slices_of_samples),
         cmocka_unit_test(test_random_overlaps_of_columns_apart),
         cmocka_unit_test(test_random_overlaps_of_column_runs),
         cmocka_unit_test(test_rows_that_do_not_nest),

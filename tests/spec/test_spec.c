@@ -52,7 +52,17 @@ static void test_spec_check_takes(void **state)
         {.columns = 4, .flags = SUM | STORED_SUM, .sum.type = ANYNORM_F16, .sum.row_stride = 7},
         {.columns = 4, .inner_rows = 2, .flags = SUM, .sum.row_stride = 8, .sum.outer_stride = 4},
         {.columns = 4, .flags = ROUND_FIRST | SILU},
-        {.columns = 4, .flags = SCALE, .sample_type = ANYNORM_F16, .sample_rows = UINT64_MAX},
+        {.columns = 4, .flags = SCALE, .scale.type = ANYNORM_F16, .sample_rows = UINT64_MAX},
+        {.columns = 4,
+         .flags = SCALE | SHIFT,
+         .scale.type = ANYNORM_F16,
+         .shift.type = ANYNORM_F64,
+         .scale.row_stride = 24,
+         .shift.row_stride = 4},
+        {.columns = 4, .flags = RESIDUAL | GATE, .inner_rows = 3, .gate.row_stride = 5},
+        {.columns = 4, .flags = SHIFT, .shift.column_stride = 9, .shift.row_stride = 2},
+        {.columns = 4, .flags = SHIFT, .shift.column_stride = UINT64_MAX},
+        {.columns = 4, .flags = SCALE, .column_run = 2, .scale.column_stride = 3},
         {.columns = 4, .flags = SHIFT, .sample_rows = 1},
         {.columns = 4,
          .flags = WEIGHT,
@@ -182,11 +192,30 @@ static void test_spec_names_what_is_wrong(void **state)
         {{.columns = 4, .flags = STORED_SUM}, "ANYNORM_STORED_SUM"},
         {{.columns = 4, .residual.type = ANYNORM_F16}, "residual.type"},
         {{.columns = 4, .sum.type = ANYNORM_F16}, "sum.type"},
-        {{.columns = 4, .sample_type = ANYNORM_F16}, "sample_type"},
+        {{.columns = 4, .flags = SHIFT, .gate.type = ANYNORM_F16}, "gate.type"},
+        {{.columns = 4, .flags = RESIDUAL, .scale.type = ANYNORM_F16}, "scale.type"},
+        {{.columns = 4, .flags = SCALE, .shift.type = ANYNORM_F16}, "shift.type"},
         {{.columns = 4, .flags = RESIDUAL, .residual.type = (anynorm_dtype)6}, "residual.type"},
         {{.columns = 4, .flags = SUM, .sum.type = (anynorm_dtype)-1}, "sum.type"},
-        {{.columns = 4, .flags = SHIFT, .sample_type = (anynorm_dtype)9}, "sample_type"},
-        {{.columns = 4, .sample_type = (anynorm_dtype)6}, "sample_type"},
+        {{.columns = 4, .flags = RESIDUAL | GATE, .gate.type = (anynorm_dtype)6}, "gate.type"},
+        {{.columns = 4, .flags = SHIFT, .shift.type = (anynorm_dtype)9}, "shift.type"},
+        {{.columns = 4, .scale.type = (anynorm_dtype)6}, "scale.type"},
+        {{.columns = 4, .gate.row_stride = 4}, "gate.row_stride"},
+        {{.columns = 4, .flags = SHIFT, .scale.row_stride = 4}, "scale.row_stride"},
+        {{.columns = 4, .flags = SCALE, .shift.row_stride = 4}, "shift.row_stride"},
+        {{.columns = 4, .flags = SCALE, .gate.column_stride = 1}, "gate.column_stride"},
+        {{.columns = 4, .scale.column_stride = 1}, "scale.column_stride"},
+        {{.columns = 4, .shift.column_stride = 1}, "shift.column_stride"},
+        {{.columns = 4, .flags = RESIDUAL | GATE, .gate.outer_stride = 8},
+         "gate.outer_stride is 8, must be 0, as samples have one level"},
+        {{.columns = 4, .inner_rows = 2, .flags = SCALE, .scale.outer_stride = 8},
+         "scale.outer_stride"},
+        {{.columns = 4, .inner_rows = 2, .shift.outer_stride = 8}, "shift.outer_stride"},
+        {{.columns = 4, .flags = RESIDUAL | GATE, .gate.row_stride = 3}, "gate.row_stride"},
+        {{.columns = 4, .flags = SCALE, .scale.row_stride = 2, .scale.column_stride = 2},
+         "scale.row_stride"},
+        {{.columns = 4, .flags = SHIFT, .column_run = 2, .shift.column_stride = 1},
+         "shift.column_stride"},
         {{.columns = 4, .residual.row_stride = 4}, "residual.row_stride"},
         {{.columns = 4, .inner_rows = 2, .residual.outer_stride = 8}, "residual.outer_stride"},
         {{.columns = 4, .residual.column_stride = 1}, "residual.column_stride"},
@@ -258,7 +287,7 @@ static void test_spec_names_what_is_wrong(void **state)
         {{.columns = 4, .parameters.type = ANYNORM_I8}, "parameters.type"},
         {{.columns = 4, .flags = RESIDUAL, .residual.type = ANYNORM_I8}, "residual.type"},
         {{.columns = 4, .flags = SUM, .sum.type = ANYNORM_F8E4M3}, "sum.type"},
-        {{.columns = 4, .flags = SCALE, .sample_type = ANYNORM_I8}, "sample_type"},
+        {{.columns = 4, .flags = SCALE, .scale.type = ANYNORM_I8}, "scale.type"},
         {{.columns = 4, .flags = Y_SCALE_IN}, "ANYNORM_Y_SCALE_INPUT"},
         {{.columns = 4, .flags = Y_SCALE_OUT, .y.type = ANYNORM_F16}, "ANYNORM_Y_SCALE_OUTPUT"},
         {{.columns = 4, .flags = Y_SCALE_IN | Y_SCALE_OUT, .y.type = ANYNORM_I8}, "y_scale"},
@@ -437,6 +466,52 @@ static void test_every_tensor_keeps_two_levels(void **state)
     assert_false(an_spec_side_by_side(&resolved));
 }
 
+/* Of gate, scale and shift: rows that are dense, or as they are said to lie; a level of x's rows
+ * is none of theirs, and their columns may lie in runs where those of x do not. */
+static void test_rows_of_samples(void **state)
+{
+    (void)state;
+    anynorm_spec spec = {.columns = 12,
+                         .inner_rows = 3,
+                         .flags = RESIDUAL | GATE | SCALE | SHIFT,
+                         .x.outer_stride = 50,
+                         .gate.row_stride = 72,
+                         .shift.column_stride = 5,
+                         .sample_rows = 6},
+                 resolved;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 3);
+    assert_int_equal(resolved.gate.row_stride, 72);
+    assert_int_equal(resolved.gate.column_stride, 1);
+    assert_int_equal(resolved.scale.row_stride, 12);
+    assert_int_equal(resolved.scale.outer_stride, 0);
+    assert_int_equal(resolved.shift.row_stride, 1);
+    assert_int_equal(resolved.shift.outer_stride, 0);
+    assert_true(an_spec_side_by_side(&resolved));
+    assert_false(an_spec_apart(&resolved, &resolved.gate));
+    assert_true(an_spec_apart(&resolved, &resolved.shift));
+    spec.x.outer_stride = 0;
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.inner_rows, 0);
+
+    spec = (anynorm_spec){.columns = 12,
+                          .column_run = 4,
+                          .flags = SCALE | SHIFT,
+                          .scale.column_stride = 6,
+                          .scale.row_stride = 20};
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 4);
+    assert_int_equal(resolved.x.column_stride, 4);
+    assert_int_equal(resolved.shift.column_stride, 4);
+    assert_int_equal(resolved.shift.row_stride, 12);
+    assert_true(an_spec_apart(&resolved, &resolved.scale));
+    assert_false(an_spec_apart(&resolved, &resolved.shift));
+    spec.scale.column_stride = 0; /* then there are no runs */
+    assert_ok(an_spec_resolve(&spec, &resolved));
+    assert_int_equal(resolved.column_run, 1);
+    assert_int_equal(resolved.scale.column_stride, 1);
+}
+
 static void test_double_if_any_tensor_is(void **state)
 {
     (void)state;
@@ -449,7 +524,9 @@ static void test_double_if_any_tensor_is(void **state)
         {{.columns = 4, .flags = RESIDUAL, .residual.type = ANYNORM_F64}, true},
         {{.columns = 4, .flags = RESIDUAL | STORED_SUM, .sum.type = ANYNORM_F64}, true},
         {{.columns = 4, .flags = SUM, .sum.type = ANYNORM_F64}, true},
-        {{.columns = 4, .flags = SHIFT, .sample_type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = RESIDUAL | GATE, .gate.type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SCALE, .scale.type = ANYNORM_F64}, true},
+        {{.columns = 4, .flags = SHIFT | SCALE, .shift.type = ANYNORM_F64}, true},
         {{.columns = 4, .flags = SHIFT | SUM | RESIDUAL}, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -569,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_resolve_keeps_every_row),
         cmocka_unit_test(test_two_dense_levels_become_one),
         cmocka_unit_test(test_every_tensor_keeps_two_levels),
+        cmocka_unit_test(test_rows_of_samples),
         cmocka_unit_test(test_double_if_any_tensor_is),
         cmocka_unit_test(test_channels_last),
         cmocka_unit_test(test_channels_first),

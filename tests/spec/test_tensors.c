@@ -130,6 +130,45 @@ static void test_extents(void **state)
     assert_false(an_tensor_extent(&spec, AN_GATE, UINT64_MAX, &bytes));
 }
 
+/* Each of gate, scale and shift by its own type and strides, and by the samples that rows have. */
+static void test_extents_of_samples(void **state)
+{
+    (void)state;
+    anynorm_spec spec = resolved((anynorm_spec){.columns = 6,
+                                                .inner_rows = 2,
+                                                .flags = RESIDUAL | GATE | SCALE | SHIFT,
+                                                .x.outer_stride = 40,
+                                                .gate = {ANYNORM_F16, 36, 0, 0},
+                                                .scale = {ANYNORM_F64, 0, 0, 0},
+                                                .shift = {ANYNORM_F32, 0, 0, 5},
+                                                .sample_rows = 3});
+    static const struct {
+        enum an_tensor tensor;
+        uint64_t rows, bytes;
+    } cases[] = {
+        {AN_GATE, 1, 6 * 2},
+        {AN_GATE, 3, 6 * 2},
+        {AN_GATE, 4, (36 + 6) * 2},
+        {AN_SCALE, 7, 3 * 6 * 8},
+        {AN_SHIFT, 1, (5 * 5 + 1) * 4},
+        {AN_SHIFT, 9, (2 + 5 * 5 + 1) * 4},
+    };
+    uint64_t bytes;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_true(an_tensor_extent(&spec, cases[i].tensor, cases[i].rows, &bytes));
+        assert_int_equal(bytes, cases[i].bytes);
+    }
+    assert_int_equal(an_tensor_start(&spec, AN_GATE, 7), 2 * 36 * 2);
+    assert_int_equal(an_tensor_start(&spec, AN_SCALE, 7), 2 * 6 * 8);
+    assert_int_equal(an_tensor_start(&spec, AN_SHIFT, 7), 2 * 4);
+    assert_int_equal(an_tensor_rows(&spec, AN_SHIFT, 7), 3);
+    assert_int_equal(an_tensor_rows(&spec, AN_RESIDUAL, 7), 7);
+    spec.gate.row_stride = UINT64_MAX / 2;
+    assert_false(an_tensor_extent(&spec, AN_GATE, 7, &bytes));
+    spec.sample_rows = 7; /* then it is never taken */
+    assert_true(an_tensor_extent(&spec, AN_GATE, 7, &bytes));
+}
+
 static void test_size_and_owner(void **state)
 {
     (void)state;
@@ -181,7 +220,9 @@ static void test_alignment(void **state)
                              .flags = flags,
                              .residual.type = type,
                              .sum.type = type,
-                             .sample_type = type};
+                             .gate.type = type,
+                             .scale.type = type,
+                             .shift.type = type};
         anynorm_spec complete = resolved(spec);
         for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
             enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
@@ -232,10 +273,10 @@ static void test_rows_that_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presence),           cmocka_unit_test(test_presence_of_each),
-        cmocka_unit_test(test_without_y),          cmocka_unit_test(test_extents),
-        cmocka_unit_test(test_size_and_owner),     cmocka_unit_test(test_alignment),
-        cmocka_unit_test(test_rows_that_overflow),
+        cmocka_unit_test(test_presence),       cmocka_unit_test(test_presence_of_each),
+        cmocka_unit_test(test_without_y),      cmocka_unit_test(test_extents),
+        cmocka_unit_test(test_size_and_owner), cmocka_unit_test(test_extents_of_samples),
+        cmocka_unit_test(test_alignment),      cmocka_unit_test(test_rows_that_overflow),
     };
     return cmocka_run_group_tests_name("tensors", tests, NULL, NULL);
 }

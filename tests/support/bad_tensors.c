@@ -23,7 +23,10 @@ const anynorm_spec arena_specs[] = {
      .x.row_stride = 7,
      .residual.type = ANYNORM_BF16,
      .sum.type = ANYNORM_F32,
-     .sample_type = ANYNORM_F16,
+     .gate.type = ANYNORM_F16,
+     .scale.type = ANYNORM_F32,
+     .shift.type = ANYNORM_F16,
+     .gate.row_stride = 11,
      .residual.row_stride = 8,
      .sum.row_stride = 9,
      .sample_rows = 2,
@@ -83,12 +86,13 @@ static void mark(const struct arena *arena, enum an_tensor tensor, uint64_t begi
 {
     const anynorm_spec *spec = &arena->spec;
     size_t size = anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
-    if (an_tensor_shape(tensor) != AN_OF_ROWS) {
+    enum an_shape shape = an_tensor_shape(tensor);
+    if (shape != AN_OF_ROWS && shape != AN_OF_SAMPLES) {
         memset(marks + begin, 1, (size_t)arena->extent[tensor]);
         return;
     }
     struct an_layout layout = an_tensor_layout(spec, tensor);
-    for (uint64_t i = 0; i < ARENA_ROWS * spec->columns; i++)
+    for (uint64_t i = 0; i < an_tensor_rows(spec, tensor, ARENA_ROWS) * spec->columns; i++)
         memset(marks + begin + (i / spec->columns * layout.row_stride + i % spec->columns) * size,
                1, size);
 }

@@ -61,6 +61,13 @@ static struct an_row inputs_of(const struct problem *problem, const anynorm_spec
     return result;
 }
 
+/* Column c of gate, scale or shift. */
+static double sample_at(const anynorm_spec *spec, const anynorm_rows *rows, const void *base,
+                        uint64_t c)
+{
+    return anynorm_dtype_load(rows->type, base, an_spec_column(spec, rows->column_stride, c));
+}
+
 /* The sizes of what h is added up from, together. */
 static double magnitude(const anynorm_spec *spec, const struct an_row *row, uint64_t c)
 {
@@ -73,7 +80,7 @@ static double magnitude(const anynorm_spec *spec, const struct an_row *row, uint
         double residual = anynorm_dtype_load(spec->residual.type, row->residual,
                                              an_spec_column(spec, spec->residual.column_stride, c));
         if (row->gate)
-            residual *= anynorm_dtype_load(spec->sample_type, row->gate, c);
+            residual *= sample_at(spec, &spec->gate, row->gate, c);
         result += fabs(residual);
     }
     return result;
@@ -166,8 +173,8 @@ static struct bounds_factors factors_at(const anynorm_spec *spec, const struct a
     return (struct bounds_factors){
         .weight = inputs->weight ? anynorm_dtype_load(spec->parameters.type, inputs->weight, k) : 1,
         .bias = inputs->bias ? anynorm_dtype_load(spec->parameters.type, inputs->bias, k) : 0,
-        .scale = inputs->scale ? anynorm_dtype_load(spec->sample_type, inputs->scale, c) : 0,
-        .shift = inputs->shift ? anynorm_dtype_load(spec->sample_type, inputs->shift, c) : 0};
+        .scale = inputs->scale ? sample_at(spec, &spec->scale, inputs->scale, c) : 0,
+        .shift = inputs->shift ? sample_at(spec, &spec->shift, inputs->shift, c) : 0};
 }
 
 static void check_y(const struct problem *problem, const anynorm_spec *spec, uint64_t row,

@@ -13,8 +13,9 @@ enum {
     LAYOUT = FLAGS + 16,
     COLUMNS,
     X_TYPE, /* from here on those of type_factors */
-    WEIGHT_OFFSET = X_TYPE + 6,
+    WEIGHT_OFFSET = X_TYPE + 8,
     SAMPLE_ROWS,
+    SAMPLE_LAYOUT,
     PARAMETER_ROWS,
     PARAMETER_RUN,
     END
@@ -38,10 +39,15 @@ static const struct {
     {offsetof(anynorm_spec, parameters.type), AN_PARAMETERS},
     {offsetof(anynorm_spec, residual.type), RESIDUAL},
     {offsetof(anynorm_spec, sum.type), AN_SUMS},
-    {offsetof(anynorm_spec, sample_type), AN_SAMPLES},
+    {offsetof(anynorm_spec, gate.type), GATE},
+    {offsetof(anynorm_spec, scale.type), SCALE},
+    {offsetof(anynorm_spec, shift.type), SHIFT},
 };
 
 enum { DENSE, GAPS, LEVELS, STRIDED, STRIDED_LEVELS, LAYOUTS };
+
+/* Of gate, scale and shift; columns apart are so in all but the first of them. */
+enum { DENSE_SAMPLES, SLICES, APART_SAMPLES, SAMPLE_LAYOUTS };
 
 /* Columns of which a schedule makes one program for each line: multiples of RUN, but where they are
  * fewer. */
@@ -53,6 +59,7 @@ static int levels_of(int factor)
 {
     return factor == STATISTIC                          ? PAIR_LEVELS
            : factor == LAYOUT                           ? LAYOUTS
+           : factor == SAMPLE_LAYOUT                    ? SAMPLE_LAYOUTS
            : factor == COLUMNS                          ? LENGTHS
            : factor >= X_TYPE && factor < WEIGHT_OFFSET ? ANYNORM_F64 + 1
                                                         : 2;
@@ -116,6 +123,8 @@ anynorm_spec pairs_spec(const struct levels *levels, int way)
     if ((spec.flags & AN_PARAMETERS) && of[PARAMETER_RUN])
         spec.parameters.run = spec.columns < RUN ? spec.columns : RUN;
     lay_out(&spec, of[LAYOUT], way);
+    if (of[SAMPLE_LAYOUT] != DENSE_SAMPLES)
+        set_sample_strides(&spec, (uint64_t)(way + 1) % 3 * 2, of[SAMPLE_LAYOUT] == APART_SAMPLES);
     return spec;
 }
 
@@ -126,6 +135,15 @@ static int layout_of(const anynorm_spec *spec)
     if (spec->x.column_stride > 1)
         return spec->inner_rows ? STRIDED_LEVELS : STRIDED;
     return spec->inner_rows ? LEVELS : spec->x.row_stride ? GAPS : DENSE;
+}
+
+static int sample_layout_of(const anynorm_spec *spec)
+{
+    return spec->gate.column_stride || spec->scale.column_stride || spec->shift.column_stride
+               ? APART_SAMPLES
+           : spec->gate.row_stride || spec->scale.row_stride || spec->shift.row_stride
+               ? SLICES
+               : DENSE_SAMPLES;
 }
 
 static int count_level(bool named, bool more)
@@ -163,6 +181,8 @@ static int level_of(const anynorm_spec *spec, int factor)
         return count_level(spec->flags & WEIGHT, spec->parameters.weight_offset != 0);
     case SAMPLE_ROWS:
         return count_level(spec->flags & AN_SAMPLES, spec->sample_rows > 1);
+    case SAMPLE_LAYOUT:
+        return spec->flags & AN_SAMPLES ? sample_layout_of(spec) : -1;
     case PARAMETER_ROWS:
         return count_level(spec->flags & AN_PARAMETERS, spec->parameters.rows > 1);
     default:

@@ -6,7 +6,7 @@
 
 #include "support.h"
 
-enum { PAIR_FACTORS = 29, PAIR_LEVELS = 6, PAIR_CELLS = 80, MOST_PAIR_SPECS = 256 };
+enum { PAIR_FACTORS = 32, PAIR_LEVELS = 6, PAIR_CELLS = 91, MOST_PAIR_SPECS = 256 };
 
 /* The level of each factor. */
 struct levels {

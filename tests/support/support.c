@@ -196,29 +196,31 @@ uint64_t random_below(struct random *random, uint64_t limit)
 
 /* ---- Data ---- */
 
+static bool same_rows(const anynorm_rows *a, const anynorm_rows *b)
+{
+    return a->type == b->type && a->row_stride == b->row_stride &&
+           a->outer_stride == b->outer_stride && a->column_stride == b->column_stride;
+}
+
+/* To the sign of zero. */
+static bool same_number(double a, double b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
 bool same_spec(const anynorm_spec *a, const anynorm_spec *b)
 {
-    /* eps, parameters.weight_offset and quantization.bound to the sign of their zero. */
-    return a->columns == b->columns && a->x.type == b->x.type && a->y.type == b->y.type &&
-           a->parameters.type == b->parameters.type && a->flags == b->flags &&
-           memcmp(&a->statistic.eps, &b->statistic.eps, sizeof(a->statistic.eps)) == 0 &&
-           a->inner_rows == b->inner_rows && a->x.row_stride == b->x.row_stride &&
-           a->x.outer_stride == b->x.outer_stride && a->y.row_stride == b->y.row_stride &&
-           a->y.outer_stride == b->y.outer_stride && a->x.column_stride == b->x.column_stride &&
-           a->y.column_stride == b->y.column_stride && a->residual.type == b->residual.type &&
-           a->sum.type == b->sum.type && a->sample_type == b->sample_type &&
-           a->residual.row_stride == b->residual.row_stride &&
-           a->residual.outer_stride == b->residual.outer_stride &&
-           a->residual.column_stride == b->residual.column_stride &&
-           a->sum.row_stride == b->sum.row_stride && a->sum.outer_stride == b->sum.outer_stride &&
-           a->sum.column_stride == b->sum.column_stride &&
-           memcmp(&a->parameters.weight_offset, &b->parameters.weight_offset,
-                  sizeof(a->parameters.weight_offset)) == 0 &&
-           a->sample_rows == b->sample_rows && a->parameters.rows == b->parameters.rows &&
+    return a->columns == b->columns && a->flags == b->flags && a->inner_rows == b->inner_rows &&
+           a->column_run == b->column_run && same_rows(&a->x, &b->x) && same_rows(&a->y, &b->y) &&
+           same_rows(&a->residual, &b->residual) && same_rows(&a->sum, &b->sum) &&
+           same_rows(&a->gate, &b->gate) && same_rows(&a->scale, &b->scale) &&
+           same_rows(&a->shift, &b->shift) && a->sample_rows == b->sample_rows &&
+           a->parameters.type == b->parameters.type && a->parameters.rows == b->parameters.rows &&
            a->parameters.run == b->parameters.run && a->parameters.cycle == b->parameters.cycle &&
-           a->column_run == b->column_run && a->statistic.shards == b->statistic.shards &&
-           memcmp(&a->quantization.bound, &b->quantization.bound, sizeof(a->quantization.bound)) ==
-               0;
+           same_number(a->parameters.weight_offset, b->parameters.weight_offset) &&
+           same_number(a->statistic.eps, b->statistic.eps) &&
+           a->statistic.shards == b->statistic.shards &&
+           same_number(a->quantization.bound, b->quantization.bound);
 }
 
 static double make_value(enum values values, struct random *random, uint64_t row, uint64_t column)
@@ -293,6 +295,34 @@ static uint32_t some_flags(struct random *random)
     return flags;
 }
 
+const uint32_t sample_flags[SAMPLE_TENSORS] = {ANYNORM_GATE, ANYNORM_SCALE, ANYNORM_SHIFT};
+
+anynorm_rows *sample_rows_of(anynorm_spec *spec, int index)
+{
+    anynorm_rows *const rows[SAMPLE_TENSORS] = {&spec->gate, &spec->scale, &spec->shift};
+    return rows[index];
+}
+
+void set_sample_types(anynorm_spec *spec, anynorm_dtype type)
+{
+    for (int i = 0; i < SAMPLE_TENSORS; i++)
+        sample_rows_of(spec, i)->type = spec->flags & sample_flags[i] ? type : ANYNORM_F32;
+}
+
+void set_sample_strides(anynorm_spec *spec, uint64_t gap, bool apart)
+{
+    for (int i = 0; i < SAMPLE_TENSORS; i++) {
+        anynorm_rows *rows = sample_rows_of(spec, i);
+        uint64_t run = spec->column_run ? spec->column_run : 1;
+        uint64_t own_gap = gap + (uint64_t)i % 2;
+        if (!(spec->flags & sample_flags[i]))
+            continue;
+        rows->column_stride = apart ? run + own_gap : 0;
+        rows->row_stride =
+            apart ? spec->columns / run * (run + own_gap) + gap : spec->columns + own_gap;
+    }
+}
+
 void make_family(struct random *random, anynorm_spec *spec)
 {
     spec->flags = some_flags(random);
@@ -308,10 +338,12 @@ void make_family(struct random *random, anynorm_spec *spec)
         spec->residual.type = (anynorm_dtype)(random_bits(random) % 4);
     if (spec->flags & AN_SUMS)
         spec->sum.type = (anynorm_dtype)(random_bits(random) % 4);
-    if (spec->flags & AN_SAMPLES) {
-        spec->sample_type = (anynorm_dtype)(random_bits(random) % 4);
-        spec->sample_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 6;
+    for (int i = 0; i < SAMPLE_TENSORS; i++) {
+        if (spec->flags & sample_flags[i])
+            sample_rows_of(spec, i)->type = (anynorm_dtype)(random_bits(random) % 4);
     }
+    if (spec->flags & AN_SAMPLES)
+        spec->sample_rows = random_bits(random) % 2 ? 0 : 2 + random_bits(random) % 6;
     if ((spec->flags & ANYNORM_WEIGHT) && random_bits(random) % 3 == 0)
         spec->parameters.weight_offset = 1;
     if (spec->flags & AN_PARAMETERS) {
@@ -390,7 +422,8 @@ static void fill_input(const struct problem *problem, const anynorm_spec *spec,
         fill_partials(problem, spec, &random, base);
         return;
     }
-    if (an_tensor_shape(tensor) != AN_OF_ROWS) {
+    enum an_shape shape = an_tensor_shape(tensor);
+    if (shape != AN_OF_ROWS && shape != AN_OF_SAMPLES) {
         uint64_t extent;
         assert_true(an_tensor_extent(spec, tensor, problem->rows, &extent));
         for (uint64_t e = 0; e < extent / anynorm_dtype_size(type); e++)
@@ -398,7 +431,7 @@ static void fill_input(const struct problem *problem, const anynorm_spec *spec,
         return;
     }
     struct an_layout layout = an_tensor_layout(spec, tensor);
-    for (uint64_t r = 0; r < problem->rows; r++) {
+    for (uint64_t r = 0; r < an_tensor_rows(spec, tensor, problem->rows); r++) {
         for (uint64_t c = 0; c < spec->columns; c++)
             anynorm_dtype_store(type, base,
                                 an_layout_start(&layout, r) + an_layout_column(&layout, c),

@@ -115,6 +115,16 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
  * random, such as may stand together; no strides. With parameter rows and samples of a few rows. */
 void make_family(struct random *random, anynorm_spec *spec);
 
+/* Gate, scale and shift one by one: their flags, and their rows in a spec. */
+enum { SAMPLE_TENSORS = 3 };
+extern const uint32_t sample_flags[SAMPLE_TENSORS];
+anynorm_rows *sample_rows_of(anynorm_spec *spec, int index);
+
+/* Of those that the spec names: the type of all; and strides, between samples with a gap of `gap`
+ * elements or one more, or as much between columns, or runs of them, too. */
+void set_sample_types(anynorm_spec *spec, anynorm_dtype type);
+void set_sample_strides(anynorm_spec *spec, uint64_t gap, bool apart);
+
 /* Makes y of such a spec, which may not lie over an input, a quantized one of any kind. */
 void make_quantized(struct random *random, anynorm_spec *spec);
 

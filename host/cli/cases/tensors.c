@@ -29,11 +29,11 @@ static const struct {
      offsetof(anynorm_tensors, sum)},
     {"pre_bias", OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, pre_bias)},
-    {"gate", OF_SAMPLES, ANYNORM_GATE, 0, offsetof(anynorm_spec, sample_type),
+    {"gate", OF_SAMPLES, ANYNORM_GATE, 0, offsetof(anynorm_spec, gate.type),
      offsetof(anynorm_tensors, gate)},
-    {"scale", OF_SAMPLES, ANYNORM_SCALE, 0, offsetof(anynorm_spec, sample_type),
+    {"scale", OF_SAMPLES, ANYNORM_SCALE, 0, offsetof(anynorm_spec, scale.type),
      offsetof(anynorm_tensors, scale)},
-    {"shift", OF_SAMPLES, ANYNORM_SHIFT, 0, offsetof(anynorm_spec, sample_type),
+    {"shift", OF_SAMPLES, ANYNORM_SHIFT, 0, offsetof(anynorm_spec, shift.type),
      offsetof(anynorm_tensors, shift)},
     {"y_scale", OF_STATISTICS, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX,
      offsetof(anynorm_tensors, y_scale)},
@@ -105,9 +105,12 @@ bool spec_is_dense(const anynorm_spec *spec)
 {
     return !(spec->flags & ANYNORM_ANY_ALIGNMENT) &&
            !(spec->inner_rows || spec->x.row_stride || spec->y.row_stride ||
-             spec->residual.row_stride || spec->sum.row_stride) &&
+             spec->residual.row_stride || spec->sum.row_stride || spec->gate.row_stride ||
+             spec->scale.row_stride || spec->shift.row_stride) &&
            spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
-           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1;
+           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1 &&
+           spec->gate.column_stride <= 1 && spec->scale.column_stride <= 1 &&
+           spec->shift.column_stride <= 1;
 }
 
 /* ---- Made data ---- */

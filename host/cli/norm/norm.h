@@ -124,7 +124,7 @@ struct norm {
  * which parameters they take. */
 bool norm_shape_find(struct norm *work);
 
-/* Tensors that share a type. */
+/* Tensors of one shape. */
 enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL };
 
 /* Sets the order in which a tensor beside x is read, or refuses its shape. All take what numpy
@@ -141,8 +141,8 @@ bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *te
               const char *option);
 
 /* Opens all that the options name, holds the shapes against that of x, and loads what is small.
- * Tensors that share a type and come in two both become f64 if one is f64, else f32, exactly;
- * statistics become f32. */
+ * Parameters, which share a type, all become f64 if they come in two and one is f64, else f32,
+ * exactly; statistics become f32. */
 bool norm_inputs_read(struct norm *work);
 
 /* What the options, the shape and the types of the inputs come to: the spec, and the rows of a

@@ -88,7 +88,7 @@ static double sum_at(const anynorm_spec *spec, const anynorm_host_tensors *tenso
         double residual = anynorm_dtype_load(spec->residual.type, tensors->residual, at);
 
         if (spec->flags & ANYNORM_GATE)
-            residual *= anynorm_dtype_load(spec->sample_type, tensors->gate,
+            residual *= anynorm_dtype_load(spec->gate.type, tensors->gate,
                                            row / spec->sample_rows * spec->columns + column);
         sum += residual;
     }

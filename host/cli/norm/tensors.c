@@ -43,16 +43,17 @@ static int next_of(const struct norm *work, enum norm_family family, int name)
     return name;
 }
 
-/* The type of all of a family, or one that holds the values of each exactly. */
-static anynorm_dtype common_type(const struct norm *work, enum norm_family family)
+/* That of the file; of parameters one for all, which holds the values of each exactly. */
+static anynorm_dtype type_as_read(const struct norm *work, enum norm_input_name name)
 {
-    int first = next_of(work, family, 0);
+    enum norm_family family = of_inputs[name].family;
+    int first = family == PARAMETER ? next_of(work, family, 0) : (int)name;
     anynorm_dtype type;
 
-    if (family == STATISTIC || first == INPUTS)
+    if (family == STATISTIC || first == INPUTS || !work->options.inputs[first])
         return ANYNORM_F32;
     type = work->inputs[first].file.type;
-    for (int i = first; i < INPUTS; i = next_of(work, family, i + 1)) {
+    for (int i = first; family == PARAMETER && i < INPUTS; i = next_of(work, family, i + 1)) {
         anynorm_dtype own = work->inputs[i].file.type;
 
         if (own != type)
@@ -138,7 +139,7 @@ bool norm_inputs_read(struct norm *work)
     for (int i = 0; i < INPUTS; i++) {
         struct norm_input *input = &work->inputs[i];
 
-        input->type = common_type(work, of_inputs[i].family);
+        input->type = type_as_read(work, (enum norm_input_name)i);
         if (o->inputs[i] && !load_small(work, input, of_inputs[i].family))
             return false;
     }
@@ -206,8 +207,9 @@ void norm_spec_find(struct norm *work)
     } else {
         spec->parameters = (anynorm_parameters){0};
     }
-    if (spec->sample_rows)
-        spec->sample_type = work->inputs[IN_SCALE].type; /* likewise */
+    spec->gate.type = work->inputs[IN_GATE].type; /* f32 where it is not given; so the others */
+    spec->scale.type = work->inputs[IN_SCALE].type;
+    spec->shift.type = work->inputs[IN_SHIFT].type;
 }
 
 /* ---- What is written ---- */

@@ -39,7 +39,8 @@ static double arithmetic_error(const anynorm_spec *spec)
     const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
     bool wide = spec->x.type == ANYNORM_F64 || spec->y.type == ANYNORM_F64 ||
                 spec->residual.type == ANYNORM_F64 || spec->sum.type == ANYNORM_F64 ||
-                spec->sample_type == ANYNORM_F64 ||
+                spec->gate.type == ANYNORM_F64 || spec->scale.type == ANYNORM_F64 ||
+                spec->shift.type == ANYNORM_F64 ||
                 ((spec->flags & parameters) && spec->parameters.type == ANYNORM_F64);
 
     return wide ? 0x1p-52 : 0x1p-23;

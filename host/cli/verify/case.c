@@ -183,10 +183,14 @@ static anynorm_spec only(const anynorm_spec *spec, uint32_t flags)
         part.residual.type = (anynorm_dtype)0;
     if (!(flags & (ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM)))
         part.sum.type = (anynorm_dtype)0;
-    if (!(flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT))) {
-        part.sample_type = (anynorm_dtype)0;
+    if (!(flags & ANYNORM_GATE))
+        part.gate.type = (anynorm_dtype)0;
+    if (!(flags & ANYNORM_SCALE))
+        part.scale.type = (anynorm_dtype)0;
+    if (!(flags & ANYNORM_SHIFT))
+        part.shift.type = (anynorm_dtype)0;
+    if (!(flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
         part.sample_rows = 0;
-    }
     return part;
 }
 
