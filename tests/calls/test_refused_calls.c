@@ -444,7 +444,7 @@ static const struct {
     {"y_scale", {.columns = 6, .y.type = ANYNORM_I8, .flags = Y_SCALE_IN | Y_SCALE_OUT}},
     {"ANYNORM_Y_SCALE_INPUT", {.columns = 6, .flags = Y_SCALE_IN}},
     {"ANYNORM_Y_SCALE_OUTPUT", {.columns = 6, .flags = Y_SCALE_OUT, .y.type = ANYNORM_F16}},
-    {"flags", {.columns = 6, .flags = 1u << 24}},
+    {"flags", {.columns = 6, .flags = 1u << 26}},
     {"flags", {.columns = 6, .flags = 1u << 25}},
     {"flags", {.columns = 6, .flags = 1u << 30}},
     {"flags", {.columns = 6, .flags = 1u << 31}},
