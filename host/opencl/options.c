@@ -56,33 +56,26 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
                (choice->subgroup == 16 ? KEPT_VALUES_OF_16 : KEPT_VALUES);
 }
 
+#define ALWAYS_SAID                                                                                \
+    (ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT |                   \
+     ANYNORM_ANY_ALIGNMENT)
+
 /* What the spec names beyond plain LayerNorm: nothing else is written, so that plain kernels keep
  * their text, by which caches know them. */
 static void put_family(struct an_text *options, const anynorm_spec *spec)
 {
+    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
+        if (spec->flags & ~(uint32_t)ALWAYS_SAID & an_flags[i].flag)
+            an_text_put(options, " -D%s=1", an_flags[i].name);
+    }
     const struct {
         const char *name;
         bool defined;
         int value;
     } words[] = {
-        {"RMS", spec->flags & ANYNORM_RMS, 1},
-        {"L2", spec->flags & ANYNORM_L2, 1},
-        {"UNBIASED", spec->flags & ANYNORM_UNBIASED, 1},
-        {"EPS_OUTSIDE", spec->flags & ANYNORM_EPS_OUTSIDE, 1},
-        {"EPS_FLOOR", spec->flags & ANYNORM_EPS_FLOOR, 1},
         {"EPS_INVERSE", an_spec_eps_inverse(spec), 1},
-        {"MEAN_INPUT", spec->flags & ANYNORM_MEAN_INPUT, 1},
-        {"RSTD_INPUT", spec->flags & ANYNORM_RSTD_INPUT, 1},
-        {"HAS_RESIDUAL", spec->flags & ANYNORM_RESIDUAL, 1},
         {"R_TYPE", spec->flags & ANYNORM_RESIDUAL, (int)spec->residual.type},
-        {"HAS_GATE", spec->flags & ANYNORM_GATE, 1},
-        {"HAS_PRE_BIAS", spec->flags & ANYNORM_PRE_BIAS, 1},
-        {"HAS_SUM", spec->flags & ANYNORM_SUM_OUTPUT, 1},
         {"S_TYPE", spec->flags & AN_SUMS, (int)spec->sum.type},
-        {"STORED_SUM", spec->flags & ANYNORM_STORED_SUM, 1},
-        {"ROUND_FIRST", spec->flags & ANYNORM_ROUND_FIRST, 1},
-        {"HAS_SCALE", spec->flags & ANYNORM_SCALE, 1},
-        {"HAS_SHIFT", spec->flags & ANYNORM_SHIFT, 1},
         {"HAS_SAMPLES", spec->flags & AN_SAMPLES, 1},
         {"GATE_TYPE", spec->flags & ANYNORM_GATE, (int)spec->gate.type},
         {"SCALE_TYPE", spec->flags & ANYNORM_SCALE, (int)spec->scale.type},
@@ -90,16 +83,12 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"GATE_APART", an_spec_apart(spec, &spec->gate), 1},
         {"SCALE_APART", an_spec_apart(spec, &spec->scale), 1},
         {"SHIFT_APART", an_spec_apart(spec, &spec->shift), 1},
-        {"SILU", spec->flags & ANYNORM_SILU, 1},
         {"PARAMETER_ROWS", spec->parameters.rows > 1, 1},
         {"PARAMETER_RUN", spec->parameters.run > 1, 1},
         {"PARAMETER_CYCLE", spec->parameters.cycle, 1},
         {"HAS_WEIGHT_PLUS", spec->parameters.weight_offset != 0, 1},
-        {"PARTIALS_OUTPUT", spec->flags & ANYNORM_PARTIALS_OUTPUT, 1},
-        {"PARTIALS_INPUT", spec->flags & ANYNORM_PARTIALS_INPUT, 1},
         {"COLUMN_RUN", spec->column_run > 1, 1},
         {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
-        {"Y_SCALE_OUTPUT", spec->flags & ANYNORM_Y_SCALE_OUTPUT, 1},
         {"HAS_Y_BOUND", spec->quantization.bound != 0, 1},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -27,6 +27,17 @@ enum {
 /* rules.c: everything about a spec but its strides' values. INVALID_ARGUMENT names the field. */
 anynorm_status an_spec_check_fields(const anynorm_spec *spec);
 
+/* A flag in all its languages. */
+struct an_flag {
+    uint32_t flag;
+    const char *word; /* of the text form; NULL: none of its own */
+    const char *name; /* in kernels of every language: a -D, a specialization constant */
+};
+
+/* In the order in which the text form has them. */
+#define AN_FLAG_COUNT 25
+extern const struct an_flag an_flags[AN_FLAG_COUNT];
+
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
  * that it names, and 1 for sample_rows, parameters.rows, parameters.run, column_run and shards. Two
  * levels that are really one become one: then inner_rows and the outer strides are 0. A single

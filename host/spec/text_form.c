@@ -11,37 +11,6 @@
 #include "base/status.h"
 #include "base/text.h"
 
-/* In the order in which they are written. RMS is the first word's affair. */
-static const struct {
-    const char *word;
-    uint32_t flag;
-} flag_words[] = {
-    {"weight", ANYNORM_WEIGHT},
-    {"bias", ANYNORM_BIAS},
-    {"mean", ANYNORM_MEAN_OUTPUT},
-    {"rstd", ANYNORM_RSTD_OUTPUT},
-    {"any-alignment", ANYNORM_ANY_ALIGNMENT},
-    {"l2", ANYNORM_L2},
-    {"unbiased", ANYNORM_UNBIASED},
-    {"eps-outside", ANYNORM_EPS_OUTSIDE},
-    {"eps-floor", ANYNORM_EPS_FLOOR},
-    {"mean-input", ANYNORM_MEAN_INPUT},
-    {"rstd-input", ANYNORM_RSTD_INPUT},
-    {"residual", ANYNORM_RESIDUAL},
-    {"gate", ANYNORM_GATE},
-    {"pre-bias", ANYNORM_PRE_BIAS},
-    {"sum", ANYNORM_SUM_OUTPUT},
-    {"stored-sum", ANYNORM_STORED_SUM},
-    {"round-first", ANYNORM_ROUND_FIRST},
-    {"scale", ANYNORM_SCALE},
-    {"shift", ANYNORM_SHIFT},
-    {"silu", ANYNORM_SILU},
-    {"partials", ANYNORM_PARTIALS_OUTPUT},
-    {"partials-input", ANYNORM_PARTIALS_INPUT},
-    {"y-scale-input", ANYNORM_Y_SCALE_INPUT},
-    {"y-scale", ANYNORM_Y_SCALE_OUTPUT},
-};
-
 /* Words of the form KEY=TYPE, beside that of x which has no key. */
 static const struct {
     const char *key;
@@ -104,7 +73,7 @@ enum {
     SEEN_SAMPLES,
     SEEN_TYPES,
     SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
-    SEEN_COUNTS = SEEN_FLAGS + COUNT(flag_words)
+    SEEN_COUNTS = SEEN_FLAGS + AN_FLAG_COUNT
 };
 _Static_assert(SEEN_COUNTS + COUNT(count_words) <= 64, "the words fit the bits of a uint64_t");
 
@@ -169,9 +138,10 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec, anyno
                        ? (int)(SEEN_TYPES + i)
                        : -1;
     }
-    for (size_t i = 0; i < COUNT(flag_words); i++) {
-        if (strlen(flag_words[i].word) == length && !memcmp(word, flag_words[i].word, length)) {
-            spec->flags |= flag_words[i].flag;
+    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
+        const char *known = an_flags[i].word;
+        if (known && strlen(known) == length && !memcmp(word, known, length)) {
+            spec->flags |= an_flags[i].flag;
             return (int)(SEEN_FLAGS + i);
         }
     }
@@ -318,9 +288,9 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
                 anynorm_dtype_name(spec->x.type));
     anynorm_spec copy = *spec;
     put_types(&writer, spec);
-    for (size_t i = 0; i < COUNT(flag_words); i++) {
-        if (spec->flags & flag_words[i].flag)
-            an_text_put(&writer, " %s", flag_words[i].word);
+    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
+        if ((spec->flags & an_flags[i].flag) && an_flags[i].word)
+            an_text_put(&writer, " %s", an_flags[i].word);
     }
     put_number(&writer, "eps", spec->statistic.eps);
     if (spec->parameters.weight_offset != 0)

@@ -51,40 +51,21 @@ static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
            choice->held * choice->vector * words * tensors <= KEPT_VALUES;
 }
 
+static const char *const names[AN_CONSTANT_COUNT] = {
+#define AN_CONSTANT(id, name) [id] = #name,
+#include "vulkan/constants.def"
+#undef AN_CONSTANT
+};
+
 static void fill_family(const anynorm_spec *spec, uint32_t *constants)
 {
-    const struct {
-        enum an_constant constant;
-        uint32_t flags;
-    } flags[] = {
-        {AN_CONSTANT_ANY_ALIGNMENT, ANYNORM_ANY_ALIGNMENT},
-        {AN_CONSTANT_HAS_WEIGHT, ANYNORM_WEIGHT},
-        {AN_CONSTANT_HAS_BIAS, ANYNORM_BIAS},
-        {AN_CONSTANT_HAS_MEAN, ANYNORM_MEAN_OUTPUT},
-        {AN_CONSTANT_HAS_RSTD, ANYNORM_RSTD_OUTPUT},
-        {AN_CONSTANT_RMS, ANYNORM_RMS},
-        {AN_CONSTANT_L2, ANYNORM_L2},
-        {AN_CONSTANT_UNBIASED, ANYNORM_UNBIASED},
-        {AN_CONSTANT_EPS_OUTSIDE, ANYNORM_EPS_OUTSIDE},
-        {AN_CONSTANT_EPS_FLOOR, ANYNORM_EPS_FLOOR},
-        {AN_CONSTANT_MEAN_INPUT, ANYNORM_MEAN_INPUT},
-        {AN_CONSTANT_RSTD_INPUT, ANYNORM_RSTD_INPUT},
-        {AN_CONSTANT_HAS_RESIDUAL, ANYNORM_RESIDUAL},
-        {AN_CONSTANT_HAS_GATE, ANYNORM_GATE},
-        {AN_CONSTANT_HAS_PRE_BIAS, ANYNORM_PRE_BIAS},
-        {AN_CONSTANT_HAS_SUM, ANYNORM_SUM_OUTPUT},
-        {AN_CONSTANT_STORED_SUM, ANYNORM_STORED_SUM},
-        {AN_CONSTANT_ROUND_FIRST, ANYNORM_ROUND_FIRST},
-        {AN_CONSTANT_HAS_SCALE, ANYNORM_SCALE},
-        {AN_CONSTANT_HAS_SHIFT, ANYNORM_SHIFT},
-        {AN_CONSTANT_SILU, ANYNORM_SILU},
-        {AN_CONSTANT_PARTIALS_OUTPUT, ANYNORM_PARTIALS_OUTPUT},
-        {AN_CONSTANT_PARTIALS_INPUT, ANYNORM_PARTIALS_INPUT},
-        {AN_CONSTANT_HAS_Y_SCALE, AN_Y_SCALES},
-        {AN_CONSTANT_Y_SCALE_OUTPUT, ANYNORM_Y_SCALE_OUTPUT},
-    };
-    for (size_t i = 0; i < COUNT(flags); i++)
-        constants[flags[i].constant] = !!(spec->flags & flags[i].flags);
+    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
+        for (int c = 0; c < AN_CONSTANT_COUNT; c++) {
+            if ((spec->flags & an_flags[i].flag) && strcmp(names[c], an_flags[i].name) == 0)
+                constants[c] = 1;
+        }
+    }
+    constants[AN_CONSTANT_HAS_Y_SCALE] = !!(spec->flags & AN_Y_SCALES);
     constants[AN_CONSTANT_TWO_LEVELS] = spec->inner_rows != 0;
     constants[AN_CONSTANT_EPS_INVERSE] = an_spec_eps_inverse(spec);
     constants[AN_CONSTANT_X_TYPE] = (uint32_t)spec->x.type;
@@ -255,11 +236,6 @@ void an_interface_fill(const anynorm_spec *spec, const struct an_choice *choice,
 
 void an_interface_format(const struct an_interface *interface, char *text, size_t capacity)
 {
-    static const char *const names[AN_CONSTANT_COUNT] = {
-#define AN_CONSTANT(id, name) [id] = #name,
-#include "vulkan/constants.def"
-#undef AN_CONSTANT
-    };
     struct an_text out = {text, capacity, strlen(text)};
     for (int i = 0; i < AN_CONSTANT_COUNT; i++) {
         if (interface->constants[i] != 0)

@@ -49,7 +49,7 @@ static void test_family_options(void **state)
         {{.columns = 8, .flags = PARTIALS_IN | SILU, .statistic.shards = 2},
          " -DSILU=1 -DPARTIALS_INPUT=1"},
         {{.columns = 8, .flags = RESIDUAL | STORED_SUM, .sum.type = ANYNORM_BF16},
-         " -DHAS_RESIDUAL=1 -DR_TYPE=0 -DS_TYPE=2 -DSTORED_SUM=1"},
+         " -DHAS_RESIDUAL=1 -DSTORED_SUM=1 -DR_TYPE=0 -DS_TYPE=2"},
         {{.columns = 8,
           .flags = WEIGHT | RESIDUAL | GATE | PRE_BIAS | SUM | ROUND_FIRST | SCALE | SHIFT | SILU,
           .residual.type = ANYNORM_F16,
@@ -66,12 +66,13 @@ static void test_family_options(void **state)
           .parameters.cycle = 4,
           .column_run = 2,
           .x.column_stride = 4},
-         " -DHAS_RESIDUAL=1 -DR_TYPE=1 -DHAS_GATE=1 -DHAS_PRE_BIAS=1 -DHAS_SUM=1 -DS_TYPE=3 "
-         "-DROUND_FIRST=1 -DHAS_SCALE=1 -DHAS_SHIFT=1 -DHAS_SAMPLES=1 -DGATE_TYPE=2 "
-         "-DSCALE_TYPE=3 -DSHIFT_TYPE=1 -DGATE_APART=1 -DSCALE_APART=1 -DSILU=1 "
+         " -DHAS_RESIDUAL=1 -DHAS_GATE=1 -DHAS_PRE_BIAS=1 -DHAS_SUM=1 -DROUND_FIRST=1 "
+         "-DHAS_SCALE=1 -DHAS_SHIFT=1 -DSILU=1 -DR_TYPE=1 -DS_TYPE=3 -DHAS_SAMPLES=1 "
+         "-DGATE_TYPE=2 -DSCALE_TYPE=3 -DSHIFT_TYPE=1 -DGATE_APART=1 -DSCALE_APART=1 "
          "-DPARAMETER_ROWS=1 -DPARAMETER_RUN=1 -DPARAMETER_CYCLE=1 -DHAS_WEIGHT_PLUS=1 "
          "-DCOLUMN_RUN=1"},
-        {{.columns = 8, .flags = Y_SCALE_IN, .y.type = ANYNORM_I8}, " -DHAS_Y_SCALE=1"},
+        {{.columns = 8, .flags = Y_SCALE_IN, .y.type = ANYNORM_I8},
+         " -DY_SCALE_INPUT=1 -DHAS_Y_SCALE=1"},
         {{.columns = 8,
           .flags = WEIGHT | BIAS | MEAN_OUT | RSTD_OUT | UNBIASED | EPS_OUTSIDE | RESIDUAL | GATE |
                    PRE_BIAS | SUM | STORED_SUM | ROUND_FIRST | SCALE | SHIFT | SILU | Y_SCALE_OUT,
@@ -81,7 +82,7 @@ static void test_family_options(void **state)
           .parameters.rows = 2,
           .parameters.run = 4,
           .quantization.bound = 2},
-         " -DHAS_WEIGHT_PLUS=1 -DHAS_Y_SCALE=1 -DY_SCALE_OUTPUT=1 -DHAS_Y_BOUND=1"},
+         " -DHAS_WEIGHT_PLUS=1 -DHAS_Y_SCALE=1 -DHAS_Y_BOUND=1"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char options[AN_OPTIONS_BYTES];
