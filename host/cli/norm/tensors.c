@@ -280,7 +280,7 @@ uint64_t norm_output_bytes(const struct norm *work, enum norm_output_name output
     uint64_t count = output == OUT_Y || output == OUT_SUM ? work->spec.columns : 1;
     bool there = output == OUT_Y || (work->spec.flags & of_outputs[output].flag);
 
-    return there ? count * anynorm_dtype_size(type_of(work, output)) : 0;
+    return there ? count * anynorm_dtype_size(type_of(work, (int)output)) : 0;
 }
 
 bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t count)

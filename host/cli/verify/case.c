@@ -259,7 +259,7 @@ static double input_at(const struct work *w, enum cli_tensor tensor, uint64_t co
                        double missing)
 {
     const anynorm_spec *spec = &w->c->spec;
-    struct cli_tensor_info info = tensor_info(spec, tensor, w->c->rows);
+    struct cli_tensor_info info = tensor_info(spec, (int)tensor, w->c->rows);
     uint64_t index = w->row * spec->columns + column;
 
     if (!info.present || info.output)
@@ -288,7 +288,7 @@ static void count(const struct work *w, enum cli_tensor tensor, uint64_t column,
         snprintf(place, sizeof place, ", column %llu", (unsigned long long)column);
     snprintf(w->result->wrong, sizeof w->result->wrong,
              "%s of row %llu%s is %.9g, not %.9g: error %.3g times the bound",
-             tensor_info(&w->c->spec, tensor, 1).name, (unsigned long long)w->row, place, got,
+             tensor_info(&w->c->spec, (int)tensor, 1).name, (unsigned long long)w->row, place, got,
              expected, share);
 }
 
@@ -362,7 +362,7 @@ static void compare_statistic(const struct work *w, enum cli_tensor tensor, doub
 {
     double got;
 
-    if (!tensor_info(&w->c->spec, tensor, 1).output)
+    if (!tensor_info(&w->c->spec, (int)tensor, 1).output)
         return;
     got = anynorm_dtype_load(ANYNORM_F32, w->after[tensor], w->row);
     if (isfinite(w->oracle.mean) && isfinite(w->oracle.rstd))
