@@ -359,9 +359,9 @@ typedef struct anynorm_rows {
     anynorm_dtype type;     /* of storage */
     uint64_t row_stride;    /* 0: what a row spans, columns / column_run * column_stride, which is
                                columns where they lie side by side; or column_run where another row
-                               fits between runs, so that column_stride is twice that or more. Neither
-                               row nor outer stride may lead from a column of a row to another: with
-                               columns side by side, it is columns or more */
+                               fits between runs, so that column_stride is twice that or more.
+                               Neither row nor outer stride may lead from a column of a row to
+                               another: with columns side by side, it is columns or more */
     uint64_t outer_stride;  /* 0: inner_rows * row_stride, or what a row spans where rows fit
                                between. Of gate, scale and shift, which have one level, it is 0 */
     uint64_t column_stride; /* 0: column_run, the columns of a row side by side; no less */
@@ -431,8 +431,8 @@ typedef struct anynorm_quantization {
  *     by a NaN all does. A magnitude outside 2^-126 to 2^126 may count as 0 or infinity;
  *   - with ANYNORM_Y_SCALE_OUTPUT that of the row, m / 127 or m / 448, where m is the largest
  *     magnitude of the row in f32, or quantization.bound if that is less and not 0. Where m is
- * below 2^-100 (of a row of zeros, say) scale and row are 0, and where the row holds a NaN the
- * scale is one and each element what a NaN becomes. */
+ *     below 2^-100 (of a row of zeros, say) scale and row are 0, and where the row holds a NaN the
+ *     scale is one and each element what a NaN becomes. */
 typedef struct anynorm_spec {
     uint64_t columns;    /* elements of a row, 1 .. 2^31 - 1 */
     uint32_t flags;      /* ANYNORM_WEIGHT | ... */
@@ -454,14 +454,14 @@ typedef struct anynorm_spec {
  *  1. ANYNORM_PARTIALS_OUTPUT: of the shard's columns of each row three numbers in f32: how many
  *     they are, the mean of h (0 with RMS) and the sum of (h - mean)^2. x, residual, gate, pre_bias
  *     and sum are as ever, so that with SUM_OUTPUT the third step need not add up again. There is
- * no y: y.type, its strides and eps are 0, and whatever says what becomes of h - mean, or how rstd
- *     is found, is refused, as it belongs to the third step.
+ *     no y: y's type and strides and eps are 0, and whatever says what becomes of h - mean, or how
+ *     rstd is found, is refused, as it belongs to the third step.
  *  2. An all-gather: each device gets the partials of all shards, one shard after the other, in any
  *     order but the same everywhere: then the statistic has the same bits on all devices of a kind.
  *  3. ANYNORM_PARTIALS_INPUT with the number of shards: their numbers are merged by the update of
  *     Chan, Golub and LeVeque, eps, UNBIASED, L2, EPS_OUTSIDE and EPS_FLOOR see the count of all
- * shards, and the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the whole
- * row's.
+ *     shards, and the device's own columns are normalized. MEAN_OUTPUT and RSTD_OUTPUT are the
+ *     whole row's.
  *
  * Shards may differ in their count. A shard of count 0 adds nothing, whatever its other numbers
  * are. What else a row's partials may hold, in any of its shards, on every device ("NaN": y, rstd
