@@ -161,7 +161,7 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
                        const struct an_choice *choice, char *options, size_t capacity)
 {
     struct an_text text = {options, capacity, 0};
-    /* Types by their number in anynorm_dtype, which kernels/opencl/types.clh repeats. */
+    /* Types by their number in anynorm_dtype, which kernels/opencl/arithmetic.clh repeats. */
     an_text_put(&text,
                 "-cl-std=%s -DX_TYPE=%d -DY_TYPE=%d -DP_TYPE=%d -DACC_DOUBLE=%d "
                 "-DVECTOR=%" PRIu64 " -DANY_ALIGNMENT=%d -DTWO_LEVELS=%d -DHAS_WEIGHT=%d "
