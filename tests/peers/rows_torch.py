@@ -113,6 +113,9 @@ PYTORCH = [
         places=8),
     Row("torch normalize", "f32 f16 bf16 f64", L2, on(lambda t: F.normalize(t.x, dim=-1)), eps=1e-12,
         places=2, eps_shows=False),
+    # The norms of the rows lie about sqrt(192).
+    Row("torch normalize", "f32 f64", "rms-norm 24x192 {t} l2 eps-floor eps={eps}",
+        on(lambda t: F.normalize(t.x, dim=-1, eps=t.eps)), eps=14.0),
     Row("Annotated Transformer", "f32 f16 bf16 f64", LAYER + " unbiased eps-outside", on(annotated),
         eps=1e-6, places=8, eps_shows=False),
     Row("adaLN", "f32 f16 bf16 f64", "layer-norm 24x192 {t} samples={t} scale shift eps={eps} sample-rows=8",
