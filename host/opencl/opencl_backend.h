@@ -46,9 +46,8 @@ int an_opencl_version(const anynorm_device_info *info);
 cl_command_queue an_opencl_queue_make(struct an_opencl_device *device, cl_int *code);
 anynorm_status an_opencl_queue_take(struct an_opencl_device *device, cl_command_queue *queue);
 void an_opencl_queue_give(struct an_opencl_device *device, cl_command_queue queue);
-/* Notes a command on the queue that has a wait list; that it is done; that one has failed. */
+/* Notes a command on the queue that has a wait list; that one has failed. */
 void an_opencl_queue_doubt(struct an_opencl_device *device, cl_command_queue queue, cl_event event);
-void an_opencl_queue_done(struct an_opencl_device *device, cl_event event);
 void an_opencl_queue_failed(struct an_opencl_device *device, cl_command_queue queue);
 void an_opencl_queue_flush(struct an_opencl_device *device);
 void an_opencl_queue_free(struct an_opencl_device *device);

@@ -86,7 +86,7 @@ void an_opencl_queue_doubt(struct an_opencl_device *d, cl_command_queue queue, c
     an_mutex_unlock(&d->queue_lock);
 }
 
-void an_opencl_queue_done(struct an_opencl_device *d, cl_event event)
+static void queue_done(struct an_opencl_device *d, cl_event event)
 {
     an_mutex_lock(&d->queue_lock);
     if (d->doubt == event)
@@ -147,7 +147,7 @@ anynorm_status an_opencl_event_wait(const anynorm_event *event)
     cl_command_queue queue = NULL; /* the caller's, or none, of an event that was wrapped */
     anynorm_status status = wait_for(event);
     if (status == ANYNORM_OK)
-        an_opencl_queue_done(d, event->handle);
+        queue_done(d, event->handle);
     else if (d->cl->GetEventInfo(event->handle, CL_EVENT_COMMAND_QUEUE, sizeof(queue), &queue,
                                  NULL) == CL_SUCCESS)
         an_opencl_queue_failed(d, queue);
