@@ -9,7 +9,7 @@
 #include "base/status.h"
 
 #define MAX_COLUMNS UINT64_C(0x7fffffff)
-#define KNOWN_FLAGS ((uint32_t)ANYNORM_EPS_FLOOR * 2 - 1)
+#define KNOWN_FLAGS ((UINT32_C(1) << AN_FLAG_COUNT) - 1)
 
 /* A spec with one of `flags` must have one of `needs`, where there are any, and none of `excludes`.
  */
