@@ -1,7 +1,6 @@
 /* Devices by name. The only file that names the backends. */
 #include "backend.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

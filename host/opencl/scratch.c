@@ -5,7 +5,6 @@
  * other queue may have it once that is done. No command waits for one of another queue, so that
  * none hangs on a queue that nobody flushes, or fails because another enqueue did. */
 #include "opencl/opencl_backend.h"
-#include "base/status.h"
 
 anynorm_status an_opencl_scratch_create(struct an_opencl_device *device, size_t bytes,
                                         struct an_scratch *scratch)

@@ -5,7 +5,6 @@
 
 #include "base/checked.h"
 #include "base/status.h"
-#include "spec/spec.h"
 #include "vulkan/vulkan_backend.h"
 
 /* ---- What a dispatch reaches ---- */

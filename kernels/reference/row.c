@@ -3,8 +3,6 @@
 #include <float.h>
 #include <math.h>
 
-#include "base/dtype.h"
-
 /* A sum and the rounding error it has left behind (Neumaier 1974): good to the last place of double
  * whatever the order and number of terms. */
 struct sum {
