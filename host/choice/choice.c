@@ -48,6 +48,13 @@ const char *an_schedule_name(enum an_schedule schedule)
     return names[schedule];
 }
 
+const char *an_schedule_file(enum an_schedule schedule)
+{
+    if (an_schedule_is_baseline(schedule))
+        return "baseline";
+    return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
+}
+
 bool an_schedule_find(const char *text, size_t length, enum an_schedule *schedule)
 {
     for (size_t i = 0; i < COUNT(names); i++) {

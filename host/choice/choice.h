@@ -51,6 +51,8 @@ struct an_choice {
 /* ---- Its text ---- */
 
 const char *an_schedule_name(enum an_schedule schedule);
+/* Of its kernel in kernels/opencl and kernels/vulkan, without the ending. */
+const char *an_schedule_file(enum an_schedule schedule);
 
 /* True and *schedule if text[0..length) is a schedule's name. */
 bool an_schedule_find(const char *text, size_t length, enum an_schedule *schedule);

@@ -6,7 +6,6 @@
 #include "platform/threads.h"
 #include "store/binary.h"
 #include "opencl/arguments.h"
-#include "opencl/sources.h"
 
 struct an_program;
 

@@ -50,14 +50,6 @@ static anynorm_status prepare_split(struct an_opencl_plan *plan, struct an_openc
     return status;
 }
 
-/* The file of a schedule's kernel. */
-static const char *source_of(enum an_schedule schedule)
-{
-    if (an_schedule_is_baseline(schedule))
-        return "baseline";
-    return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
-}
-
 /* Kernels that count on the size of a sub-group compute nonsense with any other. */
 static anynorm_status check_subgroup(const struct an_opencl_device *d, cl_kernel kernel,
                                      const struct an_choice *choice)
@@ -96,8 +88,8 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     an_opencl_options(&device->info, spec, choice, made->head.options, sizeof(made->head.options));
 
     cl_kernel kernel = NULL;
-    anynorm_status status = an_opencl_kernel(d, source_of(choice->schedule), made->head.options,
-                                             binary, &made->program, &kernel);
+    anynorm_status status = an_opencl_kernel(d, an_schedule_file(choice->schedule),
+                                             made->head.options, binary, &made->program, &kernel);
     if (status != ANYNORM_OK)
         goto fail;
     made->arguments.cl = d->cl;

@@ -6,6 +6,7 @@
 #include "store/cache.h"
 #include "base/log.h"
 #include "opencl/opencl_backend.h"
+#include "opencl/sources.h"
 #include "base/status.h"
 
 struct an_program {

@@ -12,13 +12,6 @@
 
 /* ---- The module ---- */
 
-static const char *file_of(enum an_schedule schedule)
-{
-    if (an_schedule_is_baseline(schedule))
-        return "baseline";
-    return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
-}
-
 static bool has_halves(const anynorm_spec *spec)
 {
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
@@ -39,7 +32,7 @@ const struct an_module *an_vulkan_module(const anynorm_device_info *info, const 
         variant |= AN_MODULE_ACC_DOUBLE;
     if (choice->subgroup > 0)
         variant |= AN_MODULE_SUBGROUPS;
-    const char *name = file_of(choice->schedule);
+    const char *name = an_schedule_file(choice->schedule);
     for (const struct an_module *m = an_modules; m->name; m++) {
         if (m->variant == (variant & m->known) && strcmp(m->name, name) == 0)
             return m;
