@@ -65,6 +65,28 @@ static void test_bytes_come_back(void **state)
     clear();
 }
 
+/* More than one call of the system takes at once. */
+static void test_many_bytes(void **state)
+{
+    (void)state;
+    enum { SIZE = (5 << 20) + 3 };
+    unsigned char *wrote = malloc(SIZE), *came = malloc(SIZE);
+    assert_true(wrote && came);
+    for (size_t i = 0; i < SIZE; i++)
+        wrote[i] = (unsigned char)(i % 251);
+    clear();
+    int file = an_file_open(name, AN_OPEN_CREATE, 0600);
+    assert_true(file >= 0 && an_file_write(file, wrote, SIZE) && an_file_close(file));
+    file = an_file_open(name, AN_OPEN_READ, 0);
+    assert_true(file >= 0);
+    assert_int_equal(an_file_read(file, came, SIZE), SIZE);
+    assert_true(an_file_close(file));
+    assert_memory_equal(came, wrote, SIZE);
+    free(wrote);
+    free(came);
+    clear();
+}
+
 static void test_errors_have_reasons(void **state)
 {
     (void)state;
@@ -216,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_come_back),
+        cmocka_unit_test(test_many_bytes),
         cmocka_unit_test(test_errors_have_reasons),
         cmocka_unit_test(test_a_file_takes_anothers_place),
         cmocka_unit_test(test_within_a_folder),

@@ -163,7 +163,7 @@ int64_t an_file_read(int file, void *bytes, size_t size)
 
 bool an_file_write(int file, const void *bytes, size_t size)
 {
-    enum { MOST = 1 << 30 };
+    enum { MOST = 1 << 20 }; /* some systems refuse what is 2 GiB or more */
     const char *from = bytes;
     while (size > 0) {
         errno = 0;
