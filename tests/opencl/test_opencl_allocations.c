@@ -97,7 +97,7 @@ static void test_refused(void **state)
     real = *table;
     table->BuildProgram = refuse;
     FOR_EACH_CALLER (caller)
-        fail_each_allocation("a compiler that refuses", refused, caller, 4);
+        fail_each_allocation("a compiler that refuses", refused, caller, 3);
     *table = real;
 }
 
