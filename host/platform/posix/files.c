@@ -19,17 +19,16 @@
 
 static enum an_kind kind_of(const struct stat *status)
 {
-    struct stat null;
+    struct stat null = {.st_rdev = 0}; /* of no device, should there be none */
     if (S_ISREG(status->st_mode))
         return AN_KIND_FILE;
     if (S_ISDIR(status->st_mode))
         return AN_KIND_FOLDER;
     if (S_ISLNK(status->st_mode))
         return AN_KIND_LINK;
-    return S_ISCHR(status->st_mode) && stat("/dev/null", &null) == 0 &&
-                   null.st_rdev == status->st_rdev
-               ? AN_KIND_SINK
-               : AN_KIND_OTHER;
+    (void)stat("/dev/null", &null);
+    return S_ISCHR(status->st_mode) && null.st_rdev == status->st_rdev ? AN_KIND_SINK
+                                                                       : AN_KIND_OTHER;
 }
 
 static bool fill(int result, const struct stat *from, struct an_status *status)
