@@ -160,7 +160,8 @@ static void test_family(void **state)
         samples.spec.flags |= ANYNORM_GATE;
         samples.spec.scale.type = ANYNORM_F16;
         samples.spec.sample_rows = 3;
-        set_sample_strides(&samples.spec, 5 * 24, apart);
+        /* A row of either is within what the poor device reaches. */
+        set_sample_strides(&samples.spec, apart ? 20 : 5 * 24, apart);
         check_parts(subject, &samples, NULL);
     }
 }
