@@ -108,4 +108,9 @@ void an_variants_list(const anynorm_device_info *info, const anynorm_spec *spec,
 uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
                         const struct an_choice *choice, uint64_t rows);
 
+/* Whether the kernel of a choice that holds a row loads weight and bias before the sums: where
+ * there are registers for them. */
+bool an_choice_preloads(const anynorm_spec *spec, const struct an_choice *choice,
+                        bool few_registers);
+
 #endif

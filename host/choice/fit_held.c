@@ -13,6 +13,11 @@
 #define HELD_BYTES 128
 #define HELD_BYTES_OF_16 48
 
+/* Values that a work-item may keep in registers, a quarter of the usual ones or all: with more,
+ * weight and bias are not loaded before the sums. */
+#define KEPT_VALUES 48
+#define KEPT_VALUES_OF_FEW 12
+
 /* Elements that are worth a lane of their own: with fewer, lanes cost more than they hide. */
 #define SHORT_SHARE 8
 #define USUAL_SHARE 16
@@ -208,4 +213,19 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     if (!an_fit_local_memory(p, row + meeting_bytes(p, choice)))
         return false;
     return an_answer(p, true, "%" PRIu64 " bytes of local memory hold the row", row);
+}
+
+bool an_choice_preloads(const anynorm_spec *spec, const struct an_choice *choice,
+                        bool few_registers)
+{
+    /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
+     */
+    if (spec->parameters.rows > 1 || spec->parameters.run > 1 || spec->parameters.cycle ||
+        (spec->flags & AN_SAMPLES))
+        return false;
+    uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
+    uint64_t words = an_spec_double(spec) ? 2 : 1;
+    return (choice->schedule == AN_ROW_PER_GROUP || choice->schedule == AN_ROW_PER_SUBGROUP) &&
+           choice->held * choice->vector * words * tensors <=
+               (few_registers ? KEPT_VALUES_OF_FEW : KEPT_VALUES);
 }

@@ -1,4 +1,5 @@
 /* Arguments of kernels. Numbering them needs no device. */
+#include "base/checked.h"
 #include "opencl/arguments.h"
 #include "spec/spec.h"
 
@@ -135,13 +136,13 @@ anynorm_status an_opencl_set_constants(struct an_arguments *a, const anynorm_spe
     clear_tensors(a, &code);
     for (int i = 0; i < AN_TENSOR_COUNT; i++)
         set_ulong(a, of_tensor[i] + 1, 0, &code);
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+    for (size_t i = 0; i < COUNT(counts); i++)
         set_ulong(a, counts[i].argument, counts[i].value, &code);
-    for (size_t i = 0; i < sizeof(narrow_counts) / sizeof(narrow_counts[0]); i++) {
+    for (size_t i = 0; i < COUNT(narrow_counts); i++) {
         cl_uint narrow = (cl_uint)narrow_counts[i].value;
         set(a, narrow_counts[i].argument, sizeof(narrow), &narrow, &code);
     }
-    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
+    for (size_t i = 0; i < COUNT(reals); i++) {
         cl_float narrow = (cl_float)reals[i].value;
         if (an_spec_double(spec)) /* the arithmetic of the kernel */
             set(a, reals[i].argument, sizeof(reals[i].value), &reals[i].value, &code);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "store/cache.h"
 #include "opencl/opencl_backend.h"
 #include "choice/caps.h"
@@ -115,7 +116,7 @@ static uint32_t required_size(const struct an_cl *cl, cl_device_id id)
     uint32_t best = 0;
     if (cl->GetDeviceInfo(id, AN_SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes, &bytes) != CL_SUCCESS)
         return 0;
-    for (size_t i = 0; i < bytes / sizeof(sizes[0]) && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < bytes / sizeof(sizes[0]) && i < COUNT(sizes); i++) {
         if (sizes[i] <= 128 && best != 16)
             best = (uint32_t)sizes[i];
     }

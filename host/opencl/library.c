@@ -4,12 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "platform/libraries.h"
 #include "platform/threads.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct {
     const char *symbol;

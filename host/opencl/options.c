@@ -2,14 +2,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "opencl/opencl_backend.h"
 #include "spec/spec.h"
 #include "base/text.h"
-
-/* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
- * the sums. Where sub-groups are of 16, a work-item has a quarter of the usual registers. */
-#define KEPT_VALUES 48
-#define KEPT_VALUES_OF_16 12
 
 /* How the lanes of a row meet; the numbers are those of kernels/opencl/reduce.clh. */
 enum { REDUCE_SERIAL, REDUCE_LOCAL, REDUCE_SHUFFLE, REDUCE_SUBGROUP };
@@ -40,20 +36,6 @@ static const char *standard(const anynorm_device_info *info, const struct an_cho
     if (choice->subgroup == 0 || in_1_2)
         return "CL1.2";
     return strncmp(info->version, "OpenCL 2", 8) == 0 ? "CL2.0" : "CL3.0";
-}
-
-static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
-{
-    /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
-     */
-    if (spec->parameters.rows > 1 || spec->parameters.run > 1 || spec->parameters.cycle ||
-        (spec->flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
-        return false;
-    uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
-    uint64_t words = an_spec_double(spec) ? 2 : 1;
-    return choice->schedule != AN_ROW_IN_LOCAL &&
-           choice->held * choice->vector * words * tensors <=
-               (choice->subgroup == 16 ? KEPT_VALUES_OF_16 : KEPT_VALUES);
 }
 
 #define ALWAYS_SAID                                                                                \
@@ -91,7 +73,7 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
         {"HAS_Y_BOUND", spec->quantization.bound != 0, 1},
     };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < COUNT(words); i++) {
         if (words[i].defined)
             an_text_put(options, " -D%s=%d", words[i].name, words[i].value);
     }
@@ -104,7 +86,7 @@ static void put_parts(struct an_text *options, const anynorm_spec *spec)
         enum an_tensor tensor;
         const char *name;
     } tensors[] = {{AN_X, "X"}, {AN_Y, "Y"}, {AN_RESIDUAL, "R"}, {AN_SUM, "S"}};
-    for (size_t i = 0; i < sizeof(tensors) / sizeof(tensors[0]); i++) {
+    for (size_t i = 0; i < COUNT(tensors); i++) {
         struct an_expectation expected = an_tensor_expect(spec, tensors[i].tensor);
         uint64_t parts = anynorm_dtype_size(expected.type) / an_tensor_narrowest(spec);
         if (expected.present && parts > 1)
@@ -141,7 +123,8 @@ static void put_choice(struct an_text *options, const anynorm_device_info *info,
         an_text_put(options,
                     " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
                     " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-                    choice->group, choice->rows, choice->held, preloads(spec, choice),
+                    choice->group, choice->rows, choice->held,
+                    an_choice_preloads(spec, choice, choice->subgroup == 16),
                     reduction(info, choice), choice->subgroup, (int)info->shuffle);
         break;
     case AN_ROW_REREAD:

@@ -186,7 +186,7 @@ bool an_spec_double(const anynorm_spec *spec)
         {spec->flags & ANYNORM_SHIFT, spec->shift.type},
     };
     bool any = false;
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+    for (size_t i = 0; i < COUNT(types); i++)
         any = any || (types[i].named && types[i].type == ANYNORM_F64);
     return any;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "choice/caps.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -83,7 +84,7 @@ static anynorm_status find_extensions(const struct an_vulkan_instance *instance,
     if (count > 0 && instance->vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) ==
                          VK_SUCCESS) {
         for (uint32_t i = 0; i < count; i++) {
-            for (size_t k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
+            for (size_t k = 0; k < COUNT(wanted); k++)
                 *wanted[k].found |= strcmp(list[i].extensionName, wanted[k].name) == 0;
         }
     }
@@ -158,7 +159,7 @@ static void set_vendor(uint32_t id, char *text, size_t capacity)
         {VK_VENDOR_ID_POCL, "PoCL"},
     };
     snprintf(text, capacity, "vendor 0x%04x", id);
-    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+    for (size_t i = 0; i < COUNT(vendors); i++) {
         if (vendors[i].id == id)
             snprintf(text, capacity, "%s", vendors[i].name);
     }

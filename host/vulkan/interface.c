@@ -8,14 +8,8 @@
 #include "spec/spec.h"
 #include "base/text.h"
 
-/* Values that a work-item may keep in registers: with more, weight and bias are not loaded before
- * the sums. */
-#define KEPT_VALUES 48
-
 /* How the lanes of a row meet; the numbers are those of kernels/vulkan/reduce.glsl. */
 enum { REDUCE_SERIAL, REDUCE_LOCAL, REDUCE_SHUFFLE, REDUCE_SUBGROUP };
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct an_choice an_choice_of_fours(const struct an_choice *choice)
 {
@@ -36,19 +30,6 @@ static uint32_t reduction(const struct an_choice *choice)
     if (choice->subgroup == 0)
         return REDUCE_LOCAL;
     return choice->subgroup > 1 && lanes < choice->subgroup ? REDUCE_SHUFFLE : REDUCE_SUBGROUP;
-}
-
-static bool preloads(const anynorm_spec *spec, const struct an_choice *choice)
-{
-    /* Rows with parameters of their own share none; and gate, scale and shift want the registers.
-     */
-    if (spec->parameters.rows > 1 || spec->parameters.run > 1 || spec->parameters.cycle ||
-        (spec->flags & AN_SAMPLES))
-        return false;
-    uint64_t tensors = 1u + !!(spec->flags & ANYNORM_WEIGHT) + !!(spec->flags & ANYNORM_BIAS);
-    uint64_t words = an_spec_double(spec) ? 2 : 1;
-    return (choice->schedule == AN_ROW_PER_GROUP || choice->schedule == AN_ROW_PER_SUBGROUP) &&
-           choice->held * choice->vector * words * tensors <= KEPT_VALUES;
 }
 
 static const char *const names[AN_CONSTANT_COUNT] = {
@@ -118,7 +99,7 @@ static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice
     constants[AN_CONSTANT_SEGMENTS] = segments_of(spec, choice);
     constants[AN_CONSTANT_REDUCE] = reduction(choice);
     constants[AN_CONSTANT_SUBGROUP] = choice->subgroup ? (uint32_t)choice->subgroup : 1;
-    constants[AN_CONSTANT_PRELOAD] = preloads(spec, choice);
+    constants[AN_CONSTANT_PRELOAD] = an_choice_preloads(spec, choice, false);
     constants[AN_CONSTANT_COPY] = choice->schedule == AN_COPY;
     constants[AN_CONSTANT_ADD] = choice->schedule == AN_ADD;
     if (choice->schedule == AN_COPY)

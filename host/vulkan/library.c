@@ -4,12 +4,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "platform/libraries.h"
 #include "platform/threads.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static an_once loader_once = AN_ONCE_READY;
 static PFN_vkGetInstanceProcAddr loader;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "store/cache.h"
 #include "base/log.h"
 #include "spec/spec.h"
@@ -179,7 +180,7 @@ static void make_key(const struct an_vulkan_device *d, const struct an_vulkan_pl
         {"kernel", &module->hash, sizeof(module->hash)},
     };
     memcpy(made->parts, parts, sizeof(parts));
-    made->key = (struct an_key){made->parts, sizeof(parts) / sizeof(parts[0])};
+    made->key = (struct an_key){made->parts, COUNT(parts)};
 }
 
 /* With the data of an intact binary; NULL: empty. A driver refuses data of another device's. */

@@ -9,8 +9,6 @@
 #include "vulkan/library.h"
 #include "vulkan/modules.h"
 
-extern const struct an_backend an_vulkan_backend;
-
 /* What a device has beyond anynorm_device_info. */
 struct an_vulkan_features {
     uint32_t version; /* of the device, at most that of the instance */

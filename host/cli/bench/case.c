@@ -251,7 +251,7 @@ static anynorm_status time_one(struct bench_case *bench, enum bench_kind kind, b
     anynorm_tensors tensors = tensors_of(bench, cold);
     anynorm_event first = {0}, event = {0};
     anynorm_status status = ANYNORM_OK;
-    double begin = clock_seconds(), before = 0;
+    double begin = an_clock_seconds(), before = 0;
 
     if (kind == BENCH_UNFUSED) {
         status = anynorm_enqueue(bench->add, &tensors, bench->rows[kind], 0, NULL, &first);
@@ -260,10 +260,10 @@ static anynorm_status time_one(struct bench_case *bench, enum bench_kind kind, b
     }
     if (status == ANYNORM_OK)
         status = anynorm_enqueue(bench->plans[kind], &tensors, bench->rows[kind], 0, NULL, &event);
-    turn->host = clock_seconds() - begin;
+    turn->host = an_clock_seconds() - begin;
     if (status == ANYNORM_OK)
         status = finish(&event, &turn->event);
-    turn->wall = clock_seconds() - begin;
+    turn->wall = an_clock_seconds() - begin;
     if (status == ANYNORM_OK && kind == BENCH_UNFUSED)
         status = finish(&first, &before);
     turn->event += before;
@@ -279,7 +279,7 @@ static anynorm_status time_batch(struct bench_case *bench, enum bench_kind kind,
     anynorm_event events[BATCH] = {{0}};
     anynorm_status status = ANYNORM_OK;
     int count = 0;
-    double begin = clock_seconds();
+    double begin = an_clock_seconds();
 
     for (; count < BATCH && status == ANYNORM_OK; count += status == ANYNORM_OK) {
         const anynorm_tensors tensors = tensors_of(bench, cold);
@@ -289,7 +289,7 @@ static anynorm_status time_batch(struct bench_case *bench, enum bench_kind kind,
     }
     if (status == ANYNORM_OK)
         status = anynorm_event_wait(&events[BATCH - 1]);
-    *seconds = (clock_seconds() - begin) / (double)BATCH;
+    *seconds = (an_clock_seconds() - begin) / (double)BATCH;
     for (int i = 0; i < count; i++) {
         anynorm_status one = anynorm_event_wait(&events[i]);
 
@@ -338,12 +338,12 @@ static anynorm_status run_rounds(struct bench_case *bench, bool cold, double sec
 {
     /* Unmeasured: compilers at a first launch, and page faults. */
     anynorm_status status = round_of_turns(bench, cold, NULL);
-    double end = clock_seconds() + seconds;
+    double end = an_clock_seconds() + seconds;
 
     for (*rounds = 0; status == ANYNORM_OK; ++*rounds) {
         bool enough = repetitions > 0 ? *rounds == repetitions
                                       : *rounds == BENCH_SAMPLES_MOST ||
-                                            (*rounds >= LEAST_ROUNDS && clock_seconds() >= end);
+                                            (*rounds >= LEAST_ROUNDS && an_clock_seconds() >= end);
         if (enough)
             break;
         status = round_of_turns(bench, cold, samples);
@@ -356,10 +356,10 @@ static anynorm_status run_batches(struct bench_case *bench, bool cold, double se
 {
     static const enum bench_kind kinds[] = {BENCH_NORM, BENCH_EMPTY};
     anynorm_status status = ANYNORM_OK;
-    double end = clock_seconds() + seconds;
+    double end = an_clock_seconds() + seconds;
 
     for (int round = 0; round < BATCH_ROUNDS && status == ANYNORM_OK; round++) {
-        if (round > 2 && clock_seconds() >= end)
+        if (round > 2 && an_clock_seconds() >= end)
             break;
         for (int k = 0; k < 2 && status == ANYNORM_OK; k++) {
             double each;

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* ---- Lists on a command line ---- */
 
 /* A number of digits alone, from 1, at *at, which then stands behind it; 0 where there is none. */

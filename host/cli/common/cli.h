@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Elements of an array. */
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* ---- Commands ---- */
 
 /* Each gets the arguments from its own name on (argv[0] is "devices") and returns the exit status,
@@ -147,9 +150,6 @@ struct progress {
     double started; /* seconds */
     double last;
 };
-
-/* Seconds of the monotonic clock. */
-double clock_seconds(void);
 
 void progress_start(struct progress *progress, uint64_t total);
 void progress_update(struct progress *progress, uint64_t done);

@@ -9,17 +9,12 @@ enum { BAR = 40 };
 static const double wait_seconds = 0.5;
 static const double step_seconds = 0.1;
 
-double clock_seconds(void)
-{
-    return an_clock_seconds();
-}
-
 void progress_start(struct progress *progress, uint64_t total)
 {
     *progress = (struct progress){
         .total = total,
         .terminal = an_stderr_is_terminal(),
-        .started = clock_seconds(),
+        .started = an_clock_seconds(),
     };
     progress->last = progress->started;
 }
@@ -33,7 +28,7 @@ void progress_update(struct progress *progress, uint64_t done)
 
     if (!progress->terminal || progress->total == 0)
         return;
-    now = clock_seconds();
+    now = an_clock_seconds();
     if (now - progress->started < wait_seconds || now - progress->last < step_seconds)
         return;
     part = (double)done / (double)progress->total;

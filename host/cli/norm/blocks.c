@@ -150,10 +150,10 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
 
     if (work->options.timing && first == 0)
         status = anynorm_run(work->plan, tensors, count);
-    started = clock_seconds();
+    started = an_clock_seconds();
     if (status == ANYNORM_OK)
         status = anynorm_run(work->plan, tensors, count);
-    work->seconds += clock_seconds() - started;
+    work->seconds += an_clock_seconds() - started;
     return status == ANYNORM_OK || cli_fail_library(work->x.path, status);
 }
 

@@ -1,6 +1,7 @@
 #include "norm.h"
 
 #include "common/cli.h"
+#include "platform/system.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -96,7 +97,7 @@ static bool find_work(struct norm *work)
 
 int cli_norm(int argc, char **argv)
 {
-    double started = clock_seconds();
+    double started = an_clock_seconds();
     struct norm work = {.seconds = 0};
     int exit_status;
 
@@ -106,7 +107,7 @@ int cli_norm(int argc, char **argv)
         make_plan(&work) && norm_outputs_create(&work) && norm_blocks(&work) && publish(&work)) {
         exit_status = CLI_DONE;
         if (work.options.timing)
-            print_timing(&work, clock_seconds() - started);
+            print_timing(&work, an_clock_seconds() - started);
     } else {
         exit_status = cli_error_print();
     }

@@ -2,6 +2,7 @@
 
 #include "bench/case.h"
 #include "common/cli.h"
+#include "platform/system.h"
 #include "cases/tensors.h"
 #include "verify/case.h"
 
@@ -260,7 +261,7 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     anynorm_event events[LAUNCHES_MOST];
     anynorm_status status = ANYNORM_OK;
     uint64_t begun = 0;
-    double started = clock_seconds();
+    double started = an_clock_seconds();
 
     for (; begun < launches; begun++) {
         const anynorm_tensors *tensors = &stage->sets[stage->next++ % stage->set_count];
@@ -275,7 +276,7 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
         if (status == ANYNORM_OK)
             status = done;
         if (i + 1 == begun)
-            *seconds = (clock_seconds() - started) / (double)launches;
+            *seconds = (an_clock_seconds() - started) / (double)launches;
         anynorm_event_release(&events[i]);
     }
     return status;

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static const char shapes_full[] =
     "8x128,512x128,8192x128,8x768,512x768,8192x768,8x1024,512x1024,8192x1024,8x2048,512x2048,"
     "8192x2048,8x4096,512x4096,8192x4096,8x5120,512x5120,8192x5120,8x8192,512x8192,4096x8192,"
