@@ -269,7 +269,7 @@ PIECE void normalize(const image_t *image, const strip_t *strips, const uint hel
         normalize_column(image, strips, held, &p, close, stream);
 }
 
-__kernel void anynorm(
+WIDTH_ATTRIBUTE __kernel void anynorm(
 #include "params.def"
 )
 {

@@ -86,22 +86,33 @@ PIECE void add_up(acc_t values[2], SHARED acc_t *scratch)
 #endif
 }
 
+/* The sums of a segment over the work-items that walk together. */
+PIECE void segment_sums(const row_t *row, const uint column, const uint count, const acc_t origin,
+                        const uint item, const bool aligned, SHARED acc_t *scratch, acc_t sums[2])
+{
+#if ALIGNED_WALK
+    if (aligned)
+        row_sums(row, column, count, origin, item, GROUP, ALIGNED_VECTOR, &sums[0], &sums[1]);
+    else
+#endif
+        row_sums(row, column, count, origin, item, GROUP, VECTOR, &sums[0], &sums[1]);
+    add_up(sums, scratch);
+}
+
 /* The moments of the segment of `count` elements from `column` on. Where the pivot proves POOR they are
  * taken again about the mean. */
 PIECE void segment_moments(const row_t *row, const uint column, const uint count, const uint item,
-                           SHARED acc_t *scratch, moments_of_segment_t *m)
+                           const bool aligned, SHARED acc_t *scratch, moments_of_segment_t *m)
 {
     acc_t sums[2];
 #if RMS
-    row_sums(row, column, count, 0, item, GROUP, &sums[0], &sums[1]);
-    add_up(sums, scratch);
+    segment_sums(row, column, count, 0, item, aligned, scratch, sums);
     m->squares = sums[1];
 #else
     m->count = (acc_t)count;
     m->mean = guess_h_mean(row, column, count);
     for (uint attempt = 0; attempt < 2; attempt++) {
-        row_sums(row, column, count, m->mean, item, GROUP, &sums[0], &sums[1]);
-        add_up(sums, scratch);
+        segment_sums(row, column, count, m->mean, item, aligned, scratch, sums);
         m->tail = sums[0] / m->count;
         const acc_t square = m->tail * sums[0];
         m->squares = sums[1] - square;
@@ -162,7 +173,7 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
 }
 #endif
 
-__kernel void anynorm(
+WIDTH_ATTRIBUTE __kernel void anynorm(
 #include "params.def"
     , __global acc_t *moments, const uint stage)
 {
@@ -181,6 +192,7 @@ __kernel void anynorm(
 #include "gather.clh"
     const uint item = get_local_id(0);
     const uint segments = (columns - 1) / SEGMENT + 1;
+    const bool aligned = ALIGNED_WALK && !ANY_ALIGNMENT && bits_of_places(&tensors) % 16 == 0;
     const bool large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
 #if !STATISTIC_INPUT
     moments_of_segment_t m = {0, 0, 0, 0};
@@ -215,7 +227,7 @@ __kernel void anynorm(
         } else {
             for (uint k = begin; k < end; k++) {
                 segment_moments(&at, k * SEGMENT, min((uint)SEGMENT, columns - k * SEGMENT), item,
-                                scratch, &m);
+                                aligned, scratch, &m);
                 if (stage == PARTIALS && item == 0)
                     hand_over(of_row, segments, k, &m);
                 else if (item == 0)
@@ -232,17 +244,25 @@ __kernel void anynorm(
         if (item == 0 && begin == 0)
             store_row_statistic(&tensors, mean + mean_offset, rstd + rstd_offset, row, &s);
 #if Y_SCALE_OUTPUT
-        uint largest = find_largest(&at, &s, columns, item, GROUP);
 #if GROUP > 1
+        uint largest = aligned ? find_largest(&at, &s, columns, item, GROUP, ALIGNED_VECTOR)
+                               : find_largest(&at, &s, columns, item, GROUP, VECTOR);
         largest = group_max(largest, maxima);
+#else
+        const uint largest = find_largest(&at, &s, columns, 0, 1, VECTOR);
 #endif
         set_y_scale(&tensors, largest, row, item == 0, &at);
 #endif
 #if WRITES_COLUMNS
+        const uint from = begin * SEGMENT, to = end == segments ? columns : end * SEGMENT;
         /* Whole rows: the next one is on its way while this one is written. */
-        finish_columns(&at, &s, begin * SEGMENT, end == segments ? columns : end * SEGMENT, item,
-                       GROUP, large,
-                       stage == WHOLE && left > 0 ? x_row_stride * size_of(X_TYPE) : 0);
+        const ulong ahead = stage == WHOLE && left > 0 ? x_row_stride * size_of(X_TYPE) : 0;
+#if ALIGNED_WALK
+        if (aligned)
+            finish_columns(&at, &s, from, to, item, GROUP, large, ahead, ALIGNED_VECTOR);
+        else
+#endif
+            finish_columns(&at, &s, from, to, item, GROUP, large, ahead, VECTOR);
 #endif
 #if GROUP > 1 && (!STATISTIC_INPUT || Y_SCALE_OUTPUT)
         /* Else PoCL 3.1, whose optimizer may give the end of this loop to work-item 0 and to the others
