@@ -259,13 +259,31 @@ bool an_quirks_end_loops(const anynorm_device_info *info)
 /* The largest sub-group that kernels know. */
 #define MOST_SUBGROUP 128
 
-/* Where sub-groups may be as small as 8, it is Intel's, whose lanes share the registers of a
- * thread: 32 of them have half of what 16 have, and what a row is held in would be memory. */
+/* Where sub-groups may be as small as 8, or 16 from Xe2 on, it is Intel's, whose lanes share the
+ * registers of a thread: 32 of them have half of what 16 have, and what a row is held in would be
+ * memory. */
 uint32_t an_caps_subgroup_size(uint32_t usual, uint32_t least, uint32_t most)
 {
-    uint32_t size = least <= 8 && usual > 16 && most >= 16 ? 16 : usual;
+    uint32_t size = least <= 16 && usual > 16 && most >= 16 ? 16 : usual;
     bool known = size > 1 && size <= MOST_SUBGROUP && (size & (size - 1)) == 0;
     return known && size >= least && size <= most ? size : 0;
+}
+
+bool an_info_is_of(const anynorm_device_info *info, const char *vendor)
+{
+    return strncasecmp(info->vendor, vendor, strlen(vendor)) == 0;
+}
+
+bool an_info_few_registers(const anynorm_device_info *info)
+{
+    bool wide = info->subgroup_least == 16 && an_info_is_of(info, "Intel");
+    return info->subgroup_size == 16 && info->device_class != ANYNORM_CLASS_CPU && !wide;
+}
+
+bool an_info_least_registers(const anynorm_device_info *info)
+{
+    return an_info_is_vulkan(info) && info->device_class == ANYNORM_CLASS_GPU && !info->subgroup &&
+           info->max_work_group_size <= 256;
 }
 
 /* ---- Preference ---- */
@@ -275,7 +293,7 @@ static bool is_mobile(const anynorm_device_info *info)
 {
     static const char *const vendors[] = {"ARM", "Broadcom", "Imagination", "Qualcomm"};
     for (size_t i = 0; i < COUNT(vendors); i++) {
-        if (strncasecmp(info->vendor, vendors[i], strlen(vendors[i])) == 0)
+        if (an_info_is_of(info, vendors[i]))
             return true;
     }
     return false;

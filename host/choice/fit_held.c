@@ -5,22 +5,30 @@
 #include <inttypes.h>
 
 #include "base/checked.h"
+#include "caps.h"
 #include "spec/spec.h"
 
 /* Bytes of a row that one work-item may hold in registers: with more, the compilers for AMD's and
- * NVIDIA's devices leave too few groups side by side to hide a wait. Intel's, whose work-items in
- * sub-groups of 16 have a quarter of the registers, spills with more. */
+ * NVIDIA's devices leave too few groups side by side to hide a wait, as they do with more than half
+ * of it where all of y is there before any is stored. Those for Intel's, whose work-items in
+ * sub-groups of 16 have a quarter of the registers, spill with more, Vulkan's (ANV) sooner than
+ * OpenCL's (IGC); and V3D's spills whatever it holds. */
 #define HELD_BYTES 128
 #define HELD_BYTES_OF_16 48
+#define HELD_BYTES_OF_16_IN_VULKAN 32
+#define HELD_BYTES_OF_LEAST 16
 
 /* Values that a work-item may keep in registers, a quarter of the usual ones or all: with more,
  * weight and bias are not loaded before the sums. */
 #define KEPT_VALUES 48
 #define KEPT_VALUES_OF_FEW 12
 
-/* Elements that are worth a lane of their own: with fewer, lanes cost more than they hide. */
+/* Elements that are worth a lane of their own: with fewer, lanes cost more than they hide. On
+ * NVIDIA's, which need most bytes in flight, all that a lane holds: of 96 registers half are then
+ * the row's. */
 #define SHORT_SHARE 8
 #define USUAL_SHARE 16
+#define NVIDIA_SHARE 32
 
 /* Work-items of a group that has several rows. */
 #define GROUP_OF_ROWS 128
@@ -29,12 +37,14 @@
 #define LOCAL_STEP 4
 
 /* Lanes of a row that leave each other the registers they need: an NVIDIA multiprocessor has 64 for
- * each of 1024, which compilers exceed. */
+ * each of 1024, which compilers exceed. Where lanes hold little, and as Intel's have registers of
+ * their own, there may be more. */
 #define MOST_LANES 512
+#define MOST_LANES_OF_16_IN_VULKAN 1024
 
 static bool has_few_registers(const struct problem *p)
 {
-    return p->info->subgroup_size == 16 && p->info->device_class != ANYNORM_CLASS_CPU;
+    return an_info_few_registers(p->info);
 }
 
 /* 16 bytes of x where there are registers for it, or the caller's wish if these kernels have such a
@@ -43,12 +53,19 @@ static uint64_t vector_of(const struct problem *p)
 {
     if (p->wish->vector == 4 || p->wish->vector == 8)
         return p->wish->vector;
-    return anynorm_dtype_size(p->spec->x.type) == 2 && !has_few_registers(p) ? 8 : 4;
+    bool few = has_few_registers(p) || an_info_least_registers(p->info);
+    return anynorm_dtype_size(p->spec->x.type) == 2 && !few ? 8 : 4;
 }
 
 static uint64_t most_held(const struct problem *p)
 {
-    return (has_few_registers(p) ? HELD_BYTES_OF_16 : HELD_BYTES) / p->accumulator;
+    uint64_t bytes =
+        p->maximum && p->info->device_class == ANYNORM_CLASS_GPU ? HELD_BYTES / 2 : HELD_BYTES;
+    if (has_few_registers(p))
+        bytes = p->vulkan ? HELD_BYTES_OF_16_IN_VULKAN : HELD_BYTES_OF_16;
+    if (an_info_least_registers(p->info))
+        bytes = HELD_BYTES_OF_LEAST;
+    return bytes / p->accumulator;
 }
 
 /* Whether the kernels of this file have registers for the work beside what they hold. */
@@ -165,8 +182,11 @@ static uint64_t subgroup_of(const struct problem *p, const struct an_choice *cho
 static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
 {
     uint64_t columns = p->spec->columns;
-    uint64_t largest = an_least(p->largest, MOST_LANES * sizeof(float) / p->accumulator);
-    uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : USUAL_SHARE;
+    bool more = p->vulkan && has_few_registers(p);
+    uint64_t most = more ? MOST_LANES_OF_16_IN_VULKAN : MOST_LANES;
+    uint64_t largest = an_least(p->largest, most * sizeof(float) / p->accumulator);
+    uint64_t usual = an_info_is_of(p->info, "NVIDIA") ? NVIDIA_SHARE : USUAL_SHARE;
+    uint64_t share = columns <= 32 * SHORT_SHARE ? SHORT_SHARE : usual;
     uint64_t lanes = an_power_up(an_divide_up(columns, share));
     lanes = an_least(an_least(lanes, USUAL_GROUP), largest);
     while (lanes < largest && an_divide_up(columns, lanes * vector) * vector > most_elements)
@@ -203,11 +223,16 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->subgroup = subgroup_of(p, choice);
     if (!has_registers(p))
         return false;
-    if (has_few_registers(p) && (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT))) {
+    if (has_few_registers(p) && (p->vulkan || (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT |
+                                                                 ANYNORM_Y_SCALE_OUTPUT)))) {
         /* By ocloc 22.43, Gen9 puts 2 KiB of a thread with a gate into memory, and DG2 64 bytes of
-         * one whose statistics are given, which reads a row once and need not keep it. */
+         * one whose statistics are given, which reads a row once and need not keep it. By
+         * ocloc 26.27, Gen12, DG2 and Meteor Lake put up to 160 bytes of one that finds a scale
+         * there; and so does ANV 25.0, on all of these, of any. */
         return an_answer(
-            p, false, "a gate, or given statistics, leave too few registers in sub-groups of 16");
+            p, false,
+            "sub-groups of 16 leave too few registers under Vulkan, and elsewhere for a gate, "
+            "given statistics, or a scale for each row");
     }
     uint64_t row = choice->held * choice->group * choice->vector * p->accumulator;
     if (!an_fit_local_memory(p, row + meeting_bytes(p, choice)))

@@ -141,6 +141,7 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"max_buffers", info->max_buffers},
         {"cache_bytes", info->cache_bytes},
         {"subgroup_size", info->subgroup_size},
+        {"subgroup_least", info->subgroup_least},
     };
     const struct {
         const char *key;

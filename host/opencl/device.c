@@ -13,6 +13,7 @@
 
 /* Of vendors' extensions; their headers are not everywhere. */
 #define AN_WARP_SIZE_NV 0x4003
+#define AN_MAX_WORK_GROUP_SIZE_AMD 0x4031
 #define AN_WAVEFRONT_WIDTH_AMD 0x4043
 #define AN_SUB_GROUP_SIZES_INTEL 0x4108
 
@@ -109,16 +110,19 @@ static bool has_extension(const char *list, const char *name)
 }
 
 /* A size that the compiler can be told to use: 16, which leaves a work-item twice the registers of
- * 32, if there is. */
-static uint32_t required_size(const struct an_cl *cl, cl_device_id id)
+ * 32, if there is; and the least there is. */
+static uint32_t required_size(const struct an_cl *cl, cl_device_id id, uint32_t *least)
 {
     size_t sizes[16], bytes = 0;
     uint32_t best = 0;
+    *least = 0;
     if (cl->GetDeviceInfo(id, AN_SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes, &bytes) != CL_SUCCESS)
         return 0;
     for (size_t i = 0; i < bytes / sizeof(sizes[0]) && i < COUNT(sizes); i++) {
         if (sizes[i] <= 128 && best != 16)
             best = (uint32_t)sizes[i];
+        if (sizes[i] <= 128 && (*least == 0 || sizes[i] < *least))
+            *least = (uint32_t)sizes[i];
     }
     return best;
 }
@@ -131,6 +135,7 @@ static void describe_subgroups(const struct an_cl *cl, cl_device_id id, const ch
                      has_extension(extensions, "cl_khr_subgroups") ||
                      has_extension(extensions, "cl_intel_subgroups");
     uint64_t size = 0;
+    uint32_t least = 0;
     if (has_extension(extensions, "cl_nv_device_attribute_query")) {
         size = get_number(cl, id, AN_WARP_SIZE_NV);
         info->shuffle = ANYNORM_SHUFFLE_PTX;
@@ -138,7 +143,7 @@ static void describe_subgroups(const struct an_cl *cl, cl_device_id id, const ch
         size = get_number(cl, id, AN_WAVEFRONT_WIDTH_AMD);
         info->shuffle = ANYNORM_SHUFFLE_AMD;
     } else if (has_extension(extensions, "cl_intel_required_subgroup_size")) {
-        size = required_size(cl, id);
+        size = required_size(cl, id, &least);
         if (has_extension(extensions, "cl_intel_subgroups"))
             info->shuffle = ANYNORM_SHUFFLE_INTEL;
         else if (has_extension(extensions, "cl_khr_subgroup_shuffle"))
@@ -147,6 +152,16 @@ static void describe_subgroups(const struct an_cl *cl, cl_device_id id, const ch
     if (size < 2 || size > 128 || (size & (size - 1)) != 0)
         info->shuffle = ANYNORM_SHUFFLE_NONE;
     info->subgroup_size = info->shuffle == ANYNORM_SHUFFLE_NONE ? 0 : (uint32_t)size;
+    info->subgroup_least = least ? least : info->subgroup_size;
+}
+
+/* AMD tells 256, and then that a kernel that says its size may have 1024. */
+static uint64_t largest_group(const struct an_cl *cl, cl_device_id id, const char *extensions)
+{
+    uint64_t usual = get_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE), most = 0;
+    if (has_extension(extensions, "cl_amd_device_attribute_query"))
+        most = get_number(cl, id, AN_MAX_WORK_GROUP_SIZE_AMD);
+    return most > usual ? most : usual;
 }
 
 /* "32768K" */
@@ -208,7 +223,7 @@ static anynorm_status describe(const struct an_cl *cl, cl_device_id id, const ch
     info->device_class = class_of(get_number(cl, id, CL_DEVICE_TYPE));
     info->compute_units = (uint32_t)get_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS);
     info->vector_width = (uint32_t)get_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
-    info->max_work_group_size = get_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info->max_work_group_size = largest_group(cl, id, extensions);
     info->max_groups = MAX_GROUPS;
     info->local_bytes = get_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE);
     info->global_bytes = get_number(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "choice/caps.h"
 #include "opencl/opencl_backend.h"
 #include "spec/spec.h"
 #include "base/text.h"
@@ -94,6 +95,15 @@ static void put_parts(struct an_text *options, const anynorm_spec *spec)
     }
 }
 
+/* The work-items that Intel's compiler makes a sub-group of where a kernel leaves it the choice.
+ * From Xe2 and Ponte Vecchio on it takes 32 and spills; on those before it knows best. */
+static void put_width(struct an_text *options, const anynorm_device_info *info)
+{
+    if (info->shuffle == ANYNORM_SHUFFLE_INTEL && info->device_class == ANYNORM_CLASS_GPU &&
+        info->subgroup_least == 16)
+        an_text_put(options, " -DWIDTH=16");
+}
+
 static void put_choice(struct an_text *options, const anynorm_device_info *info,
                        const anynorm_spec *spec, const struct an_choice *choice)
 {
@@ -116,21 +126,24 @@ static void put_choice(struct an_text *options, const anynorm_device_info *info,
     case AN_COLUMN_WALK:
         an_text_put(options, " -DGROUP=%" PRIu64 " -DSLICES=%" PRIu64 " -DHELD=%" PRIu64,
                     choice->group, choice->slices, choice->held);
+        put_width(options, info);
         break;
     case AN_ROW_PER_SUBGROUP:
     case AN_ROW_PER_GROUP:
     case AN_ROW_IN_LOCAL:
-        an_text_put(options,
-                    " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
-                    " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-                    choice->group, choice->rows, choice->held,
-                    an_choice_preloads(spec, choice, choice->subgroup == 16),
-                    reduction(info, choice), choice->subgroup, (int)info->shuffle);
+        an_text_put(
+            options,
+            " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
+            " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
+            choice->group, choice->rows, choice->held,
+            an_choice_preloads(spec, choice, choice->subgroup > 1 && an_info_few_registers(info)),
+            reduction(info, choice), choice->subgroup, (int)info->shuffle);
         break;
     case AN_ROW_REREAD:
     case AN_ROW_SPLIT:
         an_text_put(options, " -DGROUP=%" PRIu64 " -DSEGMENT=%" PRIu64 " -DSEGMENTS=%d",
                     choice->group, choice->segment, AN_MOST_SEGMENTS);
+        put_width(options, info);
         break;
     case AN_REFERENCE:
     case AN_SCHEDULE_COUNT:

@@ -153,6 +153,7 @@ static void close_device(anynorm_device *device)
     an_mutex_destroy(&d->lock);
     an_mutex_destroy(&d->kernels_lock);
     an_mutex_destroy(&d->copy_lock);
+    an_mutex_destroy(&d->halves_lock);
     free(d);
 }
 
@@ -173,6 +174,7 @@ anynorm_status an_vulkan_device_make(const struct an_vulkan_instance *instance,
     an_mutex_init(&made->lock);
     an_mutex_init(&made->kernels_lock);
     an_mutex_init(&made->copy_lock);
+    an_mutex_init(&made->halves_lock);
     anynorm_status status = an_vulkan_describe(instance, physical, given ? &given->enabled : NULL,
                                                name, &made->head.info, &made->features);
     if (status == ANYNORM_OK)

@@ -33,10 +33,11 @@ struct answers {
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline;
     VkPhysicalDeviceSubgroupSizeControlFeatures size_control;
     VkPhysicalDevicePushDescriptorPropertiesKHR push;
+    VkPhysicalDeviceFloatControlsProperties floats;
 };
 
 struct extensions {
-    bool driver, float16, timeline, size_control, push, feedback, subset, nvidia, amd, arm;
+    bool driver, float16, timeline, size_control, push, feedback, subset, floats, nvidia, amd, arm;
 };
 
 /* Adds a structure to what is asked; one that the driver does not know stays zero. */
@@ -58,6 +59,7 @@ static anynorm_status find_extensions(const struct an_vulkan_instance *instance,
     struct extensions found = {.driver = version >= VK_API_VERSION_1_2,
                                .float16 = version >= VK_API_VERSION_1_2,
                                .timeline = version >= VK_API_VERSION_1_2,
+                               .floats = version >= VK_API_VERSION_1_2,
                                .size_control = version >= VK_API_VERSION_1_3,
                                .feedback = version >= VK_API_VERSION_1_3};
     const struct {
@@ -71,6 +73,7 @@ static anynorm_status find_extensions(const struct an_vulkan_instance *instance,
         {VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME, &found.push},
         {VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME, &found.feedback},
         {AN_PORTABILITY_SUBSET, &found.subset},
+        {VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME, &found.floats},
         {VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME, &found.nvidia},
         {VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME, &found.amd},
         {VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME, &found.arm},
@@ -112,6 +115,8 @@ static void ask(const struct an_vulkan_instance *instance, VkPhysicalDevice phys
           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_BUILTINS_PROPERTIES_ARM);
     chain(&a->properties, has->push, &a->push,
           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PUSH_DESCRIPTOR_PROPERTIES_KHR);
+    chain(&a->properties, has->floats, &a->floats,
+          VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES);
     chain(&a->properties, has->size_control, &a->sizes,
           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES);
     chain(&a->features, true, &a->storage16,
@@ -208,8 +213,8 @@ static uint32_t compute_units(const struct answers *a, anynorm_device_class devi
 
 /* ---- What it can ---- */
 
-/* Kernels count on the size of a sub-group only where it can be told to the compiler: without that,
- * some devices have sizes that vary. */
+/* Kernels count on the size of a sub-group only where it can be told to the compiler, or there is
+ * but one: else some devices have sizes that vary. */
 static void set_subgroups(const struct answers *a, anynorm_device_info *info,
                           struct an_vulkan_features *features)
 {
@@ -220,10 +225,13 @@ static void set_subgroups(const struct answers *a, anynorm_device_info *info,
     /* A module may ask for no operation that the device lacks, even where it does without. */
     info->subgroup =
         (s->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (s->supportedOperations & all) == all;
+    bool fixed = a->sizes.minSubgroupSize == a->sizes.maxSubgroupSize;
+    features->size_choice = a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
     features->size_control = a->size_control.subgroupSizeControl &&
                              a->size_control.computeFullSubgroups &&
-                             (a->sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
+                             (features->size_choice || fixed);
     features->max_subgroups = a->sizes.maxComputeWorkgroupSubgroups;
+    info->subgroup_least = a->sizes.minSubgroupSize ? a->sizes.minSubgroupSize : s->subgroupSize;
     if (info->subgroup && features->size_control)
         info->subgroup_size = an_caps_subgroup_size(s->subgroupSize, a->sizes.minSubgroupSize,
                                                     a->sizes.maxSubgroupSize);
@@ -335,6 +343,9 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
         has.feedback && (!enabled || enabled->creation_feedback ||
                          features->version >= VK_API_VERSION_1_3); /* where it needs no enabling */
     features->portability_subset = has.subset;
+    features->rounds_halves =
+        a.floats.shaderRoundingModeRTEFloat16 &&
+        (!enabled || enabled->float_controls || features->version >= VK_API_VERSION_1_2);
     info->push_descriptors = a.push.maxPushDescriptors >= AN_MOST_SLOTS;
     features->offset_alignment = limits->minStorageBufferOffsetAlignment;
     if (features->offset_alignment < 4)
@@ -363,6 +374,8 @@ uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
         names[count++] = VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME;
     if (features->creation_feedback && features->version < VK_API_VERSION_1_3)
         names[count++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
+    if (features->rounds_halves && features->version < VK_API_VERSION_1_2)
+        names[count++] = VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME;
     return count;
 }
 
@@ -422,6 +435,7 @@ void an_vulkan_find_enabled(const VkDeviceCreateInfo *info, struct an_vulkan_ena
         enabled->push_descriptors |= strcmp(name, VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME) == 0;
         enabled->creation_feedback |=
             strcmp(name, VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME) == 0;
+        enabled->float_controls |= strcmp(name, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME) == 0;
     }
 }
 

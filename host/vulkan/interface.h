@@ -38,6 +38,9 @@ struct an_interface {
     uint32_t constants[AN_CONSTANT_COUNT];
 };
 
+/* Whether one of its tensors is of such elements. */
+bool an_interface_has(const anynorm_spec *spec, anynorm_dtype type);
+
 /* The kernel's view of the resolved spec, walked as `choice` says. `moments`: row_split's scratch
  * is bound, too. */
 void an_interface_fill(const anynorm_spec *spec, const struct an_choice *choice, bool moments,

@@ -34,4 +34,9 @@ extern const uint32_t an_module_pool[];
 /* The whole module, to `words` of module->bytes. */
 void an_module_write(const struct an_module *module, uint32_t *words);
 
+/* Has a whole module of `count` words round halves to the nearest, ties to even, by the execution
+ * mode of SPV_KHR_float_controls. Adds AN_MODULE_ROUNDING_WORDS. */
+void an_module_round_halves(uint32_t *words, size_t count);
+#define AN_MODULE_ROUNDING_WORDS 13
+
 #endif

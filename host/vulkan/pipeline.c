@@ -33,7 +33,11 @@ const struct an_module *an_vulkan_module(const anynorm_device_info *info, const 
         variant |= AN_MODULE_ACC_DOUBLE;
     if (choice->subgroup > 0)
         variant |= AN_MODULE_SUBGROUPS;
-    const char *name = an_schedule_file(choice->schedule);
+    return an_vulkan_module_named(an_schedule_file(choice->schedule), variant);
+}
+
+const struct an_module *an_vulkan_module_named(const char *name, uint32_t variant)
+{
     for (const struct an_module *m = an_modules; m->name; m++) {
         if (m->variant == (variant & m->known) && strcmp(m->name, name) == 0)
             return m;
@@ -102,7 +106,7 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .pNext = d->features.creation_feedback ? &feedback : NULL,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .pNext = sized ? &size : NULL,
+                  .pNext = sized && d->features.size_choice ? &size : NULL,
                   .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
@@ -117,15 +121,18 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
 
 /* The words are the driver's once it has made a module of them. */
 static anynorm_status make_module(struct an_vulkan_device *d, const struct an_module *source,
-                                  VkShaderModule *module)
+                                  const struct an_interface *interface, VkShaderModule *module)
 {
-    uint32_t *words = malloc(source->bytes);
+    bool rounds = d->features.rounds_halves && interface->constants[AN_CONSTANT_HALF_STORES];
+    size_t bytes = source->bytes + (rounds ? AN_MODULE_ROUNDING_WORDS * sizeof(uint32_t) : 0);
+    uint32_t *words = malloc(bytes);
     if (!words)
         return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory for a kernel's SPIR-V");
     an_module_write(source, words);
-    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                           .codeSize = source->bytes,
-                                           .pCode = words};
+    if (rounds)
+        an_module_round_halves(words, source->bytes / sizeof(*words));
+    const VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes, .pCode = words};
     VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, module);
     free(words);
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreateShaderModule");
@@ -140,7 +147,7 @@ static anynorm_status compile(struct an_vulkan_device *d, const struct an_interf
     anynorm_status status = make_layouts(d, interface->slots);
     an_mutex_unlock(&d->lock);
     if (status == ANYNORM_OK)
-        status = make_module(d, source, &module);
+        status = make_module(d, source, interface, &module);
     if (status != ANYNORM_OK)
         return status;
     VkResult result = make_pipeline(d, interface, choice, module, kernel, missed);

@@ -16,7 +16,7 @@ static anynorm_status check_group(const struct an_vulkan_device *d, const struct
                                   uint64_t *group_limit)
 {
     uint64_t most = choice->subgroup * d->features.max_subgroups;
-    if (choice->subgroup <= 1 || choice->group <= most)
+    if (choice->subgroup <= 1 || !d->features.size_choice || choice->group <= most)
         return ANYNORM_OK;
     *group_limit = most;
     return an_fail(ANYNORM_UNSUPPORTED,
@@ -67,6 +67,11 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     if (choice->segment > 0)
         made->segments = an_divide_up(spec->columns, choice->segment);
     an_interface_fill(spec, choice, moments, &made->interface);
+    if (an_interface_has(spec, ANYNORM_F16) && !an_schedule_is_baseline(choice->schedule)) {
+        const struct an_halves halves = an_vulkan_halves(d);
+        made->interface.constants[AN_CONSTANT_HALF_LOADS] = halves.loads;
+        made->interface.constants[AN_CONSTANT_HALF_STORES] = halves.stores;
+    }
     if (!module)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no such kernel of %s",
                        an_schedule_name(choice->schedule));

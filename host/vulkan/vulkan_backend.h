@@ -16,19 +16,26 @@ struct an_vulkan_features {
     uint32_t timestamp_bits;
     double timestamp_period;   /* nanoseconds */
     uint64_t offset_alignment; /* of a storage buffer's part */
-    bool size_control;         /* a pipeline can be told the size of its sub-groups */
+    bool size_control;         /* pipelines can be of whole sub-groups of a size that is known */
+    bool size_choice;          /* and can be told that size; else there is but one */
     uint64_t max_subgroups;    /* of a work-group, where the size is told */
     bool timeline;             /* semaphores can be of a number */
     bool push_descriptors;     /* a command can name its buffers without a descriptor set */
     bool creation_feedback;    /* the driver tells whether a pipeline came out of its cache */
     bool portability_subset;   /* it has less than all of Vulkan, and that must be agreed to */
+    bool rounds_halves;        /* a module can ask for halves that are rounded to nearest */
 };
 
 /* What a caller says of his device. */
 struct an_vulkan_enabled {
     uint32_t family; /* of queues that the device was made with */
     bool fp64, fp16, storage16, size_control, full_subgroups, timeline, push_descriptors,
-        creation_feedback;
+        creation_feedback, float_controls;
+};
+
+/* Which conversions of halves are the device's own. */
+struct an_halves {
+    bool loads, stores;
 };
 
 /* Around each use of the queue; may be NULL. */
@@ -99,6 +106,9 @@ struct an_vulkan_device {
     an_mutex copy_lock;        /* of what copies need */
     struct an_vulkan_memory staging;
     bool copies_lost; /* whether one still runs is not known */
+    an_mutex halves_lock;
+    bool halves_asked;
+    struct an_halves halves;
 };
 
 struct an_vulkan_plan {
@@ -129,7 +139,7 @@ anynorm_status an_vulkan_describe(const struct an_vulkan_instance *instance,
                                   const struct an_vulkan_enabled *enabled, const char *name,
                                   anynorm_device_info *info, struct an_vulkan_features *features);
 
-#define AN_MOST_EXTENSIONS 5
+#define AN_MOST_EXTENSIONS 6
 /* The extensions that kernels and enqueues have a use for, or the device insists on, static, and
  * how many. */
 uint32_t an_vulkan_extensions(const struct an_vulkan_features *features,
@@ -254,6 +264,8 @@ void an_vulkan_plan_destroy(anynorm_plan *plan);
 /* pipeline.c. The module of a kernel; NULL: there is none. */
 const struct an_module *an_vulkan_module(const anynorm_device_info *info, const anynorm_spec *spec,
                                          const struct an_choice *choice);
+/* By its file's name and the features that it is to use, of those that its file knows. */
+const struct an_module *an_vulkan_module_named(const char *name, uint32_t variant);
 /* Whether an intact binary is of this very plan. UNSUPPORTED. */
 anynorm_status an_vulkan_binary_check(const struct an_vulkan_device *d,
                                       const struct an_vulkan_plan *plan, const void *binary);
@@ -267,6 +279,12 @@ anynorm_status an_kernel_take(struct an_vulkan_device *d, const struct an_vulkan
 void an_kernel_release(struct an_vulkan_device *d, struct an_kernel *kernel);
 /* Of the device, once it is idle. */
 void an_kernels_free(struct an_vulkan_device *d);
+
+/* halves.c. Which of the device's own conversions are right: found out on its queue the first time.
+ * None where it has no queue, or anything fails. */
+struct an_halves an_vulkan_halves(struct an_vulkan_device *d);
+/* Asks again. */
+struct an_halves an_vulkan_halves_ask(struct an_vulkan_device *d);
 
 /* enqueue.c. Records and submits; a norm of no parts does nothing. With the lock held. */
 anynorm_status an_norm_launch(struct an_vulkan_device *d, const struct an_norm *norm,

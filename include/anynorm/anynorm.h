@@ -213,6 +213,7 @@ typedef struct anynorm_device_info {
                                set */
     bool subgroup;          /* kernels can be of sub-groups */
     uint32_t subgroup_size; /* work-items of a sub-group, where kernels can count on a size; or 0 */
+    uint32_t subgroup_least; /* the fewest that it makes a sub-group of; 0 where unknown */
     anynorm_shuffle shuffle; /* NONE where subgroup_size is 0 */
     bool own_local_memory;   /* local memory is memory of its own, not a part of global memory */
     bool unified_memory;     /* device and host share memory: no copies are needed */

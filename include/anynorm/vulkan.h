@@ -20,6 +20,9 @@
  *  - Every feature that is *enabled* is used, none that is merely supported. Ask
  *    anynorm_vulkan_device_wishes what to enable, and hand in the VkDeviceCreateInfo that the
  * device was made with. shaderFloat64 alone decides what can be served: f64 tensors.
+ *  - The first plan that has f16 tensors asks how the physical device rounds these, by a kernel on
+ *    a VkDevice that is made for this alone and destroyed at once: where it does as IEEE 754 says,
+ *    its own conversions are used, else some in integers. The results are the same, to the bit.
  *  - ANYNORM_CAPS and the rest of the environment apply as to any device.
  *
  * WHO OWNS WHAT UNTIL WHEN

@@ -7,8 +7,9 @@
  * Every function takes the storage type and the slot first, always constants, so that one body
  * serves all tensors; the driver's compiler keeps one branch of each. Until then every branch is
  * there at every call, so that calls are few, and a loop over elements is better than one call for
- * each. `index` counts elements from the tensor's first. Conversions are in integers: the language
- * leaves to a device how it rounds halves, and whether it knows their denormals. */
+ * each. `index` counts elements from the tensor's first. Conversions are in integers, since the language
+ * leaves to a device how it rounds halves, and whether it knows their denormals; but with HALF_LOADS and
+ * HALF_STORES the device's own, which halves.comp has found to be right. */
 #include "interface.glsl"
 
 #define F32 0
@@ -193,6 +194,16 @@ bvec4 are_nan(const vec4 value)
     return greaterThan(floatBitsToUint(value) & 0x7fffffff, uvec4(NAN_BITS));
 }
 
+uvec4 bits_of_pairs(const uvec2 pairs)
+{
+    return uvec4(pairs.x & 0xffff, pairs.x >> 16, pairs.y & 0xffff, pairs.y >> 16);
+}
+
+uvec2 pairs_of_bits(const uvec4 bits)
+{
+    return bits.xz | bits.yw << 16;
+}
+
 vec4 half_floatv(const uvec4 bits)
 {
     const uvec4 magnitude = bits & 0x7fff;
@@ -283,9 +294,18 @@ vec4 for_halfv(const dvec4 value)
 #define for_halfv(value) (value)
 #endif
 
-uvec4 half_bitsv(const accv_t value)
+uvec2 half_pairs(const vec4 value)
 {
-    return half_bits_of(for_halfv(value));
+    if (HALF_STORES != 0)
+        return uvec2(packHalf2x16(value.xy), packHalf2x16(value.zw));
+    return pairs_of_bits(half_bits_of(value));
+}
+
+vec4 half_floats(const uvec2 pairs)
+{
+    if (HALF_LOADS != 0)
+        return vec4(unpackHalf2x16(pairs.x), unpackHalf2x16(pairs.y));
+    return half_floatv(bits_of_pairs(pairs));
 }
 
 uvec4 bfloat_bitsv(const vec4 value)
@@ -294,25 +314,16 @@ uvec4 bfloat_bitsv(const vec4 value)
     return mix(bits + (0x7fff + (bits >> 16 & 1)) >> 16, bits >> 16 | 0x40, are_nan(value));
 }
 
-/* Of a type of 16 bits. */
-accv_t widev(const uint type, const uvec4 bits)
+/* Of a type of 16 bits, in pairs. */
+accv_t widev(const uint type, const uvec2 pairs)
 {
-    return accv_t(type == BF16 ? uintBitsToFloat(bits << 16) : half_floatv(bits));
+    return accv_t(type == BF16 ? uintBitsToFloat(bits_of_pairs(pairs) << 16) : half_floats(pairs));
 }
 
-uvec4 narrowv(const uint type, const accv_t value)
+uvec2 narrowv(const uint type, const accv_t value)
 {
-    return type == BF16 ? bfloat_bitsv(floats_of(value)) : half_bitsv(value);
-}
-
-uvec4 bits_of_pairs(const uvec2 pairs)
-{
-    return uvec4(pairs.x & 0xffff, pairs.x >> 16, pairs.y & 0xffff, pairs.y >> 16);
-}
-
-uvec2 pairs_of_bits(const uvec4 bits)
-{
-    return bits.xz | bits.yw << 16;
+    return type == BF16 ? pairs_of_bits(bfloat_bitsv(floats_of(value)))
+                        : half_pairs(for_halfv(value));
 }
 
 /* ---- Numbers of 8 bits ---- */
@@ -355,7 +366,7 @@ acc_t load(const uint type, const uint slot, const uint index)
         return packDouble2x32(uvec2(word_at(slot, at),
                                     word_at(slot, at + 4)));
 #endif
-    return widev(type, uvec4(half_at(slot, at))).x;
+    return widev(type, uvec2(half_at(slot, at), 0)).x;
 }
 
 void store(const uint type, const uint slot, const uint index, const acc_t value)
@@ -372,7 +383,7 @@ void store(const uint type, const uint slot, const uint index, const acc_t value
     } else if (is_quantized(type)) {
         put_bytes(slot, at, quantizedv(type, accv_t(value)), 1);
     } else {
-        put_half(slot, at, narrowv(type, accv_t(value)).x);
+        put_half(slot, at, narrowv(type, accv_t(value)).x & 0xffff);
     }
 }
 
@@ -395,7 +406,7 @@ accv_t loadv(const uint type, const uint slot, const uint index)
     if (type == F64)
         return doubles_of(words_at(slot, at), words_at(slot, at + 16));
 #endif
-    return widev(type, bits_of_pairs(pairs_at(slot, at)));
+    return widev(type, pairs_at(slot, at));
 }
 
 void storev(const uint type, const uint slot, const uint index, const accv_t value)
@@ -411,7 +422,7 @@ void storev(const uint type, const uint slot, const uint index, const accv_t val
     } else if (is_quantized(type)) {
         put_bytes(slot, at, quantizedv(type, value), VECTOR);
     } else {
-        put_pairs(slot, at, pairs_of_bits(narrowv(type, value)));
+        put_pairs(slot, at, narrowv(type, value));
     }
 }
 
@@ -449,7 +460,7 @@ accv_t loadv_aligned(const uint type, const uint slot, const uint index)
     if (type == F64)
         return doubles_of(quads[slot].q[at / 16], quads[slot].q[at / 16 + 1]);
 #endif
-    return widev(type, bits_of_pairs(pairs[slot].p[at / 8]));
+    return widev(type, pairs[slot].p[at / 8]);
 }
 
 void storev_aligned(const uint type, const uint slot, const uint index, const accv_t value)
@@ -465,7 +476,7 @@ void storev_aligned(const uint type, const uint slot, const uint index, const ac
     } else if (is_quantized(type)) {
         words[slot].w[at / 4] = quantizedv(type, value);
     } else {
-        pairs[slot].p[at / 8] = pairs_of_bits(narrowv(type, value));
+        pairs[slot].p[at / 8] = narrowv(type, value);
     }
 }
 

@@ -291,10 +291,11 @@ static void test_subgroup_sizes(void **state)
         {32, 32, 32, 32},  /* NVIDIA */
         {64, 32, 64, 64},  /* AMD */
         {32, 8, 32, 16},   /* Intel */
+        {32, 16, 32, 16},  /* Intel from Xe2 on */
         {16, 16, 16, 16},  /* Mali */
         {64, 64, 128, 64}, /* Adreno */
         {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0},  {24, 1, 32, 16},
-        {24, 16, 32, 0},     {64, 1, 8, 0},     {4, 8, 16, 0}, {0, 0, 0, 0},
+        {24, 16, 32, 16},    {64, 1, 8, 0},     {4, 8, 16, 0}, {0, 0, 0, 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(an_caps_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
@@ -364,6 +365,147 @@ static void test_select_on_gpus(void **state)
     assert_false(fits(&info, &spec, &wish, &choice));
     spec.columns = 66;
     assert_true(fits(&info, &spec, &wish, &choice));
+}
+
+/* What makers' registers come to: rows that the devices of one hold, and others read twice. */
+static void test_select_by_registers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *vendor;
+        uint32_t size, least;
+        uint64_t largest_group, columns;
+        anynorm_spec spec;
+        const char *choice;
+    } cases[] = {
+        /* NVIDIA: as few lanes as hold the row. */
+        {"opencl:0",
+         "NVIDIA Corporation",
+         32,
+         32,
+         1024,
+         4096,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=128 vector=4 rows=1 held=8 subgroup=32"},
+        {"vulkan:0",
+         "NVIDIA",
+         32,
+         32,
+         1024,
+         4096,
+         {.x.type = ANYNORM_F16},
+         "row_per_group group=128 vector=8 rows=1 held=4 subgroup=32"},
+        {"opencl:0",
+         "NVIDIA Corporation",
+         32,
+         32,
+         1024,
+         8192,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=256 vector=4 rows=1 held=8 subgroup=32"},
+        /* AMD: a group of 512 where the device takes one. */
+        {"opencl:0",
+         "Advanced Micro Devices, Inc.",
+         64,
+         64,
+         1024,
+         16384,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=512 vector=4 rows=1 held=8 subgroup=64"},
+        /* All of y beside x takes the registers of half a row. */
+        {"opencl:0",
+         "Advanced Micro Devices, Inc.",
+         64,
+         64,
+         1024,
+         8192,
+         {.x.type = ANYNORM_F16, .y.type = ANYNORM_I8, .flags = ANYNORM_Y_SCALE_OUTPUT},
+         "row_per_group group=512 vector=8 rows=1 held=2 subgroup=64"},
+        /* Intel: 12 elements to a lane by OpenCL's compiler, 8 by Vulkan's, 32 where registers are
+           wide. */
+        {"opencl:0",
+         "Intel(R) Corporation",
+         16,
+         8,
+         1024,
+         3072,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=256 vector=4 rows=1 held=3 subgroup=16"},
+        {"vulkan:0",
+         "Intel",
+         16,
+         8,
+         1024,
+         3072,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=512 vector=4 rows=1 held=2 subgroup=16"},
+        {"vulkan:0",
+         "Intel",
+         16,
+         8,
+         1024,
+         8192,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=1024 vector=4 rows=1 held=2 subgroup=16"},
+        {"vulkan:0",
+         "Intel",
+         16,
+         8,
+         1024,
+         12288,
+         {.x.type = ANYNORM_F32},
+         "row_split group=256 vector=4 segment=8192"},
+        {"vulkan:0",
+         "Intel",
+         16,
+         16,
+         1024,
+         4096,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=256 vector=4 rows=1 held=4 subgroup=16"},
+        {"opencl:0",
+         "Intel(R) Corporation",
+         16,
+         16,
+         1024,
+         16384,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=512 vector=4 rows=1 held=8 subgroup=16"},
+        /* Sub-groups of 16 that are not Intel's. */
+        {"vulkan:0",
+         "ARM",
+         16,
+         16,
+         512,
+         1024,
+         {.x.type = ANYNORM_F32},
+         "row_per_group group=128 vector=4 rows=1 held=2 subgroup=16"},
+        /* V3D: a vector to a lane. */
+        {"vulkan:0",
+         "Broadcom",
+         0,
+         16,
+         256,
+         768,
+         {.x.type = ANYNORM_F16},
+         "row_per_group group=256 vector=4 rows=1 held=1"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_device_info info = whole_gpu;
+        struct an_choice choice;
+        char text[128];
+        anynorm_spec spec = cases[i].spec;
+        spec.columns = cases[i].columns;
+        snprintf(info.id, sizeof(info.id), "%s", cases[i].id);
+        snprintf(info.vendor, sizeof(info.vendor), "%s", cases[i].vendor);
+        info.subgroup = cases[i].size > 0;
+        info.subgroup_size = cases[i].size;
+        info.subgroup_least = cases[i].least;
+        info.max_work_group_size = cases[i].largest_group;
+        assert_true(first_that_fits(&info, &spec, &choice));
+        an_choice_format(&choice, text, sizeof(text));
+        assert_string_equal(text, cases[i].choice);
+    }
 }
 
 static void test_select_forced_groups(void **state)
@@ -562,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_select_on_lanes),
         cmocka_unit_test(test_select_in_pieces),
         cmocka_unit_test(test_subgroup_sizes),
+        cmocka_unit_test(test_select_by_registers),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_local_memory_of_vulkan),
