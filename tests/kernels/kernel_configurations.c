@@ -1,17 +1,14 @@
-/* Lists what the library compiles for GPUs that need not be here, for ci/compile-kernels:
+/* Lists what the library compiles with OpenCL for GPUs that need not be here, for
+ * ci/compile-kernels:
  *
  *     kernel_configurations FOLDER [quick]
  *
  * makes plans on described devices, whose driver is a table of functions below that compiles
- * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout one line for each different
- * configuration of a target and a spec (quick: of fewer types and flags), fields parted by tabs:
- *
- *     target  first|other  choice  group  columns_from  columns_to  spec  program  options
- *
- * first: the library's own choice for some number of columns; other: it fits, and serves only where
- * those before it fail to compile, or where a caller asks for it. */
+ * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout the lines of configurations.h.
+ */
+#include "configurations.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,7 +202,7 @@ static const struct target *current;
 /* What the last plan's kernel is of: the name in an_sources, NULL for none of them. */
 static struct {
     const char *program;
-    char options[1024];
+    char options[CONFIGURATION_OPTIONS];
 } built;
 
 static const struct fact *find_fact(const struct fact *facts, cl_device_info what)
@@ -417,189 +414,7 @@ static struct an_cl driver = {
 
 /* ---- What is asked of them ---- */
 
-static const struct {
-    anynorm_dtype x, y, parameters;
-    bool quick;
-} types[] = {
-    {ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, true},
-    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F16, true},
-    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F32, false},
-    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_BF16, true},
-    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_F32, false},
-    {ANYNORM_F16, ANYNORM_F32, ANYNORM_F32, false},
-    {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, false},
-    {ANYNORM_F64, ANYNORM_F64, ANYNORM_F64, true},
-    {ANYNORM_F16, ANYNORM_I8, ANYNORM_F16, true},
-    {ANYNORM_BF16, ANYNORM_F8E4M3, ANYNORM_BF16, false},
-    {ANYNORM_F32, ANYNORM_F8E4M3, ANYNORM_F32, true},
-};
-
-#define AFFINE (ANYNORM_WEIGHT | ANYNORM_BIAS)
-#define STATISTICS (ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
-
-#define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
-
-/* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
- * their tensors are, in turn where it is quick; a parameters.run above 1 is a whole row. */
-static const struct {
-    anynorm_spec spec;
-    bool quick;
-    bool family;
-} shapes[] = {
-    {.spec = {.flags = 0}},
-    {.spec = {.flags = AFFINE}},
-    {.spec = {.flags = AFFINE | STATISTICS}, .quick = true},
-    {.spec = {.flags = AFFINE | STATISTICS, .inner_rows = 8, .x.outer_stride = UINT64_C(1) << 40}},
-    {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT}, .quick = true},
-    {.spec = {.flags = AFFINE, .inner_rows = 64, .x.column_stride = 64, .y.column_stride = 64},
-     .quick = true},
-    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT}, .quick = true, .family = true},
-    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED}, .quick = true, .family = true},
-    {.spec = {.flags = SUMMED | ANYNORM_GATE, .sample_rows = 8}, .quick = true, .family = true},
-    {.spec = {.flags = ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
-     .quick = true,
-     .family = true},
-    {.spec = {.flags = SUMMED | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
-     .family = true},
-    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameters.rows = 8, .parameters.run = 2},
-     .quick = true,
-     .family = true},
-    {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
-     .quick = true,
-     .family = true},
-    /* Of quantized types, which have these alone. */
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_INPUT}},
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT}, .quick = true},
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT,
-              .inner_rows = 64,
-              .x.column_stride = 64,
-              .y.column_stride = 64}},
-};
-
-#define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
-
-struct configuration {
-    char choice[sizeof(((anynorm_plan_info *)0)->choice)];
-    char options[sizeof(built.options)];
-    const char *program;
-    uint64_t group;
-    bool first;
-    uint64_t from, to; /* columns */
-};
-
-/* The configurations of one target and spec. */
-struct list {
-    struct configuration *entries;
-    size_t count, room;
-};
-
-static void die(const char *what)
-{
-    fprintf(stderr, "kernel_configurations: %s\n", what);
-    exit(1);
-}
-
-/* That of the plan just made. */
-static struct configuration *find(struct list *list, const anynorm_plan_info *plan)
-{
-    if (!built.program)
-        die("a program is none of the embedded sources");
-    /* Neighbouring numbers of columns mostly share their configurations, so the last come first. */
-    for (size_t i = list->count; i-- > 0;) {
-        struct configuration *entry = &list->entries[i];
-        if (entry->program == built.program && strcmp(entry->choice, plan->choice) == 0 &&
-            strcmp(entry->options, built.options) == 0)
-            return entry;
-    }
-    if (list->count == list->room) {
-        list->room = list->room ? 2 * list->room : 64;
-        struct configuration *grown = realloc(list->entries, list->room * sizeof(*grown));
-        if (!grown)
-            die("no memory");
-        list->entries = grown;
-    }
-    struct configuration *entry = &list->entries[list->count++];
-    *entry = (struct configuration){
-        .program = built.program, .group = plan->work_group_size, .from = UINT64_MAX};
-    memcpy(entry->choice, plan->choice, sizeof(entry->choice));
-    memcpy(entry->options, built.options, sizeof(entry->options));
-    return entry;
-}
-
-/* Adds the plan that the library makes: of its own choice, or of a schedule. */
-static void add_plan(struct list *list, anynorm_device *device, const anynorm_spec *spec,
-                     const char *schedule)
-{
-    anynorm_plan *plan;
-    anynorm_plan_info info;
-    anynorm_plan_options options = {.schedule = schedule};
-    anynorm_status status = anynorm_plan_create(device, spec, schedule ? &options : NULL, &plan);
-    if (status == ANYNORM_UNSUPPORTED)
-        return; /* of this type, say: the device has no double precision */
-    if (status != ANYNORM_OK || anynorm_plan_describe(plan, &info) != ANYNORM_OK)
-        die(anynorm_message());
-    struct configuration *entry = find(list, &info);
-    entry->first |= !schedule;
-    entry->from = spec->columns < entry->from ? spec->columns : entry->from;
-    entry->to = spec->columns > entry->to ? spec->columns : entry->to;
-    anynorm_plan_destroy(plan);
-}
-
-static void add(struct list *list, anynorm_device *device, anynorm_spec spec, uint64_t columns)
-{
-    anynorm_candidate candidate;
-    size_t count = 1;
-    spec.columns = columns;
-    if (spec.parameters.run > 1 && columns == 1)
-        return;
-    if (spec.parameters.run > 1)
-        spec.parameters.run = columns;
-    add_plan(list, device, &spec, NULL);
-    for (size_t i = 0; i < count; i++) {
-        if (anynorm_plan_candidate(device, &spec, i, &candidate, &count) != ANYNORM_OK)
-            die(anynorm_message());
-        if (candidate.fits)
-            add_plan(list, device, &spec, candidate.schedule);
-    }
-}
-
-/* Columns between which choices change: all small ones, multiples of 64 and later of 1024 with
- * their neighbours, and powers of two with theirs to the largest there is. */
-static void walk_columns(struct list *list, anynorm_device *device, const anynorm_spec *spec)
-{
-    for (uint64_t columns = 1; columns < 512; columns++)
-        add(list, device, *spec, columns);
-    for (uint64_t columns = 512; columns < 131072; columns += columns < 16384 ? 64 : 1024) {
-        add(list, device, *spec, columns - 1);
-        add(list, device, *spec, columns);
-        add(list, device, *spec, columns + 1);
-    }
-    for (uint64_t columns = 131072; columns < UINT64_C(1) << 31; columns *= 2) {
-        add(list, device, *spec, columns - 1);
-        add(list, device, *spec, columns);
-        add(list, device, *spec, columns + 1);
-        add(list, device, *spec, columns + columns / 2);
-    }
-    add(list, device, *spec, (UINT64_C(1) << 31) - 1);
-}
-
-static void print(const anynorm_spec *spec, const struct list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const struct configuration *entry = &list->entries[i];
-        anynorm_spec example = *spec;
-        char text[256];
-        example.columns = entry->from;
-        if (spec->parameters.run > 1)
-            example.parameters.run = entry->from;
-        anynorm_spec_format(&example, 1, text, sizeof(text));
-        printf("%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\n", current->name,
-               entry->first ? "first" : "other", entry->choice, entry->group, entry->from,
-               entry->to, text, entry->program, entry->options);
-    }
-}
-
-static void list_spec(const anynorm_spec *spec, struct list *list)
+static anynorm_device *open_device(void)
 {
     static int something; /* what handles point to */
     anynorm_device *device;
@@ -607,45 +422,14 @@ static void list_spec(const anynorm_spec *spec, struct list *list)
                               (cl_device_id)(void *)&something, "opencl:0", &device) != ANYNORM_OK)
         die(anynorm_message());
     device->backend = &an_opencl_backend;
-    list->count = 0;
-    walk_columns(list, device, spec);
-    print(spec, list);
-    anynorm_device_close(device);
+    return device;
 }
 
-/* The first two types, of which one is `turn`'s. */
-static bool is_for_family(size_t type, size_t turn)
+static const char *tell(anynorm_plan *plan, char options[CONFIGURATION_OPTIONS])
 {
-    return type < 2 && type == turn % 2;
-}
-
-static void list_target(bool quick)
-{
-    struct list list = {0};
-    for (size_t t = 0; t < COUNT(types); t++) {
-        for (size_t s = 0; s < COUNT(shapes); s++) {
-            bool scales = shapes[s].spec.flags & SCALES;
-            if (scales != (anynorm_dtype_size(types[t].y) == 1) ||
-                (quick && !(types[t].quick && shapes[s].quick)) ||
-                (shapes[s].family && !is_for_family(t, quick ? s : t)))
-                continue;
-            anynorm_spec spec = shapes[s].spec;
-            if (spec.flags & ANYNORM_RESIDUAL)
-                spec.residual.type = spec.sum.type = types[t].x;
-            if (spec.flags & ANYNORM_GATE)
-                spec.gate.type = types[t].x;
-            if (spec.flags & ANYNORM_SCALE)
-                spec.scale.type = types[t].x;
-            if (spec.flags & ANYNORM_SHIFT)
-                spec.shift.type = types[t].x;
-            spec.x.type = types[t].x;
-            spec.y.type = types[t].y;
-            spec.parameters.type = types[t].parameters;
-            spec.statistic.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
-            list_spec(&spec, &list);
-        }
-    }
-    free(list.entries);
+    (void)plan;
+    memcpy(options, built.options, sizeof(built.options));
+    return built.program;
 }
 
 static bool write_sources(const char *folder)
@@ -672,16 +456,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: kernel_configurations FOLDER [quick]\n");
         return 2;
     }
-    /* The library's own choices, and nothing kept from elsewhere. */
-    setenv("ANYNORM_CACHE", "off", 1);
-    setenv("ANYNORM_TUNING", "off", 1);
-    unsetenv("ANYNORM_CAPS");
-    unsetenv("ANYNORM_SCHEDULE");
+    forget_settings();
     if (!write_sources(argv[1]))
         return 1;
     for (size_t i = 0; i < COUNT(targets); i++) {
         current = &targets[i];
-        list_target(quick);
+        const struct lister lister = {current->name, open_device, anynorm_device_close, tell};
+        list_configurations(&lister, quick);
     }
     return fflush(stdout) == 0 ? 0 : 1;
 }
