@@ -71,7 +71,7 @@ static const struct {
 #define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
 
 /* Numbers of columns that ci/compile-kernels has estimates of. */
-static const uint64_t estimated[] = {1024, 4096, 8192, 16384};
+static const uint64_t estimated[] = {768, 1024, 3072, 4096, 5120, 8192, 16384};
 
 struct configuration {
     char choice[sizeof(((anynorm_plan_info *)0)->choice)];

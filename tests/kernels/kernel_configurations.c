@@ -28,6 +28,7 @@
 /* Queries of OpenCL 2.1 and of vendors' extensions. */
 #define MAX_NUM_SUB_GROUPS 0x105c
 #define WARP_SIZE_NV 0x4003
+#define MAX_WORK_GROUP_SIZE_AMD 0x4031 /* that a kernel may ask for by an attribute of its own */
 #define WAVEFRONT_WIDTH_AMD 0x4043
 #define SUB_GROUP_SIZES_INTEL 0x4108
 
@@ -36,7 +37,7 @@ struct fact {
     cl_device_info what;
     cl_ulong number;
     const char *text;
-    size_t sizes[3];
+    size_t sizes[3]; /* as many as are not 0 */
 };
 
 #define MOST_FACTS 16 /* and an empty one, which ends the list */
@@ -90,6 +91,7 @@ static const struct vendor amd = {
                                        "cl_amd_device_attribute_query cl_amd_media_ops "
                                        "cl_khr_subgroups cl_amd_assembly_program"},
         {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+        {MAX_WORK_GROUP_SIZE_AMD, .number = 1024},
         {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
     },
 };
@@ -142,6 +144,44 @@ static const struct target {
      {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
       {MAX_NUM_SUB_GROUPS, .number = 128},
       {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"pvc",
+     &intel,
+     {"Intel(R) Data Center GPU Max 1100", 448, 48 * GIB, 108 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"bmg",
+     &intel,
+     {"Intel(R) Arc(TM) B580 Graphics", 160, 12 * GIB, 18 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"lnl",
+     &intel,
+     {"Intel(R) Arc(TM) 140V GPU", 64, 16 * GIB, 8 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"ptl",
+     &intel,
+     {"Intel(R) Arc(TM) B390 GPU", 96, 16 * GIB, 16 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
     {"gfx90a",
      &amd,
      {"gfx90a", 104, 64 * GIB, 16 * KIB},
@@ -152,6 +192,13 @@ static const struct target {
      &amd,
      {"gfx942", 304, 192 * GIB, 32 * KIB},
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 163 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx950",
+     &amd,
+     {"gfx950", 256, 288 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 244 * GIB},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 160 * KIB},
       {WAVEFRONT_WIDTH_AMD, .number = 64},
       {MAX_NUM_SUB_GROUPS, .number = 4}}},
     {"gfx1030",
@@ -166,6 +213,32 @@ static const struct target {
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
       {WAVEFRONT_WIDTH_AMD, .number = 32},
       {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1151",
+     &amd,
+     {"gfx1151", 20, 64 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 54 * GIB},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1201",
+     &amd,
+     {"gfx1201", 32, 16 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 13 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    /* No report of it is public yet: local memory as LLVM's AMDGPU guide has it, the rest as those
+     * before it. */
+    {"gfx1250",
+     &amd,
+     {"gfx1250", 256, 288 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 244 * GIB},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 320 * KIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"sm_75",
+     &nvidia,
+     {"Tesla T4", 40, 15 * GIB, 1280 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 3 * GIB}}},
     {"sm_80",
      &nvidia,
      {"NVIDIA A100-SXM4-40GB", 108, 40 * GIB, 3024 * KIB},
@@ -174,6 +247,18 @@ static const struct target {
      &nvidia,
      {"NVIDIA H100 80GB HBM3", 132, 80 * GIB, 4224 * KIB},
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB}}},
+    {"sm_100",
+     &nvidia,
+     {"NVIDIA B200", 148, 178 * GIB, 4736 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 44 * GIB}}},
+    {"sm_120",
+     &nvidia,
+     {"NVIDIA GeForce RTX 5090", 170, 31 * GIB, 5440 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 8 * GIB}}},
+    {"sm_121",
+     &nvidia,
+     {"NVIDIA GB10", 48, 119 * GIB, 1536 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 30 * GIB}}},
     /* SPIR-V: GPUs that are none of those above, one with little more than OpenCL 1.2 demands (a
      * phone's, Mesa's), one with sub-groups and double precision. */
     {"spirv",
@@ -257,8 +342,11 @@ static cl_int CL_API_CALL get_device_info(cl_device_id id, cl_device_info what, 
         return CL_INVALID_VALUE;
     if (fact->text)
         return answer(fact->text, strlen(fact->text) + 1, room, value, size);
-    if (fact->sizes[0])
-        return answer(fact->sizes, sizeof(fact->sizes), room, value, size);
+    size_t sizes = 0;
+    while (sizes < COUNT(fact->sizes) && fact->sizes[sizes])
+        sizes++;
+    if (sizes)
+        return answer(fact->sizes, sizes * sizeof(fact->sizes[0]), room, value, size);
     return answer_number(fact->number, room, value, size);
 }
 
