@@ -47,9 +47,12 @@ static anynorm_status judge(const struct an_vulkan_features *features, anynorm_d
         an_text_put(&why, "the device has no queue that computes");
         return ANYNORM_UNSUPPORTED;
     }
-    if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_alloc_bytes == 0 ||
-        info->max_range_bytes == 0) {
-        an_text_put(&why, "the driver tells of no work-groups, or of no memory");
+    if (info->max_work_group_size == 0 || info->max_groups == 0 || info->max_range_bytes == 0) {
+        an_text_put(&why, "the driver tells of no work-groups, or of none that reach memory");
+        return ANYNORM_DEVICE_LOST;
+    }
+    if (info->max_alloc_bytes == 0) { /* RADV's null device, which RADV_FORCE_FAMILY makes */
+        an_text_put(&why, "the device has no memory, as one that its driver only compiles for");
         return ANYNORM_DEVICE_LOST;
     }
     return ANYNORM_OK;

@@ -1,17 +1,14 @@
-/* Lists what the library compiles for GPUs that need not be here, for ci/compile-kernels:
+/* Lists what the library compiles with OpenCL for GPUs that need not be here, for
+ * ci/compile-kernels:
  *
  *     kernel_configurations FOLDER [quick]
  *
  * makes plans on described devices, whose driver is a table of functions below that compiles
- * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout one line for each different
- * configuration of a target and a spec (quick: of fewer types and flags), fields parted by tabs:
- *
- *     target  first|other  choice  group  columns_from  columns_to  spec  program  options
- *
- * first: the library's own choice for some number of columns; other: it fits, and serves only where
- * those before it fail to compile, or where a caller asks for it. */
+ * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout the lines of configurations.h.
+ */
+#include "configurations.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +28,7 @@
 /* Queries of OpenCL 2.1 and of vendors' extensions. */
 #define MAX_NUM_SUB_GROUPS 0x105c
 #define WARP_SIZE_NV 0x4003
+#define MAX_WORK_GROUP_SIZE_AMD 0x4031 /* that a kernel may ask for by an attribute of its own */
 #define WAVEFRONT_WIDTH_AMD 0x4043
 #define SUB_GROUP_SIZES_INTEL 0x4108
 
@@ -39,7 +37,7 @@ struct fact {
     cl_device_info what;
     cl_ulong number;
     const char *text;
-    size_t sizes[3];
+    size_t sizes[3]; /* as many as are not 0 */
 };
 
 #define MOST_FACTS 16 /* and an empty one, which ends the list */
@@ -93,6 +91,7 @@ static const struct vendor amd = {
                                        "cl_amd_device_attribute_query cl_amd_media_ops "
                                        "cl_khr_subgroups cl_amd_assembly_program"},
         {CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 256},
+        {MAX_WORK_GROUP_SIZE_AMD, .number = 1024},
         {CL_DEVICE_LOCAL_MEM_SIZE, .number = 64 * KIB},
     },
 };
@@ -145,6 +144,44 @@ static const struct target {
      {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
       {MAX_NUM_SUB_GROUPS, .number = 128},
       {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS}}},
+    {"pvc",
+     &intel,
+     {"Intel(R) Data Center GPU Max 1100", 448, 48 * GIB, 108 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"bmg",
+     &intel,
+     {"Intel(R) Arc(TM) B580 Graphics", 160, 12 * GIB, 18 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"lnl",
+     &intel,
+     {"Intel(R) Arc(TM) 140V GPU", 64, 16 * GIB, 8 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
+    {"ptl",
+     &intel,
+     {"Intel(R) Arc(TM) B390 GPU", 96, 16 * GIB, 16 * MIB},
+     {{CL_DEVICE_MAX_WORK_GROUP_SIZE, .number = 1024},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 128 * KIB},
+      {MAX_NUM_SUB_GROUPS, .number = 64},
+      {SUB_GROUP_SIZES_INTEL, .sizes = {16, 32}},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {CL_DRIVER_VERSION, .text = "26.27.39122"},
+      {CL_DEVICE_EXTENSIONS, .text = INTEL_EXTENSIONS " cl_khr_fp64"}}},
     {"gfx90a",
      &amd,
      {"gfx90a", 104, 64 * GIB, 16 * KIB},
@@ -155,6 +192,13 @@ static const struct target {
      &amd,
      {"gfx942", 304, 192 * GIB, 32 * KIB},
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 163 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 64},
+      {MAX_NUM_SUB_GROUPS, .number = 4}}},
+    {"gfx950",
+     &amd,
+     {"gfx950", 256, 288 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 244 * GIB},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 160 * KIB},
       {WAVEFRONT_WIDTH_AMD, .number = 64},
       {MAX_NUM_SUB_GROUPS, .number = 4}}},
     {"gfx1030",
@@ -169,6 +213,32 @@ static const struct target {
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB},
       {WAVEFRONT_WIDTH_AMD, .number = 32},
       {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1151",
+     &amd,
+     {"gfx1151", 20, 64 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 54 * GIB},
+      {CL_DEVICE_HOST_UNIFIED_MEMORY, .number = CL_TRUE},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"gfx1201",
+     &amd,
+     {"gfx1201", 32, 16 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 13 * GIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    /* No report of it is public yet: local memory as LLVM's AMDGPU guide has it, the rest as those
+     * before it. */
+    {"gfx1250",
+     &amd,
+     {"gfx1250", 256, 288 * GIB, 32 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 244 * GIB},
+      {CL_DEVICE_LOCAL_MEM_SIZE, .number = 320 * KIB},
+      {WAVEFRONT_WIDTH_AMD, .number = 32},
+      {MAX_NUM_SUB_GROUPS, .number = 8}}},
+    {"sm_75",
+     &nvidia,
+     {"Tesla T4", 40, 15 * GIB, 1280 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 3 * GIB}}},
     {"sm_80",
      &nvidia,
      {"NVIDIA A100-SXM4-40GB", 108, 40 * GIB, 3024 * KIB},
@@ -177,6 +247,18 @@ static const struct target {
      &nvidia,
      {"NVIDIA H100 80GB HBM3", 132, 80 * GIB, 4224 * KIB},
      {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 20 * GIB}}},
+    {"sm_100",
+     &nvidia,
+     {"NVIDIA B200", 148, 178 * GIB, 4736 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 44 * GIB}}},
+    {"sm_120",
+     &nvidia,
+     {"NVIDIA GeForce RTX 5090", 170, 31 * GIB, 5440 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 8 * GIB}}},
+    {"sm_121",
+     &nvidia,
+     {"NVIDIA GB10", 48, 119 * GIB, 1536 * KIB},
+     {{CL_DEVICE_MAX_MEM_ALLOC_SIZE, .number = 30 * GIB}}},
     /* SPIR-V: GPUs that are none of those above, one with little more than OpenCL 1.2 demands (a
      * phone's, Mesa's), one with sub-groups and double precision. */
     {"spirv",
@@ -205,7 +287,7 @@ static const struct target *current;
 /* What the last plan's kernel is of: the name in an_sources, NULL for none of them. */
 static struct {
     const char *program;
-    char options[1024];
+    char options[CONFIGURATION_OPTIONS];
 } built;
 
 static const struct fact *find_fact(const struct fact *facts, cl_device_info what)
@@ -260,8 +342,11 @@ static cl_int CL_API_CALL get_device_info(cl_device_id id, cl_device_info what, 
         return CL_INVALID_VALUE;
     if (fact->text)
         return answer(fact->text, strlen(fact->text) + 1, room, value, size);
-    if (fact->sizes[0])
-        return answer(fact->sizes, sizeof(fact->sizes), room, value, size);
+    size_t sizes = 0;
+    while (sizes < COUNT(fact->sizes) && fact->sizes[sizes])
+        sizes++;
+    if (sizes)
+        return answer(fact->sizes, sizes * sizeof(fact->sizes[0]), room, value, size);
     return answer_number(fact->number, room, value, size);
 }
 
@@ -417,189 +502,7 @@ static struct an_cl driver = {
 
 /* ---- What is asked of them ---- */
 
-static const struct {
-    anynorm_dtype x, y, parameters;
-    bool quick;
-} types[] = {
-    {ANYNORM_F32, ANYNORM_F32, ANYNORM_F32, true},
-    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F16, true},
-    {ANYNORM_F16, ANYNORM_F16, ANYNORM_F32, false},
-    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_BF16, true},
-    {ANYNORM_BF16, ANYNORM_BF16, ANYNORM_F32, false},
-    {ANYNORM_F16, ANYNORM_F32, ANYNORM_F32, false},
-    {ANYNORM_F32, ANYNORM_F16, ANYNORM_F32, false},
-    {ANYNORM_F64, ANYNORM_F64, ANYNORM_F64, true},
-    {ANYNORM_F16, ANYNORM_I8, ANYNORM_F16, true},
-    {ANYNORM_BF16, ANYNORM_F8E4M3, ANYNORM_BF16, false},
-    {ANYNORM_F32, ANYNORM_F8E4M3, ANYNORM_F32, true},
-};
-
-#define AFFINE (ANYNORM_WEIGHT | ANYNORM_BIAS)
-#define STATISTICS (ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT)
-
-#define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
-
-/* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
- * their tensors are, in turn where it is quick; a parameters.run above 1 is a whole row. */
-static const struct {
-    anynorm_spec spec;
-    bool quick;
-    bool family;
-} shapes[] = {
-    {.spec = {.flags = 0}},
-    {.spec = {.flags = AFFINE}},
-    {.spec = {.flags = AFFINE | STATISTICS}, .quick = true},
-    {.spec = {.flags = AFFINE | STATISTICS, .inner_rows = 8, .x.outer_stride = UINT64_C(1) << 40}},
-    {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT}, .quick = true},
-    {.spec = {.flags = AFFINE, .inner_rows = 64, .x.column_stride = 64, .y.column_stride = 64},
-     .quick = true},
-    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT}, .quick = true, .family = true},
-    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED}, .quick = true, .family = true},
-    {.spec = {.flags = SUMMED | ANYNORM_GATE, .sample_rows = 8}, .quick = true, .family = true},
-    {.spec = {.flags = ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
-     .quick = true,
-     .family = true},
-    {.spec = {.flags = SUMMED | ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT, .sample_rows = 8},
-     .family = true},
-    {.spec = {.flags = AFFINE | ANYNORM_SILU, .parameters.rows = 8, .parameters.run = 2},
-     .quick = true,
-     .family = true},
-    {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT},
-     .quick = true,
-     .family = true},
-    /* Of quantized types, which have these alone. */
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_INPUT}},
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT}, .quick = true},
-    {.spec = {.flags = AFFINE | ANYNORM_Y_SCALE_OUTPUT,
-              .inner_rows = 64,
-              .x.column_stride = 64,
-              .y.column_stride = 64}},
-};
-
-#define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
-
-struct configuration {
-    char choice[sizeof(((anynorm_plan_info *)0)->choice)];
-    char options[sizeof(built.options)];
-    const char *program;
-    uint64_t group;
-    bool first;
-    uint64_t from, to; /* columns */
-};
-
-/* The configurations of one target and spec. */
-struct list {
-    struct configuration *entries;
-    size_t count, room;
-};
-
-static void die(const char *what)
-{
-    fprintf(stderr, "kernel_configurations: %s\n", what);
-    exit(1);
-}
-
-/* That of the plan just made. */
-static struct configuration *find(struct list *list, const anynorm_plan_info *plan)
-{
-    if (!built.program)
-        die("a program is none of the embedded sources");
-    /* Neighbouring numbers of columns mostly share their configurations, so the last come first. */
-    for (size_t i = list->count; i-- > 0;) {
-        struct configuration *entry = &list->entries[i];
-        if (entry->program == built.program && strcmp(entry->choice, plan->choice) == 0 &&
-            strcmp(entry->options, built.options) == 0)
-            return entry;
-    }
-    if (list->count == list->room) {
-        list->room = list->room ? 2 * list->room : 64;
-        struct configuration *grown = realloc(list->entries, list->room * sizeof(*grown));
-        if (!grown)
-            die("no memory");
-        list->entries = grown;
-    }
-    struct configuration *entry = &list->entries[list->count++];
-    *entry = (struct configuration){
-        .program = built.program, .group = plan->work_group_size, .from = UINT64_MAX};
-    memcpy(entry->choice, plan->choice, sizeof(entry->choice));
-    memcpy(entry->options, built.options, sizeof(entry->options));
-    return entry;
-}
-
-/* Adds the plan that the library makes: of its own choice, or of a schedule. */
-static void add_plan(struct list *list, anynorm_device *device, const anynorm_spec *spec,
-                     const char *schedule)
-{
-    anynorm_plan *plan;
-    anynorm_plan_info info;
-    anynorm_plan_options options = {.schedule = schedule};
-    anynorm_status status = anynorm_plan_create(device, spec, schedule ? &options : NULL, &plan);
-    if (status == ANYNORM_UNSUPPORTED)
-        return; /* of this type, say: the device has no double precision */
-    if (status != ANYNORM_OK || anynorm_plan_describe(plan, &info) != ANYNORM_OK)
-        die(anynorm_message());
-    struct configuration *entry = find(list, &info);
-    entry->first |= !schedule;
-    entry->from = spec->columns < entry->from ? spec->columns : entry->from;
-    entry->to = spec->columns > entry->to ? spec->columns : entry->to;
-    anynorm_plan_destroy(plan);
-}
-
-static void add(struct list *list, anynorm_device *device, anynorm_spec spec, uint64_t columns)
-{
-    anynorm_candidate candidate;
-    size_t count = 1;
-    spec.columns = columns;
-    if (spec.parameters.run > 1 && columns == 1)
-        return;
-    if (spec.parameters.run > 1)
-        spec.parameters.run = columns;
-    add_plan(list, device, &spec, NULL);
-    for (size_t i = 0; i < count; i++) {
-        if (anynorm_plan_candidate(device, &spec, i, &candidate, &count) != ANYNORM_OK)
-            die(anynorm_message());
-        if (candidate.fits)
-            add_plan(list, device, &spec, candidate.schedule);
-    }
-}
-
-/* Columns between which choices change: all small ones, multiples of 64 and later of 1024 with
- * their neighbours, and powers of two with theirs to the largest there is. */
-static void walk_columns(struct list *list, anynorm_device *device, const anynorm_spec *spec)
-{
-    for (uint64_t columns = 1; columns < 512; columns++)
-        add(list, device, *spec, columns);
-    for (uint64_t columns = 512; columns < 131072; columns += columns < 16384 ? 64 : 1024) {
-        add(list, device, *spec, columns - 1);
-        add(list, device, *spec, columns);
-        add(list, device, *spec, columns + 1);
-    }
-    for (uint64_t columns = 131072; columns < UINT64_C(1) << 31; columns *= 2) {
-        add(list, device, *spec, columns - 1);
-        add(list, device, *spec, columns);
-        add(list, device, *spec, columns + 1);
-        add(list, device, *spec, columns + columns / 2);
-    }
-    add(list, device, *spec, (UINT64_C(1) << 31) - 1);
-}
-
-static void print(const anynorm_spec *spec, const struct list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const struct configuration *entry = &list->entries[i];
-        anynorm_spec example = *spec;
-        char text[256];
-        example.columns = entry->from;
-        if (spec->parameters.run > 1)
-            example.parameters.run = entry->from;
-        anynorm_spec_format(&example, 1, text, sizeof(text));
-        printf("%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\n", current->name,
-               entry->first ? "first" : "other", entry->choice, entry->group, entry->from,
-               entry->to, text, entry->program, entry->options);
-    }
-}
-
-static void list_spec(const anynorm_spec *spec, struct list *list)
+static anynorm_device *open_device(void)
 {
     static int something; /* what handles point to */
     anynorm_device *device;
@@ -607,45 +510,14 @@ static void list_spec(const anynorm_spec *spec, struct list *list)
                               (cl_device_id)(void *)&something, "opencl:0", &device) != ANYNORM_OK)
         die(anynorm_message());
     device->backend = &an_opencl_backend;
-    list->count = 0;
-    walk_columns(list, device, spec);
-    print(spec, list);
-    anynorm_device_close(device);
+    return device;
 }
 
-/* The first two types, of which one is `turn`'s. */
-static bool is_for_family(size_t type, size_t turn)
+static const char *tell(anynorm_plan *plan, char options[CONFIGURATION_OPTIONS])
 {
-    return type < 2 && type == turn % 2;
-}
-
-static void list_target(bool quick)
-{
-    struct list list = {0};
-    for (size_t t = 0; t < COUNT(types); t++) {
-        for (size_t s = 0; s < COUNT(shapes); s++) {
-            bool scales = shapes[s].spec.flags & SCALES;
-            if (scales != (anynorm_dtype_size(types[t].y) == 1) ||
-                (quick && !(types[t].quick && shapes[s].quick)) ||
-                (shapes[s].family && !is_for_family(t, quick ? s : t)))
-                continue;
-            anynorm_spec spec = shapes[s].spec;
-            if (spec.flags & ANYNORM_RESIDUAL)
-                spec.residual.type = spec.sum.type = types[t].x;
-            if (spec.flags & ANYNORM_GATE)
-                spec.gate.type = types[t].x;
-            if (spec.flags & ANYNORM_SCALE)
-                spec.scale.type = types[t].x;
-            if (spec.flags & ANYNORM_SHIFT)
-                spec.shift.type = types[t].x;
-            spec.x.type = types[t].x;
-            spec.y.type = types[t].y;
-            spec.parameters.type = types[t].parameters;
-            spec.statistic.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
-            list_spec(&spec, &list);
-        }
-    }
-    free(list.entries);
+    (void)plan;
+    memcpy(options, built.options, sizeof(built.options));
+    return built.program;
 }
 
 static bool write_sources(const char *folder)
@@ -672,16 +544,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: kernel_configurations FOLDER [quick]\n");
         return 2;
     }
-    /* The library's own choices, and nothing kept from elsewhere. */
-    setenv("ANYNORM_CACHE", "off", 1);
-    setenv("ANYNORM_TUNING", "off", 1);
-    unsetenv("ANYNORM_CAPS");
-    unsetenv("ANYNORM_SCHEDULE");
+    forget_settings();
     if (!write_sources(argv[1]))
         return 1;
     for (size_t i = 0; i < COUNT(targets); i++) {
         current = &targets[i];
-        list_target(quick);
+        const struct lister lister = {current->name, open_device, anynorm_device_close, tell};
+        list_configurations(&lister, quick);
     }
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -354,6 +354,41 @@ static void test_portability(void **state)
     on_each_engine(*state, check_portability);
 }
 
+/* ---- A device that is not there ---- */
+
+static VKAPI_ATTR void VKAPI_CALL no_memory(VkPhysicalDevice physical,
+                                            VkPhysicalDeviceMemoryProperties *memory)
+{
+    (void)physical;
+    *memory = (VkPhysicalDeviceMemoryProperties){
+        .memoryHeapCount = 1, .memoryHeaps = {{0, VK_MEMORY_HEAP_DEVICE_LOCAL_BIT}}};
+}
+
+/* RADV's null device, whose only heap is of 0 bytes, is described and refused. */
+static void check_without_memory(struct engine *engine, enum engine_kind kind)
+{
+    (void)kind;
+    struct an_vulkan_instance null = engine->instance;
+    struct an_vulkan_features features;
+    anynorm_device_info info;
+    anynorm_device *device = NULL;
+    null.vkGetPhysicalDeviceMemoryProperties = no_memory;
+    assert_ok(an_vulkan_describe(&null, engine->physical, NULL, "vulkan:9", &info, &features));
+    assert_status(an_vulkan_check(&features, &info), ANYNORM_DEVICE_LOST);
+    assert_non_null(strstr(info.unusable, "has no memory"));
+    assert_status(an_vulkan_device_make(&null, engine->physical, "vulkan:9", NULL, &device),
+                  ANYNORM_DEVICE_LOST);
+    assert_string_equal(anynorm_message(),
+                        "vulkan:9: the device has no memory, as one that its driver only compiles "
+                        "for");
+    assert_null(device);
+}
+
+static void test_without_memory(void **state)
+{
+    on_each_engine(*state, check_without_memory);
+}
+
 /* ---- Refusals ---- */
 
 static void refuse_handles(struct engine *engine, enum engine_kind kind)
@@ -415,6 +450,7 @@ int main(void)
         {"driver of several lines", test_lines},
         {"quirks", test_quirks},
         {"portability", test_portability},
+        {"without memory", test_without_memory},
         {"refused handles", test_refused_handles},
     };
     return run_on_devices("vulkan_devices", tests, COUNT(tests), NULL, NULL);
