@@ -164,6 +164,10 @@ static anynorm_device *open_device(void)
     vk->vkGetBufferMemoryRequirements = get_requirements;
     vk->vkAllocateMemory = allocate;
     vk->vkBindBufferMemory = bind;
+    /* What runs nothing cannot show how it rounds halves: it is as it says that it can. */
+    an_vulkan(opened)->halves_asked = true;
+    an_vulkan(opened)->halves.loads = an_vulkan(opened)->halves.stores =
+        an_vulkan(opened)->features.rounds_halves;
     return opened;
 }
 
