@@ -351,4 +351,3 @@ void climb_with(struct climb *climb, uint64_t columns, uint64_t usual)
     if (worst.share > climb->subject->worst.y)
         climb->subject->worst.y = worst.share;
 }
-

@@ -1,4 +1,5 @@
-/* A hill climb towards the rows that a schedule errs on the most: what test_adversary.c is about. */
+/* A hill climb towards the rows that a schedule errs on the most: what test_adversary.c is about.
+ */
 #ifndef AN_TESTS_CLIMB_H
 #define AN_TESTS_CLIMB_H
 
@@ -35,8 +36,8 @@ extern const uint64_t climb_lengths[CLIMB_LENGTHS];
  * nothing to see: f32, which partials are, hides the errors of f64. */
 bool climb_specify(struct climb *climb, anynorm_dtype type, uint32_t flags);
 
-/* Climbs with rows of so many columns for `usual` generations, or $ANYNORM_TEST_SEARCH; what is found goes
- * to stderr, and into the subject's worst. */
+/* Climbs with rows of so many columns for `usual` generations, or $ANYNORM_TEST_SEARCH; what is
+ * found goes to stderr, and into the subject's worst. */
 void climb_with(struct climb *climb, uint64_t columns, uint64_t usual);
 
 /* By hand: room for CANDIDATES rows, whose shares the second finds. */

@@ -10,11 +10,12 @@
 /* The line of kernels/opencl/arithmetic.clh, without which nothing would be inexact. */
 static const char plain[] = "#define QUOTIENT(a, b) ((a) / (b))\n";
 
-/* What takes its place. A correctly rounded quotient is off by half a unit at most, so that one moved by
- * 2 units is by 2.5, and no number further away is. From below a power of two, beyond which units are
- * twice as large, it moves to that; down from one, below which they are half as large, by 2 of those.
- * Zero, infinities and NaN are left alone, and what is below 2^-100, whose units may be denormal.
- * A reciprocal root is rounded correctly before it is moved. Of doubles only that is inexact. */
+/* What takes its place. A correctly rounded quotient is off by half a unit at most, so that one
+ * moved by 2 units is by 2.5, and no number further away is. From below a power of two, beyond
+ * which units are twice as large, it moves to that; down from one, below which they are half as
+ * large, by 2 of those. Zero, infinities and NaN are left alone, and what is below 2^-100, whose
+ * units may be denormal. A reciprocal root is rounded correctly before it is moved. Of doubles only
+ * that is inexact. */
 static const char inexact[] =
     "#define INEXACT(floats, uints, as_floats, as_uints) \\\n"
     "static inline __attribute__((overloadable)) floats inexact_off(floats q, int up) { \\\n"
@@ -25,7 +26,7 @@ static const char inexact[] =
     "    const uints unit = at_power == 0u ? place - 0x00800000u : place; \\\n"
     "    const floats far = 2.0f * as_floats(unit | sign); \\\n"
     "    const floats off = away != 0u ? q + far : q - far; \\\n"
-    "    return (size < 0x0d800000u) | (size > 0x7effffffu) ? q : off; \\\n"
+    "    return ((size < 0x0d800000u) | (size > 0x7effffffu)) ? q : off; \\\n"
     "} \\\n"
     "static inline __attribute__((overloadable)) floats inexact_quotient(floats q, int up) { \\\n"
     "    return INEXACT_GROSS ? q * 1.0078125f : inexact_off(q, up); \\\n"
@@ -36,7 +37,7 @@ static const char inexact[] =
     "static inline __attribute__((overloadable)) floats inexact_root(floats v) { \\\n"
     "    const floats r = rsqrt(v), near = fma(0.5f * r, fma(-v * r, r, (floats)1.0f), r); \\\n"
     "    const floats off = inexact_off(near, INEXACT_UP); \\\n"
-    "    return INEXACT_GROSS | (near != near) ? r : off; \\\n"
+    "    return INEXACT_GROSS ? r : near != near ? r : off; \\\n"
     "}\n"
     "#define INEXACT_ROOT(doubles) \\\n"
     "static inline __attribute__((overloadable)) doubles inexact_quotient(doubles q, int up) { \\\n"
@@ -71,7 +72,8 @@ static const struct {
 } ways[] = {
     [INEXACT_UP] = {"up", "#define INEXACT_UP 1\n#define INEXACT_TURN 1\n"},
     [INEXACT_DOWN] = {"down", "#define INEXACT_UP 0\n#define INEXACT_TURN 0\n"},
-    [INEXACT_TURNS] = {"by turns", "#define INEXACT_UP 1\n#define INEXACT_TURN (__COUNTER__ & 1)\n"},
+    [INEXACT_TURNS] = {"by turns",
+                       "#define INEXACT_UP 1\n#define INEXACT_TURN (__COUNTER__ & 1)\n"},
     [INEXACT_OTHER_TURNS] = {"by the other turns",
                              "#define INEXACT_UP 0\n#define INEXACT_TURN (~__COUNTER__ & 1)\n"},
     [INEXACT_HASHED] = {"by hash", "#define INEXACT_UP 0\n#define INEXACT_TURN 0\n"},
@@ -97,10 +99,10 @@ static cl_program CL_API_CALL make_inexact_program(cl_context context, cl_uint c
         free(text);
         return make_program(context, count, texts, lengths, error);
     }
-    int length = snprintf(
-        text, room, "%.*s%s#define INEXACT_HASHED %d\n#define INEXACT_GROSS %d\n%s%s",
-        (int)(line - texts[0]), texts[0], ways[present].words, present == INEXACT_HASHED,
-        present == INEXACT_GROSSLY, inexact, line + strlen(plain));
+    int length =
+        snprintf(text, room, "%.*s%s#define INEXACT_HASHED %d\n#define INEXACT_GROSS %d\n%s%s",
+                 (int)(line - texts[0]), texts[0], ways[present].words, present == INEXACT_HASHED,
+                 present == INEXACT_GROSSLY, inexact, line + strlen(plain));
     const char *const_text = text;
     size_t bytes = (size_t)length;
     cl_program program = make_program(context, 1, &const_text, &bytes, error);
