@@ -199,8 +199,9 @@ static void test_search(void **state)
                 climb_specify(&climb, types[c / COUNT(flags)], flags[c % COUNT(flags)]))
                 climb_with(&climb, climb_lengths[turn % CLIMB_LENGTHS], 40);
         }
-        fprintf(stderr, "# %s, %s: %.2f units at most\n", subject->name,
-                inexact_name((enum inexact)way), 8 * inexact.worst.y);
+        if (inexact.offered > subject->offered)
+            fprintf(stderr, "# %s, %s: %.2f units at most\n", subject->name,
+                    inexact_name((enum inexact)way), 8 * inexact.worst.y);
         inexact.worst.y = fmax(inexact.worst.y, subject->worst.y);
         close_inexact(subject, &inexact);
     }
