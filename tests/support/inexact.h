@@ -1,6 +1,7 @@
 /* Devices whose arithmetic is as inexact as OpenCL lets it be, played by one that rounds correctly:
  * in the text of each kernel every f32 division that a result is made of is made to be off by up
- * to 2.5 units of the last place, reciprocal roots by 2 and the exponential by 3. */
+ * to 2.5 units of the last place, reciprocal roots by 2 and exponentials by 2 more than their own.
+ */
 #ifndef AN_TESTS_INEXACT_H
 #define AN_TESTS_INEXACT_H
 
