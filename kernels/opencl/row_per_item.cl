@@ -159,7 +159,7 @@ PIECE void sum_rows(const uint many, const accv_t *v, rows_t *sums)
 /* A first guess of each row's mean, as guess_h_mean. */
 PIECE void guess_means(const uint many, const row_t *row, const uint columns, rows_t *means)
 {
-    const acc_t share = (acc_t)1 / (acc_t)min(columns, (uint)VECTOR);
+    const acc_t share = QUOTIENT((acc_t)1, (acc_t)min(columns, (uint)VECTOR));
     accv_t deviations[ROWS];
     rows_t first, sums;
     first.all = 0;
@@ -191,11 +191,11 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
         const acc4_t variance = squares.all;
 #else
         sum_rows(many, sums, &sum);
-        shift.all = sum.all / (acc_t)columns;
+        shift.all = divided_4(sum.all, (acc_t)columns);
         const acc4_t square = shift.all * shift.all;
-        const acc4_t variance = squares.all / (acc_t)columns - square;
+        const acc4_t variance = divided_4(squares.all, (acc_t)columns) - square;
 #endif
-        rstd.all = inverse_roots_of_4(SCALED_VARIANCE(acc4_t, variance, columns), eps);
+        rstd.all = inverse_roots_of_4(scaled_variances_of_4(variance, (acc_t)columns), eps);
         shift_rstd.all = shift.all * rstd.all;
 #pragma unroll
         for (uint r = 0; r < ROWS && r < many; r++) {

@@ -113,7 +113,7 @@ PIECE void segment_moments(const row_t *row, const uint column, const uint count
     m->mean = guess_h_mean(row, column, count);
     for (uint attempt = 0; attempt < 2; attempt++) {
         segment_sums(row, column, count, m->mean, item, aligned, scratch, sums);
-        m->tail = sums[0] / m->count;
+        m->tail = divided(sums[0], m->count);
         const acc_t square = m->tail * sums[0];
         m->squares = sums[1] - square;
         if (attempt > 0 || !POOR(m->tail, square, m->squares))
@@ -137,7 +137,7 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
     sums[0] = 0;
     sums[1] = sum_lanes(squares - lost_squares);
     add_up(sums, scratch);
-    make_statistic(0, 0, SCALED_VARIANCE(acc_t, sums[1], columns), eps, s);
+    make_statistic(0, 0, scaled_variance(sums[1], (acc_t)columns), eps, s);
 #else
     const acc_t first = table->mean[0];
     accv_t sum = 0, lost = 0;
@@ -150,7 +150,7 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
     add_up(sums, scratch);
 
     /* Both numbers of first + step, whichever is the larger (Knuth). */
-    const acc_t step = sums[0] / (acc_t)columns;
+    const acc_t step = divided(sums[0], (acc_t)columns);
     const acc_t mean = first + step;
     const acc_t taken = mean - first;
     const acc_t tail = (first - (mean - taken)) + (step - taken);
@@ -166,9 +166,9 @@ PIECE void merge_segments(SHARED const table_t *table, const uint segments, cons
     sums[0] = sum_lanes(sum - lost);
     sums[1] = sum_lanes(squares - lost_squares);
     add_up(sums, scratch);
-    const acc_t shift = sums[0] / (acc_t)columns;
-    const acc_t variance = (sums[1] - shift * sums[0]) / (acc_t)columns;
-    make_statistic(mean, tail + shift, SCALED_VARIANCE(acc_t, variance, columns), eps, s);
+    const acc_t shift = divided(sums[0], (acc_t)columns);
+    const acc_t variance = divided(sums[1] - shift * sums[0], (acc_t)columns);
+    make_statistic(mean, tail + shift, scaled_variance(variance, (acc_t)columns), eps, s);
 #endif
 }
 #endif

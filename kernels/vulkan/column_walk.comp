@@ -283,9 +283,9 @@ void find_statistics(inout strip_t strip, const bool first)
         strip.again = false;
         return;
     }
-    precise const accv_t shift = strip.sum / acc_t(columns);
+    const accv_t shift = dividedv(strip.sum, acc_t(columns));
     precise const accv_t square = shift * shift;
-    precise const accv_t variance = strip.squares / acc_t(columns) - square;
+    precise const accv_t variance = dividedv(strip.squares, acc_t(columns)) - square;
     const accv_t rstd = inverse_rootv(scaled_variancev(variance));
     if (first) {
         strip.guess = strip.pivot;

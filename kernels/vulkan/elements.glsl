@@ -383,7 +383,7 @@ statistic_t merge_shards(const uint row)
     precise acc_t variance = squares.total;
     if (RMS == 0) {
         /* Both numbers of first + step, whichever is the larger (Knuth). */
-        precise const acc_t step = off_mean.total / count.total;
+        const acc_t step = divided(off_mean.total, count.total);
         precise const acc_t mean = first + step;
         precise const acc_t taken = mean - first;
         precise const acc_t tail = (first - (mean - taken)) + (step - taken);
@@ -396,10 +396,10 @@ statistic_t merge_shards(const uint row)
             add_number(off_mean, width * away);
             add_number(squares, load_partial(k, row, 2) + width * away * away);
         }
-        const acc_t rest = off_mean.total / count.total;
+        const acc_t rest = divided(off_mean.total, count.total);
         pivot = mean;
         shift = tail + rest;
-        variance = (squares.total - rest * off_mean.total) / count.total;
+        variance = divided(squares.total - rest * off_mean.total, count.total);
     }
     const accv_t scaled = scaled_variance_of(accv_t(variance), count.total, count.total - 1);
     statistic_t s = make_statistic(pivot, shift, scaled.x);

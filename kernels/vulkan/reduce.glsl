@@ -95,6 +95,28 @@ bool is_poor(const acc_t shift, const acc_t square, const acc_t variance)
     return poorv(accv_t(shift), accv_t(square), accv_t(variance)).x;
 }
 
+/* sum / count, of a row in each lane, to half a unit of the last place, or a whole one where fma rounds
+ * twice, and hardly more; a device's own quotient may be off by 2.5: there the mean and the variance
+ * would each lose so much. The inverse serves all rows; a product with it leaves a rest that is all but
+ * exact. (A double's is taken as it is.) */
+accv_t dividedv(const accv_t sum, const acc_t count)
+{
+#if ACC_DOUBLE
+    return sum / count;
+#else
+    precise const float inverse = 1 / count;
+    precise const vec4 near = sum * inverse;
+    precise const vec4 rest = fma(-near, vec4(count), sum);
+    precise const vec4 result = fma(rest, vec4(inverse), near);
+    return result;
+#endif
+}
+
+acc_t divided(const acc_t sum, const acc_t count)
+{
+    return dividedv(accv_t(sum), count).x;
+}
+
 /* 1 / sqrt(variance + eps), with EPS_OUTSIDE 1 / (sqrt(variance) + eps), with EPS_FLOOR
  * 1 / max(sqrt(variance), eps), of a row in each lane:
  * inversesqrt (2 units of the last place by Vulkan's rules) and one Newton step. A variance that
@@ -118,13 +140,14 @@ accv_t inverse_rootv(const accv_t variance)
         precise const accv_t error = fma(-near, near, variance);
         precise const accv_t newton = fma(acc_t(0.5) * r, error, near);
         precise const accv_t root = mix(newton, zero, equal(variance, zero));
-        if (EPS_INVERSE != 0 && e < 1) {
-            precise const accv_t small = EPS_FLOOR != 0 ? accv_t(e) : e / (1 + root * e);
-            return mix(none, small, finite);
-        }
+        const bool large = EPS_INVERSE != 0 && e < 1;
+        precise const accv_t share = EPS_FLOOR != 0 ? accv_t(1) : 1 + root * e;
         precise const accv_t low = EPS_FLOOR != 0 ? max(root, accv_t(e)) : root + e;
-        precise const accv_t sum = EPS_INVERSE != 0 ? root : low;
-        precise const accv_t result = acc_t(1) / sum;
+        precise const accv_t sum = large ? share : EPS_INVERSE != 0 ? root : low;
+        precise const accv_t quotient = acc_t(1) / sum;
+        precise const accv_t rest = fma(-sum, quotient, accv_t(1));
+        precise const accv_t inverse = fma(quotient, rest, quotient);
+        precise const accv_t result = large ? inverse * e : inverse;
         return mix(none, mix(result, zero, equal(sum, zero)), finite);
     }
     precise const accv_t share = variance * e * e; /* with EPS_INVERSE, of the variance in eps */
@@ -163,11 +186,11 @@ accv_t scaled_variance_of(const accv_t variance, const acc_t count, const acc_t 
     if (RMS != 0 && (L2 != 0 || PARTIALS_OUTPUT != 0))
         return variance;
     if (RMS != 0)
-        return variance / count;
+        return dividedv(variance, count);
     if (PARTIALS_OUTPUT != 0)
         return not_below_zero(variance) * count;
     if (UNBIASED != 0)
-        return not_below_zero(variance) * (count / others);
+        return not_below_zero(variance) * divided(count, others);
     return not_below_zero(variance);
 }
 

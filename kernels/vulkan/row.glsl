@@ -33,9 +33,9 @@ statistic_t make_statistic(const acc_t pivot, const acc_t shift, const acc_t var
  * been moved to the mean. */
 bool corrected(inout acc_t pivot, const sums_t sums, out statistic_t result)
 {
-    precise const acc_t shift = sums.x / acc_t(columns);
+    const acc_t shift = divided(sums.x, acc_t(columns));
     precise const acc_t square = shift * shift;
-    precise const acc_t variance = sums.y / acc_t(columns) - square;
+    precise const acc_t variance = divided(sums.y, acc_t(columns)) - square;
     result = make_statistic(pivot, shift, scaled_variance(variance));
     pivot += shift;
     return !is_poor(shift, square, variance);

@@ -175,7 +175,7 @@ moments_of_segment_t segment_moments(const row_t row, const uint column, const u
     m.mean = RMS != 0 ? 0 : guess_h_mean(row, column, count);
     for (uint attempt = 0; attempt < 2; attempt++) {
         const sums_t sums = group_sums(row_sums(row, column, count, m.mean, item, aligned), item);
-        precise const acc_t tail = sums.x / m.count;
+        const acc_t tail = divided(sums.x, m.count);
         precise const acc_t square = tail * sums.x;
         precise const acc_t squares = sums.y - square;
         m.tail = tail;
@@ -214,7 +214,7 @@ statistic_t statistic_of(const moments_of_segment_t m)
 {
     if (RMS != 0)
         return make_statistic(0, 0, scaled_variance(m.squares));
-    return make_statistic(m.mean, m.tail, scaled_variance(m.squares / m.count));
+    return make_statistic(m.mean, m.tail, scaled_variance(divided(m.squares, m.count)));
 }
 
 /* The statistic of a row from its segments' moments, by the corrected two-pass formula on these: a
@@ -235,7 +235,7 @@ statistic_t merge_segments(const uint segments, const uint item)
     sums_t sums = group_sums(sums_t(sum_lanes(sum - lost), 0), item);
 
     /* Both numbers of first + step, whichever is the larger (Knuth). */
-    precise const acc_t step = sums.x / acc_t(columns);
+    const acc_t step = divided(sums.x, acc_t(columns));
     precise const acc_t mean = first + step;
     precise const acc_t taken = mean - first;
     precise const acc_t tail = (first - (mean - taken)) + (step - taken);
@@ -248,8 +248,8 @@ statistic_t merge_segments(const uint segments, const uint item)
         add_compensated(squares, lost_squares, squares_at(k) + moment * off);
     }
     sums = group_sums(sums_t(sum_lanes(sum - lost), sum_lanes(squares - lost_squares)), item);
-    const acc_t shift = sums.x / acc_t(columns);
-    const acc_t variance = (sums.y - shift * sums.x) / acc_t(columns);
+    const acc_t shift = divided(sums.x, acc_t(columns));
+    const acc_t variance = divided(sums.y - shift * sums.x, acc_t(columns));
     return make_statistic(mean, tail + shift, scaled_variance(variance));
 }
 
