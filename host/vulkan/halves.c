@@ -47,7 +47,7 @@ static anynorm_status ask(struct an_vulkan_device *d, struct an_vulkan_plan *pla
     return status;
 }
 
-struct an_halves an_vulkan_halves_ask(struct an_vulkan_device *d)
+anynorm_status an_vulkan_halves_ask(struct an_vulkan_device *d, struct an_halves *halves)
 {
     struct an_vulkan_plan plan = {
         .head = {.device = &d->head, .spec = {.sample_rows = 1, .parameters.rows = 1}},
@@ -63,39 +63,40 @@ struct an_halves an_vulkan_halves_ask(struct an_vulkan_device *d)
     if (status == ANYNORM_OK)
         status = ask(d, &plan, &answer);
     bool tried = status == ANYNORM_OK && answer / ALL_TRIED == GROUP;
-    struct an_halves halves = {.loads = tried && !(answer & LOADS_DIFFER),
-                               .stores = tried && !(answer & STORES_DIFFER)};
-    an_log(ANYNORM_LOG_DEBUG, "%s: its own words for halves: loads %s, stores %s%s%s",
-           d->head.info.id, halves.loads ? "right" : "not used",
-           halves.stores ? "right" : "not used", status == ANYNORM_OK ? "" : ": ",
-           status == ANYNORM_OK ? "" : anynorm_message());
-    return halves;
+    *halves = (struct an_halves){.loads = tried && !(answer & LOADS_DIFFER),
+                                 .stores = tried && !(answer & STORES_DIFFER)};
+    an_log(ANYNORM_LOG_DEBUG, "%s: its own words for halves: loads %s, stores %s", d->head.info.id,
+           halves->loads ? "right" : "not used", halves->stores ? "right" : "not used");
+    /* A device that cannot be asked has none; one that failed may be asked again. */
+    bool failed = status == ANYNORM_OUT_OF_MEMORY || status == ANYNORM_DEVICE_LOST;
+    return failed ? status : ANYNORM_OK;
 }
 
 /* A caller's queue is his: the same is asked of a device of our own, made for that alone. */
-static struct an_halves ask_another(const struct an_vulkan_device *d)
+static anynorm_status ask_another(const struct an_vulkan_device *d, struct an_halves *halves)
 {
     anynorm_device *device;
-    struct an_halves halves = {.loads = false};
-    if (an_vulkan_device_make(&d->instance, d->physical, d->head.info.id, NULL, &device) !=
-        ANYNORM_OK)
-        return halves;
-    struct an_vulkan_device *own = an_vulkan(device);
-    own->features.rounds_halves = own->features.rounds_halves && d->features.rounds_halves;
-    own->cached = false;
-    halves = an_vulkan_halves_ask(own);
-    device->backend->close(device);
-    return halves;
+    anynorm_status status =
+        an_vulkan_device_make(&d->instance, d->physical, d->head.info.id, NULL, &device);
+    if (status == ANYNORM_OK) {
+        struct an_vulkan_device *own = an_vulkan(device);
+        own->features.rounds_halves = own->features.rounds_halves && d->features.rounds_halves;
+        own->cached = false;
+        status = an_vulkan_halves_ask(own, halves);
+        device->backend->close(device);
+    }
+    /* What becomes of our device is not of his; there may not even be another. */
+    return status == ANYNORM_OUT_OF_MEMORY ? status : ANYNORM_OK;
 }
 
-struct an_halves an_vulkan_halves(struct an_vulkan_device *d)
+anynorm_status an_vulkan_halves(struct an_vulkan_device *d, struct an_halves *halves)
 {
+    anynorm_status status = ANYNORM_OK;
     an_mutex_lock(&d->halves_lock);
-    if (!d->halves_asked) {
-        d->halves = d->wrapped ? ask_another(d) : an_vulkan_halves_ask(d);
-        d->halves_asked = true;
-    }
-    struct an_halves halves = d->halves;
+    if (!d->halves_asked)
+        status = d->wrapped ? ask_another(d, &d->halves) : an_vulkan_halves_ask(d, &d->halves);
+    d->halves_asked = status == ANYNORM_OK;
+    *halves = d->halves;
     an_mutex_unlock(&d->halves_lock);
-    return halves;
+    return status;
 }

@@ -57,6 +57,15 @@ static uint64_t prepare_split(struct an_vulkan_plan *plan, const anynorm_device_
     return plan->split_rows > 0 ? rows * row_bytes : row_bytes;
 }
 
+static anynorm_status use_halves(struct an_vulkan_device *d, struct an_interface *interface)
+{
+    struct an_halves halves;
+    anynorm_status status = an_vulkan_halves(d, &halves);
+    interface->constants[AN_CONSTANT_HALF_LOADS] = halves.loads;
+    interface->constants[AN_CONSTANT_HALF_STORES] = halves.stores;
+    return status;
+}
+
 static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device *d,
                            const anynorm_spec *spec, const struct an_choice *choice,
                            const void *binary, uint64_t *group_limit)
@@ -67,17 +76,15 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     if (choice->segment > 0)
         made->segments = an_divide_up(spec->columns, choice->segment);
     an_interface_fill(spec, choice, moments, &made->interface);
-    if (an_interface_has(spec, ANYNORM_F16) && !an_schedule_is_baseline(choice->schedule)) {
-        const struct an_halves halves = an_vulkan_halves(d);
-        made->interface.constants[AN_CONSTANT_HALF_LOADS] = halves.loads;
-        made->interface.constants[AN_CONSTANT_HALF_STORES] = halves.stores;
-    }
     if (!module)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no such kernel of %s",
                        an_schedule_name(choice->schedule));
     anynorm_status status = check_group(d, choice, group_limit);
     if (status == ANYNORM_OK)
         status = check_slots(d, made->interface.slots); /* with row_split's scratch */
+    if (status == ANYNORM_OK && an_interface_has(spec, ANYNORM_F16) &&
+        !an_schedule_is_baseline(choice->schedule))
+        status = use_halves(d, &made->interface);
     if (status != ANYNORM_OK)
         return status;
     made->module = module;

@@ -280,11 +280,11 @@ void an_kernel_release(struct an_vulkan_device *d, struct an_kernel *kernel);
 /* Of the device, once it is idle. */
 void an_kernels_free(struct an_vulkan_device *d);
 
-/* halves.c. Which of the device's own conversions are right: found out on its queue the first time.
- * None where it has no queue, or anything fails. */
-struct an_halves an_vulkan_halves(struct an_vulkan_device *d);
+/* halves.c. Which of the device's own conversions are right: found out on its queue the first time,
+ * of a caller's device on one of our own. OUT_OF_MEMORY, DEVICE_LOST. */
+anynorm_status an_vulkan_halves(struct an_vulkan_device *d, struct an_halves *halves);
 /* Asks again. */
-struct an_halves an_vulkan_halves_ask(struct an_vulkan_device *d);
+anynorm_status an_vulkan_halves_ask(struct an_vulkan_device *d, struct an_halves *halves);
 
 /* enqueue.c. Records and submits; a norm of no parts does nothing. With the lock held. */
 anynorm_status an_norm_launch(struct an_vulkan_device *d, const struct an_norm *norm,

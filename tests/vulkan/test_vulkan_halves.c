@@ -72,7 +72,8 @@ static struct an_halves ask_with(const char *id, uint32_t instruction, uint32_t 
     replacements = rounding_modes = 0;
     real_create = d->vk.vkCreateShaderModule;
     d->vk.vkCreateShaderModule = create_module;
-    struct an_halves found = an_vulkan_halves_ask(d);
+    struct an_halves found;
+    assert_ok(an_vulkan_halves_ask(d, &found));
     assert_int_equal(rounding_modes, d->features.rounds_halves);
     anynorm_device_close(device);
     return found;
@@ -96,16 +97,23 @@ static void test_wrong(void **state)
     assert_int_equal(found.loads, right.loads);
 }
 
-/* Fails the first time. */
-static VKAPI_ATTR VkResult VKAPI_CALL no_module(VkDevice a, const VkShaderModuleCreateInfo *b,
-                                                const VkAllocationCallbacks *c, VkShaderModule *d)
+/* Refuses the first pipeline, which is the kernel's that asks. */
+static PFN_vkCreateComputePipelines real_pipelines;
+static VkResult refusal;
+static int pipelines;
+
+static VKAPI_ATTR VkResult VKAPI_CALL refuse_first(VkDevice a, VkPipelineCache b, uint32_t c,
+                                                   const VkComputePipelineCreateInfo *d,
+                                                   const VkAllocationCallbacks *e, VkPipeline *f)
 {
-    if (replacements++ > 0)
-        return real_create(a, b, c, d);
-    return VK_ERROR_OUT_OF_HOST_MEMORY;
+    if (pipelines++ > 0)
+        return real_pipelines(a, b, c, d, e, f);
+    *f = VK_NULL_HANDLE;
+    return refusal;
 }
 
-/* Where the driver fails there are none, and plans are made all the same. */
+/* Where the driver does not take the kernel there are none, and plans are made all the same; what
+ * has no memory says so, and is asked again. */
 static void test_failing(void **state)
 {
     anynorm_device *device = open_vulkan(*state);
@@ -114,12 +122,20 @@ static void test_failing(void **state)
     struct an_vulkan_device *d = an_vulkan(device);
     const anynorm_spec spec = {
         .columns = 64, .x.type = ANYNORM_F16, .y.type = ANYNORM_F16, .statistic.eps = 1e-5};
-    real_create = d->vk.vkCreateShaderModule;
-    replacements = 0;
-    d->vk.vkCreateShaderModule = no_module;
-    anynorm_plan *plan = make_plan(&d->head, &spec, NULL);
-    d->vk.vkCreateShaderModule = real_create;
-    assert_int_equal(replacements, 2);
+    anynorm_plan_options options = {.schedule = "row_reread"};
+    anynorm_plan *plan = NULL;
+    real_pipelines = d->vk.vkCreateComputePipelines;
+    d->vk.vkCreateComputePipelines = refuse_first;
+    pipelines = 0;
+    refusal = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    assert_status(anynorm_plan_create(device, &spec, &options, &plan), ANYNORM_OUT_OF_MEMORY);
+    assert_int_equal(pipelines, 1);
+    assert_false(d->halves_asked);
+    pipelines = 0;
+    refusal = VK_ERROR_INVALID_SHADER_NV;
+    assert_ok(anynorm_plan_create(device, &spec, &options, &plan));
+    assert_int_equal(pipelines, 2);
+    assert_true(d->halves_asked);
     assert_false(d->halves.loads || d->halves.stores);
     anynorm_plan_destroy(plan);
     anynorm_device_close(device);
@@ -139,8 +155,9 @@ static void test_once(void **state)
     anynorm_plan_destroy(make_plan(&d->head, &spec, NULL));
     assert_true(d->halves_asked);
     d->halves = (struct an_halves){.loads = false};
-    (void)an_vulkan_halves(d);
-    assert_false(d->halves.loads || d->halves.stores);
+    struct an_halves told = {.loads = true};
+    assert_ok(an_vulkan_halves(d, &told));
+    assert_false(told.loads || told.stores);
     anynorm_device_close(device);
 }
 
