@@ -24,7 +24,7 @@ th{background:var(--panel);font-weight:600;position:sticky;top:0}.n{text-align:r
 .good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}.none{color:var(--none)}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.6rem;margin:.75rem 0}
 .card{border:1px solid var(--line);border-radius:8px;background:var(--panel);padding:.6rem .8rem}
-.card b{display:block;font-size:1.5rem;line-height:1.3}.card span{display:block;font-size:.85rem;color:var(--soft)}
+.card b{display:block;font-size:1.5rem;line-height:1.3}.card div{font-size:.85rem;color:var(--soft)}
 details{margin:.6rem 0}summary{cursor:pointer;padding:.35rem 0;font-weight:600}
 pre{overflow-x:auto;background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.6rem;font-size:.8rem}
 code{font-size:.9em}
@@ -118,10 +118,9 @@ def roofline(rows):
         at = x(2**exponent)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{high - bottom}"/>'
                      f'<text x="{at:.1f}" y="{high - 22}" text-anchor="middle">{size(2**exponent)}</text>')
-    for k in range(5):
-        value = most * k / 4
+    for value in ticks(most):
         parts.append(f'<line class="grid" x1="{left}" x2="{wide - 12}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-                     f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+                     f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     parts.append(f'<polyline class="roof" points="{roof_points(points, x, y)}"/>')
     for row in points:
         kind = dict(SERIES).get(row["dtype"], "d")
@@ -134,6 +133,13 @@ def roofline(rows):
         parts.append(f'<circle class="{kind[1]}" cx="{wide - 190 + 62 * k}" cy="{high - 8}" r="4"/>'
                      f'<text x="{wide - 182 + 62 * k}" y="{high - 4}">{esc(kind[0])}</text>')
     return "".join(parts) + "</svg></div>"
+
+
+def ticks(most):
+    """Round numbers up to the most, four to eight of them."""
+    step = 10 ** math.floor(math.log10(most))
+    step = next(step / k for k in (1, 2, 5, 10) if most // (step / k) >= 4)
+    return [step * k for k in range(int(most / step) + 1)]
 
 
 def roof_points(rows, x, y):
@@ -149,25 +155,30 @@ def roof_points(rows, x, y):
 # ---- A device ----
 
 
+def card(title, figure, verdict, more):
+    return (f'<div class="card"><div>{esc(title)}</div><b>{esc(figure)}</b>{verdict}'
+            f"<div>{esc(more)}</div></div>")
+
+
 def goal_cards(device):
     cards = []
     for goal in device["goals"]:
         good = {"met": True, "missed": False}.get(goal["state"])
-        figure = (f"{num(goal['mean'])} <small>mean of {goal['of']}, worst {num(goal['worst'])}</small>"
-                  if goal["of"] else "–")
-        cards.append(f'<div class="card"><span>{esc(goal["name"])}</span><b>{figure}</b>'
-                     f"{mark(good, goal['state'])} <small>wanted: {esc(goal['wanted'])}</small></div>")
+        more = (f"mean of {goal['of']}, worst {num(goal['worst'])}, {len(goal['missed'])} miss it"
+                if goal["of"] else "no shape ran")
+        cards.append(card(goal["name"], num(goal.get("mean")), mark(good, goal["state"]),
+                          f"{more}; wanted: {goal['wanted']}"))
     verify = device["verify"]
     if verify:
         passed = sum(line["result"] == "pass" for line in verify["lines"])
-        cards.append(f'<div class="card"><span>verify: schedules and types</span><b>{passed} pass'
-                     f"</b>{mark(not verify['failed'], str(verify['failed']) + ' fail')}</div>")
+        cards.append(card("verify: schedules and types", f"{passed} pass",
+                          mark(not verify["failed"], f"{verify['failed']} fail"), ""))
     if device["tests"]:
         failed = sum(len(program["failed"]) for program in device["tests"])
         passed = sum(program["passed"] for program in device["tests"])
-        cards.append(f'<div class="card"><span>device tests, short form</span><b>{passed} passed</b>'
-                     f"{mark(failed == 0, str(failed) + ' failed')} <small>"
-                     f"{sum(program['skipped'] for program in device['tests'])} skipped</small></div>")
+        skipped = sum(program["skipped"] for program in device["tests"])
+        cards.append(card("device tests, short form", f"{passed} passed",
+                          mark(failed == 0, f"{failed} failed"), f"{skipped} skipped"))
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
@@ -196,7 +207,38 @@ def speed_table(rows, peers):
     return table(heads, list(speed_rows(rows, peers)))
 
 
-def speed_section(device):
+def kinds_of(rows):
+    return [kind for kind, _ in SERIES if any(row["dtype"] == kind for row in rows)]
+
+
+def summary_cells(kinds, peers, wanted, of_shape):
+    """The share of the copy, and each peer's ratio, of each type; what a goal is about is marked."""
+    for kind in kinds:
+        row = of_shape.get(kind)
+        share = num(row and row["copy_share"])
+        yield (mark(row["copy_share"] >= wanted, share),) if row and row["of_goals"] else share
+    for peer in peers:
+        for kind in kinds:
+            found = of_shape.get(kind, {"peers": {}})["peers"].get(peer["name"])
+            ratio = num(found and found["ratio"])
+            of_goals = found and peer["name"] == "torch" and of_shape[kind]["of_goals"]
+            yield (mark(found["ratio"] > 1, ratio),) if of_goals else ratio
+
+
+def summary_table(rows, peers, wanted):
+    """A line for each op and shape, past the caches."""
+    shapes = {}
+    for row in rows:
+        if row["regime"] == "cold":
+            shapes.setdefault((row["op"], row["rows"], row["columns"]), {})[row["dtype"]] = row
+    kinds = kinds_of(rows)
+    heads = ["op", "rows x columns", *(f"#{kind}: share of copy" for kind in kinds),
+             *(f"#{kind}: {peer['name']} / ours" for peer in peers for kind in kinds)]
+    return table(heads, [(op, f"{count} x {columns}", *summary_cells(kinds, peers, wanted, of_shape))
+                         for (op, count, columns), of_shape in shapes.items()])
+
+
+def speed_section(device, wanted):
     rows, peers = device["speed"], device["peers"]
     if not rows:
         return "<h3>Speed</h3><p class=\"soft\">Not measured.</p>"
@@ -206,7 +248,8 @@ def speed_section(device):
              "bytes, taking turns with the norm. cold: past the caches, warm: the same tensors again. Time is "
              f"{esc(' and '.join({'event': 'the device’s own', 'wall': 'wall time, launch included'}[c] for c in clocks))}. "
              + ("“name / ours” says how many times as long another library takes for the same." if peers else "") +
-             "</p>", roofline(rows), speed_table(first, peers)]
+             "</p>", roofline(rows), summary_table([row for row in rows if row["part"] != "sweep"], peers, wanted)]
+    parts.append(folded(f"Each with its times: {len(first)}", speed_table(first, peers)))
     for part, title in (("family", "The other norms"), ("sweep", "The default shapes of anynorm bench")):
         some = [row for row in rows if row["part"] == part]
         parts.append(folded(f"{title}: {len(some)}", speed_table(some, peers)))
@@ -293,12 +336,12 @@ def tune_section(device):
         table(["#run", "op", "type", "rows x columns", "#tried", "#gain", "~fastest"], rows))
 
 
-def device_section(device, number):
+def device_section(device, number, wanted):
     info = device["info"]
     return "".join([
         f'<h2 id="device-{number}">{esc(info["id"])}: {esc(info["name"])}</h2>',
         f'<p class="soft">{esc(info["class"])}, {esc(info["platform"])}, driver {esc(info["driver"])}</p>',
-        goal_cards(device), missed_goals(device), speed_section(device), verify_section(device),
+        goal_cards(device), missed_goals(device), speed_section(device, wanted), verify_section(device),
         tests_section(device), question_section(device), tune_section(device),
         folded("All that the device tells", pairs(info.items()))])
 
@@ -317,7 +360,7 @@ def api_section(report):
 def host_section(report):
     host, own = report["host"], report["anynorm"]
     items = [("made", f"{report['made']}, {report['seconds']:.0f} s, {report['effort']}"),
-             ("anynorm", f"{own['version']}, commit {own['commit'] or 'unknown'}, program {own['program_hash']}"),
+             ("anynorm", f"{own['version']}, commit {(own['commit'] or 'unknown')[:12]}, program {own['program_hash']}"),
              ("system", f"{host['system']}, {host['machine']}"),
              ("processor", f"{host['processor']}, {host['cores']} cores, {size(host['memory_bytes'])}"),
              ("load", f"{host['load_before']:.2f} before, {host['load_after']:.2f} after")]
@@ -353,6 +396,6 @@ def render(report):
         f"<h1>{esc(title)}</h1>", host_section(report), f"<nav>{links}</nav>",
         "<p>" + mark(None, "Interrupted: this is what there was by then.") + "</p>" if report["interrupted"] else "",
         f"<h2>What is wrong</h2><ul>{bad}</ul>" if bad else "",
-        *(device_section(device, k) for k, device in enumerate(report["devices"])),
+        *(device_section(device, k, report["goal_share"]) for k, device in enumerate(report["devices"])),
         api_section(report), skipped_section(report), steps_section(report),
         "</main></body></html>\n"])

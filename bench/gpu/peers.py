@@ -250,7 +250,8 @@ class Tensors:
         one[:, 5::97] *= 30
 
         def copies():
-            return [one.to(device=where, dtype=kind) for _ in range(self.slots)]
+            whole = torch.empty(self.slots, rows, columns, dtype=kind, device=where)
+            return list(whole.copy_(one.to(where)).unbind(0))
         self.x, self.y = copies(), copies()
         self.residual = copies() if op in ADDS else []
         self.weight32 = (torch.rand(columns, generator=generator) + 0.5).to(where)

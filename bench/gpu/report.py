@@ -125,9 +125,12 @@ def is_of_goals(row):
 
 
 def goals_of(info, rows):
+    """And marks the rows that they are about."""
+    for row in rows:
+        row["of_goals"] = info["class"] == "gpu" and is_of_goals(row)
     if info["class"] != "gpu":
         return []
-    large = [row for row in rows if is_of_goals(row)]
+    large = [row for row in rows if row["of_goals"]]
     with_torch = [row for row in large if "torch" in row["peers"]]
     launches = [row for row in rows if row["op"] == "layer-norm" and row["regime"] == "warm" and
                 (row["rows"], row["columns"]) == (1, 4096) and row["launch_us"]]
@@ -235,7 +238,7 @@ def make(context, infos, chosen, records, log, skipped):
     """`records`: those of each chosen device by its id; `log`: every step and how it went; `skipped`:
     what was left out before it was a step."""
     devices = [device_report(info, records.get(info["id"], [])) for info in chosen]
-    report = dict(format=FORMAT, **context, devices=devices, apis=compare_apis(devices, infos), steps=log,
+    report = dict(format=FORMAT, **context, goal_share=GOAL_SHARE, devices=devices, apis=compare_apis(devices, infos), steps=log,
                   skipped=list(skipped))
     for device in devices:
         report["skipped"] += [{"what": f"{device['info']['id']}: {entry['what']}", "why": entry["why"]}
