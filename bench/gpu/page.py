@@ -20,6 +20,7 @@ p{margin:.4rem 0;max-width:46rem}.soft{color:var(--soft)}small{color:var(--soft)
 table{border-collapse:collapse;width:100%;font-size:.875rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .6rem;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line)}
 td.wide{white-space:normal;min-width:16rem}tr:last-child td{border-bottom:0}
+td.group{background:var(--panel);font-weight:600}
 th{background:var(--panel);font-weight:600;position:sticky;top:0}.n{text-align:right}
 .good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}.none{color:var(--none)}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.6rem;margin:.75rem 0}
@@ -69,7 +70,8 @@ def mark(good, text):
 
 
 def table(heads, rows):
-    """`heads`: names, those of figures begin with '#'. Cells: text, escaped; or (markup,)."""
+    """`heads`: names, those of figures begin with '#', those of long texts with '~'. Rows: cells, each a
+    text, escaped, or (markup,); or one text, which stands above those that follow."""
     if not rows:
         return ""
     kinds = [' class="n"' if head.startswith("#") else ' class="wide"' if head.startswith("~") else ""
@@ -79,6 +81,9 @@ def table(heads, rows):
     parts += [f"<th{kind}>{esc(name)}</th>" for kind, name in zip(kinds, names)]
     parts.append("</tr></thead><tbody>")
     for row in rows:
+        if isinstance(row, str):
+            parts.append(f'<tr><td class="group" colspan="{len(heads)}">{esc(row)}</td></tr>')
+            continue
         cells = [cell[0] if isinstance(cell, tuple) else esc(cell) for cell in row]
         parts.append("<tr>" + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, cells)) + "</tr>")
     parts.append("</tbody></table></div>")
@@ -231,11 +236,13 @@ def summary_table(rows, peers, wanted):
     for row in rows:
         if row["regime"] == "cold":
             shapes.setdefault((row["op"], row["rows"], row["columns"]), {})[row["dtype"]] = row
-    kinds = kinds_of(rows)
-    heads = ["op", "rows x columns", *(f"#{kind}: share of copy" for kind in kinds),
-             *(f"#{kind}: {peer['name']} / ours" for peer in peers for kind in kinds)]
-    return table(heads, [(op, f"{count} x {columns}", *summary_cells(kinds, peers, wanted, of_shape))
-                         for (op, count, columns), of_shape in shapes.items()])
+    kinds, lines, before = kinds_of(rows), [], None
+    for (op, count, columns), of_shape in shapes.items():
+        lines += [op] * (op != before) + [(f"{count}x{columns}", *summary_cells(kinds, peers, wanted, of_shape))]
+        before = op
+    heads = ["shape", *(f"#{kind} / copy" for kind in kinds),
+             *(f"#{peer['name']} / ours, {kind}" for peer in peers for kind in kinds)]
+    return table(heads, lines)
 
 
 def speed_section(device, wanted):
@@ -297,9 +304,9 @@ def question_section(device):
     if device["info"]["class"] != "gpu":
         parts.append('<p class="soft">This is no GPU: the runs are shown, but no choice for GPUs follows.</p>')
     for question in device["questions"]:
-        verdict = {True: "would change something", False: "nothing changes", None: "not known"}[question["changes"]]
-        parts.append(f'<div class="q"><h4>{esc(question["ask"])}</h4><p>{esc(question["answer"])} '
-                     f"{mark(None if question['changes'] is None else not question['changes'], verdict)}</p>" +
+        verdict = {True: mark(None, "This would change something."), False: mark(True, "Nothing changes."),
+                   None: ""}[question["changes"]]
+        parts.append(f'<div class="q"><h4>{esc(question["ask"])}</h4><p>{esc(question["answer"])} {verdict}</p>' +
                      folded("Numbers, and what follows", pairs([
                          ("decided by", question["look"]), ("now", question["now"]),
                          ("would change", question["change"])]) + question_table(question)) + "</div>")
@@ -309,15 +316,16 @@ def question_section(device):
 def question_table(question):
     rows = []
     for case in question["cases"]:
+        rows.append(f"{case['shape']} {case['dtype']}")
         best = max((c["share"] for c in case["candidates"] if "share" in c), default=None)
         for c in case["candidates"]:
             asked = c["asked"] or "(the library's own)"
             if "share" in c:
-                rows.append((case["shape"], case["dtype"], asked, num(c["gbps"], 1), num(c["share"]),
+                rows.append((asked, num(c["gbps"], 1), num(c["share"]),
                              (mark(True, "best") if c["share"] == best else "",), c["choice"]))
             else:
-                rows.append((case["shape"], case["dtype"], asked, "–", "–", "", "refused: " + c["refused"]))
-    return table(["rows x columns", "type", "asked for", "#GB/s", "#share of copy", "", "~got"], rows)
+                rows.append((asked, "–", "–", "", "refused: " + c["refused"]))
+    return table(["asked for", "#GB/s", "#share of copy", "", "~got"], rows)
 
 
 def tune_section(device):

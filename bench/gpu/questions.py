@@ -63,10 +63,12 @@ def answer_by_gain(cases):
     better = [(case, gain) for case, gain in gains if gain >= ALIKE]
     if not better:
         return False, (f"The library's own choice is within 3 % of the best in all {len(whole)} "
-                       "cases: nothing changes.")
-    words = ", ".join(f"{case.best()['choice']} gains {gain:.2f} at {case.shape} {case.dtype}"
-                      for case, gain in better)
-    return True, f"Another choice gains 3 % or more in {len(better)} of {len(whole)} cases: {words}."
+                       "cases.")
+    winners = OrderedDict()
+    for case, gain in better:
+        winners.setdefault(case.best()["asked"], []).append(f"{gain:.2f} at {case.shape} {case.dtype}")
+    words = "; ".join(f"{asked} gains {', '.join(where)}" for asked, where in winners.items())
+    return True, f"Another choice gains 3 % or more in {len(better)} of {len(whole)} cases. {words}."
 
 
 def bytes_held(choice):
@@ -101,7 +103,7 @@ def answer_held(cases):
                       "is worth trying.")
     if found[most] * ALIKE < found[best]:
         return True, f"Of the best of each case: {words}. {most} bytes are too many here."
-    return False, f"Of the best of each case: {words}. The limit costs nothing: nothing changes."
+    return False, f"Of the best of each case: {words}. The limit costs nothing."
 
 
 # 64 MiB of x in f32, so that each is past the caches and none takes long.
@@ -120,7 +122,7 @@ QUESTIONS = [
         GROUP_SHAPES, [f"row_per_group group={n}" for n in (64, 128, 256, 512)], answer_by_gain),
     Question(
         "held", "How many bytes of a row may a work-item hold before too few groups run side by side?",
-        "The runs of `group`, by the bytes that each work-item holds.",
+        "The same runs, by the bytes that each work-item holds.",
         "128, and 48 in sub-groups of 16 (HELD_BYTES, HELD_BYTES_OF_16, host/choice/fit_held.c).",
         "These numbers: down where the most is more than 3 % slower than the best, up (and measured "
         "again) where the most is the best.",

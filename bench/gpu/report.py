@@ -245,7 +245,9 @@ def make(context, infos, chosen, records, log, skipped):
                               for entry in device["skipped"]]
     report["skipped"] += [{"what": f"{step['device']}: {step['name']}", "why": step["why"]}
                           for step in log if step["state"] != "done"]
-    report["bad"] = faults_of(devices)
+    report["bad"] = faults_of(devices) + [f"{step['device']}: {step['name']}: {step['state']}: {step['why']}"
+                                          for step in log if step["state"] in ("crashed", "hung") and
+                                          step["part"] != "tests"]
     return report
 
 

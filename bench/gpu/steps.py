@@ -74,6 +74,7 @@ TUNE_ROWS = [8, 512, 4096]
 TUNE_RUNS = 2  # only what comes out alike is worth contributing (docs/tuning.md)
 
 TEST_SUITES = {"device", "family"}
+FIRST_TESTS = ["baselines", "matrix", "run", "enqueue", "repeat", "threads", "columns_apart"]  # the most telling
 
 
 def own_shapes(plan):
@@ -179,8 +180,9 @@ def built_tests(plan):
         tests = json.loads((plan.build / "meson-info" / "intro-tests.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [test for test in tests
-            if any(suite.rpartition(":")[2] in TEST_SUITES for suite in test["suite"])]
+    wanted = [test for test in tests
+              if any(suite.rpartition(":")[2] in TEST_SUITES for suite in test["suite"])]
+    return sorted(wanted, key=lambda test: (FIRST_TESTS + [test["name"]]).index(test["name"]))
 
 
 def test_steps(plan, device):
@@ -207,23 +209,23 @@ def sweep_steps(plan, device):
 class Part:
     name: str
     seconds: int  # of --quick, for all devices; what one leaves, the next ones share
+    limit: int    # of --quick, for one step: then its driver hangs
     steps: object
     about: str
 
 
 PARTS = [
-    Part("verify", 80, verify_steps, "every schedule against the oracle"),
-    Part("speed", 80, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
-    Part("peers", 60, peer_steps, "PyTorch and others on the same device"),
-    Part("family", 35, family_steps, "the other norms beside the copy"),
-    Part("questions", 55, question_steps, "forced schedules: what the selection has to know"),
-    Part("tune", 50, tune_steps, "the tuner, twice"),
-    Part("tests", 45, test_steps, "the device tests in their short form"),
-    Part("sweep", 40, sweep_steps, "the default shapes of anynorm bench"),
+    Part("verify", 80, 180, verify_steps, "every schedule against the oracle"),
+    Part("speed", 80, 60, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
+    Part("peers", 60, 120, peer_steps, "PyTorch and others on the same device"),
+    Part("family", 35, 60, family_steps, "the other norms beside the copy"),
+    Part("questions", 55, 60, question_steps, "forced schedules: what the selection has to know"),
+    Part("tune", 50, 90, tune_steps, "the tuner, twice"),
+    Part("tests", 45, 90, test_steps, "the device tests in their short form"),
+    Part("sweep", 40, 60, sweep_steps, "the default shapes of anynorm bench"),
 ]
-FULL_LIMIT = 1800   # seconds of one step with --full: then its driver hangs
-QUICK_LIMIT = 180
-LEAST_LIMIT = 8     # a step that is begun has this many, whatever its part has left
+FULL_LIMIT = 1800  # the same with --full
+LEAST_LIMIT = 8    # seconds that a step which is begun has, whatever its part has left
 
 
 def python_modules_program():

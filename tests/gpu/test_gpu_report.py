@@ -141,7 +141,7 @@ def test_page(whole):
     reader = check_page((whole / "report.html").read_text())
     words = " ".join("".join(reader.words).split())
     assert words.count(GPU["name"]) >= 3
-    assert "Where a goal is missed" in words and "torch / ours" in words and "nothing changes" in words
+    assert "Where a goal is missed" in words and "torch / ours" in words and "Nothing changes." in words
     circles = [attributes for tag, attributes in reader.tags if tag == "circle"]
     assert len(circles) > 100 and all(0 <= float(c["cx"]) <= 720 and 0 <= float(c["cy"]) <= 340 for c in circles)
 

@@ -86,7 +86,7 @@ def test_no_such_python(gpu, build, tmp_path):
     result = gpu("--device", "reference", "--build", build, "--part", "peers", "--python", tmp_path / "none",
                  "--output", tmp_path / "out")
     assert result.returncode == 0, result
-    assert f"skipped: torch ({tmp_path}/none: {tmp_path}/none: No such file or directory)" in result.stdout
+    assert f"skipped: torch, liger_kernel, quack, vllm ({tmp_path}/none: No such file or directory)" in result.stdout
 
 
 def test_a_second_run_keeps(first, gpu, build, bare_python, tmp_path):
@@ -282,7 +282,8 @@ def test_a_crash_and_a_hang_are_told(gpu, fake_build, tmp_path):
     assert found["opencl:0", "family adaptive"] == "stopped"
     assert found["opencl:0", "family per-head"] == "skipped"
     whys = {step["name"]: step["why"] for step in document["steps"]}
-    assert whys["verify"].startswith("SIGSEGV") and "3 s left" in whys["family adaptive"]
+    assert document["bad"] == ["opencl:0: verify: crashed: " + whys["verify"]]
+    assert whys["verify"].startswith("SIGSEGV") and "the 3 s that were left" in whys["family adaptive"]
     # A crash is a result, and kept; what had no time left is tried again.
     result = gpu(*options, **dict(settings, FAKE_HANGS="nothing"))
     assert result.returncode == 1
@@ -291,6 +292,24 @@ def test_a_crash_and_a_hang_are_told(gpu, fake_build, tmp_path):
     result = gpu(*options, "--again", FAKE_DEVICES=json.dumps([GPU]))
     assert result.returncode == 0, result
     assert states(read(tmp_path / "out")[0])["opencl:0", "verify"] == "done"
+
+
+def test_a_hang_is_told(gpu, fake_build, tmp_path, environment):
+    """Twice, and the device is left alone: with limits of a second, since the true ones are minutes."""
+    call = ("import sys; sys.argv[0] = 'ci/gpu'; sys.path.insert(0, 'bench'); from gpu import steps\n"
+            "for part in steps.PARTS: part.limit = 1\n"
+            "import runpy; runpy.run_path('ci/gpu', run_name='__main__')")
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", call, "--build", fake_build, "--output", tmp_path / "out", "--part", "family"],
+        env=dict(environment, FAKE_DEVICES=json.dumps([GPU]), FAKE_HANGS="--op"), cwd=ROOT, text=True,
+        capture_output=True, check=False)
+    assert result.returncode == 1, result
+    document, _ = read(tmp_path / "out")
+    assert list(states(document).values()) == ["hung", "hung", "skipped", "skipped", "skipped", "skipped"]
+    assert document["bad"] == [
+        f"opencl:0: {step['name']}: hung: killed after 1 s: it hangs, or is far too slow here"
+        for step in document["steps"][:2]]
+    assert "hung 2 times" in document["steps"][2]["why"]
 
 
 def test_device_tests(gpu, fake_build, tmp_path):
