@@ -3,6 +3,7 @@ import json
 import math
 import re
 import sys
+import types
 
 import pytest
 from gpu_support import GPU, RESTING, ROOT, VULKAN, WRONG, check_page, make_fake_build, make_program, read, states
@@ -245,3 +246,58 @@ def test_a_peers_cases():
     wish = {"peer": "torch", "cases": [["layer-norm", "1x4"], ["rms-norm", "1x4"], ["group-norm", "1x4"]]}
     assert peers.cases_of(wish) == [("layer-norm", "1x4"), ("copy", "1x4"), ("rms-norm", "1x4")]
     assert peers.cases_of(dict(wish, peer="vllm")) == [("rms-norm", "1x4")]
+
+
+class SimulatedGpu:
+    """A torch whose device works off what the host issues, each in its own time."""
+
+    def __init__(self):
+        self.host = self.device = 0.0
+        self.cuda = self
+
+    def perf_counter(self):
+        return self.host
+
+    def launch(self, host_seconds, device_seconds):
+        self.host += host_seconds
+        self.device = max(self.device, self.host) + device_seconds
+
+    def synchronize(self):
+        self.host = max(self.host, self.device)
+
+    def ones(self, *_, device):
+        assert device == "cuda:0"
+        return self
+
+    def __matmul__(self, other):
+        self.launch(5e-6, 30e-6)
+
+    def Event(self, enable_timing):
+        assert enable_timing
+        return SimulatedEvent(self)
+
+
+class SimulatedEvent:
+    def __init__(self, gpu):
+        self.gpu = gpu
+
+    def record(self):
+        self.gpu.launch(2e-6, 0.5e-6)
+        self.at = self.gpu.device
+
+    def elapsed_time(self, end):
+        return (end.at - self.at) * 1e3
+
+
+@pytest.mark.parametrize("host, device", [(100e-6, 40e-6), (3e-6, 40e-6), (20e-6, 2e-6), (500e-6, 5000e-6)])
+def test_events_time_the_device_alone(monkeypatch, host, device):
+    """However slowly a call is issued, and whatever the events themselves take."""
+    gpu = SimulatedGpu()
+    monkeypatch.setattr(peers, "time", gpu)
+    clock = peers.EventClock(gpu, "cuda:0")
+    pair = clock.pair()
+    tensors = types.SimpleNamespace(slots=4)
+    for cold in (True, False):
+        times = peers.measure(clock, tensors, lambda slot: gpu.launch(host, device), cold, 0.01)
+        assert peers.LEAST_ROUNDS <= len(times) <= peers.MOST_ROUNDS
+        assert math.isclose(peers.microseconds(times, 0.5, pair), device * 1e6, rel_tol=1e-6)
