@@ -216,14 +216,15 @@ class Part:
 
 PARTS = [
     Part("verify", 80, 180, verify_steps, "every schedule against the oracle"),
-    Part("speed", 80, 60, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
+    Part("speed", 80, 120, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
     Part("peers", 60, 120, peer_steps, "PyTorch and others on the same device"),
-    Part("family", 35, 60, family_steps, "the other norms beside the copy"),
-    Part("questions", 55, 60, question_steps, "forced schedules: what the selection has to know"),
-    Part("tune", 50, 90, tune_steps, "the tuner, twice"),
-    Part("tests", 45, 90, test_steps, "the device tests in their short form"),
-    Part("sweep", 40, 60, sweep_steps, "the default shapes of anynorm bench"),
+    Part("family", 35, 120, family_steps, "the other norms beside the copy"),
+    Part("questions", 55, 120, question_steps, "forced schedules: what the selection has to know"),
+    Part("tune", 50, 120, tune_steps, "the tuner, twice"),
+    Part("tests", 45, 120, test_steps, "the device tests in their short form"),
+    Part("sweep", 40, 120, sweep_steps, "the default shapes of anynorm bench"),
 ]
+QUICK_SECONDS = 465  # of all parts together, whatever one of them took too much
 FULL_LIMIT = 1800  # the same with --full
 LEAST_LIMIT = 8    # seconds that a step which is begun has, whatever its part has left
 

@@ -272,7 +272,7 @@ def test_nobody_listens(fake_build, environment, tmp_path):
 
 def test_a_crash_and_a_hang_are_told(gpu, fake_build, tmp_path):
     options = ["--build", fake_build, "--output", tmp_path / "out", "--part", "verify", "--part", "family",
-               "--seconds", "3"]
+               "--seconds", "2"]
     settings = {"FAKE_DEVICES": json.dumps([GPU]), "FAKE_CRASHES": "verify", "FAKE_HANGS": "--op adaptive"}
     result = gpu(*options, **settings)
     assert result.returncode == 1, result
@@ -283,7 +283,10 @@ def test_a_crash_and_a_hang_are_told(gpu, fake_build, tmp_path):
     assert found["opencl:0", "family per-head"] == "skipped"
     whys = {step["name"]: step["why"] for step in document["steps"]}
     assert document["bad"] == ["opencl:0: verify: crashed: " + whys["verify"]]
-    assert whys["verify"].startswith("SIGSEGV") and "the 3 s that were left" in whys["family adaptive"]
+    assert whys["verify"].startswith("SIGSEGV") and "the 2 s that were left" in whys["family adaptive"]
+    # What was killed for want of time has more of it the next time.
+    result = gpu(*options, **settings)
+    assert "family adaptive: stopped (killed after the 4 s" in result.stdout
     # A crash is a result, and kept; what had no time left is tried again.
     result = gpu(*options, **dict(settings, FAKE_HANGS="nothing"))
     assert result.returncode == 1
@@ -315,11 +318,11 @@ def test_a_hang_is_told(gpu, fake_build, tmp_path, environment):
 def test_device_tests(gpu, fake_build, tmp_path):
     """As meson has noted them: those of the suites for devices, each in the short form on the device."""
     bodies = {"good": "printf 'ok 1 - one\\nok 2 - two # SKIP no such thing\\n'; "
-                      "[ $ANYNORM_TEST_DEVICE/$ANYNORM_TEST_REDUCED/$OWN = opencl:0/1/set ]",
+                      "[ $ANYNORM_TEST_DEVICE/$ANYNORM_TEST_REDUCED/$OWN/$ANYNORM_TUNING = opencl:0/1/set/off ]",
               "bad": "printf 'ok 1 - one\\nnot ok 2 - two\\n'; exit 1", "dead": "kill -SEGV $$",
               "host": "exit 1"}
     tests = [{"name": name, "cmd": [str(make_program(fake_build / f"test_{name}", f"#!/bin/sh\n{body}\n"))],
-              "env": {"OWN": "set"}, "suite": ["anynorm:host" if name == "host" else "anynorm:device"]}
+              "env": {"OWN": "set", "ANYNORM_TUNING": "off"}, "suite": ["anynorm:host" if name == "host" else "anynorm:device"]}
              for name, body in bodies.items()]
     (fake_build / "meson-info").mkdir()
     (fake_build / "meson-info" / "intro-tests.json").write_text(json.dumps(tests))
