@@ -266,13 +266,13 @@ def speed_section(device, wanted):
 def peer_notes(device):
     rows = []
     for peer in device["peers"]:
-        copies = [entry["us"] for entry in peer["copies"]]
         rows.append((peer["name"], peer["version"] or "–", peer["torch"], peer["where"], peer["matched"],
-                     peer["clock"], us(peer["pair_us"]), str(len(copies))))
+                     peer["clock"], us(peer["pair_us"]), num(peer["copy_ratio"])))
     return folded("Who the others are", table(
-        ["library", "version", "PyTorch", "device", "matched", "clock", "#empty pair, us", "#copies timed"], rows) + (
+        ["library", "version", "PyTorch", "device", "matched", "clock", "#empty pair, us", "#its copy / ours"], rows) + (
             "<p>Their time on a GPU is between two events behind other work, less an empty pair of events; their "
-            "parameters are of x's own type, anynorm's are f32.</p>")) if rows else ""
+            "parameters are of x's own type, anynorm's are f32. Where GB/s of its copy over ours is far from 1, the two were not "
+            "measured in the same state of the device.</p>")) if rows else ""
 
 
 def verify_section(device):

@@ -82,6 +82,22 @@ def own_time(row, clock):
     return row["wall_us_p50"], "wall"
 
 
+SIZES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
+
+
+def copy_ratio(copies, rows):
+    """A peer's own copy over anynorm's, in GB/s of the same shapes; far from 1, the two were not measured
+    in the same state of the device."""
+    ours = {identity(row) + (row["regime"],): row["copy_gbps"] for row in rows}
+    found = []
+    for entry in copies:
+        own = ours.get(identity(dict(entry, op="layer-norm")) + (entry["regime"],))
+        if own and entry["regime"] == "cold" and entry["rows"] > 1:
+            moved = 2 * entry["rows"] * entry["columns"] * SIZES[entry["dtype"]]
+            found.append(moved / entry["us"] * 1e-3 / own)
+    return geometric_mean(found)
+
+
 def add_peers(rows, done):
     """Puts into each row how many times as long a peer takes for the same, and returns who they are."""
     found, peers, skipped = {}, [], []
@@ -92,7 +108,8 @@ def add_peers(rows, done):
             copies = [entry for entry in results if entry["op"] == "copy"]
             peers.append({"name": name, "version": record["about"].get("version"), "torch": head["torch"],
                           "where": head["where"], "matched": head["matched"], "clock": head["clock"],
-                          "pair_us": head["pair_us"], "copies": copies})
+                          "pair_us": head["pair_us"], "copies": copies,
+                          "copy_ratio": copy_ratio(copies, rows)})
         for entry in results:
             found[name, identity(entry) + (entry["regime"],)] = entry
         skipped += [{"what": f"{name}: {words_of(entry['skipped'])}", "why": entry["why"]} for entry in left]

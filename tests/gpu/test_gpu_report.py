@@ -33,6 +33,9 @@ for op, shape in wish["cases"]:
         us = 2 * moved / 950.0 / 1e3
         print(json.dumps({{"op": op, "rows": rows, "columns": columns, "dtype": "f32", "us": us,
                           "regime": "cold" if cold else "warm", "clock": "event"}}))
+        if op == "layer-norm":
+            print(json.dumps({{"op": "copy", "rows": rows, "columns": columns, "dtype": "f32", "clock": "event",
+                              "us": 2 * rows * columns * 4 / 900.0 / 1e3, "regime": "cold" if cold else "warm"}}))
 END
 """
 
@@ -94,6 +97,8 @@ def test_ratios(whole):
         assert math.isclose(peer["ratio"], peer["us"] / row["event_us_p50"]) and row["dtype"] == "f32"
         assert math.isclose(peer["ratio"], 2)
     assert {"what": "vulkan:0: torch: rms-norm 4096x4096 f32", "why": "no rms_norm"} in document["skipped"]
+    (peer,) = device["peers"]
+    assert math.isclose(peer["copy_ratio"], 0.9) and len(peer["copies"]) == 2 * 9  # with 1x4096
 
 
 def test_questions(whole):
