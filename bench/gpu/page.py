@@ -183,7 +183,7 @@ def goal_cards(device):
         passed = sum(program["passed"] for program in device["tests"])
         skipped = sum(program["skipped"] for program in device["tests"])
         cards.append(card("device tests, short form", f"{passed} passed",
-                          mark(failed == 0, f"{failed} failed"), f"{skipped} skipped"))
+                          mark(failed == 0 if passed + failed else None, f"{failed} failed"), f"{skipped} skipped"))
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
@@ -277,7 +277,7 @@ def peer_notes(device):
 
 def verify_section(device):
     if not device["verify"]:
-        return ""
+        return '<h3>Results against the oracle</h3><p class="soft">Not measured.</p>'
     rows = [(line["schedule"], line["type"], line["cases"], num(line["worst"], 4), num(line["bound"], 1),
              (mark(None if line["result"].startswith("skipped") else line["result"] == "pass", line["result"]),))
             for line in device["verify"]["lines"]]
@@ -295,7 +295,7 @@ def tests_section(device):
                     f"{program['state']}, status {program['status']}")
     rows = [(program["name"], program["passed"], len(program["failed"]), program["skipped"],
              num(program["seconds"], 1), (state(program),)) for program in device["tests"]]
-    return folded(f"Device tests: {len(rows)} programs",
+    return folded(f"Device tests, {len(rows)} of their programs",
                   table(["test", "#passed", "#failed", "#skipped", "#seconds", "~result"], rows))
 
 
@@ -391,8 +391,19 @@ def skipped_section(report):
     return "<h2>What was skipped</h2>" + (shown if len(rows) <= 12 else folded(f"{len(rows)} things", shown))
 
 
+def notes(report):
+    """What keeps the report from being whole."""
+    found = []
+    if report["interrupted"]:
+        found.append("Interrupted: this is what there was by then.")
+    left = sum(step["state"] in ("stopped", "skipped") for step in report["steps"])
+    if left:
+        found.append(f"{left} of {len(report['steps'])} steps were left for want of time; the same command again goes on.")
+    return "".join(f"<p>{mark(None, words)}</p>" for words in found)
+
+
 def render(report):
-    names = sorted({device["info"]["name"] for device in report["devices"]})
+    names = list(dict.fromkeys(device["info"]["name"] for device in report["devices"]))
     title = "anynorm on " + ", ".join(names)
     links = "".join(f'<a href="#device-{k}">{esc(device["info"]["id"])}</a>'
                     for k, device in enumerate(report["devices"]))
@@ -402,7 +413,7 @@ def render(report):
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{esc(title)}</title><style>{STYLE}</style></head><body><main>",
         f"<h1>{esc(title)}</h1>", host_section(report), f"<nav>{links}</nav>",
-        "<p>" + mark(None, "Interrupted: this is what there was by then.") + "</p>" if report["interrupted"] else "",
+        notes(report),
         f"<h2>What is wrong</h2><ul>{bad}</ul>" if bad else "",
         *(device_section(device, k, report["goal_share"]) for k, device in enumerate(report["devices"])),
         api_section(report), skipped_section(report), steps_section(report),

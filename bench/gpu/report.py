@@ -263,9 +263,19 @@ def make(context, infos, chosen, records, log, skipped):
     report["skipped"] += [{"what": f"{step['device']}: {step['name']}", "why": step["why"]}
                           for step in log if step["state"] != "done"]
     report["bad"] = faults_of(devices) + [f"{step['device']}: {step['name']}: {step['state']}: {step['why']}"
-                                          for step in log if step["state"] in ("crashed", "hung") and
-                                          step["part"] != "tests"]
+                                          for step in log if step_is_bad(step)]
     return report
+
+
+def step_is_bad(step):
+    """Tests are told by their programs; and a peer may fail for reasons of its own."""
+    wrong = ("crashed", "hung") if step["part"] == "peers" else ("crashed", "hung", "failed")
+    return step["state"] in wrong and step["part"] != "tests"
+
+
+def is_whole(report):
+    """Whether nothing was left undone for want of time."""
+    return not any(step["state"] in ("stopped", "skipped") for step in report["steps"])
 
 
 def faults_of(devices):

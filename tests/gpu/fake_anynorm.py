@@ -1,6 +1,7 @@
 """Prints what anynorm prints, of GPUs that are not there: figures are made up from the arguments, so that
 a test can work out what has to come of them. $FAKE_DEVICES is the list of devices, $FAKE_HANGS a word of
-the commands that never come back, $FAKE_CRASHES of those that crash, $FAKE_LOG a file with a line each."""
+the commands that never come back, $FAKE_CRASHES of those that crash, $FAKE_FAILS
+of those that lose the device, $FAKE_LOG a file with a line each."""
 import json
 import os
 import signal
@@ -102,6 +103,9 @@ def main():
         time.sleep(600)
     if os.environ.get("FAKE_CRASHES", "\n") in words:
         os.kill(os.getpid(), signal.SIGSEGV)
+    if os.environ.get("FAKE_FAILS", "\n") in words:
+        print("anynorm: bench: device lost", file=sys.stderr)
+        return 1
     return {"bench": bench, "verify": verify, "tune": tune}[sys.argv[1]]()
 
 

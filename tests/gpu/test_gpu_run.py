@@ -297,6 +297,18 @@ def test_a_crash_and_a_hang_are_told(gpu, fake_build, tmp_path):
     assert states(read(tmp_path / "out")[0])["opencl:0", "verify"] == "done"
 
 
+def test_a_failure_is_told(gpu, fake_build, tmp_path):
+    """And tried again by the next run."""
+    options = ["--build", fake_build, "--output", tmp_path / "out", "--part", "family"]
+    result = gpu(*options, FAKE_DEVICES=json.dumps([GPU]), FAKE_FAILS="--op adaptive")
+    assert result.returncode == 1, result
+    document, _ = read(tmp_path / "out")
+    fault = "opencl:0: family adaptive: failed: exit status 1: anynorm: bench: device lost"
+    assert document["bad"] == [fault] and f"WRONG: {fault}" in result.stdout
+    result = gpu(*options, FAKE_DEVICES=json.dumps([GPU]))
+    assert (result.returncode, read(tmp_path / "out")[0]["bad"]) == (0, [])
+
+
 def test_a_hang_is_told(gpu, fake_build, tmp_path, environment):
     """Twice, and the device is left alone: with limits of a second, since the true ones are minutes."""
     call = ("import sys; sys.argv[0] = 'ci/gpu'; sys.path.insert(0, 'bench'); from gpu import steps\n"
