@@ -3,6 +3,7 @@ import html
 import math
 
 SERIES = [("f32", "a"), ("f16", "b"), ("bf16", "c"), ("f64", "d")]
+CLOCKS = {"event": "the device’s own", "wall": "wall time, launch included"}
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2128;--soft:#57606a;--line:#d5dae1;--paper:#fff;--panel:#f5f7f9;
@@ -251,11 +252,12 @@ def speed_section(device, wanted):
         return "<h3>Speed</h3><p class=\"soft\">Not measured.</p>"
     clocks = sorted({row["clock"] for row in rows})
     first = [row for row in rows if row["part"] == "speed"]
-    parts = ["<h3>Speed</h3><p>Medians. GB/s counts every tensor once; the share is of the best copy of as many "
-             "bytes, taking turns with the norm. cold: past the caches, warm: the same tensors again. Time is "
-             f"{esc(' and '.join({'event': 'the device’s own', 'wall': 'wall time, launch included'}[c] for c in clocks))}. "
-             + ("“name / ours” says how many times as long another library takes for the same." if peers else "") +
-             "</p>", roofline(rows), summary_table([row for row in rows if row["part"] != "sweep"], peers, wanted)]
+    parts = ["<h3>Speed</h3><p>Medians. GB/s counts every tensor once; the share is of the best copy of "
+             "as many bytes, taking turns with the norm. cold: past the caches, warm: the same tensors "
+             f"again. Time is {' and '.join(CLOCKS[clock] for clock in clocks)}. "
+             + ("“name / ours” says how many times as long another library takes for the same."
+                if peers else "") + "</p>", roofline(rows),
+             summary_table([row for row in rows if row["part"] != "sweep"], peers, wanted)]
     parts.append(folded(f"Each with its times: {len(first)}", speed_table(first, peers)))
     for part, title in (("family", "The other norms"), ("sweep", "The default shapes of anynorm bench")):
         some = [row for row in rows if row["part"] == part]
@@ -271,8 +273,8 @@ def peer_notes(device):
     return folded("Who the others are", table(
         ["library", "version", "PyTorch", "device", "matched", "clock", "#empty pair, us", "#its copy / ours"], rows) + (
             "<p>Their time on a GPU is between two events behind other work, less an empty pair of events; their "
-            "parameters are of x's own type, anynorm's are f32. Where GB/s of its copy over ours is far from 1, the two were not "
-            "measured in the same state of the device.</p>")) if rows else ""
+            "parameters are of x's own type, anynorm's are f32. Where GB/s of its copy over ours is far "
+            "from 1, the two were not measured in the same state of the device.</p>")) if rows else ""
 
 
 def verify_section(device):
@@ -368,7 +370,8 @@ def api_section(report):
 def host_section(report):
     host, own = report["host"], report["anynorm"]
     items = [("made", f"{report['made']}, {report['seconds']:.0f} s, {report['effort']}"),
-             ("anynorm", f"{own['version']}, commit {(own['commit'] or 'unknown')[:12]}, program {own['program_hash']}"),
+             ("anynorm", f"{own['version']}, commit {(own['commit'] or 'unknown')[:12]}, "
+                         f"program {own['program_hash']}"),
              ("system", f"{host['system']}, {host['machine']}"),
              ("processor", f"{host['processor']}, {host['cores']} cores, {size(host['memory_bytes'])}"),
              ("load", f"{host['load_before']:.2f} before, {host['load_after']:.2f} after")]
@@ -398,7 +401,8 @@ def notes(report):
         found.append("Interrupted: this is what there was by then.")
     left = sum(step["state"] in ("stopped", "skipped") for step in report["steps"])
     if left:
-        found.append(f"{left} of {len(report['steps'])} steps were left for want of time; the same command again goes on.")
+        found.append(f"{left} of {len(report['steps'])} steps were left for want of time; the same "
+                     "command again goes on.")
     return "".join(f"<p>{mark(None, words)}</p>" for words in found)
 
 

@@ -255,8 +255,8 @@ def make(context, infos, chosen, records, log, skipped):
     """`records`: those of each chosen device by its id; `log`: every step and how it went; `skipped`:
     what was left out before it was a step."""
     devices = [device_report(info, records.get(info["id"], [])) for info in chosen]
-    report = dict(format=FORMAT, **context, goal_share=GOAL_SHARE, devices=devices, apis=compare_apis(devices, infos), steps=log,
-                  skipped=list(skipped))
+    report = dict(format=FORMAT, **context, goal_share=GOAL_SHARE, devices=devices,
+                  apis=compare_apis(devices, infos), steps=log, skipped=list(skipped))
     for device in devices:
         report["skipped"] += [{"what": f"{device['info']['id']}: {entry['what']}", "why": entry["why"]}
                               for entry in device["skipped"]]

@@ -74,7 +74,8 @@ TUNE_ROWS = [8, 512, 4096]
 TUNE_RUNS = 2  # only what comes out alike is worth contributing (docs/tuning.md)
 
 TEST_SUITES = {"device", "family"}
-FIRST_TESTS = ["baselines", "matrix", "run", "enqueue", "repeat", "threads", "columns_apart"]  # the most telling
+# The most telling ones.
+FIRST_TESTS = ["baselines", "matrix", "run", "enqueue", "repeat", "threads", "columns_apart"]
 
 
 def own_shapes(plan):
@@ -133,8 +134,8 @@ def peer_steps(plan, device):
     """A process for each, so that one that crashes takes no other along."""
     steps = []
     for module, version in plan.peers.items():
-        wish = {"peer": module, "device": {key: device[key] for key in ("id", "name", "class", "cache_bytes",
-                                                                        "global_bytes")},
+        wish = {"peer": module,
+                "device": {key: device[key] for key in ("id", "name", "class", "cache_bytes")},
                 "gpus": plan.gpus, "types": plan.types.split(","), "seconds": plan.seconds,
                 "cases": peer_cases(plan)}
         steps.append(Step("peers", f"peers {module}",

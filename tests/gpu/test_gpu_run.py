@@ -334,7 +334,8 @@ def test_device_tests(gpu, fake_build, tmp_path):
               "bad": "printf 'ok 1 - one\\nnot ok 2 - two\\n'; exit 1", "dead": "kill -SEGV $$",
               "host": "exit 1"}
     tests = [{"name": name, "cmd": [str(make_program(fake_build / f"test_{name}", f"#!/bin/sh\n{body}\n"))],
-              "env": {"OWN": "set", "ANYNORM_TUNING": "off"}, "suite": ["anynorm:host" if name == "host" else "anynorm:device"]}
+              "env": {"OWN": "set", "ANYNORM_TUNING": "off"},
+              "suite": ["anynorm:host" if name == "host" else "anynorm:device"]}
              for name, body in bodies.items()]
     (fake_build / "meson-info").mkdir()
     (fake_build / "meson-info" / "intro-tests.json").write_text(json.dumps(tests))
