@@ -84,15 +84,21 @@ def kind_of(configuration, numbers):
     return configuration.target, configuration.first, configuration.schedule, options
 
 
+def effort_word(effort):
+    """What the programs know of it."""
+    return "quick" if effort == "quick" else "all"
+
+
 def list_configurations(command, effort, environment={}, coarse=False):
     """Each different program to compile once: the same one may serve several specs. coarse: of those
     of one schedule and types, the one that asks for the most."""
-    command = [str(word) for word in command] + (["quick"] if effort == "quick" else [])
+    command = [str(word) for word in command]
     # Without the caller's settings, caches and tunings: what a new user's library would choose.
     plain = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "ANYNORM_CACHE": "off"}
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, env=plain | environment)
+    done = subprocess.run(command, text=True, capture_output=True, env=plain | environment)
     if done.returncode != 0:
-        sys.exit(f"ci/compile-kernels: {command[0]} failed with exit status {done.returncode}")
+        sys.exit(f"ci/compile-kernels: {' '.join(command)} failed with exit status {done.returncode}: "
+                 f"{(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     unique = {}
     for line in done.stdout.splitlines():
         target, rank, choice, group, low, high, estimated, spec, file, options = line.split("\t")
@@ -116,7 +122,7 @@ def list_configurations(command, effort, environment={}, coarse=False):
         if new.size > old.size:
             unique[kind] = new
     if not unique:
-        sys.exit(f"ci/compile-kernels: {command[0]} lists nothing")
+        sys.exit(f"ci/compile-kernels: {' '.join(command)} lists nothing")
     return list(unique.values())
 
 

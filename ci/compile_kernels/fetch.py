@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+from . import shims
 from .tools import Missing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -164,7 +165,7 @@ class Downloads:
             print(f"downloading {name} ...", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             run([PYTHON, "-m", "venv", folder], log)
-            run([folder / "bin/pip", "install", "-q", "--no-cache-dir", "--no-deps", name], log,
+            run([folder / "bin/pip", "install", "-q", "--no-cache-dir", name], log,
                 timeout=900)
             (folder / "done").touch()
         return folder
@@ -186,3 +187,34 @@ class Downloads:
     @once
     def drivers(self, suite):
         return self.packages(suite, "mesa-vulkan-drivers", "libvulkan1")
+
+    @once
+    def mesa(self):
+        """Mesa's source, as Debian has it for the suite that the shims are for."""
+        folder, log = self.place("mesa-source")
+        if not (folder / "done").exists():
+            print("downloading Mesa's source ...", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            run([*self.apt(shims.SUITE), "source", "--download-only", "mesa"], log, cwd=folder,
+                timeout=1800)
+            for archive in folder.glob("mesa_*.orig.tar.xz"):
+                run(["tar", "-xf", archive, "--strip-components=1"], log, cwd=folder)
+            (folder / "done").touch()
+        return folder
+
+    @once
+    def shim(self, kind):
+        folder, log = self.place(f"shim-{kind}")
+        library = folder / "shim.so"
+        if not library.exists():
+            source = self.mesa()
+            print(f"building Mesa's shim of {kind} ...", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            python = PYTHON
+            if shims.KINDS[kind].generated:
+                python = self.wheel("mako") / "bin/python3"
+            shims.build(kind, source, folder, python,
+                        lambda command, **more: run(command, log, **more))
+        return str(library)

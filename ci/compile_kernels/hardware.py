@@ -137,5 +137,4 @@ GB10 = dataclasses.replace(BLACKWELL_120, name="NVIDIA GB10", board="GB10", unit
                            clock=2.4)
 
 ADRENO = Hardware("Qualcomm Adreno", simds=1, waves=16, local=32 << 10)
-VIDEOCORE = Hardware("Broadcom VideoCore", lanes=16, simds=1, waves=4, local=16 << 10)
 SPIRV = Hardware("SPIR-V 1.2")

@@ -34,7 +34,7 @@ class Amd:
 
     def known_by(self, clang):
         return clang and self.name in subprocess.run(
-            [clang, "--target=amdgcn-amd-amdhsa", "--print-supported-cpus"], text=True,
+            [clang, "--target=amdgcn-amd-amdhsa", "-nogpulib", "--print-supported-cpus"], text=True,
             capture_output=True).stderr.split()
 
     def compile(self, source, options, folder):

@@ -54,7 +54,7 @@ PAGE_HEAD = """\
 Written by `ci/compile-kernels --table`; not to be edited. Configurations that the selection has for
 these devices, by types, flags and numbers of columns: of OpenCL (what each device tells of itself is in
 `tests/kernels/kernel_configurations.c`) compiled with the compiler that the device's driver uses, or the
-nearest that can be had; of Vulkan (`radv-`, `anv-`, `nvk-`, `turnip-`, `v3dv-`) by the driver itself, which
+nearest that can be had; of Vulkan (`radv-`, `anv-`, `nvk-`, `turnip-`) by the driver itself, which
 is made to believe in the device, and which tells of each pipeline through
 `VK_KHR_pipeline_executable_properties`. Nothing was run: these figures say what a kernel takes, not how
 fast it is.
@@ -64,7 +64,7 @@ fast it is.
 
 A line takes together the configurations of one schedule and pair of types, from the least to the most
 of each figure: *group* in work-items, *lanes* of a wave (warp, sub-group), *registers* of a lane (Intel:
-of a hardware thread), *local* memory of a group, *waves* that each SIMD (Intel: execution unit, NVIDIA:
+of a hardware thread; turnip: of four words), *local* memory of a group, *waves* that each SIMD (Intel: execution unit, NVIDIA:
 quarter of a multiprocessor) holds at a time, by registers, local memory and the size of the group,
 *instructions* of the whole listing, *wide*: the loads of global memory in it that are of 16 bytes.
 *spills* (AMD: registers, vector and scalar; Intel: registers; NVIDIA: bytes) and bytes of *scratch*

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from . import hardware
-from .configurations import Configuration, list_configurations
+from .configurations import Configuration, effort_word, list_configurations
 from .hardware import Kernel
 from .tools import Missing
 
@@ -43,8 +43,8 @@ class Driver:
                 if re.match(r"(device|ok|failed)\t", line)], why
 
     def list(self, effort):
-        listed = list_configurations([*self.command, "list"], effort, self.environment,
-                                     coarse=effort == "quick")
+        listed = list_configurations([*self.command, effort_word(effort)], effort,
+                                     self.environment, coarse=effort == "quick")
         for one in listed:
             one.target = self.name
         return listed
@@ -192,6 +192,29 @@ class Anv(Shimmed):
         return kernel
 
 
+class Nvk(Shimmed):
+    """What it spills between kinds of registers never sees memory, and counts as none."""
+    names = {"registers": "Number of GPRs", "spills": "Spills to memory", "scratch": "SLM size",
+             "waves": "Max warps/SM", "instructions": "Instruction count"}
+    must_tell = ("registers", "spills", "scratch", "waves")
+    suite, shim, icd = "sid", "nouveau", "nouveau"
+    chips = {name: {"NOUVEAU_CHIPSET": chip} for name, chip in
+             (("turing", "164"), ("ampere", "172"), ("ada", "192"), ("blackwell", "1b2"))}
+
+    def adjust(self, kernel, told):
+        kernel.waves //= 4  # of a quarter of a multiprocessor
+        return kernel
+
+
+class Turnip(Shimmed):
+    """Its registers are of four words of a lane; what does not fit is stored by STP."""
+    names = {"registers": "Registers used", "spills": "STP Count", "waves": "Max Waves Per Core",
+             "instructions": "Instruction Count"}
+    must_tell = ("registers", "spills", "waves")
+    suite, shim, icd = "sid", "freedreno", "freedreno"
+    chips = {chip: {"FD_GPU_ID": chip} for chip in ("630", "660", "740")}
+
+
 RADV = {
     "polaris10": hardware.GCN4,
     "vega20": hardware.VEGA20,
@@ -209,7 +232,15 @@ ANV = {
     "lnl": hardware.LNL,
     "bmg": hardware.BMG,
 }
+NVK = {
+    "turing": hardware.TURING,
+    "ampere": hardware.AMPERE_86,
+    "ada": hardware.ADA,
+    "blackwell": hardware.BLACKWELL_120,
+}
 TARGETS = {
     **{f"radv-{chip}": (Radv, unit) for chip, unit in RADV.items()},
     **{f"anv-{chip}": (Anv, unit) for chip, unit in ANV.items()},
+    **{f"nvk-{chip}": (Nvk, unit) for chip, unit in NVK.items()},
+    **{f"turnip-{chip}": (Turnip, hardware.ADRENO) for chip in Turnip.chips},
 }

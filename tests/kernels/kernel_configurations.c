@@ -1,10 +1,11 @@
 /* Lists what the library compiles with OpenCL for GPUs that need not be here, for
  * ci/compile-kernels:
  *
- *     kernel_configurations FOLDER [quick]
+ *     kernel_configurations FOLDER quick|all [TARGET...]
  *
- * makes plans on described devices, whose driver is a table of functions below that compiles
- * nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout the lines of configurations.h.
+ * makes plans on described devices (all, or the targets that are named), whose driver is a table of
+ * functions below that compiles nothing; writes each program to FOLDER/PROGRAM.cl, and to stdout
+ * the lines of configurations.h.
  */
 #include "configurations.h"
 
@@ -539,15 +540,20 @@ static bool write_sources(const char *folder)
 
 int main(int argc, char **argv)
 {
-    bool quick = argc == 3 && strcmp(argv[2], "quick") == 0;
-    if (argc != 2 && !quick) {
-        fprintf(stderr, "usage: kernel_configurations FOLDER [quick]\n");
+    bool quick = argc >= 3 && strcmp(argv[2], "quick") == 0;
+    if (argc < 3 || (!quick && strcmp(argv[2], "all") != 0)) {
+        fprintf(stderr, "usage: kernel_configurations FOLDER quick|all [TARGET...]\n");
         return 2;
     }
     forget_settings();
     if (!write_sources(argv[1]))
         return 1;
     for (size_t i = 0; i < COUNT(targets); i++) {
+        bool wanted = argc == 3;
+        for (int k = 3; k < argc; k++)
+            wanted |= strcmp(argv[k], targets[i].name) == 0;
+        if (!wanted)
+            continue;
         current = &targets[i];
         const struct lister lister = {current->name, open_device, anynorm_device_close, tell};
         list_configurations(&lister, quick);

@@ -1,12 +1,12 @@
 /* What the library compiles with Vulkan, and what the driver tells of it, for ci/compile-kernels:
  *
- *     vulkan_configurations list [quick]   the lines of configurations.h; nothing is compiled
- *     vulkan_configurations compile        makes a plan of each line on stdin, SPEC<TAB>SCHEDULE,
- *                                          where an empty SCHEDULE is the library's own choice
+ *     vulkan_configurations quick|all|compile
  *
  * on the one Vulkan device of its environment, which need have no memory and is never given work: a
- * driver without a GPU does, RADV with RADV_FORCE_FAMILY, say. `compile` writes a line that begins
- * with "device", and for each line that it reads one of these, fields parted by tabs:
+ * driver without a GPU does, RADV with RADV_FORCE_FAMILY, say. `quick` and `all` write the lines of
+ * configurations.h, and compile nothing. `compile` makes a plan of each line on stdin,
+ * SPEC<TAB>SCHEDULE, where an empty SCHEDULE is the library's own choice. It writes a line that
+ * begins with "device", and for each line that it reads one of these, fields parted by tabs:
  *
  *     ok  choice  group  executable=NAME  lanes=N  NAME=VALUE ...
  *     failed  why
@@ -291,18 +291,18 @@ static void compile_lines(anynorm_device *device)
 
 int main(int argc, char **argv)
 {
-    bool lists = argc >= 2 && strcmp(argv[1], "list") == 0;
-    bool quick = argc == 3 && lists && strcmp(argv[2], "quick") == 0;
-    if (!quick && (argc != 2 || (!lists && strcmp(argv[1], "compile") != 0))) {
-        fprintf(stderr, "usage: vulkan_configurations list [quick] | compile\n");
+    const char *what = argc == 2 ? argv[1] : "";
+    bool quick = strcmp(what, "quick") == 0, compiles_lines = strcmp(what, "compile") == 0;
+    if (!quick && !compiles_lines && strcmp(what, "all") != 0) {
+        fprintf(stderr, "usage: vulkan_configurations quick|all|compile\n");
         return 2;
     }
     forget_settings();
-    if (lists) {
+    if (compiles_lines) {
+        compile_lines(open_device());
+    } else {
         const struct lister lister = {"vulkan", open_device, keep_device, tell};
         list_configurations(&lister, quick);
-    } else {
-        compile_lines(open_device());
     }
     _exit(fflush(stdout) == 0 ? 0 : 1);
 }
