@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "choice/caps.h"
 #include "spec/spec.h"
 #include "base/text.h"
 
@@ -98,8 +99,8 @@ static uint32_t segments_of(const anynorm_spec *spec, const struct an_choice *ch
     return (uint32_t)(an_divide_up(segments, step) * step);
 }
 
-static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice,
-                        uint32_t *constants)
+static void fill_choice(const anynorm_device_info *info, const anynorm_spec *spec,
+                        const struct an_choice *choice, uint32_t *constants)
 {
     constants[AN_CONSTANT_GROUP] = (uint32_t)choice->group;
     constants[AN_CONSTANT_ROWS] = choice->rows ? (uint32_t)choice->rows : 1;
@@ -109,7 +110,7 @@ static void fill_choice(const anynorm_spec *spec, const struct an_choice *choice
     constants[AN_CONSTANT_SEGMENTS] = segments_of(spec, choice);
     constants[AN_CONSTANT_REDUCE] = reduction(choice);
     constants[AN_CONSTANT_SUBGROUP] = choice->subgroup ? (uint32_t)choice->subgroup : 1;
-    constants[AN_CONSTANT_PRELOAD] = an_choice_preloads(spec, choice, false);
+    constants[AN_CONSTANT_PRELOAD] = an_choice_preloads(spec, choice, an_info_few_registers(info));
     constants[AN_CONSTANT_COPY] = choice->schedule == AN_COPY;
     constants[AN_CONSTANT_ADD] = choice->schedule == AN_ADD;
     if (choice->schedule == AN_COPY)
@@ -214,13 +215,13 @@ static void fill_slots(const anynorm_spec *spec, bool moments, struct an_interfa
     interface->constants[AN_CONSTANT_SLOTS] = interface->slots;
 }
 
-void an_interface_fill(const anynorm_spec *spec, const struct an_choice *choice, bool moments,
-                       struct an_interface *interface)
+void an_interface_fill(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, bool moments, struct an_interface *interface)
 {
     const struct an_choice fours = an_choice_of_fours(choice);
     *interface = (struct an_interface){.slots = 0};
     fill_family(spec, interface->constants);
-    fill_choice(spec, &fours, interface->constants);
+    fill_choice(info, spec, &fours, interface->constants);
     fill_slots(spec, moments, interface);
     fill_numbers(spec, interface->constants);
 }

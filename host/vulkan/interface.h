@@ -43,7 +43,8 @@ bool an_interface_has(const anynorm_spec *spec, anynorm_dtype type);
 
 /* The kernel's view of the resolved spec, walked as `choice` says. `moments`: row_split's scratch
  * is bound, too. */
-void an_interface_fill(const anynorm_spec *spec, const struct an_choice *choice, bool moments,
+void an_interface_fill(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, bool moments,
                        struct an_interface *interface);
 
 /* Vulkan's vectors are of 4 elements, so a choice of wider ones means more of them. */

@@ -75,7 +75,7 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
     made->choice = an_choice_of_fours(choice);
     if (choice->segment > 0)
         made->segments = an_divide_up(spec->columns, choice->segment);
-    an_interface_fill(spec, choice, moments, &made->interface);
+    an_interface_fill(&d->head.info, spec, choice, moments, &made->interface);
     if (!module)
         return an_fail(ANYNORM_UNSUPPORTED, "Vulkan has no such kernel of %s",
                        an_schedule_name(choice->schedule));
