@@ -86,7 +86,7 @@ static void test_wrong(void **state)
         return;
     const struct an_halves right = ask_with(*state, UINT32_MAX, 0);
     assert_int_equal(replacements, 0);
-    print_message("%s: loads %d, stores %d\n", (char *)*state, right.loads, right.stores);
+    print_message("# %s: loads %d, stores %d\n", (char *)*state, right.loads, right.stores);
     struct an_halves found = ask_with(*state, UNPACK_HALF_2X16, UNPACK_UNORM_2X16);
     assert_true(replacements > 0);
     assert_false(found.loads);
