@@ -64,9 +64,9 @@ class Configuration:
             if kernel.spills:
                 found.append(f"{where}{kernel.spills} spilled")
             # A wave's scalar registers that go into lanes of a vector register never see memory; the
-            # page shows them, and more than a few are a sign of something else. Each tensor of a
+            # page shows them, and more than fill one are a sign of something else. Each tensor of a
             # spec is six: a pointer, an offset and a row's place.
-            if kernel.scalar_spills > 48:
+            if kernel.scalar_spills > 64:
                 found.append(f"{where}{kernel.scalar_spills} scalar registers spilled")
             if kernel.scratch:
                 found.append(f"{where}{kernel.scratch} bytes of scratch memory")

@@ -69,7 +69,7 @@ quarter of a multiprocessor) holds at a time, by registers, local memory and the
 *instructions* of the whole listing, *wide*: the loads of global memory in it that are of 16 bytes.
 *spills* (AMD: registers, vector and scalar; Intel: registers; NVIDIA: bytes) and bytes of *scratch*
 memory (of a lane; Intel's ahead of DG2: of a hardware thread) are the worst ones', *bad* is the number of
-configurations that have any or cannot run at their group size. Scalar registers count up to 48 as none: they
+configurations that have any or cannot run at their group size. Scalar registers count up to 64 as none: they
 go into lanes of a vector register and never see memory. Those the selection chooses first for some number of
 columns must have none, but for f64 on Gen9, whose registers do not hold vectors of four doubles; the others
 ("not first") serve when asked for by name.
