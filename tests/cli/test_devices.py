@@ -12,7 +12,7 @@ TEXTS = ["id", "name", "vendor", "platform", "driver", "version", "class", "shuf
          "quirks", "unusable"]
 NUMBERS = ["compute_units", "vector_width", "max_work_group_size", "max_groups", "local_bytes",
            "global_bytes", "max_alloc_bytes", "max_range_bytes", "max_buffers", "cache_bytes",
-           "subgroup_size"]
+           "subgroup_size", "subgroup_least"]
 BOOLS = ["fp16", "fp64", "storage16", "push_descriptors", "subgroup", "own_local_memory",
          "unified_memory", "emulated", "default"]
 
