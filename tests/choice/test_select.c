@@ -294,8 +294,8 @@ static void test_subgroup_sizes(void **state)
         {32, 16, 32, 16},  /* Intel from Xe2 on */
         {16, 16, 16, 16},  /* Mali */
         {64, 64, 128, 64}, /* Adreno */
-        {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0},  {24, 1, 32, 16},
-        {24, 16, 32, 16},    {64, 1, 8, 0},     {4, 8, 16, 0}, {0, 0, 0, 0},
+        {128, 64, 128, 128}, {256, 64, 256, 0}, {1, 1, 1, 0},  {24, 1, 32, 16}, {24, 16, 32, 16},
+        {24, 24, 32, 0},     {64, 1, 8, 0},     {4, 8, 16, 0}, {0, 0, 0, 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(an_caps_subgroup_size(cases[i].usual, cases[i].least, cases[i].most),
@@ -365,6 +365,43 @@ static void test_select_on_gpus(void **state)
     assert_false(fits(&info, &spec, &wish, &choice));
     spec.columns = 66;
     assert_true(fits(&info, &spec, &wish, &choice));
+}
+
+/* Few: lanes of a GPU in sub-groups of 16, but for Intel's wide ones. Hardly any: a GPU under
+ * Vulkan that has neither sub-groups nor large groups. */
+static void test_registers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *vendor;
+        anynorm_device_class class;
+        uint32_t size, least;
+        uint64_t group;
+        bool subgroup, few, hardly;
+    } cases[] = {
+        {"opencl:0", "Intel", ANYNORM_CLASS_GPU, 16, 8, 256, true, true, false},
+        {"opencl:0", "Intel", ANYNORM_CLASS_GPU, 16, 16, 256, true, false, false},
+        {"opencl:0", "Intel", ANYNORM_CLASS_GPU, 32, 8, 256, true, false, false},
+        {"vulkan:0", "ARM", ANYNORM_CLASS_GPU, 16, 16, 512, true, true, false},
+        {"opencl:0", "Intel", ANYNORM_CLASS_CPU, 16, 4, 8192, true, false, false},
+        {"vulkan:0", "Broadcom", ANYNORM_CLASS_GPU, 0, 16, 256, false, false, true},
+        {"vulkan:0", "Broadcom", ANYNORM_CLASS_GPU, 16, 16, 256, true, true, false},
+        {"vulkan:0", "Imagination", ANYNORM_CLASS_GPU, 0, 32, 512, false, false, false},
+        {"vulkan:0", "Mesa", ANYNORM_CLASS_CPU, 0, 8, 256, false, false, false},
+        {"opencl:0", "Broadcom", ANYNORM_CLASS_GPU, 0, 16, 256, false, false, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        anynorm_device_info info = whole_gpu;
+        snprintf(info.id, sizeof(info.id), "%s", cases[i].id);
+        snprintf(info.vendor, sizeof(info.vendor), "%s", cases[i].vendor);
+        info.device_class = cases[i].class;
+        info.subgroup_size = cases[i].size;
+        info.subgroup_least = cases[i].least;
+        info.max_work_group_size = cases[i].group;
+        info.subgroup = cases[i].subgroup;
+        assert_int_equal(an_info_few_registers(&info), cases[i].few);
+        assert_int_equal(an_info_least_registers(&info), cases[i].hardly);
+    }
 }
 
 /* What makers' registers come to: rows that the devices of one hold, and others read twice. */
@@ -704,6 +741,7 @@ int main(void)
         cmocka_unit_test(test_select_on_lanes),
         cmocka_unit_test(test_select_in_pieces),
         cmocka_unit_test(test_subgroup_sizes),
+        cmocka_unit_test(test_registers),
         cmocka_unit_test(test_select_by_registers),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_forced_groups),
