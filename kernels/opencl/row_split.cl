@@ -192,7 +192,11 @@ WIDTH_ATTRIBUTE __kernel void anynorm(
 #include "gather.clh"
     const uint item = get_local_id(0);
     const uint segments = (columns - 1) / SEGMENT + 1;
-    const bool aligned = ALIGNED_WALK && !ANY_ALIGNMENT && bits_of_places(&tensors) % 16 == 0;
+#if ALIGNED_WALK && !ANY_ALIGNMENT
+    const bool aligned = bits_of_places(&tensors) % 16 == 0;
+#else
+    const bool aligned = false;
+#endif
     const bool large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
 #if !STATISTIC_INPUT
     moments_of_segment_t m = {0, 0, 0, 0};
