@@ -42,18 +42,13 @@
 #define MOST_LANES 512
 #define MOST_LANES_OF_16_IN_VULKAN 1024
 
-static bool has_few_registers(const struct problem *p)
-{
-    return an_info_few_registers(p->info);
-}
-
 /* 16 bytes of x where there are registers for it, or the caller's wish if these kernels have such a
  * vector. */
 static uint64_t vector_of(const struct problem *p)
 {
     if (p->wish->vector == 4 || p->wish->vector == 8)
         return p->wish->vector;
-    bool few = has_few_registers(p) || an_info_least_registers(p->info);
+    bool few = an_info_few_registers(p->info) || an_info_least_registers(p->info);
     return anynorm_dtype_size(p->spec->x.type) == 2 && !few ? 8 : 4;
 }
 
@@ -61,7 +56,7 @@ static uint64_t most_held(const struct problem *p)
 {
     uint64_t bytes =
         p->maximum && p->info->device_class == ANYNORM_CLASS_GPU ? HELD_BYTES / 2 : HELD_BYTES;
-    if (has_few_registers(p))
+    if (an_info_few_registers(p->info))
         bytes = p->vulkan ? HELD_BYTES_OF_16_IN_VULKAN : HELD_BYTES_OF_16;
     if (an_info_least_registers(p->info))
         bytes = HELD_BYTES_OF_LEAST;
@@ -71,7 +66,7 @@ static uint64_t most_held(const struct problem *p)
 /* Whether the kernels of this file have registers for the work beside what they hold. */
 static bool has_registers(const struct problem *p)
 {
-    if (!has_few_registers(p) ||
+    if (!an_info_few_registers(p->info) ||
         !(an_spec_double(p->spec) || (p->spec->flags & ANYNORM_ANY_ALIGNMENT)))
         return true;
     return an_answer(
@@ -83,7 +78,8 @@ static bool holds(const struct problem *p, const struct an_choice *choice)
     uint64_t most = most_held(p);
     if (!has_registers(p))
         return false;
-    if (has_few_registers(p) && choice->held > 1 && (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT)) {
+    if (an_info_few_registers(p->info) && choice->held > 1 &&
+        (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT)) {
         /* By ocloc 22.43, Gen9, Gen12 and DG2 put up to 1 KiB of a thread into memory. */
         return an_answer(
             p, false, "a scale for each row leaves registers for one vector in sub-groups of 16");
@@ -182,7 +178,7 @@ static uint64_t subgroup_of(const struct problem *p, const struct an_choice *cho
 static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_t most_elements)
 {
     uint64_t columns = p->spec->columns;
-    bool more = p->vulkan && has_few_registers(p);
+    bool more = p->vulkan && an_info_few_registers(p->info);
     uint64_t most = more ? MOST_LANES_OF_16_IN_VULKAN : MOST_LANES;
     uint64_t largest = an_least(p->largest, most * sizeof(float) / p->accumulator);
     uint64_t usual = an_info_is_of(p->info, "NVIDIA") ? NVIDIA_SHARE : USUAL_SHARE;
@@ -223,8 +219,9 @@ bool an_fit_row_in_local(const struct problem *p, struct an_choice *choice)
     choice->subgroup = subgroup_of(p, choice);
     if (!has_registers(p))
         return false;
-    if (has_few_registers(p) && (p->vulkan || (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT |
-                                                                 ANYNORM_Y_SCALE_OUTPUT)))) {
+    if (an_info_few_registers(p->info) &&
+        (p->vulkan ||
+         (p->spec->flags & (ANYNORM_GATE | ANYNORM_RSTD_INPUT | ANYNORM_Y_SCALE_OUTPUT)))) {
         /* By ocloc 22.43, Gen9 puts 2 KiB of a thread with a gate into memory, and DG2 64 bytes of
          * one whose statistics are given, which reads a row once and need not keep it. By
          * ocloc 26.27, Gen12, DG2 and Meteor Lake put up to 160 bytes of one that finds a scale

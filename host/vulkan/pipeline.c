@@ -13,21 +13,12 @@
 
 /* ---- The module ---- */
 
-static bool has_halves(const anynorm_spec *spec)
-{
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
-        struct an_expectation e = an_tensor_expect(spec, (enum an_tensor)i);
-        if (e.present && anynorm_dtype_size(e.type) == 2)
-            return true;
-    }
-    return false;
-}
-
 const struct an_module *an_vulkan_module(const anynorm_device_info *info, const anynorm_spec *spec,
                                          const struct an_choice *choice)
 {
     uint32_t variant = 0;
-    if (info->storage16 && has_halves(spec))
+    bool halves = an_interface_has(spec, ANYNORM_F16) || an_interface_has(spec, ANYNORM_BF16);
+    if (info->storage16 && halves)
         variant |= AN_MODULE_STORAGE16;
     if (an_spec_double(spec))
         variant |= AN_MODULE_ACC_DOUBLE;

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/dtype.h"
 #include "spec/spec.h"
 #include "spec_flags.h"
 #include "turns.h"
@@ -86,16 +85,6 @@ static anynorm_spec purpose_of(size_t index, uint64_t columns)
         *stride = *stride == SLICE_OF_SIX ? 6 * columns : *stride;
     }
     return spec;
-}
-
-static void set_types(anynorm_spec *spec, anynorm_dtype type)
-{
-    spec->x.type = type;
-    if (!an_dtype_quantized(spec->y.type))
-        spec->y.type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
-    spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
-    spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
-    set_sample_types(spec, type);
 }
 
 static void test_purposes(void **state)

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/dtype.h"
 #include "climb.h"
 #include "inexact.h"
 #include "spec_flags.h"
@@ -135,28 +134,17 @@ static const anynorm_spec specs[] = {
     {.flags = RESIDUAL | SUM | STORED_SUM | ROUND_FIRST | WEIGHT | RSTD_OUT, .statistic.eps = 1e-5},
 };
 
-/* Of x, and of what else there is. False where the device has no such arithmetic. */
-static bool set_types(const struct subject *subject, anynorm_spec *spec, size_t number)
-{
-    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16,
-                                          ANYNORM_F64};
-    anynorm_dtype type = types[number % COUNT(types)];
-    spec->x.type = type;
-    if (!an_dtype_quantized(spec->y.type))
-        spec->y.type = spec->flags & PARTIALS_OUT ? ANYNORM_F32 : type;
-    spec->residual.type = spec->flags & RESIDUAL ? type : ANYNORM_F32;
-    spec->sum.type = spec->flags & SUM ? type : ANYNORM_F32;
-    set_sample_types(spec, type);
-    return type != ANYNORM_F64 || subject->info.fp64;
-}
-
 /* `shift`: in each direction with another type, and other columns. */
 static void check_spec(struct subject *inexact, size_t s, size_t shift)
 {
     static const uint64_t columns[] = {77, 2, 512, 1030, 4099};
+    static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16,
+                                          ANYNORM_F64};
     anynorm_spec spec = specs[s];
     spec.columns = columns[(s + 2 * shift) % COUNT(columns)];
-    if (!set_types(inexact, &spec, s + shift) || (reduced() && !has_turn(inexact, &spec, s)))
+    set_types(&spec, types[(s + shift) % COUNT(types)]);
+    if ((spec.x.type == ANYNORM_F64 && !inexact->info.fp64) ||
+        (reduced() && !has_turn(inexact, &spec, s)))
         return;
     anynorm_plan *plan = offered_plan(inexact, &spec);
     /* Statistics that are given are of usual rows: of others f16 may have no y. */

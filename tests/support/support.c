@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "base/text.h"
 #include "platform/environment.h"
 
@@ -307,6 +308,16 @@ void set_sample_types(anynorm_spec *spec, anynorm_dtype type)
 {
     for (int i = 0; i < SAMPLE_TENSORS; i++)
         sample_rows_of(spec, i)->type = spec->flags & sample_flags[i] ? type : ANYNORM_F32;
+}
+
+void set_types(anynorm_spec *spec, anynorm_dtype type)
+{
+    spec->x.type = type;
+    if (!an_dtype_quantized(spec->y.type))
+        spec->y.type = spec->flags & ANYNORM_PARTIALS_OUTPUT ? ANYNORM_F32 : type;
+    spec->residual.type = spec->flags & ANYNORM_RESIDUAL ? type : ANYNORM_F32;
+    spec->sum.type = spec->flags & AN_SUMS ? type : ANYNORM_F32;
+    set_sample_types(spec, type);
 }
 
 void set_sample_strides(anynorm_spec *spec, uint64_t gap, bool apart)

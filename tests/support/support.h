@@ -125,6 +125,9 @@ anynorm_rows *sample_rows_of(anynorm_spec *spec, int index);
 void set_sample_types(anynorm_spec *spec, anynorm_dtype type);
 void set_sample_strides(anynorm_spec *spec, uint64_t gap, bool apart);
 
+/* The type of x, and of all else that the spec names but parameters and a quantized y. */
+void set_types(anynorm_spec *spec, anynorm_dtype type);
+
 /* Makes y of such a spec, which may not lie over an input, a quantized one of any kind. */
 void make_quantized(struct random *random, anynorm_spec *spec);
 
