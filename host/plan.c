@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "store/binary.h"
 #include "base/log.h"
+#include "spec/gradient.h"
 #include "spec/spec.h"
 #include "base/status.h"
 #include "choice/tuning.h"
@@ -20,7 +21,7 @@ static anynorm_status no_binaries(const anynorm_device *device)
 /* The schedule and numbers that the caller or the environment insists on, if *forced. The
  * environment does not bind the reference, which has one of its own and serves as the oracle beside
  * a forced device. */
-static anynorm_status find_forced(const anynorm_device *device, const anynorm_plan_options *options,
+static anynorm_status find_forced(const anynorm_device *device, const anynorm_spec *spec, const anynorm_plan_options *options,
                                   bool *forced, struct an_choice *wish)
 {
     const char *text = options ? options->schedule : NULL;
@@ -40,7 +41,9 @@ static anynorm_status find_forced(const anynorm_device *device, const anynorm_pl
         snprintf(message, sizeof(message), "%s", anynorm_message());
         return an_fail(status, "ANYNORM_SCHEDULE: %s", message);
     }
-    *forced = !from_environment || device->info.device_class != ANYNORM_CLASS_REFERENCE;
+    bool binds = device->info.device_class != ANYNORM_CLASS_REFERENCE &&
+                 (!an_spec_backward(spec) || an_schedule_goes_back(wish->schedule));
+    *forced = !from_environment || binds;
     return status;
 }
 
@@ -183,7 +186,7 @@ anynorm_status anynorm_plan_create(anynorm_device *device, const anynorm_spec *s
     bool forced;
     struct an_choice wish;
     const void *binary;
-    status = find_forced(device, options, &forced, &wish);
+    status = find_forced(device, &resolved, options, &forced, &wish);
     if (status == ANYNORM_OK)
         status = find_binary(device, options, &binary, &forced, &wish);
     if (status != ANYNORM_OK)
@@ -215,6 +218,19 @@ void anynorm_plan_destroy(anynorm_plan *plan)
     anynorm_device *device = plan->device;
     device->backend->plan_destroy(plan);
     anynorm_device_close(device);
+}
+
+anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows, uint64_t *bytes)
+{
+    if (!plan || !bytes)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or bytes is NULL");
+    uint64_t needed = 0;
+    if (rows > 0 && (plan->spec.gradients.flags & AN_ROW_SUMS) &&
+        !an_gradient_workspace(&plan->spec, rows, &needed))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "the sums over %" PRIu64 " rows need more than 2^64 bytes", rows);
+    *bytes = needed;
+    return ANYNORM_OK;
 }
 
 anynorm_status anynorm_plan_describe(const anynorm_plan *plan, anynorm_plan_info *info)

@@ -59,7 +59,8 @@ static struct piece piece_of(const anynorm_spec *spec, enum an_tensor tensor, ch
 {
     bool output = an_tensor_expect(spec, tensor).output;
     struct piece piece = {.host = host + an_tensor_start(spec, tensor, first),
-                          .fill = !output || !is_dense(spec, tensor, rows),
+                          .fill = !output || !is_dense(spec, tensor, rows) ||
+                                  (spec->gradients.flags & ANYNORM_ACCUMULATE),
                           .read = output,
                           .copied = !is_aligned(spec, tensor, (uintptr_t)host)};
     (void)an_tensor_extent(spec, tensor, rows, &piece.bytes);
@@ -86,7 +87,8 @@ static char *start(const struct block *block, int tensor)
 
 static bool has(const struct block *block, int tensor)
 {
-    return block->host[tensor] && an_tensor_shape((enum an_tensor)tensor) != AN_OF_PARAMETERS;
+    enum an_shape shape = an_tensor_shape((enum an_tensor)tensor);
+    return block->host[tensor] && shape != AN_OF_PARAMETERS && shape != AN_OF_CALL;
 }
 
 /* Whether what is written to one would be written over the other. */
@@ -304,7 +306,7 @@ static anynorm_status close_block(anynorm_device *device, struct block *block,
 
 /* ---- The call, block by block ---- */
 
-enum { PARAMETERS = 3 };
+enum { PARAMETERS = 6 };
 
 struct run {
     anynorm_plan *plan;
@@ -314,7 +316,8 @@ struct run {
     anynorm_tensors tensors; /* the parameters set, for every block */
 };
 
-static const enum an_tensor parameters[PARAMETERS] = {AN_WEIGHT, AN_BIAS, AN_PRE_BIAS};
+static const enum an_tensor parameters[PARAMETERS] = {AN_WEIGHT, AN_BIAS,  AN_PRE_BIAS,
+                                                      AN_DWEIGHT, AN_DBIAS, AN_DPRE_BIAS};
 
 static const void *const host_owner = &host_owner;
 
@@ -370,6 +373,8 @@ static uint64_t rows_per_block(const struct run *run, uint64_t rows)
 {
     if (fits(run, rows))
         return rows;
+    if (run->plan->spec.gradients.flags & AN_ROW_SUMS)
+        return 0; /* the order of these sums depends on how many rows there are */
     uint64_t unit = unit_of_block(&run->plan->spec, rows);
     uint64_t low = 0, high = (rows - 1) / unit + 1; /* low units fit, high do not */
     while (high - low > 1) {
@@ -380,6 +385,19 @@ static uint64_t rows_per_block(const struct run *run, uint64_t rows)
             high = middle;
     }
     return low * unit;
+}
+
+/* Hands parameters' gradients to the host. */
+static anynorm_status read_parameters(const struct run *run)
+{
+    anynorm_device *device = run->plan->device;
+    anynorm_status status = ANYNORM_OK;
+    for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
+        const struct piece *piece = &run->parameters[i];
+        if (piece->read && !piece->wrapped)
+            status = device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
+    }
+    return status;
 }
 
 static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
@@ -407,7 +425,7 @@ static anynorm_status check_host(const anynorm_plan *plan, char *const host[AN_T
     spec.flags |= ANYNORM_ANY_ALIGNMENT;
     anynorm_tensors tensors = {0};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        if (!host[t])
+        if (!host[t] && !(t == AN_WORKSPACE && an_tensor_expect(&spec, AN_WORKSPACE).present))
             continue;
         *an_tensor_slot(&tensors, (enum an_tensor)t) =
             (anynorm_buffer){.bytes = UINT64_MAX,
@@ -427,6 +445,11 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     struct run run = {.plan = plan, .rows = rows};
     _Static_assert(sizeof(run.host) == sizeof(*host), "both in the order of enum an_tensor");
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        struct an_expectation expected = an_tensor_expect(&plan->spec, (enum an_tensor)t);
+        if (t == AN_WORKSPACE || (an_spec_backward(&plan->spec) && t < AN_FORWARD_COUNT && !expected.present))
+            run.host[t] = NULL; /* ours is made here; what gradients do not use is not looked at */
+    }
     anynorm_status status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)
         return status;
@@ -434,9 +457,17 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     uint64_t block_rows = rows_per_block(&run, rows);
     if (block_rows == 0)
         return an_fail(ANYNORM_OUT_OF_MEMORY,
-                       "one group of rows, or a parameter, is larger than one allocation of %s can "
-                       "be: %" PRIu64 " bytes",
+                       "%s, or a parameter, is larger than one allocation of %s can be: %" PRIu64
+                       " bytes",
+                       plan->spec.gradients.flags & AN_ROW_SUMS ? "a tensor, summed over its rows"
+                                                                : "one group of rows",
                        plan->device->info.id, plan->device->info.max_alloc_bytes);
+    struct piece workspace = {.host = NULL};
+    status = anynorm_plan_workspace(plan, rows, &workspace.bytes);
+    if (status == ANYNORM_OK && workspace.bytes > 0)
+        status = plan->device->backend->memory_create(plan->device, workspace.bytes,
+                                                      &workspace.buffer);
+    run.tensors.workspace = workspace.buffer;
     for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
         enum an_tensor t = parameters[i];
         if (!run.host[t])
@@ -447,6 +478,9 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     }
     for (uint64_t first = 0; first < rows && status == ANYNORM_OK; first += block_rows)
         status = run_block(&run, first, rows - first < block_rows ? rows - first : block_rows);
+    if (status == ANYNORM_OK)
+        status = read_parameters(&run);
 
-    return drop_pieces(plan->device, run.parameters, PARAMETERS, status);
+    status = drop_pieces(plan->device, run.parameters, PARAMETERS, status);
+    return drop_pieces(plan->device, &workspace, 1, status);
 }

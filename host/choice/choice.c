@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "spec/gradient.h"
 #include "spec/tensors.h"
 
 static const char *const names[AN_SCHEDULE_COUNT] = {
@@ -48,8 +49,10 @@ const char *an_schedule_name(enum an_schedule schedule)
     return names[schedule];
 }
 
-const char *an_schedule_file(enum an_schedule schedule)
+const char *an_schedule_file(enum an_schedule schedule, const anynorm_spec *spec)
 {
+    if (an_spec_backward(spec))
+        return "backward";
     if (an_schedule_is_baseline(schedule))
         return "baseline";
     return an_schedule_name(schedule == AN_ROW_REREAD ? AN_ROW_SPLIT : schedule);
@@ -182,7 +185,10 @@ uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spe
 {
     uint64_t groups;
     bool evened = choice->group == 1; /* a work-item that is a core's whole vector unit */
-    switch (choice->schedule) {
+    if (an_spec_backward(spec)) {
+        groups = an_gradient_parts(spec, rows).count;
+        groups = evened ? groups : an_divide_up(groups, choice->rows);
+    } else switch (choice->schedule) {
     case AN_COPY:
     case AN_COPY_STREAMING:
     case AN_ADD:

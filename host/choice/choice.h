@@ -52,7 +52,7 @@ struct an_choice {
 
 const char *an_schedule_name(enum an_schedule schedule);
 /* Of its kernel in kernels/opencl and kernels/vulkan, without the ending. */
-const char *an_schedule_file(enum an_schedule schedule);
+const char *an_schedule_file(enum an_schedule schedule, const anynorm_spec *spec);
 
 /* True and *schedule if text[0..length) is a schedule's name. */
 bool an_schedule_find(const char *text, size_t length, enum an_schedule *schedule);
@@ -85,6 +85,9 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
 /* The schedule that has the least limits for such a `spec`, resolved: where none serves it, the
  * limit that this one tells of is the reason. */
 enum an_schedule an_select_widest(const anynorm_device_info *info, const anynorm_spec *spec);
+
+/* Whether it finds gradients, by some numbers on some device: there are fewer such schedules. */
+bool an_schedule_goes_back(enum an_schedule schedule);
 
 /* Whether a row of such a row_split is longer than a group may walk as a whole, so that it must be
  * split whatever else there is to do. */

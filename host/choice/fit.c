@@ -52,16 +52,13 @@ bool an_fit_local_memory(const struct problem *p, uint64_t bytes)
                      bytes, p->info->local_bytes);
 }
 
-/* The widest vector that is no wider than the device's own. */
-static uint64_t native_vector(const struct problem *p)
+uint64_t an_fit_native_vector(const struct problem *p)
 {
     uint64_t width = p->info->vector_width * sizeof(float) / p->accumulator;
     return width >= 16 ? 16 : width >= 8 ? 8 : 4;
 }
 
-/* Bytes of output above which stores go past the cache: with x it would take three quarters of it.
- */
-static uint64_t stream_above(const struct problem *p)
+uint64_t an_fit_stream_above(const struct problem *p)
 {
     if (p->wish->stream)
         return p->wish->stream;
@@ -108,7 +105,7 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     /* Vulkan's kernel knows but vectors of four, and a row at a time: a work-item's neighbours hide
      * its latencies. */
     bool plain = p->vulkan;
-    choice->vector = p->wish->vector && !plain ? p->wish->vector : native_vector(p);
+    choice->vector = p->wish->vector && !plain ? p->wish->vector : an_fit_native_vector(p);
     uint64_t group = p->vector_cpu                                ? 1
                      : p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU
                                                                   : 64;
@@ -122,7 +119,7 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
         return an_answer(p, false, "a work-item walks 1 or 4 rows, not %" PRIu64, choice->rows);
     /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
     if (p->vector_cpu)
-        choice->stream = stream_above(p);
+        choice->stream = an_fit_stream_above(p);
     return an_answer(p, true, "vectors of %" PRIu64 " suit a device whose own is %" PRIu32,
                      choice->vector, p->info->vector_width);
 }
@@ -238,9 +235,9 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
 bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
 {
     if (p->vector_cpu && p->wish->group <= 1) {
-        choice->vector = p->wish->vector ? p->wish->vector : native_vector(p);
+        choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
         choice->group = 1;
-        choice->stream = stream_above(p);
+        choice->stream = an_fit_stream_above(p);
         if (!p->wish->stream && p->info->cache_bytes)
             choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_LONG_ROWS;
         if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM,
@@ -311,7 +308,7 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
     uint64_t usual = p->vector_cpu ? 1 : an_least(USUAL_GROUP, p->largest);
-    choice->vector = wish->vector ? wish->vector : p->vector_cpu ? native_vector(p) : 4;
+    choice->vector = wish->vector ? wish->vector : p->vector_cpu ? an_fit_native_vector(p) : 4;
     choice->group = wish->group ? wish->group : usual;
     choice->slices = wish->slices ? wish->slices : usual_slices(choice->group, p->spec->columns);
     choice->held = wish->held;
@@ -320,7 +317,7 @@ bool an_fit_column_walk(const struct problem *p, struct an_choice *choice)
     else if (!wish->held)
         choice->held = strips_in_cache(p, choice->vector);
     if (p->vector_cpu)
-        choice->stream = stream_above(p);
+        choice->stream = an_fit_stream_above(p);
     if (choice->group % choice->slices != 0)
         return an_answer(
             p, false, "a group of %" PRIu64 " cannot be cut into %" PRIu64 " slices of the columns",

@@ -29,6 +29,12 @@ struct problem {
 struct problem an_problem(const anynorm_device_info *info, const anynorm_spec *spec,
                           const struct an_choice *wish, char *reason);
 
+/* The widest vector that is no wider than the device's own. */
+uint64_t an_fit_native_vector(const struct problem *p);
+
+/* Bytes of output above which stores go past the cache: with x it would take three quarters of it. */
+uint64_t an_fit_stream_above(const struct problem *p);
+
 /* Writes the reason, and returns `fits`. */
 bool an_answer(const struct problem *p, bool fits, const char *format, ...) AN_PRINTF(3, 4);
 
@@ -39,6 +45,7 @@ bool an_fit_local_memory(const struct problem *p, uint64_t bytes);
 typedef bool an_fit(const struct problem *p, struct an_choice *choice);
 
 an_fit an_fit_row_per_item, an_fit_row_reread, an_fit_row_split, an_fit_column_walk;
+an_fit an_fit_backward; /* fit_backward.c: of either schedule that finds gradients */
 an_fit an_fit_row_per_subgroup, an_fit_row_per_group, an_fit_row_in_local; /* fit_held.c */
 
 #endif

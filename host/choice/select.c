@@ -104,6 +104,15 @@ static const order_t of_gpu_without_local = {AN_ROW_PER_SUBGROUP, AN_ROW_PER_GRO
                                              AN_ROW_REREAD,       AN_ROW_IN_LOCAL,  AN_ROW_PER_ITEM,
                                              AN_COLUMN_WALK};
 
+/* Of gradients. */
+static const enum an_schedule back_of_cpu[] = {AN_ROW_PER_ITEM, AN_ROW_REREAD};
+static const enum an_schedule back_of_gpu[] = {AN_ROW_REREAD, AN_ROW_PER_ITEM};
+
+bool an_schedule_goes_back(enum an_schedule schedule)
+{
+    return schedule == AN_REFERENCE || schedule == AN_ROW_PER_ITEM || schedule == AN_ROW_REREAD;
+}
+
 static const enum an_schedule *order_of(const struct problem *p)
 {
     if (p->vector_cpu)
@@ -119,10 +128,14 @@ bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, 
                      enum an_schedule *schedule)
 {
     const struct problem p = an_problem(info, spec, NULL, NULL);
-    bool reference = info->device_class == ANYNORM_CLASS_REFERENCE;
-    if (index >= (reference ? 1 : COUNT(of_cpu)))
+    bool reference = info->device_class == ANYNORM_CLASS_REFERENCE, back = an_spec_backward(spec);
+    if (index >= (reference ? 1 : back ? COUNT(back_of_cpu) : COUNT(of_cpu)))
         return false;
-    *schedule = reference ? AN_REFERENCE : order_of(&p)[index];
+    bool lanes = info->device_class != ANYNORM_CLASS_CPU;
+    *schedule = reference ? AN_REFERENCE
+                : !back   ? order_of(&p)[index]
+                : lanes   ? back_of_gpu[index]
+                          : back_of_cpu[index];
     return true;
 }
 
@@ -130,6 +143,8 @@ enum an_schedule an_select_widest(const anynorm_device_info *info, const anynorm
 {
     if (info->device_class == ANYNORM_CLASS_REFERENCE)
         return AN_REFERENCE;
+    if (an_spec_backward(spec))
+        return AN_ROW_REREAD;
     if (spec->column_run <= 1 && !an_spec_side_by_side(spec))
         return AN_COLUMN_WALK;
     return spec->flags & ANYNORM_Y_SCALE_OUTPUT ? AN_ROW_REREAD : AN_ROW_SPLIT;
@@ -153,12 +168,15 @@ static bool is_possible(const struct problem *p)
         return an_answer(p, false, "the reference backend has one schedule");
     if (an_spec_double(spec) && !p->info->fp64)
         return an_answer(p, false, "the device has no double precision for f64");
+    bool back = an_spec_backward(spec);
+    if (back && !an_schedule_goes_back(wish->schedule))
+        return an_answer(p, false, "gradients are found by row_per_item and row_reread");
     if (spec->column_run > 1 && (walk || baseline))
         return an_answer(
             p, false,
             "it walks columns that lie side by side or apart one by one, not in runs of %" PRIu64,
             spec->column_run);
-    if (spec->column_run <= 1 && !an_spec_side_by_side(spec) && !reference && !walk) {
+    if (spec->column_run <= 1 && !an_spec_side_by_side(spec) && !reference && !walk && !back) {
         enum an_tensor t = AN_X;
         while (column_stride(spec, t) <= 1)
             t++;
@@ -182,7 +200,8 @@ bool an_select_fits(const anynorm_device_info *info, const anynorm_spec *spec,
 {
     const struct problem p = an_problem(info, spec, wish, reason);
     *choice = (struct an_choice){.schedule = wish->schedule};
-    if (!is_possible(&p) || !fits[wish->schedule](&p, choice))
+    bool back = an_spec_backward(spec) && wish->schedule != AN_REFERENCE;
+    if (!is_possible(&p) || !(back ? an_fit_backward : fits[wish->schedule])(&p, choice))
         return false;
     const char *unmet = an_choice_unmet(wish, choice);
     return !unmet ||

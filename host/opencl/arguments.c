@@ -1,6 +1,6 @@
 /* Arguments of kernels. Numbering them needs no device. */
 #include "base/checked.h"
-#include "opencl/arguments.h"
+#include "opencl/opencl_backend.h"
 #include "spec/spec.h"
 
 static const enum an_argument of_tensor[AN_TENSOR_COUNT] = {
@@ -18,6 +18,17 @@ static const enum an_argument of_tensor[AN_TENSOR_COUNT] = {
     [AN_SHIFT] = AN_ARG_SHIFT,
     [AN_PARTIALS] = AN_ARG_PARTIALS,
     [AN_Y_SCALE] = AN_ARG_Y_SCALE,
+    [AN_DY] = AN_ARG_Y,
+    [AN_DSUM] = AN_ARG_DSUM,
+    [AN_DX] = AN_ARG_DX,
+    [AN_DRESIDUAL] = AN_ARG_DRESIDUAL,
+    [AN_DWEIGHT] = AN_ARG_DWEIGHT,
+    [AN_DBIAS] = AN_ARG_DBIAS,
+    [AN_DPRE_BIAS] = AN_ARG_DPRE_BIAS,
+    [AN_DGATE] = AN_ARG_DGATE,
+    [AN_DSCALE] = AN_ARG_DSCALE,
+    [AN_DSHIFT] = AN_ARG_DSHIFT,
+    [AN_WORKSPACE] = AN_ARG_WORKSPACE,
 };
 
 enum an_argument an_opencl_tensor_argument(enum an_tensor tensor)
@@ -27,32 +38,46 @@ enum an_argument an_opencl_tensor_argument(enum an_tensor tensor)
 
 void an_opencl_number_arguments(const anynorm_spec *spec, bool split, cl_uint numbers[AN_ARG_COUNT])
 {
+    const uint32_t used = an_spec_flags_used(spec), gradients = spec->gradients.flags;
     /* Each from its first argument up to the next: as the conditions of kernels/params.def. */
     const struct {
         enum an_argument first;
         bool present;
     } groups[] = {
         {AN_ARG_X, true},
-        {AN_ARG_RESIDUAL, spec->flags & ANYNORM_RESIDUAL},
-        {AN_ARG_SUM, spec->flags & ANYNORM_SUM_OUTPUT},
-        {AN_ARG_PRE_BIAS, spec->flags & ANYNORM_PRE_BIAS},
-        {AN_ARG_GATE, spec->flags & ANYNORM_GATE},
-        {AN_ARG_GATE_COLUMN_STRIDE, an_spec_apart(spec, &spec->gate)},
-        {AN_ARG_SCALE, spec->flags & ANYNORM_SCALE},
-        {AN_ARG_SCALE_COLUMN_STRIDE, an_spec_apart(spec, &spec->scale)},
-        {AN_ARG_SHIFT, spec->flags & ANYNORM_SHIFT},
-        {AN_ARG_SHIFT_COLUMN_STRIDE, an_spec_apart(spec, &spec->shift)},
-        {AN_ARG_SAMPLE_ROWS, spec->flags & AN_SAMPLES},
+        {AN_ARG_RESIDUAL, used & ANYNORM_RESIDUAL},
+        {AN_ARG_SUM, used & ANYNORM_SUM_OUTPUT},
+        {AN_ARG_PRE_BIAS, used & ANYNORM_PRE_BIAS},
+        {AN_ARG_GATE, used & ANYNORM_GATE},
+        {AN_ARG_GATE_COLUMN_STRIDE, (used & ANYNORM_GATE) && an_spec_apart(spec, &spec->gate)},
+        {AN_ARG_SCALE, used & ANYNORM_SCALE},
+        {AN_ARG_SCALE_COLUMN_STRIDE, (used & ANYNORM_SCALE) && an_spec_apart(spec, &spec->scale)},
+        {AN_ARG_SHIFT, used & ANYNORM_SHIFT},
+        {AN_ARG_SHIFT_COLUMN_STRIDE, (used & ANYNORM_SHIFT) && an_spec_apart(spec, &spec->shift)},
+        {AN_ARG_SAMPLE_ROWS, used & AN_SAMPLES},
         {AN_ARG_PARAMETER_ROWS, spec->parameters.rows > 1},
         {AN_ARG_PARAMETER_RUN, spec->parameters.run > 1},
         {AN_ARG_PARAMETER_CYCLE, spec->parameters.cycle != 0},
         {AN_ARG_WEIGHT_PLUS, spec->parameters.weight_offset != 0},
-        {AN_ARG_PARTIALS, spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT)},
-        {AN_ARG_SHARDS, spec->flags & ANYNORM_PARTIALS_INPUT},
-        {AN_ARG_COLUMN_RUN, spec->column_run > 1},
+        {AN_ARG_PARTIALS, (spec->flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT)) ||
+                              (gradients & AN_DPARTIALS)},
+        {AN_ARG_SHARDS,
+         (spec->flags & ANYNORM_PARTIALS_INPUT) || (gradients & ANYNORM_DPARTIALS_INPUT)},
+        {AN_ARG_COLUMN_RUN, an_opencl_in_runs(spec)},
         {AN_ARG_Y_SCALE, spec->flags & AN_Y_SCALES},
         {AN_ARG_Y_BOUND, spec->quantization.bound != 0},
+        {AN_ARG_DX, gradients & ANYNORM_DX},
+        {AN_ARG_DRESIDUAL, gradients & ANYNORM_DRESIDUAL},
+        {AN_ARG_DSUM, gradients & ANYNORM_DSUM},
+        {AN_ARG_DWEIGHT, gradients & ANYNORM_DWEIGHT},
+        {AN_ARG_DBIAS, gradients & ANYNORM_DBIAS},
+        {AN_ARG_DPRE_BIAS, gradients & ANYNORM_DPRE_BIAS},
+        {AN_ARG_DGATE, gradients & ANYNORM_DGATE},
+        {AN_ARG_DSCALE, gradients & ANYNORM_DSCALE},
+        {AN_ARG_DSHIFT, gradients & ANYNORM_DSHIFT},
+        {AN_ARG_WORKSPACE, gradients},
         {AN_ARG_MOMENTS, split},
+        {AN_ARG_STAGE, split || gradients},
         {AN_ARG_COUNT, false},
     };
     cl_uint count = 0;
@@ -116,6 +141,21 @@ anynorm_status an_opencl_set_constants(struct an_arguments *a, const anynorm_spe
             {AN_ARG_SAMPLE_ROWS, spec->sample_rows},
             {AN_ARG_PARAMETER_ROWS, spec->parameters.rows},
             {AN_ARG_SHARDS, spec->statistic.shards},
+            {AN_ARG_DX_COLUMN_STRIDE, spec->gradients.dx.column_stride},
+            {AN_ARG_DX_ROW_STRIDE, spec->gradients.dx.row_stride},
+            {AN_ARG_DX_OUTER_STRIDE, spec->gradients.dx.outer_stride},
+            {AN_ARG_DRESIDUAL_COLUMN_STRIDE, spec->gradients.dresidual.column_stride},
+            {AN_ARG_DRESIDUAL_ROW_STRIDE, spec->gradients.dresidual.row_stride},
+            {AN_ARG_DRESIDUAL_OUTER_STRIDE, spec->gradients.dresidual.outer_stride},
+            {AN_ARG_DSUM_COLUMN_STRIDE, spec->sum.column_stride},
+            {AN_ARG_DSUM_ROW_STRIDE, spec->sum.row_stride},
+            {AN_ARG_DSUM_OUTER_STRIDE, spec->sum.outer_stride},
+            {AN_ARG_DGATE_COLUMN_STRIDE, spec->gate.column_stride},
+            {AN_ARG_DGATE_ROW_STRIDE, spec->gate.row_stride},
+            {AN_ARG_DSCALE_COLUMN_STRIDE, spec->scale.column_stride},
+            {AN_ARG_DSCALE_ROW_STRIDE, spec->scale.row_stride},
+            {AN_ARG_DSHIFT_COLUMN_STRIDE, spec->shift.column_stride},
+            {AN_ARG_DSHIFT_ROW_STRIDE, spec->shift.row_stride},
         },
       narrow_counts[] = {
           {AN_ARG_COLUMNS, spec->columns},
@@ -151,7 +191,8 @@ anynorm_status an_opencl_set_constants(struct an_arguments *a, const anynorm_spe
     }
     set(a, AN_ARG_MOMENTS, sizeof(cl_mem), NULL, &code);
     set(a, AN_ARG_STAGE, sizeof(a->stage), &a->stage, &code);
-    return an_cl_check(code, "clSetKernelArg");
+    anynorm_status status = an_cl_check(code, "clSetKernelArg");
+    return status == ANYNORM_OK ? an_opencl_set_no_parts(a) : status;
 }
 
 /* On failure the remembered scalars are void. */
@@ -187,10 +228,31 @@ anynorm_status an_opencl_set_tensors(struct an_arguments *a, const anynorm_tenso
     return an_cl_fail(code, "clSetKernelArg");
 }
 
-anynorm_status an_opencl_set_stage(struct an_arguments *a, enum an_opencl_stage stage,
-                                   cl_mem moments)
+anynorm_status an_opencl_set_no_parts(struct an_arguments *a)
 {
-    cl_uint value = stage;
+    const struct an_parts none = {.rows = 1, .span = 1, .classes = 1, .parts_of_class = 1};
+    return an_opencl_set_parts(a, &none);
+}
+
+anynorm_status an_opencl_set_parts(struct an_arguments *a, const struct an_parts *parts)
+{
+    const struct {
+        enum an_argument argument;
+        cl_ulong value;
+    } numbers[] = {
+        {AN_ARG_PARTS, parts->count},           {AN_ARG_PART_ROWS, parts->rows},
+        {AN_ARG_SPAN, parts->span},             {AN_ARG_CLASSES, parts->classes},
+        {AN_ARG_PARTS_OF_CLASS, parts->parts_of_class},
+        {AN_ARG_WHOLE_SAMPLE, parts->sample_rows}, {AN_ARG_COMPENSATED, parts->compensated},
+    };
+    cl_int code = CL_SUCCESS;
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        set_ulong(a, numbers[i].argument, numbers[i].value, &code);
+    return an_cl_check(code, "clSetKernelArg");
+}
+
+anynorm_status an_opencl_set_stage(struct an_arguments *a, cl_uint value, cl_mem moments)
+{
     cl_int code = CL_SUCCESS;
     if (moments && a->moments != moments) {
         a->moments = NULL; /* until it is known to be set */

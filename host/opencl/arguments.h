@@ -3,6 +3,7 @@
 #define AN_OPENCL_ARGUMENTS_H
 
 #include "opencl/library.h"
+#include "spec/gradient.h"
 #include "spec/tensors.h"
 
 /* All that there are, from the list that the kernels' parameters come from. */
@@ -26,6 +27,16 @@ enum an_argument {
 #define COLUMN_RUN 1
 #define HAS_Y_SCALE 1
 #define HAS_Y_BOUND 1
+#define BACKWARD 1
+#define HAS_DX 1
+#define HAS_DRESIDUAL 1
+#define HAS_DSUM 1
+#define HAS_DWEIGHT 1
+#define HAS_DBIAS 1
+#define HAS_DPRE_BIAS 1
+#define HAS_DGATE 1
+#define HAS_DSCALE 1
+#define HAS_DSHIFT 1
 #define AN_INPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_OUTPUT(id, offset_id, name, offset) id, offset_id,
 #define AN_SCALAR(id, type, name) id,
@@ -35,14 +46,16 @@ enum an_argument {
 #define AN_MORE_SCALAR(id, type, name) , id
 #include "params.def"
     ,
-    /* Of row_split.cl only. */
-    AN_ARG_MOMENTS,
-    AN_ARG_STAGE,
+    AN_ARG_MOMENTS, /* of row_split.cl only */
+    AN_ARG_STAGE,   /* of that, and of backward.cl */
     AN_ARG_COUNT
 };
 
 /* What a launch of row_split.cl does. */
 enum an_opencl_stage { AN_CL_WHOLE, AN_CL_PARTIALS, AN_CL_FINISH };
+
+/* And of backward.cl. */
+enum { AN_CL_ROWS_OF_PARTS, AN_CL_SUMS_OF_PARTS };
 
 struct an_arguments {
     const struct an_cl *cl;
@@ -70,8 +83,11 @@ anynorm_status an_opencl_set_constants(struct an_arguments *arguments, const any
 /* What changes from launch to launch; `tensors` NULL: none of them. */
 anynorm_status an_opencl_set_tensors(struct an_arguments *arguments, const anynorm_tensors *tensors,
                                      uint64_t rows);
+/* Of gradients, to be set before the tensors of another number of rows are. */
+anynorm_status an_opencl_set_parts(struct an_arguments *arguments, const struct an_parts *parts);
+/* For a launch that walks no rows. */
+anynorm_status an_opencl_set_no_parts(struct an_arguments *arguments);
 /* `moments` NULL: as they are. */
-anynorm_status an_opencl_set_stage(struct an_arguments *arguments, enum an_opencl_stage stage,
-                                   cl_mem moments);
+anynorm_status an_opencl_set_stage(struct an_arguments *arguments, cl_uint stage, cl_mem moments);
 
 #endif

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/checked.h"
 #include "opencl/opencl_backend.h"
 #include "base/status.h"
 
@@ -108,6 +109,57 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     return ANYNORM_OK;
 }
 
+/* Work-groups that add up parts: each takes some columns of a sum, kernels/opencl/row_sums.clh. */
+static uint64_t summing_groups(const anynorm_plan *plan, const struct an_parts *parts)
+{
+    const struct an_choice *choice = &plan->choice;
+    uint64_t lanes = choice->group >= 64 ? choice->group / 16 : choice->group;
+    uint64_t units = an_gradient_sums(&plan->spec) *
+                     an_divide_up(plan->spec.columns, lanes * choice->vector) *
+                     (parts->count / parts->parts_of_class);
+    if (choice->group == 1)
+        units = an_least(units, (uint64_t)plan->device->info.compute_units * 32);
+    return an_least(units, plan->device->info.max_groups);
+}
+
+/* Gradients: the rows, then the sums over them, where there are any that the first launch has not
+ * finished. */
+static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_opencl_device *d,
+                                      cl_command_queue queue, uint64_t rows,
+                                      const struct an_parts *parts, cl_uint wait_count,
+                                      const cl_event *wait_list, cl_event *event, cl_event *first)
+{
+    uint32_t sums = plan->head.spec.gradients.flags & AN_ROW_SUMS;
+    bool finishes = sums & (parts->sample_rows ? AN_PARAMETER_SUMS : AN_ROW_SUMS);
+    cl_event of_rows;
+    anynorm_status status = an_opencl_set_stage(&plan->arguments, AN_CL_ROWS_OF_PARTS, NULL);
+    if (status == ANYNORM_OK)
+        status = launch_kernel(plan, queue, group_count(&plan->head, rows), wait_count, wait_list,
+                               finishes ? &of_rows : event);
+    if (status != ANYNORM_OK || !finishes)
+        return status;
+    status = an_opencl_set_stage(&plan->arguments, AN_CL_SUMS_OF_PARTS, NULL);
+    if (status == ANYNORM_OK)
+        status = launch_finish(plan, queue, summing_groups(&plan->head, parts), wait_count,
+                               wait_list, of_rows, event);
+    if (status == ANYNORM_OK && first)
+        *first = of_rows;
+    else
+        d->cl->ReleaseEvent(of_rows);
+    return status;
+}
+
+/* Those that gradients use: the others, which may be there, share arguments with them. */
+static anynorm_tensors used_tensors(const anynorm_spec *spec, const anynorm_tensors *tensors)
+{
+    anynorm_tensors used = *tensors;
+    for (int t = 0; t < AN_TENSOR_COUNT && an_spec_backward(spec); t++) {
+        if (!an_tensor_expect(spec, (enum an_tensor)t).present)
+            *an_tensor_slot(&used, (enum an_tensor)t) = (anynorm_buffer){.kind = AN_BUFFER_NONE};
+    }
+    return used;
+}
+
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
                                 const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
                                 const cl_event *wait_list, cl_event *event, cl_event *first)
@@ -119,13 +171,25 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
     if (rows == 0)
         return an_cl_check(d->cl->EnqueueMarkerWithWaitList(queue, wait_count, wait_list, event),
                            "clEnqueueMarkerWithWaitList");
+    const bool back = an_spec_backward(&plan->spec);
+    const anynorm_tensors used = used_tensors(&plan->spec, tensors);
     an_mutex_lock(&p->lock);
     struct an_scratch_slot *slot = NULL, own = {.memory = NULL};
-    anynorm_status status = an_opencl_set_tensors(&p->arguments, tensors, rows);
-    bool split = is_worth_splitting(p, rows), finish = split && p->has_statistics;
+    struct an_parts parts = {.count = 0};
+    anynorm_status status = ANYNORM_OK;
+    if (back) {
+        parts = an_gradient_parts(&plan->spec, rows);
+        if (p->arguments.rows != rows)
+            status = an_opencl_set_parts(&p->arguments, &parts);
+    }
+    if (status == ANYNORM_OK)
+        status = an_opencl_set_tensors(&p->arguments, &used, rows);
+    bool split = !back && is_worth_splitting(p, rows), finish = split && p->has_statistics;
     if (status == ANYNORM_OK && split && !finish)
         status = take_scratch(p, d, queue, rows, wait_count, &own, &slot);
-    if (status == ANYNORM_OK && slot) {
+    if (status == ANYNORM_OK && back) {
+        status = launch_backward(p, d, queue, rows, &parts, wait_count, wait_list, event, first);
+    } else if (status == ANYNORM_OK && slot) {
         status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK) {
         uint64_t groups = group_count(plan, finish ? rows * p->segments : rows);
@@ -173,6 +237,8 @@ static anynorm_status launch_empty(struct an_opencl_plan *p, uint64_t groups, cl
     cl_command_queue queue;
     an_mutex_lock(&p->lock);
     anynorm_status status = an_opencl_set_tensors(&p->arguments, NULL, 0);
+    if (status == ANYNORM_OK && an_spec_backward(&p->head.spec))
+        status = an_opencl_set_no_parts(&p->arguments);
     if (status == ANYNORM_OK)
         status = an_opencl_queue_take(d, &queue);
     if (status == ANYNORM_OK) {

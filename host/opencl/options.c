@@ -47,9 +47,14 @@ static const char *standard(const anynorm_device_info *info, const struct an_cho
  * their text, by which caches know them. */
 static void put_family(struct an_text *options, const anynorm_spec *spec)
 {
+    const uint32_t used = an_spec_flags_used(spec), gradients = spec->gradients.flags;
     for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
-        if (spec->flags & ~(uint32_t)ALWAYS_SAID & an_flags[i].flag)
+        if (used & ~(uint32_t)ALWAYS_SAID & an_flags[i].flag)
             an_text_put(options, " -D%s=1", an_flags[i].name);
+    }
+    for (size_t i = 0; i < AN_GRADIENT_COUNT; i++) {
+        if (gradients & an_gradient_flags[i].flag)
+            an_text_put(options, " -D%s=1", an_gradient_flags[i].name);
     }
     const struct {
         const char *name;
@@ -57,27 +62,37 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         int value;
     } words[] = {
         {"EPS_INVERSE", an_spec_eps_inverse(spec), 1},
-        {"R_TYPE", spec->flags & ANYNORM_RESIDUAL, (int)spec->residual.type},
+        {"R_TYPE", used & ANYNORM_RESIDUAL, (int)spec->residual.type},
         {"S_TYPE", spec->flags & AN_SUMS, (int)spec->sum.type},
-        {"HAS_SAMPLES", spec->flags & AN_SAMPLES, 1},
-        {"GATE_TYPE", spec->flags & ANYNORM_GATE, (int)spec->gate.type},
-        {"SCALE_TYPE", spec->flags & ANYNORM_SCALE, (int)spec->scale.type},
-        {"SHIFT_TYPE", spec->flags & ANYNORM_SHIFT, (int)spec->shift.type},
-        {"GATE_APART", an_spec_apart(spec, &spec->gate), 1},
-        {"SCALE_APART", an_spec_apart(spec, &spec->scale), 1},
-        {"SHIFT_APART", an_spec_apart(spec, &spec->shift), 1},
+        {"HAS_SAMPLES", used & AN_SAMPLES, 1},
+        {"GATE_TYPE", used & ANYNORM_GATE, (int)spec->gate.type},
+        {"SCALE_TYPE", used & ANYNORM_SCALE, (int)spec->scale.type},
+        {"SHIFT_TYPE", used & ANYNORM_SHIFT, (int)spec->shift.type},
+        {"GATE_APART", (used & ANYNORM_GATE) && an_spec_apart(spec, &spec->gate), 1},
+        {"SCALE_APART", (used & ANYNORM_SCALE) && an_spec_apart(spec, &spec->scale), 1},
+        {"SHIFT_APART", (used & ANYNORM_SHIFT) && an_spec_apart(spec, &spec->shift), 1},
         {"PARAMETER_ROWS", spec->parameters.rows > 1, 1},
         {"PARAMETER_RUN", spec->parameters.run > 1, 1},
         {"PARAMETER_CYCLE", spec->parameters.cycle, 1},
         {"HAS_WEIGHT_PLUS", spec->parameters.weight_offset != 0, 1},
-        {"COLUMN_RUN", spec->column_run > 1, 1},
+        {"COLUMN_RUN", an_opencl_in_runs(spec), 1},
         {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
         {"HAS_Y_BOUND", spec->quantization.bound != 0, 1},
+        {"BACKWARD", gradients, 1},
+        {"DX_TYPE", gradients & ANYNORM_DX, (int)spec->gradients.dx.type},
+        {"DR_TYPE", gradients & ANYNORM_DRESIDUAL, (int)spec->gradients.dresidual.type},
+        {"DP_TYPE", gradients & AN_PARAMETER_SUMS, (int)spec->gradients.parameters},
+        {"DS_TYPE", gradients & AN_SAMPLE_SUMS, (int)spec->gradients.samples},
     };
     for (size_t i = 0; i < COUNT(words); i++) {
         if (words[i].defined)
             an_text_put(options, " -D%s=%d", words[i].name, words[i].value);
     }
+}
+
+bool an_opencl_in_runs(const anynorm_spec *spec)
+{
+    return spec->column_run > 1 || (an_spec_backward(spec) && !an_spec_side_by_side(spec));
 }
 
 /* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
@@ -104,9 +119,33 @@ static void put_width(struct an_text *options, const anynorm_device_info *info)
         an_text_put(options, " -DWIDTH=16");
 }
 
+/* A part has a work-item, which walks some rows side by side, or as many lanes as leave the group's to
+ * some parts. */
+static void put_backward(struct an_text *options, const anynorm_device_info *info,
+                         const struct an_choice *choice)
+{
+    bool alone = choice->schedule == AN_ROW_PER_ITEM && choice->group == 1;
+    struct an_choice of_group = *choice;
+    if (alone)
+        of_group.rows = 1;
+    an_text_put(options,
+                " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DSIDE=%" PRIu64
+                " -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
+                choice->group, of_group.rows, alone ? choice->rows : 1,
+                reduction(info, &of_group), choice->subgroup, (int)info->shuffle);
+    if (choice->subgroup == 0)
+        put_width(options, info);
+    if (choice->stream)
+        an_text_put(options, " -DSTREAM_BYTES=%" PRIu64 "ul", choice->stream);
+}
+
 static void put_choice(struct an_text *options, const anynorm_device_info *info,
                        const anynorm_spec *spec, const struct an_choice *choice)
 {
+    if (an_spec_backward(spec)) {
+        put_backward(options, info, choice);
+        return;
+    }
     switch (choice->schedule) {
     case AN_ROW_PER_ITEM:
         an_text_put(options, " -DROWS=%" PRIu64, choice->rows);
@@ -166,7 +205,7 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
                 spec->flags & AN_PARAMETERS ? (int)spec->parameters.type : (int)ANYNORM_F32,
                 an_spec_double(spec), choice->vector, !!(spec->flags & ANYNORM_ANY_ALIGNMENT),
                 spec->inner_rows != 0, !!(spec->flags & ANYNORM_WEIGHT),
-                !!(spec->flags & ANYNORM_BIAS), !!(spec->flags & ANYNORM_MEAN_OUTPUT),
+                !!(an_spec_flags_used(spec) & ANYNORM_BIAS), !!(spec->flags & ANYNORM_MEAN_OUTPUT),
                 !!(spec->flags & ANYNORM_RSTD_OUTPUT));
     put_choice(&text, info, spec, choice);
     put_family(&text, spec);

@@ -88,7 +88,7 @@ anynorm_status an_opencl_plan_create(anynorm_device *device, const anynorm_spec 
     an_opencl_options(&device->info, spec, choice, made->head.options, sizeof(made->head.options));
 
     cl_kernel kernel = NULL;
-    anynorm_status status = an_opencl_kernel(d, an_schedule_file(choice->schedule),
+    anynorm_status status = an_opencl_kernel(d, an_schedule_file(choice->schedule, spec),
                                              made->head.options, binary, &made->program, &kernel);
     if (status != ANYNORM_OK)
         goto fail;

@@ -5,7 +5,8 @@
 
 #include "backend.h"
 #include "choice/caps.h"
-#include "row.h"
+#include "backward.h"
+#include "spec/gradient.h"
 #include "base/status.h"
 
 static size_t reference_count(void)
@@ -192,6 +193,72 @@ static void add(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64
                 anynorm_dtype_load(spec->residual.type, address(&tensors->residual), i));
 }
 
+/* The sums that there are, in the order of their flags: of tensor, and the gradient's type and where the
+ * results go for `row`. */
+static const enum an_tensor summed[] = {AN_DWEIGHT, AN_DBIAS, AN_DPRE_BIAS, AN_DGATE, AN_DSCALE, AN_DSHIFT};
+enum { SUMMED = sizeof(summed) / sizeof(summed[0]) };
+
+static bool is_of_samples(enum an_tensor tensor)
+{
+    return an_tensor_shape(tensor) == AN_OF_SAMPLES;
+}
+
+/* Writes the sums of a row of parameters, or of a sample, and makes them 0. */
+static void hand_out(const anynorm_spec *spec, enum an_tensor tensor, char *row,
+                     struct an_sum *sums)
+{
+    anynorm_dtype type = an_tensor_expect(spec, tensor).type;
+    struct an_layout layout = an_tensor_layout(spec, tensor);
+    uint64_t count = is_of_samples(tensor) ? spec->columns : an_spec_parameters_per_row(spec);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t at = is_of_samples(tensor) ? an_layout_column(&layout, i) : i;
+        double value = an_sum_total(&sums[i]);
+        if (spec->gradients.flags & ANYNORM_ACCUMULATE)
+            value += anynorm_dtype_load(type, row, at);
+        anynorm_dtype_store(type, row, at, value);
+        sums[i] = (struct an_sum){0, 0};
+    }
+}
+
+static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64_t rows)
+{
+    /* In the workspace, as spec/gradient.c has it. */
+    uint64_t pitch = an_gradient_pitch(spec), each = pitch * spec->parameters.rows, count = 0;
+    struct an_sum *of[SUMMED] = {NULL};
+    for (int i = 0; i < SUMMED; i++) {
+        if (an_tensor_expect(spec, summed[i]).present)
+            of[i] = (struct an_sum *)(void *)address(&tensors->workspace) + count++ * each;
+    }
+    for (uint64_t i = 0; i < count * each; i++)
+        ((struct an_sum *)(void *)address(&tensors->workspace))[i] = (struct an_sum){0, 0};
+    for (uint64_t r = 0; r < rows; r++) {
+        void *at[AN_TENSOR_COUNT];
+        for (int t = 0; t < AN_TENSOR_COUNT; t++)
+            at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
+        struct an_row row = an_row_at(at);
+        row.rows = rows;
+        uint64_t own = r % spec->parameters.rows * pitch;
+        const struct an_row_sums sums = {.dweight = of[0] ? of[0] + own : NULL,
+                                         .dbias = of[1] ? of[1] + own : NULL,
+                                         .dpre_bias = of[2] ? of[2] + own : NULL,
+                                         .dgate = of[3],
+                                         .dscale = of[4],
+                                         .dshift = of[5]};
+        an_reference_backward(spec, &row, &sums);
+        bool last = (r + 1) % spec->sample_rows == 0 || r + 1 == rows;
+        for (int i = 0; i < SUMMED && last; i++) {
+            if (of[i] && is_of_samples(summed[i]))
+                hand_out(spec, summed[i], at[summed[i]], of[i]);
+        }
+    }
+    for (uint64_t p = 0; p < spec->parameters.rows; p++) {
+        for (int i = 0; i < SUMMED; i++) {
+            if (of[i] && !is_of_samples(summed[i]))
+                hand_out(spec, summed[i], at_row(spec, tensors, summed[i], p), of[i] + p * pitch);
+        }
+    }
+}
+
 /* Done before it returns, so the wait list (of events of this backend) is done already. */
 static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
                                         uint64_t rows, uint32_t wait_count,
@@ -207,6 +274,10 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
         add(spec, tensors, rows);
     if (plan->choice.schedule != AN_REFERENCE)
         return ANYNORM_OK;
+    if (an_spec_backward(spec)) {
+        backward(spec, tensors, rows);
+        return ANYNORM_OK;
+    }
     for (uint64_t r = 0; r < rows; r++) {
         void *at[AN_TENSOR_COUNT];
         for (int t = 0; t < AN_TENSOR_COUNT; t++)

@@ -27,3 +27,19 @@ const struct an_flag an_flags[AN_FLAG_COUNT] = {
     {ANYNORM_Y_SCALE_INPUT, "y-scale-input", "Y_SCALE_INPUT"},
     {ANYNORM_Y_SCALE_OUTPUT, "y-scale", "Y_SCALE_OUTPUT"},
 };
+
+const struct an_flag an_gradient_flags[AN_GRADIENT_COUNT] = {
+    {ANYNORM_DX, "dx", "HAS_DX"},
+    {ANYNORM_DRESIDUAL, "dresidual", "HAS_DRESIDUAL"},
+    {ANYNORM_DWEIGHT, "dweight", "HAS_DWEIGHT"},
+    {ANYNORM_DBIAS, "dbias", "HAS_DBIAS"},
+    {ANYNORM_DPRE_BIAS, "dpre-bias", "HAS_DPRE_BIAS"},
+    {ANYNORM_DGATE, "dgate", "HAS_DGATE"},
+    {ANYNORM_DSCALE, "dscale", "HAS_DSCALE"},
+    {ANYNORM_DSHIFT, "dshift", "HAS_DSHIFT"},
+    {ANYNORM_DSUM, "dsum", "HAS_DSUM"},
+    {ANYNORM_SAVED_SUM, "saved-sum", "SAVED_SUM"},
+    {ANYNORM_ACCUMULATE, "accumulate", "ACCUMULATE"},
+    {ANYNORM_DPARTIALS_OUTPUT, "dpartials", "DPARTIALS_OUTPUT"},
+    {ANYNORM_DPARTIALS_INPUT, "dpartials-input", "DPARTIALS_INPUT"},
+};

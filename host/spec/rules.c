@@ -59,6 +59,116 @@ static const struct {
     {ANYNORM_Y_SCALE_INPUT, 0, ANYNORM_Y_SCALE_OUTPUT, "y_scale is an input and an output"},
 };
 
+/* Of gradients: one of these flags needs all of some of the spec's own and all of some of the gradients', and
+ * excludes any of some others of each. */
+static const struct {
+    uint32_t flags;
+    uint32_t needs;
+    uint32_t excludes;
+    uint32_t excludes_gradients;
+    const char *why;
+} gradient_rules[] = {
+    {UINT32_MAX, 0, AN_Y_SCALES | ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT, 0,
+     "no gradients with Y_SCALE_INPUT, Y_SCALE_OUTPUT, PARTIALS_OUTPUT or PARTIALS_INPUT in flags; "
+     "of a sharded row they are found from its mean and rstd, with DPARTIALS_OUTPUT and "
+     "DPARTIALS_INPUT"},
+    {ANYNORM_DRESIDUAL, ANYNORM_GATE, 0, 0,
+     "DRESIDUAL needs ANYNORM_GATE in flags: without a gate it is dx"},
+    {ANYNORM_DWEIGHT, ANYNORM_WEIGHT, 0, 0, "DWEIGHT needs ANYNORM_WEIGHT in flags"},
+    {ANYNORM_DBIAS, ANYNORM_BIAS, 0, 0, "DBIAS needs ANYNORM_BIAS in flags"},
+    {ANYNORM_DPRE_BIAS, ANYNORM_PRE_BIAS, 0, 0, "DPRE_BIAS needs ANYNORM_PRE_BIAS in flags"},
+    {ANYNORM_DGATE, ANYNORM_GATE, 0, 0, "DGATE needs ANYNORM_GATE in flags"},
+    {ANYNORM_DSCALE, ANYNORM_SCALE, 0, 0, "DSCALE needs ANYNORM_SCALE in flags"},
+    {ANYNORM_DSHIFT, ANYNORM_SHIFT, 0, 0, "DSHIFT needs ANYNORM_SHIFT in flags"},
+    {ANYNORM_DSUM | ANYNORM_SAVED_SUM, ANYNORM_SUM_OUTPUT, 0, 0,
+     "DSUM and SAVED_SUM need ANYNORM_SUM_OUTPUT in flags"},
+    {AN_DPARTIALS, ANYNORM_RSTD_OUTPUT, 0, 0,
+     "DPARTIALS_OUTPUT and DPARTIALS_INPUT need the mean and rstd of the whole row: "
+     "ANYNORM_MEAN_OUTPUT and ANYNORM_RSTD_OUTPUT in flags"},
+    {ANYNORM_DPARTIALS_INPUT, 0, 0, ANYNORM_DPARTIALS_OUTPUT, "partials is an input and an output"},
+    {ANYNORM_DPARTIALS_OUTPUT, 0, 0, AN_GRADIENTS | ANYNORM_DSUM | ANYNORM_ACCUMULATE,
+     "DPARTIALS_OUTPUT finds two sums and no gradient; the plan with DPARTIALS_INPUT does"},
+};
+
+static anynorm_status check_gradient_flags(const anynorm_spec *spec)
+{
+    uint32_t flags = spec->flags, gradients = spec->gradients.flags;
+    uint32_t known = (UINT32_C(1) << AN_GRADIENT_COUNT) - 1;
+    if (gradients & ~known)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: gradients.flags has unknown bits 0x%" PRIx32,
+                       gradients & ~known);
+    for (size_t i = 0; i < COUNT(gradient_rules); i++) {
+        bool lacks = (flags & gradient_rules[i].needs) != gradient_rules[i].needs;
+        if ((gradients & gradient_rules[i].flags) &&
+            (lacks || (flags & gradient_rules[i].excludes) ||
+             (gradients & gradient_rules[i].excludes_gradients)))
+            return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: gradients.flags: %s",
+                           gradient_rules[i].why);
+    }
+    if (gradients && !(gradients & (AN_GRADIENTS | ANYNORM_DPARTIALS_OUTPUT)))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: gradients.flags says how, but names no gradient to find");
+    if ((gradients & ANYNORM_ACCUMULATE) && !(gradients & AN_ROW_SUMS))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: gradients.flags: ACCUMULATE adds to sums over rows; it names none");
+    bool saved = flags & (ANYNORM_MEAN_OUTPUT | ANYNORM_RSTD_OUTPUT), rms = flags & ANYNORM_RMS;
+    bool both = (flags & ANYNORM_RSTD_OUTPUT) && (rms || (flags & ANYNORM_MEAN_OUTPUT));
+    if (gradients && saved && !both)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: gradients are found from both mean and rstd of the forward pass, or "
+                       "from neither; flags has one of MEAN_OUTPUT and RSTD_OUTPUT");
+    return ANYNORM_OK;
+}
+
+/* What is left zero by a spec that does not name the gradients it is about. */
+static anynorm_status check_gradient_fields(const anynorm_spec *spec)
+{
+    const anynorm_gradients *g = &spec->gradients;
+    const struct {
+        const char *field;
+        uint64_t value;
+        uint32_t flags;
+        const char *named;
+    } fields[] = {
+        {"dx.type", (uint64_t)g->dx.type, ANYNORM_DX, "DX"},
+        {"dx.row_stride", g->dx.row_stride, ANYNORM_DX, "DX"},
+        {"dx.outer_stride", g->dx.outer_stride, ANYNORM_DX, "DX"},
+        {"dx.column_stride", g->dx.column_stride, ANYNORM_DX, "DX"},
+        {"dresidual.type", (uint64_t)g->dresidual.type, ANYNORM_DRESIDUAL, "DRESIDUAL"},
+        {"dresidual.row_stride", g->dresidual.row_stride, ANYNORM_DRESIDUAL, "DRESIDUAL"},
+        {"dresidual.outer_stride", g->dresidual.outer_stride, ANYNORM_DRESIDUAL, "DRESIDUAL"},
+        {"dresidual.column_stride", g->dresidual.column_stride, ANYNORM_DRESIDUAL, "DRESIDUAL"},
+        {"parameters", (uint64_t)g->parameters, AN_PARAMETER_SUMS, "DWEIGHT, DBIAS or DPRE_BIAS"},
+        {"samples", (uint64_t)g->samples, AN_SAMPLE_SUMS, "DGATE, DSCALE or DSHIFT"},
+    };
+    const struct {
+        const char *field;
+        anynorm_dtype type;
+    } types[] = {{"dx.type", g->dx.type},
+                 {"dresidual.type", g->dresidual.type},
+                 {"parameters", g->parameters},
+                 {"samples", g->samples}};
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        if (!(g->flags & fields[i].flags) && fields[i].value != 0)
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: gradients.%s is %" PRIu64
+                           ", must be 0 without %s in gradients.flags",
+                           fields[i].field, fields[i].value, fields[i].named);
+    }
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (!an_dtype_valid(types[i].type) || an_dtype_quantized(types[i].type))
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "spec: gradients.%s is %d; gradients are f32, f16, bf16 or f64",
+                           types[i].field, (int)types[i].type);
+    }
+    if (an_spec_backward(spec) && an_dtype_quantized(spec->y.type))
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: y.type is %s, which has no gradient: it is that of dy, and f32, f16, "
+                       "bf16 or f64",
+                       anynorm_dtype_name(spec->y.type));
+    return ANYNORM_OK;
+}
+
 static anynorm_status check_flags(const anynorm_spec *spec)
 {
     uint32_t flags = spec->flags;
@@ -148,8 +258,11 @@ static anynorm_status check_counts(const anynorm_spec *spec)
         {"statistic.shards", spec->statistic.shards, 1, ANYNORM_PARTIALS_INPUT,
          "ANYNORM_PARTIALS_INPUT"},
     };
+    bool merges = spec->gradients.flags & ANYNORM_DPARTIALS_INPUT;
     for (size_t i = 0; i < COUNT(counts); i++) {
-        if (!(spec->flags & counts[i].flags) && counts[i].value > counts[i].most)
+        bool named = (spec->flags & counts[i].flags) ||
+                     (merges && counts[i].flags == ANYNORM_PARTIALS_INPUT);
+        if (!named && counts[i].value > counts[i].most)
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "spec: %s is %" PRIu64 ", must be 0 without %s in flags",
                            counts[i].field, counts[i].value, counts[i].tensors);
@@ -275,6 +388,10 @@ anynorm_status an_spec_check_fields(const anynorm_spec *spec)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "spec: columns is %" PRIu64 ", must be 1 to 2147483647", spec->columns);
     anynorm_status status = check_flags(spec);
+    if (status == ANYNORM_OK)
+        status = check_gradient_flags(spec);
+    if (status == ANYNORM_OK)
+        status = check_gradient_fields(spec);
     if (status == ANYNORM_OK)
         status = check_types(spec);
     if (status == ANYNORM_OK)

@@ -14,7 +14,7 @@ struct strides {
     uint64_t inner_rows; /* the spec's; 0 of samples, which have one level */
 };
 
-enum { MOST_STRIDED = 7 };
+enum { MOST_STRIDED = 9 };
 
 /* Those that the spec names. */
 static int list_strides(anynorm_spec *spec, struct strides tensors[MOST_STRIDED])
@@ -30,6 +30,10 @@ static int list_strides(anynorm_spec *spec, struct strides tensors[MOST_STRIDED]
         {{"gate", &spec->gate, 0}, spec->flags & ANYNORM_GATE},
         {{"scale", &spec->scale, 0}, spec->flags & ANYNORM_SCALE},
         {{"shift", &spec->shift, 0}, spec->flags & ANYNORM_SHIFT},
+        {{"gradients.dx", &spec->gradients.dx, spec->inner_rows},
+         spec->gradients.flags & ANYNORM_DX},
+        {{"gradients.dresidual", &spec->gradients.dresidual, spec->inner_rows},
+         spec->gradients.flags & ANYNORM_DRESIDUAL},
     };
     int count = 0;
     for (int i = 0; i < MOST_STRIDED; i++) {
@@ -167,7 +171,25 @@ anynorm_status anynorm_spec_check(const anynorm_spec *spec)
 bool an_spec_side_by_side(const anynorm_spec *spec)
 {
     return spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
-           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1;
+           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1 &&
+           spec->gradients.dx.column_stride <= 1 && spec->gradients.dresidual.column_stride <= 1;
+}
+
+uint32_t an_spec_flags_used(const anynorm_spec *spec)
+{
+    uint32_t gradients = spec->gradients.flags, unused = 0;
+    if (!gradients)
+        return spec->flags;
+    if (!(spec->flags & ANYNORM_SILU))
+        unused |= ANYNORM_SHIFT | (gradients & ANYNORM_DSCALE ? 0 : ANYNORM_BIAS);
+    if (!(gradients & ANYNORM_SAVED_SUM))
+        return spec->flags & ~(unused | ANYNORM_SUM_OUTPUT);
+    unused |= ANYNORM_PRE_BIAS | ANYNORM_STORED_SUM;
+    if (!(gradients & ANYNORM_DGATE))
+        unused |= ANYNORM_RESIDUAL;
+    if (!(gradients & ANYNORM_DRESIDUAL))
+        unused |= ANYNORM_GATE;
+    return spec->flags & ~unused;
 }
 
 bool an_spec_double(const anynorm_spec *spec)
@@ -184,6 +206,10 @@ bool an_spec_double(const anynorm_spec *spec)
         {spec->flags & ANYNORM_GATE, spec->gate.type},
         {spec->flags & ANYNORM_SCALE, spec->scale.type},
         {spec->flags & ANYNORM_SHIFT, spec->shift.type},
+        {true, spec->gradients.dx.type},
+        {true, spec->gradients.dresidual.type},
+        {true, spec->gradients.parameters},
+        {true, spec->gradients.samples},
     };
     bool any = false;
     for (size_t i = 0; i < COUNT(types); i++)

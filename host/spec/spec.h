@@ -24,6 +24,25 @@ enum {
     AN_Y_SCALES = ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT
 };
 
+/* Those of gradients. */
+enum {
+    AN_PARAMETER_SUMS = ANYNORM_DWEIGHT | ANYNORM_DBIAS | ANYNORM_DPRE_BIAS,
+    AN_SAMPLE_SUMS = ANYNORM_DGATE | ANYNORM_DSCALE | ANYNORM_DSHIFT,
+    AN_ROW_SUMS = AN_PARAMETER_SUMS | AN_SAMPLE_SUMS, /* what is summed over rows */
+    AN_GRADIENTS = ANYNORM_DX | ANYNORM_DRESIDUAL | AN_ROW_SUMS,
+    AN_DPARTIALS = ANYNORM_DPARTIALS_OUTPUT | ANYNORM_DPARTIALS_INPUT
+};
+
+/* True if a plan of the spec finds gradients, or partials of them. */
+static inline bool an_spec_backward(const anynorm_spec *spec)
+{
+    return spec->gradients.flags != 0;
+}
+
+/* Those of spec->flags that name a tensor which a plan of the spec reads or writes: all but what the
+ * gradients have no use for. Of a resolved spec or not. */
+uint32_t an_spec_flags_used(const anynorm_spec *spec);
+
 /* rules.c: everything about a spec but its strides' values. INVALID_ARGUMENT names the field. */
 anynorm_status an_spec_check_fields(const anynorm_spec *spec);
 
@@ -37,6 +56,10 @@ struct an_flag {
 /* In the order in which the text form has them. */
 #define AN_FLAG_COUNT 25
 extern const struct an_flag an_flags[AN_FLAG_COUNT];
+
+/* So those of gradients. */
+#define AN_GRADIENT_COUNT 13
+extern const struct an_flag an_gradient_flags[AN_GRADIENT_COUNT];
 
 /* Validates `spec` and writes it to *resolved with its defaults filled in: strides of the tensors
  * that it names, and 1 for sample_rows, parameters.rows, parameters.run, column_run and shards. Two

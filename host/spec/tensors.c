@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/status.h"
+#include "gradient.h"
 
 /* Where a tensor lies: bytes [begin, end) of the memory `root`, buffers of one `kind`; all 0 of one
  * that is not there. */
@@ -28,10 +29,15 @@ static const struct {
     uint32_t output_flags;
     size_t type; /* in anynorm_spec; SIZE_MAX: f32 */
     size_t buffer;
+    uint32_t gradients; /* any of which names it, in place of `flags` */
 } table[AN_TENSOR_COUNT] = {
 #define TENSOR(name, shape, flags, output_flags, type)                                             \
     {                                                                                              \
-#name, shape, flags, output_flags, type, offsetof(anynorm_tensors, name)                   \
+#name, shape, flags, output_flags, type, offsetof(anynorm_tensors, name), 0                \
+    }
+#define GRADIENT(name, shape, gradients, output_flags, type)                                       \
+    {                                                                                              \
+#name, shape, 0, output_flags, type, offsetof(anynorm_tensors, name), gradients            \
     }
 #define TYPE(field) offsetof(anynorm_spec, field)
     TENSOR(x, AN_OF_ROWS, 0, 0, TYPE(x.type)),
@@ -51,6 +57,19 @@ static const struct {
     TENSOR(partials, AN_OF_SHARDS, ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT,
            ANYNORM_PARTIALS_OUTPUT, SIZE_MAX),
     TENSOR(y_scale, AN_OF_STATISTICS, AN_Y_SCALES, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX),
+    GRADIENT(dy, AN_OF_ROWS, UINT32_MAX, 0, TYPE(y.type)),
+    GRADIENT(dsum, AN_OF_ROWS, ANYNORM_DSUM, 0, TYPE(sum.type)),
+    GRADIENT(dx, AN_OF_ROWS, ANYNORM_DX, UINT32_MAX, TYPE(gradients.dx.type)),
+    GRADIENT(dresidual, AN_OF_ROWS, ANYNORM_DRESIDUAL, UINT32_MAX, TYPE(gradients.dresidual.type)),
+    GRADIENT(dweight, AN_OF_PARAMETERS, ANYNORM_DWEIGHT, UINT32_MAX, TYPE(gradients.parameters)),
+    GRADIENT(dbias, AN_OF_PARAMETERS, ANYNORM_DBIAS, UINT32_MAX, TYPE(gradients.parameters)),
+    GRADIENT(dpre_bias, AN_OF_PARAMETERS, ANYNORM_DPRE_BIAS, UINT32_MAX,
+             TYPE(gradients.parameters)),
+    GRADIENT(dgate, AN_OF_SAMPLES, ANYNORM_DGATE, UINT32_MAX, TYPE(gradients.samples)),
+    GRADIENT(dscale, AN_OF_SAMPLES, ANYNORM_DSCALE, UINT32_MAX, TYPE(gradients.samples)),
+    GRADIENT(dshift, AN_OF_SAMPLES, ANYNORM_DSHIFT, UINT32_MAX, TYPE(gradients.samples)),
+    GRADIENT(workspace, AN_OF_CALL, AN_ROW_SUMS, UINT32_MAX, SIZE_MAX),
+#undef GRADIENT
 #undef TENSOR
 #undef TYPE
 };
@@ -63,12 +82,23 @@ enum an_shape an_tensor_shape(enum an_tensor tensor)
 struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor tensor)
 {
     struct an_expectation result = {true, false, ANYNORM_F32};
-    if (table[tensor].flags)
-        result.present = spec->flags & table[tensor].flags;
+    uint32_t gradients = spec->gradients.flags;
+    if (table[tensor].gradients)
+        result.present = gradients & table[tensor].gradients;
+    else if (table[tensor].flags)
+        result.present = an_spec_flags_used(spec) & table[tensor].flags;
+    if (tensor == AN_X)
+        result.present = !(gradients & ANYNORM_SAVED_SUM);
     if (tensor == AN_Y)
-        result.present = !(spec->flags & ANYNORM_PARTIALS_OUTPUT);
+        result.present = !gradients && !(spec->flags & ANYNORM_PARTIALS_OUTPUT);
+    if (tensor == AN_PARTIALS && gradients)
+        result.present = gradients & AN_DPARTIALS;
     result.output = result.present && (table[tensor].output_flags == UINT32_MAX ||
-                                       (spec->flags & table[tensor].output_flags));
+                                       (!gradients && (spec->flags & table[tensor].output_flags)));
+    if (tensor == AN_PARTIALS && gradients)
+        result.output = gradients & ANYNORM_DPARTIALS_OUTPUT;
+    if (tensor == AN_WORKSPACE)
+        result.type = ANYNORM_F64; /* the alignment that it takes */
     if (table[tensor].type != SIZE_MAX)
         memcpy(&result.type, (const char *)spec + table[tensor].type, sizeof(result.type));
     return result;
@@ -103,13 +133,25 @@ uint64_t an_tensor_narrowest(const anynorm_spec *spec)
 
 struct an_layout an_tensor_layout(const anynorm_spec *spec, enum an_tensor tensor)
 {
-    struct an_layout layout = an_spec_layout(spec, tensor == AN_RESIDUAL ? &spec->residual
-                                                   : tensor == AN_SUM    ? &spec->sum
-                                                   : tensor == AN_Y      ? &spec->y
-                                                   : tensor == AN_GATE   ? &spec->gate
-                                                   : tensor == AN_SCALE  ? &spec->scale
-                                                   : tensor == AN_SHIFT  ? &spec->shift
-                                                                         : &spec->x);
+    static const size_t rows[AN_TENSOR_COUNT] = {
+        [AN_X] = offsetof(anynorm_spec, x),
+        [AN_Y] = offsetof(anynorm_spec, y),
+        [AN_RESIDUAL] = offsetof(anynorm_spec, residual),
+        [AN_SUM] = offsetof(anynorm_spec, sum),
+        [AN_GATE] = offsetof(anynorm_spec, gate),
+        [AN_SCALE] = offsetof(anynorm_spec, scale),
+        [AN_SHIFT] = offsetof(anynorm_spec, shift),
+        [AN_DY] = offsetof(anynorm_spec, y),
+        [AN_DSUM] = offsetof(anynorm_spec, sum),
+        [AN_DX] = offsetof(anynorm_spec, gradients.dx),
+        [AN_DRESIDUAL] = offsetof(anynorm_spec, gradients.dresidual),
+        [AN_DGATE] = offsetof(anynorm_spec, gate),
+        [AN_DSCALE] = offsetof(anynorm_spec, scale),
+        [AN_DSHIFT] = offsetof(anynorm_spec, shift),
+    };
+    const size_t of = rows[tensor] ? rows[tensor] : offsetof(anynorm_spec, x);
+    struct an_layout layout =
+        an_spec_layout(spec, (const anynorm_rows *)(const void *)((const char *)spec + of));
     if (table[tensor].shape == AN_OF_SAMPLES)
         layout.inner_rows = 0;
     return layout;
@@ -151,6 +193,9 @@ uint64_t an_tensor_start(const anynorm_spec *spec, enum an_tensor tensor, uint64
     case AN_OF_STATISTICS:
         element = is_one_for_all(spec, tensor) ? 0 : row;
         break;
+    case AN_OF_CALL:
+        element = 0;
+        break;
     }
     return element * anynorm_dtype_size(an_tensor_expect(spec, tensor).type);
 }
@@ -177,8 +222,19 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
     case AN_OF_STATISTICS:
         elements = is_one_for_all(spec, tensor) ? 1 : rows;
         break;
+    case AN_OF_CALL:
+        return an_gradient_workspace(spec, rows, bytes);
     }
     return fits && an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);
+}
+
+/* Whether a tensor that is not used may be there: one of the forward pass whose gradients are found, or
+ * a workspace that is not needed. */
+static bool may_be_given(const anynorm_spec *spec, enum an_tensor tensor)
+{
+    anynorm_spec forward = *spec;
+    forward.gradients = (anynorm_gradients){0};
+    return tensor == AN_WORKSPACE || an_tensor_expect(&forward, tensor).present;
 }
 
 /* Presence, size and alignment; *region where the tensor lies. */
@@ -193,6 +249,8 @@ static anynorm_status check_one(const anynorm_spec *spec, enum an_tensor tensor,
         return ANYNORM_OK;
     if (buffer->kind == AN_BUFFER_NONE)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "%s is missing: the spec names it", name);
+    if (!expected.present && may_be_given(spec, tensor))
+        return ANYNORM_OK;
     if (!expected.present)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "%s is given but the spec does not name it", name);
 
@@ -312,9 +370,11 @@ static anynorm_status check_output(const anynorm_spec *spec, uint64_t rows,
             may_meet(spec, rows, regions, output, other))
             continue;
         return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "%s overlaps %s; only y and sum may each be x or residual itself, with the "
-                       "same offset, type and strides",
-                       an_tensor_name(output), an_tensor_name(other));
+                       "%s overlaps %s; only %s itself, with the same offset, type and strides",
+                       an_tensor_name(output), an_tensor_name(other),
+                       an_spec_backward(spec)
+                           ? "dx and dresidual may each be an input of rows"
+                           : "y and sum may each be x or residual");
     }
     return ANYNORM_OK;
 }
@@ -341,10 +401,12 @@ anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors 
         if (status != ANYNORM_OK)
             return status;
     }
-    static const enum an_tensor written[] = {AN_Y, AN_SUM};
-    for (int i = 0; i < 2; i++) {
+    static const enum an_tensor written[] = {AN_Y,         AN_SUM,   AN_DX,    AN_DRESIDUAL,
+                                             AN_DGATE, AN_DSCALE, AN_DSHIFT};
+    for (size_t i = 0; i < COUNT(written); i++) {
         struct an_layout layout = an_tensor_layout(spec, written[i]);
-        if (an_tensor_expect(spec, written[i]).present && !an_layout_disjoint(&layout, rows))
+        if (an_tensor_expect(spec, written[i]).output &&
+            !an_layout_disjoint(&layout, an_tensor_rows(spec, written[i], rows)))
             return an_fail(ANYNORM_INVALID_ARGUMENT,
                            "%s: with these strides, which do not nest, rows overlap or interleave "
                            "within %" PRIu64 " rows; each stride must be as much as all closer "

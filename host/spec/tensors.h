@@ -22,6 +22,19 @@ enum an_tensor {
     AN_SHIFT,
     AN_PARTIALS,
     AN_Y_SCALE,
+    /* Of plans that find gradients alone. */
+    AN_FORWARD_COUNT,
+    AN_DY = AN_FORWARD_COUNT,
+    AN_DSUM,
+    AN_DX,
+    AN_DRESIDUAL,
+    AN_DWEIGHT,
+    AN_DBIAS,
+    AN_DPRE_BIAS,
+    AN_DGATE,
+    AN_DSCALE,
+    AN_DSHIFT,
+    AN_WORKSPACE,
     AN_TENSOR_COUNT
 };
 
@@ -31,11 +44,13 @@ enum an_shape {
     AN_OF_PARAMETERS, /* a row of parameters, shared by every parameters.rows-th row */
     AN_OF_STATISTICS, /* one element; y_scale as an input one for all rows */
     AN_OF_SAMPLES,    /* a row with strides of its own, shared by sample_rows rows */
-    AN_OF_SHARDS      /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */
+    AN_OF_SHARDS,     /* AN_PARTIAL_NUMBERS elements; again for all rows in each of the shards */
+    AN_OF_CALL        /* nothing: it is there for all rows together */
 };
 enum an_shape an_tensor_shape(enum an_tensor tensor);
 
-/* Of a row, or of a shard of it: count, mean, sum of squares. */
+/* Of a row, or of a shard of it: count, mean, sum of squares; or count, and the two sums that its
+ * gradient takes. */
 #define AN_PARTIAL_NUMBERS 3
 
 /* What a buffer's handle is; an_buffer_kind 0 is "no tensor". */

@@ -15,21 +15,29 @@
 static const struct {
     const char *key;
     size_t field;
-    bool as_x;         /* the default; else f32 */
-    uint32_t flags;    /* one of which it takes to have the field; 0: it is always there */
-    uint32_t not_with; /* with one of which there is no such field after all */
+    bool as_x;          /* the default; else f32 */
+    uint32_t flags;     /* one of which it takes to have the field; 0: it is always there */
+    uint32_t not_with;  /* with one of which there is no such field after all */
+    uint32_t gradients; /* one of which it takes, too */
 } type_words[] = {
-    {"y=", offsetof(anynorm_spec, y.type), true, 0, ANYNORM_PARTIALS_OUTPUT},
-    {"residuals=", offsetof(anynorm_spec, residual.type), true, ANYNORM_RESIDUAL, 0},
-    {"sums=", offsetof(anynorm_spec, sum.type), true, AN_SUMS, 0},
-    {"parameters=", offsetof(anynorm_spec, parameters.type), false, 0, 0},
-    {"gates=", offsetof(anynorm_spec, gate.type), false, ANYNORM_GATE, 0},
-    {"scales=", offsetof(anynorm_spec, scale.type), false, ANYNORM_SCALE, 0},
-    {"shifts=", offsetof(anynorm_spec, shift.type), false, ANYNORM_SHIFT, 0},
+    {"y=", offsetof(anynorm_spec, y.type), true, 0, ANYNORM_PARTIALS_OUTPUT, 0},
+    {"residuals=", offsetof(anynorm_spec, residual.type), true, ANYNORM_RESIDUAL, 0, 0},
+    {"sums=", offsetof(anynorm_spec, sum.type), true, AN_SUMS, 0, 0},
+    {"parameters=", offsetof(anynorm_spec, parameters.type), false, 0, 0, 0},
+    {"gates=", offsetof(anynorm_spec, gate.type), false, ANYNORM_GATE, 0, 0},
+    {"scales=", offsetof(anynorm_spec, scale.type), false, ANYNORM_SCALE, 0, 0},
+    {"shifts=", offsetof(anynorm_spec, shift.type), false, ANYNORM_SHIFT, 0, 0},
+    {"dx=", offsetof(anynorm_spec, gradients.dx.type), true, 0, 0, ANYNORM_DX},
+    {"dresidual=", offsetof(anynorm_spec, gradients.dresidual.type), true, 0, 0, ANYNORM_DRESIDUAL},
+    {"dparameters=", offsetof(anynorm_spec, gradients.parameters), false, 0, 0, AN_PARAMETER_SUMS},
+    {"dsamples=", offsetof(anynorm_spec, gradients.samples), false, 0, 0, AN_SAMPLE_SUMS},
 };
 
 /* For those of AN_SAMPLES that have no word of their own. */
 static const char samples_key[] = "samples=";
+
+/* All gradients that there are of the spec; "dx dweight dbias", say, where it has weight and bias. */
+static const char backward_word[] = "backward";
 
 /* Words of the form KEY=COUNT and the field each fills. */
 static const struct {
@@ -62,20 +70,28 @@ static const struct {
     {"parameter-run=", offsetof(anynorm_spec, parameters.run), 1},
     {"shards=", offsetof(anynorm_spec, statistic.shards), 1},
     {"parameter-cycle=", offsetof(anynorm_spec, parameters.cycle), 0},
+    {"dx-stride=", offsetof(anynorm_spec, gradients.dx.row_stride), 0},
+    {"dx-outer=", offsetof(anynorm_spec, gradients.dx.outer_stride), 0},
+    {"dx-column=", offsetof(anynorm_spec, gradients.dx.column_stride), 0},
+    {"dresidual-stride=", offsetof(anynorm_spec, gradients.dresidual.row_stride), 0},
+    {"dresidual-outer=", offsetof(anynorm_spec, gradients.dresidual.outer_stride), 0},
+    {"dresidual-column=", offsetof(anynorm_spec, gradients.dresidual.column_stride), 0},
 };
 
-/* Bits of "seen". */
+/* Places of words in "seen". */
 enum {
     SEEN_X = 0,
     SEEN_EPS,
     SEEN_WEIGHT_OFFSET,
     SEEN_Y_BOUND,
     SEEN_SAMPLES,
+    SEEN_BACKWARD,
     SEEN_TYPES,
     SEEN_FLAGS = SEEN_TYPES + COUNT(type_words),
-    SEEN_COUNTS = SEEN_FLAGS + AN_FLAG_COUNT
+    SEEN_GRADIENTS = SEEN_FLAGS + AN_FLAG_COUNT,
+    SEEN_COUNTS = SEEN_GRADIENTS + AN_GRADIENT_COUNT,
+    SEEN_ALL = SEEN_COUNTS + COUNT(count_words)
 };
-_Static_assert(SEEN_COUNTS + COUNT(count_words) <= 64, "the words fit the bits of a uint64_t");
 
 static uint64_t *count_field(anynorm_spec *spec, size_t index)
 {
@@ -90,8 +106,10 @@ static anynorm_dtype *type_field(anynorm_spec *spec, size_t index)
 /* False where the spec has no tensor of the type: then the field stays 0. */
 static bool has_type(const anynorm_spec *spec, size_t index)
 {
+    uint32_t gradients = type_words[index].gradients;
     return (!type_words[index].flags || (spec->flags & type_words[index].flags)) &&
-           !(spec->flags & type_words[index].not_with);
+           !(spec->flags & type_words[index].not_with) &&
+           (!gradients || (spec->gradients.flags & gradients));
 }
 
 static bool parse_number(const char *text, size_t length, double *value)
@@ -114,8 +132,18 @@ static bool starts(const char *word, size_t length, const char *prefix, size_t *
     return length > *prefix_length && memcmp(word, prefix, *prefix_length) == 0;
 }
 
-/* Reads one word into the spec, that of samples into *samples; returns the bit of `seen` it takes,
- * or -1 if it is no word. */
+/* The flag of a word, and its number in the list; -1 if it is no word of it. */
+static int find_flag(const struct an_flag *list, int count, const char *word, size_t length)
+{
+    for (int i = 0; i < count; i++) {
+        if (list[i].word && an_text_is(word, length, list[i].word))
+            return i;
+    }
+    return -1;
+}
+
+/* Reads one word into the spec, that of samples into *samples; returns its place in `seen`, or -1 if
+ * it is no word. */
 static int parse_word(const char *word, size_t length, anynorm_spec *spec, anynorm_dtype *samples)
 {
     size_t skip;
@@ -138,12 +166,17 @@ static int parse_word(const char *word, size_t length, anynorm_spec *spec, anyno
                        ? (int)(SEEN_TYPES + i)
                        : -1;
     }
-    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
-        const char *known = an_flags[i].word;
-        if (known && strlen(known) == length && !memcmp(word, known, length)) {
-            spec->flags |= an_flags[i].flag;
-            return (int)(SEEN_FLAGS + i);
-        }
+    if (an_text_is(word, length, backward_word))
+        return SEEN_BACKWARD;
+    int flag = find_flag(an_flags, AN_FLAG_COUNT, word, length);
+    if (flag >= 0) {
+        spec->flags |= an_flags[flag].flag;
+        return (int)SEEN_FLAGS + flag;
+    }
+    flag = find_flag(an_gradient_flags, AN_GRADIENT_COUNT, word, length);
+    if (flag >= 0) {
+        spec->gradients.flags |= an_gradient_flags[flag].flag;
+        return (int)SEEN_GRADIENTS + flag;
     }
     for (size_t i = 0; i < COUNT(count_words); i++) {
         if (starts(word, length, count_words[i].key, &skip))
@@ -167,18 +200,38 @@ static bool is_of_samples(size_t index)
     return (type_words[index].flags & AN_SAMPLES) != 0;
 }
 
-/* What the words leave open. */
-static void fill_in(uint64_t seen, anynorm_dtype samples, anynorm_spec *spec)
+/* All gradients that there are. */
+static uint32_t all_gradients(const anynorm_spec *spec)
 {
+    static const struct {
+        uint32_t flag;
+        uint32_t gradients;
+    } of[] = {{ANYNORM_WEIGHT, ANYNORM_DWEIGHT},
+              {ANYNORM_BIAS, ANYNORM_DBIAS},
+              {ANYNORM_PRE_BIAS, ANYNORM_DPRE_BIAS},
+              {ANYNORM_GATE, ANYNORM_DGATE | ANYNORM_DRESIDUAL},
+              {ANYNORM_SCALE, ANYNORM_DSCALE},
+              {ANYNORM_SHIFT, ANYNORM_DSHIFT}};
+    uint32_t all = ANYNORM_DX;
+    for (size_t i = 0; i < COUNT(of); i++)
+        all |= spec->flags & of[i].flag ? of[i].gradients : 0;
+    return all;
+}
+
+/* What the words leave open. */
+static void fill_in(const bool seen[SEEN_ALL], anynorm_dtype samples, anynorm_spec *spec)
+{
+    if (seen[SEEN_BACKWARD])
+        spec->gradients.flags |= all_gradients(spec);
     for (size_t i = 0; i < COUNT(type_words); i++) {
-        if (seen & (UINT64_C(1) << (SEEN_TYPES + i)))
+        if (seen[SEEN_TYPES + i])
             continue;
         if (type_words[i].as_x && has_type(spec, i))
             *type_field(spec, i) = spec->x.type;
         if (is_of_samples(i) && has_type(spec, i))
             *type_field(spec, i) = samples;
     }
-    if (!(seen & (UINT64_C(1) << SEEN_EPS)))
+    if (!seen[SEEN_EPS])
         spec->statistic.eps =
             spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_OUTPUT) ? 0 : ANYNORM_EPS_DEFAULT;
 }
@@ -190,7 +243,7 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
     anynorm_spec result = {0};
     anynorm_dtype samples = ANYNORM_F32;
     uint64_t row_count = 0;
-    uint64_t seen = 0;
+    bool seen[SEEN_ALL] = {false};
     int position = 0;
     for (const char *word = text + strspn(text, " "); *word; position++) {
         size_t length = strcspn(word, " ");
@@ -210,15 +263,15 @@ anynorm_status anynorm_spec_parse(const char *text, anynorm_spec *spec, uint64_t
                                "spec text: \"%.*s\" is no ROWSxCOLUMNS such as 512x768", shown,
                                word);
         } else {
-            int bit = parse_word(word, length, &result, &samples);
-            if (bit < 0)
+            int place = parse_word(word, length, &result, &samples);
+            if (place < 0)
                 return an_fail(ANYNORM_INVALID_ARGUMENT,
                                "spec text: \"%.*s\" is no known word or has a bad value", shown,
                                word);
-            if (seen & (UINT64_C(1) << bit))
+            if (seen[place])
                 return an_fail(ANYNORM_INVALID_ARGUMENT, "spec text: \"%.*s\" says something twice",
                                shown, word);
-            seen |= UINT64_C(1) << bit;
+            seen[place] = true;
         }
         word += length;
         word += strspn(word, " ");
@@ -291,6 +344,15 @@ size_t anynorm_spec_format(const anynorm_spec *spec, uint64_t rows, char *text, 
     for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
         if ((spec->flags & an_flags[i].flag) && an_flags[i].word)
             an_text_put(&writer, " %s", an_flags[i].word);
+    }
+    uint32_t gradients = spec->gradients.flags, all = all_gradients(spec);
+    if (gradients && (gradients & AN_GRADIENTS) == all) {
+        an_text_put(&writer, " %s", backward_word);
+        gradients &= ~(uint32_t)AN_GRADIENTS;
+    }
+    for (size_t i = 0; i < AN_GRADIENT_COUNT; i++) {
+        if (gradients & an_gradient_flags[i].flag)
+            an_text_put(&writer, " %s", an_gradient_flags[i].word);
     }
     put_number(&writer, "eps", spec->statistic.eps);
     if (spec->parameters.weight_offset != 0)

@@ -71,7 +71,7 @@ static bool fill(const struct an_vulkan_device *d, const struct an_norm *norm, u
     const anynorm_spec *spec = &norm->plan->head.spec;
     const struct stretch stretch = {norm->rows, first, rows};
     part->rows = rows;
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         if (!an_tensor_expect(spec, tensor).present)
             continue;
@@ -135,7 +135,7 @@ static anynorm_status find_part(const struct an_vulkan_device *d, const struct a
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)
 {
     const struct stretch row = {1, 0, 1};
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         uint64_t bytes;
         if (an_tensor_expect(spec, tensor).present && !find_range(d, spec, tensor, 0, &row, &bytes))
@@ -169,7 +169,7 @@ void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, stru
 {
     *norm = (struct an_norm){.plan = plan, .parts = 1};
     norm->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
-    for (int i = 0; i < AN_TENSOR_COUNT; i++)
+    for (int i = 0; i < AN_FORWARD_COUNT; i++)
         norm->first.buffers[i] = (VkDescriptorBufferInfo){any, 0, 4};
 }
 
@@ -237,7 +237,7 @@ static void record_part(struct an_vulkan_device *d, const struct an_norm *norm,
                            .shard_rows = (uint32_t)norm->rows};
     if (spec->sample_rows <= UINT32_MAX)
         push.sample_first = (uint32_t)(first % spec->sample_rows);
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
         if (plan->interface.slot[i] != UINT32_MAX)
             push.offset[plan->interface.slot[i]] = part->offset[i];
     }

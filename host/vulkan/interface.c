@@ -26,7 +26,7 @@ struct an_choice an_choice_of_fours(const struct an_choice *choice)
 bool an_interface_has(const anynorm_spec *spec, anynorm_dtype type)
 {
     bool has = false;
-    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
+    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
         const struct an_expectation e = an_tensor_expect(spec, (enum an_tensor)i);
         has = has || (e.present && e.type == type);
     }

@@ -6,8 +6,8 @@
 #include "spec/tensors.h"
 
 /* The buffers that a kernel may have: those of the tensors, then row_split's scratch. */
-#define AN_MOMENTS AN_TENSOR_COUNT
-#define AN_MOST_SLOTS (AN_TENSOR_COUNT + 1)
+#define AN_MOMENTS AN_FORWARD_COUNT
+#define AN_MOST_SLOTS (AN_FORWARD_COUNT + 1)
 
 /* The number of a specialization constant is its id. */
 enum an_constant {

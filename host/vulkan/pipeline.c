@@ -24,7 +24,7 @@ const struct an_module *an_vulkan_module(const anynorm_device_info *info, const 
         variant |= AN_MODULE_ACC_DOUBLE;
     if (choice->subgroup > 0)
         variant |= AN_MODULE_SUBGROUPS;
-    return an_vulkan_module_named(an_schedule_file(choice->schedule), variant);
+    return an_vulkan_module_named(an_schedule_file(choice->schedule, spec), variant);
 }
 
 const struct an_module *an_vulkan_module_named(const char *name, uint32_t variant)

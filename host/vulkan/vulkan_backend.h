@@ -228,8 +228,8 @@ void an_vulkan_event_release(anynorm_event *event);
 struct an_part {
     uint64_t rows;
     VkDescriptorBufferInfo
-        buffers[AN_TENSOR_COUNT];     /* of the tensors there are, by enum an_tensor */
-    uint32_t offset[AN_TENSOR_COUNT]; /* from there to the tensor's first element */
+        buffers[AN_FORWARD_COUNT];     /* of the tensors there are, by enum an_tensor */
+    uint32_t offset[AN_FORWARD_COUNT]; /* from there to the tensor's first element */
 };
 /* What a norm comes to in a command buffer. */
 struct an_norm {

@@ -30,6 +30,10 @@
  * caller's own communication between them: ANYNORM_PARTIALS_OUTPUT stops at the mean and the sum of
  * squares of a shard's columns, ANYNORM_PARTIALS_INPUT goes on from those of all shards.
  *
+ * And the mirror of all that, the gradient, by a plan of the same spec that says which of it is
+ * wanted (anynorm_gradients): from dy, what a loss changes by with y, to dx and to those of all other
+ * tensors. See Gradients.
+ *
  * k is the parameter of column c in row r, b = r / sample_rows the sample of the row. So LayerNorm
  * (Ba, Kiros, Hinton: arXiv:1607.06450; ONNX LayerNormalization-17, PyTorch's layer_norm), RMSNorm
  * (Zhang, Sennrich: arXiv:1910.07467), the norms fused with a residual of pre-norm and post-norm
@@ -91,7 +95,7 @@ extern "C" {
 #define ANYNORM_API __attribute__((visibility("default")))
 #endif
 
-#define ANYNORM_VERSION "0.2.0"
+#define ANYNORM_VERSION "0.3.0"
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
@@ -396,6 +400,41 @@ typedef struct anynorm_quantization {
                      row can make its scale of: those above it saturate. 0: no bound */
 } anynorm_quantization;
 
+enum {
+    /* Outputs: what the loss changes by with each of these; f32 unless another type is said. */
+    ANYNORM_DX = 1u << 0,        /* x, and residual where there is no gate */
+    ANYNORM_DRESIDUAL = 1u << 1, /* residual, where there is a gate; without one it is dx */
+    ANYNORM_DWEIGHT = 1u << 2,
+    ANYNORM_DBIAS = 1u << 3,
+    ANYNORM_DPRE_BIAS = 1u << 4,
+    ANYNORM_DGATE = 1u << 5,
+    ANYNORM_DSCALE = 1u << 6,
+    ANYNORM_DSHIFT = 1u << 7,
+
+    /* What else is given. */
+    ANYNORM_DSUM = 1u << 8,      /* dsum[rows][columns], what the loss changes by with sum: the
+                                    gradient of the residual stream, which is added to that of h */
+    ANYNORM_SAVED_SUM = 1u << 9, /* h is read from sum, where the forward pass wrote it, and not made
+                                    of x, pre_bias, gate and residual again */
+
+    /* How it is written. */
+    ANYNORM_ACCUMULATE = 1u << 10, /* what is summed over rows (all but dx and dresidual) is added to
+                                      what is there already, instead of being written over it */
+
+    /* Of a row that lies in several shards: see Gradients. */
+    ANYNORM_DPARTIALS_OUTPUT = 1u << 11, /* write partials[rows][3] and nothing else */
+    ANYNORM_DPARTIALS_INPUT = 1u << 12,  /* merge partials[shards][rows][3] */
+};
+
+/* Which gradients a plan finds; all zero: none, it is the forward pass. */
+typedef struct anynorm_gradients {
+    uint32_t flags;           /* ANYNORM_DX | ... */
+    anynorm_rows dx;          /* as x's; all zero without DX */
+    anynorm_rows dresidual;   /* likewise. dy has the type and strides of y, dsum those of sum */
+    anynorm_dtype parameters; /* of dweight, dbias and dpre_bias, which lie as weight does */
+    anynorm_dtype samples;    /* of dgate, dscale and dshift, with gate's, scale's, shift's strides */
+} anynorm_gradients;
+
 /* What to compute. All zero but `columns` is LayerNorm in f32 of dense rows, without weight and
  * bias and with eps 0.
  *
@@ -447,7 +486,54 @@ typedef struct anynorm_spec {
     anynorm_parameters parameters;
     anynorm_statistic statistic;
     anynorm_quantization quantization;
+    anynorm_gradients gradients; /* all zero: the forward pass */
 } anynorm_spec;
+
+/* Gradients. With any of anynorm_gradients.flags a plan reads dy, dloss / dy, and finds from it, by
+ * the chain rule backwards through the head of this file, for each row
+ *
+ *     a_rc   = dy_rc [* s * (1 + y' * (1 - s))]             with SILU: s = sigmoid(y'), y' = y before
+ *     dshift_bc = sum_r a_rc                                over the rows of the sample
+ *     dscale_bc = sum_r a_rc * z_rc
+ *     d_rc   = a_rc [* (1 + scale_bc)]
+ *     dbias_k   = sum_rc d_rc                               over all rows and columns of parameter k
+ *     dweight_k = sum_rc d_rc * n_rc
+ *     g_rc   = d_rc [* (weight_k + weight_offset)]
+ *     dh_rc  = rstd_r * (g_rc - (1/D) sum_c g_rc - n_rc * (f/D) sum_c g_rc n_rc) [+ dsum_rc]
+ *     dx_rc  = dh_rc              dpre_bias_k = sum_rc dh_rc
+ *     dresidual_rc = gate_bc * dh_rc   dgate_bc = sum_r dh_rc * residual_rc
+ *
+ * where with RMS the sum of g is not there; 1/D of the last is 1/(D - 1) with UNBIASED and 1 with
+ * L2; and f is 1, (sqrt(var) + eps) / sqrt(var) with EPS_OUTSIDE, and with EPS_FLOOR 0 where eps is
+ * more than sqrt(var). With MEAN_INPUT and RSTD_INPUT these are constants, so that dh is rstd * g.
+ * Roundings (ROUND_FIRST, STORED_SUM) count as if they were none, but n and h are as rounded.
+ *
+ * The spec is that of the forward pass, with gradients in it. Of its tensors a plan reads
+ *   - x, pre_bias, gate and residual to make h; or sum in their place, with SAVED_SUM;
+ *   - mean and rstd where the forward pass wrote them (MEAN_OUTPUT and RSTD_OUTPUT; RSTD_OUTPUT alone
+ *     with RMS). Without, they are found again, at the cost of some arithmetic. The mean is only a first
+ *     guess of the mean, so that its rounding to f32 costs nothing; rstd's is half a place of f32, also
+ *     where a type is f64: there they are better left away;
+ *   - weight; scale; bias where SILU or DSCALE need z; shift where SILU needs y'; residual for dgate,
+ *     gate for dresidual.
+ * Others that the forward pass has may be given all the same and are not looked at. y.type is not
+ * quantized.
+ *
+ * dx and dresidual may each be dy, x, residual, sum or dsum itself: same memory, offset, type and
+ * strides. Constant rows have n = 0: dx is the formula's, rstd being what eps makes of it, and 0
+ * where eps is 0. A row of which h or dy holds a NaN or an infinity, or whose sums of squares or
+ * products leave the range of the arithmetic, has a dx of NaN; in sums over rows NaN and infinities
+ * are as IEEE 754 adds them up.
+ *
+ * Determinism. The bits of a row's dx depend on that row, the plan and the device, as those of y do.
+ * Sums over rows are taken in a fixed order: their bits depend on all rows, their number, the plan
+ * and the device, never on how many of its units were free. Nothing is added by atomics.
+ *
+ * Shards, where a row's columns lie on several devices, which have found mean and rstd of the whole
+ * row in their forward pass: DPARTIALS_OUTPUT writes for each row the shard's number of columns, its
+ * sum of g and its sum of g * n, in f32; after an all-gather of these, a plan with DPARTIALS_INPUT
+ * and statistic.shards of them finds the gradients of the shard's own columns. Both need MEAN_OUTPUT
+ * and RSTD_OUTPUT in the spec (RMS: RSTD_OUTPUT). A shard of count 0 adds nothing. */
 
 /* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
  * steps. The first and the last are a plan on each device, the second is the caller's.
@@ -530,7 +616,11 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  *     weight bias mean rstd any-alignment l2 unbiased eps-outside eps-floor mean-input rstd-input
  *     residual gate pre-bias sum stored-sum round-first scale shift silu partials partials-input
  *     y-scale-input y-scale
- *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-...; run=N
+ *     dx dresidual dweight dbias dpre-bias dgate dscale dshift (or backward: all of these that the
+ *     spec has something for)   dsum saved-sum accumulate dpartials dpartials-input
+ *     dx=TYPE dresidual=TYPE (default: as x, as residual) dparameters=TYPE dsamples=TYPE (default: f32)
+ *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-..., dx-...,
+ *     dresidual-...; run=N
  *     gate-stride=N gate-column=N, and so scale-..., shift-...
  *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N
  * anynorm_spec_parse: INVALID_ARGUMENT names the word. anynorm_spec_format writes at most
@@ -611,6 +701,14 @@ ANYNORM_API anynorm_status anynorm_plan_warm_up(anynorm_plan *plan, uint64_t row
 ANYNORM_API anynorm_status anynorm_plan_binary(anynorm_plan *plan, void *bytes, size_t capacity,
                                                size_t *size);
 
+/* Bytes of workspace that an enqueue of so many rows needs: 0 where the plan sums nothing over rows.
+ * However many rows there are, it is no more than a few times 4 MiB, or a few times the columns (or
+ * parameters.rows times the columns) where these are more; with both parameters.rows above 1 and
+ * gradients of gate, scale or shift, times the samples. INVALID_ARGUMENT; also where it is above 2^64.
+ * Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows,
+                                                  uint64_t *bytes);
+
 typedef struct anynorm_plan_info {
     const char *schedule;     /* static */
     uint64_t work_group_size; /* work-items */
@@ -689,6 +787,20 @@ typedef struct anynorm_tensors {
     anynorm_buffer partials; /* f32 [rows][3], dense, as an output; [shards][rows][3] as an input,
                                 rows being those of the enqueue */
     anynorm_buffer y_scale;  /* f32 [rows], dense, an output; or f32 [1], an input */
+
+    /* Of a plan that finds gradients, which has no y, and none of the above as an output. */
+    anynorm_buffer dy;        /* y.type, with the strides of y */
+    anynorm_buffer dsum;      /* sum.type, with the strides of sum */
+    anynorm_buffer dx;        /* gradients.dx */
+    anynorm_buffer dresidual; /* gradients.dresidual */
+    anynorm_buffer dweight;   /* gradients.parameters, in the shape of weight; so dbias, dpre_bias */
+    anynorm_buffer dbias;
+    anynorm_buffer dpre_bias;
+    anynorm_buffer dgate; /* gradients.samples, in the shape and with the strides of gate */
+    anynorm_buffer dscale;
+    anynorm_buffer dshift;
+    anynorm_buffer workspace; /* anynorm_plan_workspace bytes or more, at a multiple of 8, for sums
+                                 over rows; of no meaning before and after */
 } anynorm_tensors;
 
 /* Completion of one enqueue. A value that holds one reference: release it once, whether or not it
@@ -760,6 +872,17 @@ typedef struct anynorm_host_tensors {
     const void *shift;
     float *partials; /* only read where it is an input */
     float *y_scale;  /* only read where it is an input */
+    const void *dy;
+    const void *dsum;
+    void *dx; /* may be dy, x, residual, sum or dsum, likewise; so dresidual */
+    void *dresidual;
+    void *dweight;
+    void *dbias;
+    void *dpre_bias;
+    void *dgate;
+    void *dscale;
+    void *dshift;
+    void *workspace; /* NULL: anynorm_run makes its own */
 } anynorm_host_tensors;
 
 /* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share

@@ -14,7 +14,7 @@ struct an_row {
     void *mean; /* only read where it is an input; so rstd */
     void *rstd;
     const void *residual;
-    void *sum;
+    void *sum; /* only read where it is an input */
     const void *pre_bias;
     const void *gate;
     const void *scale;
@@ -22,6 +22,10 @@ struct an_row {
     void *partials; /* only read where it is an input */
     uint64_t rows;  /* of the whole call: partials of the next shard lie so many rows further on */
     void *y_scale;  /* only read where it is an input */
+    const void *dy; /* and so on: of gradients */
+    const void *dsum;
+    void *dx; /* may each be an input of rows */
+    void *dresidual;
 };
 
 /* From the same places by their numbers; `rows` is left 0. */

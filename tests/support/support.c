@@ -534,7 +534,18 @@ anynorm_host_tensors host_tensors_at(void *const at[AN_TENSOR_COUNT])
                                   .scale = at[AN_SCALE],
                                   .shift = at[AN_SHIFT],
                                   .partials = at[AN_PARTIALS],
-                                  .y_scale = at[AN_Y_SCALE]};
+                                  .y_scale = at[AN_Y_SCALE],
+                                  .dy = at[AN_DY],
+                                  .dsum = at[AN_DSUM],
+                                  .dx = at[AN_DX],
+                                  .dresidual = at[AN_DRESIDUAL],
+                                  .dweight = at[AN_DWEIGHT],
+                                  .dbias = at[AN_DBIAS],
+                                  .dpre_bias = at[AN_DPRE_BIAS],
+                                  .dgate = at[AN_DGATE],
+                                  .dscale = at[AN_DSCALE],
+                                  .dshift = at[AN_DSHIFT],
+                                  .workspace = at[AN_WORKSPACE]};
 }
 
 void place_outputs(const struct problem *problem, anynorm_tensors *tensors)

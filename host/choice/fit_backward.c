@@ -1,0 +1,79 @@
+/* The rules of the schedules that find gradients: how many work-items take a part of the rows. */
+#include "fit.h"
+
+#include <inttypes.h>
+
+#include "base/checked.h"
+#include "caps.h"
+#include "spec/spec.h"
+
+/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory sees
+ * them. */
+#define ROWS_TOGETHER 4
+
+/* Work-items of a row_per_item that has lanes. */
+#define LANES_OF_CPU 8
+#define LANES_OF_GPU 64
+
+/* Elements that are worth a lane of their own, and work-items of a group that has several rows. */
+#define SHARE 16
+#define GROUP_OF_ROWS 128
+
+/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh, and the slices of
+ * kernels/opencl/row_sums.clh. */
+static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
+{
+    return (4 * (choice->group + choice->rows) + choice->group * choice->vector) * p->accumulator + 8;
+}
+
+static bool fit_item(const struct problem *p, struct an_choice *choice)
+{
+    uint64_t lanes = p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU : LANES_OF_GPU;
+    if (p->vector_cpu) {
+        choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
+        choice->group = 1;
+        choice->rows = p->wish->rows ? p->wish->rows : ROWS_TOGETHER;
+        choice->stream = an_fit_stream_above(p);
+        if (choice->rows != 1 && choice->rows != ROWS_TOGETHER)
+            return an_answer(p, false, "a work-item walks 1 or %d rows together, not %" PRIu64,
+                             ROWS_TOGETHER, choice->rows);
+        return an_answer(p, true, "a part of the rows is one work-item's");
+    }
+    choice->vector = p->wish->vector ? p->wish->vector : 4;
+    choice->group = p->wish->group ? p->wish->group : an_least(lanes, p->largest);
+    choice->rows = choice->group;
+    return an_fit_local_memory(p, meeting_bytes(p, choice)) &&
+           an_answer(p, true, "a part of the rows is a lane's");
+}
+
+static bool fit_lanes(const struct problem *p, struct an_choice *choice)
+{
+    const struct an_choice *wish = p->wish;
+    uint64_t size = p->info->subgroup_size;
+    bool short_vector = an_info_few_registers(p->info) || an_info_least_registers(p->info) ||
+                        anynorm_dtype_size(p->spec->x.type) != 2;
+    uint64_t lanes = an_least(an_power_up(an_divide_up(p->spec->columns, SHARE)), USUAL_GROUP);
+    lanes = an_least(lanes, p->largest);
+    choice->vector = wish->vector ? wish->vector : short_vector ? 4 : 8;
+    choice->group = wish->group ? wish->group : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
+    choice->rows = wish->rows ? wish->rows : wish->group ? 1 : choice->group / lanes;
+    if (choice->rows == 0 || choice->group % choice->rows != 0)
+        return an_answer(p, false, "a group of %" PRIu64 " cannot be cut into %" PRIu64 " parts",
+                         choice->group, choice->rows);
+    lanes = choice->group / choice->rows;
+    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU they
+     * are loops, which local memory beats. */
+    bool cpu = p->info->device_class == ANYNORM_CLASS_CPU && !wish->subgroup;
+    bool within = size > 1 && choice->group % size == 0 && an_power_up(lanes) == lanes &&
+                  (lanes <= size || choice->rows == 1);
+    choice->subgroup = within && !cpu && wish->subgroup != 1 && lanes > 1 ? size : 0;
+    if (!an_fit_local_memory(p, meeting_bytes(p, choice)))
+        return false;
+    return an_answer(p, true, "%" PRIu64 " work-items walk a part of the rows, and read each twice",
+                     lanes);
+}
+
+bool an_fit_backward(const struct problem *p, struct an_choice *choice)
+{
+    return choice->schedule == AN_ROW_PER_ITEM ? fit_item(p, choice) : fit_lanes(p, choice);
+}

@@ -1,0 +1,74 @@
+#include "gradient.h"
+
+#include "base/checked.h"
+
+/* Parts are as many as keep a device's units busy evenly, and have so many rows that their sums are little
+ * beside these: at best LEAST_PARTS or more, then of MOST_ROWS_OF_SMALL rows or more, and no more than have
+ * MOST_SUMS sums together, or LEAST_PARTS where rows are long. */
+#define LEAST_PARTS 64
+#define ROWS_OF_PART 16
+#define MOST_SUMS (UINT64_C(1) << 20)
+
+/* Batches of rows that a part may have before what is lost in adding them up is kept: CHAIN of these at
+ * least are added in registers, kernels/opencl/backward.cl. */
+#define ROWS_UNCOMPENSATED 64
+
+/* Sums of a vector, whichever it is. */
+#define WIDEST_VECTOR 16
+
+static uint64_t rows_of_part(uint64_t rows, uint64_t columns)
+{
+    uint64_t most = columns >= MOST_SUMS / LEAST_PARTS ? LEAST_PARTS : MOST_SUMS / columns;
+    uint64_t wanted = an_divide_up(rows, LEAST_PARTS);
+    wanted = wanted < ROWS_OF_PART ? wanted : ROWS_OF_PART;
+    uint64_t least = an_divide_up(rows, most);
+    return wanted > least ? wanted : least;
+}
+
+struct an_parts an_gradient_parts(const anynorm_spec *spec, uint64_t rows)
+{
+    bool of_samples = spec->gradients.flags & AN_SAMPLE_SUMS;
+    bool of_parameters = spec->gradients.flags & AN_PARAMETER_SUMS;
+    struct an_parts parts = {.rows = rows_of_part(rows, spec->columns), .span = rows, .classes = 1};
+    if (of_parameters)
+        parts.classes = spec->parameters.rows;
+    if (of_samples) {
+        parts.span = an_least(spec->sample_rows, rows);
+        if (parts.classes == 1 && parts.span <= parts.rows) {
+            parts.sample_rows = parts.span;
+            parts.span *= parts.rows / parts.span;
+            parts.rows = parts.span;
+        }
+    }
+    parts.parts_of_class = an_divide_up(an_divide_up(parts.span, parts.classes), parts.rows);
+    parts.count = an_divide_up(rows, parts.span) * parts.classes * parts.parts_of_class;
+    parts.compensated = parts.rows > ROWS_UNCOMPENSATED;
+    return parts;
+}
+
+uint64_t an_gradient_sums(const anynorm_spec *spec)
+{
+    uint64_t count = 0;
+    for (uint32_t flags = spec->gradients.flags & AN_ROW_SUMS; flags; flags &= flags - 1)
+        count++;
+    return count;
+}
+
+uint64_t an_gradient_pitch(const anynorm_spec *spec)
+{
+    return an_divide_up(spec->columns, WIDEST_VECTOR) * WIDEST_VECTOR;
+}
+
+bool an_gradient_workspace(const anynorm_spec *spec, uint64_t rows, uint64_t *bytes)
+{
+    const struct an_parts parts = an_gradient_parts(spec, rows);
+    uint64_t row, of_parts, of_reference;
+    uint64_t size = an_spec_double(spec) ? sizeof(double) : sizeof(float);
+    /* The reference adds up in two numbers for each parameter, and for each column of a sample. */
+    if (!an_mul(an_gradient_sums(spec) * size, an_gradient_pitch(spec), &row) ||
+        !an_mul(row, (parts.compensated ? 2 : 1) * parts.count, &of_parts) ||
+        !an_mul(row, 2 * sizeof(double) / size * spec->parameters.rows, &of_reference))
+        return false;
+    *bytes = of_parts > of_reference ? of_parts : of_reference;
+    return true;
+}

@@ -1,0 +1,572 @@
+/* backward: the gradients of all rows, in two launches.
+ *
+ * ROWS_OF_PARTS: LANES work-items take a part, ROWS parts side by side in a group. Row by row they find the
+ * statistic, if it is not given, and the sums of g and of g * n in one pass over h and dy (with SILU, whose
+ * slope takes n, in two), then in another go back to dh, adding the terms of the sums over rows to what they
+ * keep for the part. SIDE rows are walked together where a work-item has a part to itself: their terms are
+ * added in registers first. SUMS_OF_PARTS adds up the parts; it is not needed where nothing is summed.
+ *
+ * Chosen by -D besides those of chain_rule.clh and reduce.clh: SIDE. */
+#define ALIGNED_WALK (GROUP > 1)
+#include "chain_rule.clh"
+#include "row_sums.clh"
+
+/* The values of `stage`. */
+#define ROWS_OF_PARTS 0
+#define SUMS_OF_PARTS 1
+
+/* Vectors whose sums are added before they go into compensated totals: chains of chains. */
+#define BLOCK (CHAIN * CHAIN)
+
+/* What a pass over a row adds up. With SILU the two are passes of their own, g's with the n of the slope;
+ * else they are one. */
+#define OF_H (FINDS_STATISTIC || (!RMS && SAVED_STATISTIC && !SHARDED))
+#define OF_G (!CONSTANT_STATISTIC)
+#define IN_ONE (!SILU)
+
+typedef struct {
+    accv_t h;       /* h - pivot */
+    accv_t squares; /* of these */
+    accv_t g;
+    accv_t product; /* g * (h - pivot), or g * n where that is known */
+} terms_t;
+
+PIECE void clear(terms_t *t)
+{
+    t->h = t->squares = t->g = t->product = 0;
+}
+
+PIECE void add_all(terms_t *to, const terms_t *t)
+{
+    to->h += t->h;
+    to->squares += t->squares;
+    to->g += t->g;
+    to->product += t->product;
+}
+
+PIECE void add_all_compensated(terms_t *total, terms_t *lost, const terms_t *t, const bool of_h,
+                               const bool of_g)
+{
+    if (of_h) {
+        add_compensated(&total->h, &lost->h, t->h);
+        add_compensated(&total->squares, &lost->squares, t->squares);
+    }
+    if (of_g) {
+        add_compensated(&total->g, &lost->g, t->g);
+        add_compensated(&total->product, &lost->product, t->product);
+    }
+}
+
+/* Of `count` columns. `about` has the pivot; with of_n it is the row's statistic. */
+PIECE void add_columns(const row_t *r, const statistic_t *about, const uint column, const uint count,
+                       const bool of_h, const bool of_g, const bool of_n, terms_t *to)
+{
+    accv_t a = load_hv(r, column, count, about->pivot) - about->pivot;
+    if (ELEMENTS_OF(count) < VECTOR)
+        a = keep(a, count);
+    if (of_h) {
+        to->h += a;
+        to->squares += a * a;
+    }
+    if (of_g) {
+        trace_t t;
+        const accv_t n = of_n ? a * about->rstd - about->shift_rstd : a;
+        trace(r, n, column, count, &t);
+        to->g += t.g;
+        to->product += t.g * n;
+    }
+}
+
+/* What a lane has of the sums of `many` rows; of_h, of_g and of_n are constants. */
+PIECE void sum_rows(const uint many, const row_t *row, const statistic_t *about, const uint columns,
+                    const uint lane, const uint whole, const bool of_h, const bool of_g,
+                    const bool of_n, terms_t *sums)
+{
+    const uint vectors = columns / VECTOR, rest = columns % VECTOR;
+    terms_t lost[SIDE];
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        clear(&sums[r]);
+        clear(&lost[r]);
+    }
+    for (uint v = lane; v < vectors; v += BLOCK * LANES) {
+#pragma unroll
+        for (uint r = 0; r < SIDE && r < many; r++) {
+            terms_t block, chain;
+            clear(&block);
+            for (uint from = v; from < vectors && from < v + BLOCK * LANES; from += CHAIN * LANES) {
+                clear(&chain);
+                if (from + (CHAIN - 1) * LANES < vectors) {
+#pragma unroll
+                    for (uint k = 0; k < CHAIN; k++)
+                        add_columns(&row[r], &about[r], (from + k * LANES) * VECTOR, whole, of_h, of_g,
+                                    of_n, &chain);
+                } else {
+                    for (uint w = from; w < vectors; w += LANES)
+                        add_columns(&row[r], &about[r], w * VECTOR, whole, of_h, of_g, of_n, &chain);
+                }
+                add_all(&block, &chain);
+            }
+            add_all_compensated(&sums[r], &lost[r], &block, of_h, of_g);
+        }
+    }
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        if (rest > 0 && lane == 0) {
+            terms_t tail;
+            clear(&tail);
+            add_columns(&row[r], &about[r], vectors * VECTOR, rest, of_h, of_g, of_n, &tail);
+            add_all_compensated(&sums[r], &lost[r], &tail, of_h, of_g);
+        }
+        sums[r].h -= lost[r].h;
+        sums[r].squares -= lost[r].squares;
+        sums[r].g -= lost[r].g;
+        sums[r].product -= lost[r].product;
+    }
+}
+
+/* Two sums over the lanes of a row; with RMS the first is not needed. */
+PIECE void meet(const accv_t first, const accv_t second, meeting_t *meeting, const uint slot,
+                const uint lane, acc_t sums[2])
+{
+#if RMS
+    sums[0] = 0;
+    sums[1] = lane_sums(sum_lanes(second), meeting, slot, lane);
+#else
+    const sums_t v = lane_sums((sums_t)(sum_lanes(first), sum_lanes(second)), meeting, slot, lane);
+    sums[0] = v.x;
+    sums[1] = v.y;
+#endif
+}
+
+/* The work-item's place, and what it shares. */
+typedef struct {
+    uint slot;
+    uint lane;
+    uint columns;
+    acc_t eps;
+    meeting_t meeting;
+} place_t;
+
+#if OF_H
+/* The statistic about the pivot, from the sums of h; the variance, as far as it is found, in *scaled. False
+ * where the pivot is POOR. */
+PIECE bool make_about(const acc_t sums[2], const place_t *p, statistic_t *s, acc_t *scaled)
+{
+    const acc_t columns = (acc_t)p->columns;
+#if RMS
+    *scaled = scaled_variance(sums[1], columns);
+    make_statistic(0, 0, *scaled, p->eps, s);
+    return true;
+#elif SAVED_STATISTIC
+    s->shift = divided(sums[0], columns);
+    s->shift_rstd = s->shift * s->rstd;
+    return true;
+#else
+    const acc_t shift = divided(sums[0], columns), square = shift * shift;
+    const acc_t variance = divided(sums[1], columns) - square;
+    *scaled = scaled_variance(variance, columns);
+    make_statistic(s->pivot, shift, *scaled, p->eps, s);
+    return !POOR(shift, square, variance);
+#endif
+}
+#endif
+
+/* Finds the statistics and slopes of `many` rows from row number `number` on, `step` apart. Every work-item of the
+ * group calls it together, also one that has no row (`here`), which loads nothing. */
+PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const row_t *row,
+                       const __global uchar *mean, const __global uchar *rstd, const ulong number,
+                       const ulong step, const bool here, const uint whole, place_t *p, slope_t *slopes)
+{
+    const uint columns = here ? p->columns : 0;
+    statistic_t about[SIDE];
+    terms_t sums[SIDE];
+    acc_t scaled[SIDE];
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        about[r].pivot = about[r].shift = about[r].shift_rstd = 0;
+        about[r].rstd = 0;
+        scaled[r] = 0;
+        if (!here)
+            continue;
+#if CONSTANT_STATISTIC || SAVED_STATISTIC
+        about[r].rstd = load(F32, rstd, number + r * step);
+#endif
+#if MEAN_INPUT || HAS_MEAN
+        about[r].pivot = load(F32, mean, number + r * step);
+#elif FINDS_STATISTIC && !RMS
+        about[r].pivot = guess_h_mean(&row[r], 0, columns);
+#endif
+    }
+#if OF_H
+    bool again = true;
+    for (uint attempt = 0; attempt < 2 && again; attempt++) {
+        sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE && OF_G, false, sums);
+        again = false;
+#pragma unroll
+        for (uint r = 0; r < SIDE && r < many; r++) {
+            acc_t of_h[2];
+            statistic_t s = about[r];
+            meet(sums[r].h, sums[r].squares, &p->meeting, p->slot, p->lane, of_h);
+            const bool stands = make_about(of_h, p, &s, &scaled[r]) || attempt > 0;
+            again = again || !stands;
+            slopes[r].s = s;
+            /* Where it stands, and another is summed again, it will be the same once more. */
+            if (!stands)
+                about[r].pivot += s.shift;
+        }
+        again = any_row(again, &p->meeting, p->slot, p->lane);
+    }
+#else
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        slopes[r].s = about[r];
+#endif
+#if OF_G && !(IN_ONE && OF_H)
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        about[r] = slopes[r].s;
+    sum_rows(many, row, about, columns, p->lane, whole, false, true, true, sums);
+#endif
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        slopes[r].rstd = slopes[r].s.rstd;
+        slopes[r].mean = slopes[r].of_n = 0;
+#if FINDS_STATISTIC
+        slopes[r].rstd = written_rstd(tensors, slopes[r].s.rstd);
+#endif
+#if OF_G
+        acc_t of_g[2], count = (acc_t)p->columns, share = 1;
+        meet(sums[r].g, sums[r].product, &p->meeting, p->slot, p->lane, of_g);
+#if IN_ONE && OF_H /* the product is of h - pivot yet */
+        of_g[1] = slopes[r].s.rstd * (of_g[1] - slopes[r].s.shift * of_g[0]);
+#endif
+#if DPARTIALS_OUTPUT
+        if (here && p->lane == 0) {
+            store(F32, tensors->partials, (number + r * step) * 3, count);
+            store(F32, tensors->partials, (number + r * step) * 3 + 1, of_g[0]);
+            store(F32, tensors->partials, (number + r * step) * 3 + 2, of_g[1]);
+        }
+#endif
+#if DPARTIALS_INPUT
+        if (here)
+            merge_slopes(tensors, number + r * step, &of_g[0], &of_g[1], &count);
+#endif
+#if EPS_FLOOR || EPS_OUTSIDE
+        share = share_of_deviation(scaled[r], slopes[r].s.rstd, p->eps);
+#endif
+        make_slope(of_g[0], of_g[1], count, share, &slopes[r]);
+#endif
+    }
+}
+
+/* Where the sums of a part's rows go, and which of them there are not yet. */
+typedef struct {
+    part_t part;
+    bool begins;        /* the part */
+    bool sample_begins; /* so does a sample whose sums are the part's own */
+} keeping_t;
+
+#if !DPARTIALS_OUTPUT
+/* Goes back through `count` columns of `many` rows. */
+PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slopes, const uint column,
+                           const uint count, const bool stream, const keeping_t *k)
+{
+    accv_t sums[SUMS + 1];
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        go_back(&row[r], &slopes[r], column, count, stream, r == 0, sums);
+#if PARAMETER_SUMS > 0
+    add_to_part(&k->part, 0, PARAMETER_SUMS, column, k->begins, sums);
+#endif
+#if SAMPLE_SUMS > 0
+    add_to_part(&k->part, PARAMETER_SUMS, SUMS, column, k->sample_begins, sums);
+#endif
+}
+
+PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes, const uint columns,
+                        const uint lane, const uint whole, const bool stream, const keeping_t *keeping)
+{
+    const uint vectors = columns / VECTOR, rest = columns % VECTOR;
+    row_t of_row[SIDE];
+    slope_t of[SIDE];
+    const keeping_t k = *keeping;
+    /* In registers: for all that a compiler knows, dx may point to the arrays themselves. */
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        of_row[r] = row[r];
+        of[r] = slopes[r];
+    }
+    for (uint v = lane; v < vectors; v += LANES)
+        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, &k);
+    if (rest > 0 && lane == vectors % LANES)
+        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, &k);
+}
+
+PIECE bool may_stream_back(const row_t *r)
+{
+#if COLUMN_RUN
+    return false;
+#endif
+#if HAS_DRESIDUAL
+    if (!may_stream(DR_TYPE, r->dresidual))
+        return false;
+#endif
+#if HAS_DX
+    return may_stream(DX_TYPE, r->dx);
+#else
+    return false;
+#endif
+}
+#endif
+
+/* What all rows have in common. */
+typedef struct {
+    rows_of_tensors_t tensors;
+    sums_of_rows_t to;
+    const __global uchar *mean;
+    const __global uchar *rstd;
+    bool aligned;
+    bool large;
+} walk_t;
+
+/* `many` rows of a part, from row number `number` on, `step` apart. */
+PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const ulong step,
+                     const bool here, place_t *p, keeping_t *k)
+{
+    row_t row[SIDE];
+    slope_t slopes[SIDE];
+    bool stream = w->large;
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        find_row(&w->tensors, here ? number + r * step : 0, &row[r]);
+        stream = stream && may_stream_back(&row[r]);
+    }
+#if ALIGNED_WALK
+    if (w->aligned)
+        find_slopes(many, &w->tensors, row, w->mean, w->rstd, number, step, here, ALIGNED_VECTOR, p,
+                    slopes);
+    else
+#endif
+        find_slopes(many, &w->tensors, row, w->mean, w->rstd, number, step, here, VECTOR, p, slopes);
+#if !DPARTIALS_OUTPUT
+    if (!here)
+        return;
+#if ALIGNED_WALK
+    if (w->aligned)
+        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, k);
+    else
+#endif
+        if (stream)
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, k);
+    else
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, k);
+    k->begins = k->sample_begins = false;
+#endif
+}
+
+#if SUMS > 0
+/* Of a part without rows. */
+PIECE void clear_part(const part_t *part, const uint columns, const uint lane)
+{
+    accv_t nothing[SUMS];
+#pragma unroll
+    for (uint k = 0; k < SUMS; k++)
+        nothing[k] = 0;
+    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR)
+        add_to_part(part, 0, SUMS, column, true, nothing);
+}
+
+/* Leaves the second launch but the sums, without what they have lost. */
+PIECE void close_part(const part_t *part, const uint columns, const uint lane)
+{
+    if (!part->lost)
+        return;
+    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR) {
+#pragma unroll
+        for (uint k = 0; k < SUMS; k++)
+            vstorev(sum_of_part(part, k, column), 0, part->at + k * part->tensor_pitch + column);
+    }
+}
+#endif
+
+#if SAMPLE_SUMS > 0
+/* The sums of a sample that was whole in a part. */
+PIECE void store_sample(const sums_of_rows_t *to, const part_t *part, const ulong sample,
+                        const uint columns, const uint lane)
+{
+    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR) {
+        for (uint k = PARAMETER_SUMS; k < SUMS; k++)
+            store_sample_sums(to, k, sample, column, count_at(column, columns),
+                              sum_of_part(part, k, column));
+    }
+}
+#endif
+
+WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
+#include "params.def"
+    , const uint stage)
+{
+    __local sums_t meeting_sums[SCRATCH];
+    __local uint votes[2];
+#if SUMS > 0 && SLICES > 1
+    __local accv_t slices[GROUP];
+#endif
+#include "gather.clh"
+    walk_t w;
+    w.tensors = tensors;
+    w.mean = mean + mean_offset;
+    w.rstd = rstd + rstd_offset;
+    w.aligned = ALIGNED_WALK && !ANY_ALIGNMENT && bits_of_places(&tensors) % 16 == 0;
+#if HAS_DX
+    w.large = outgrows_cache(rows * columns * size_of(DX_TYPE));
+#else
+    w.large = false;
+#endif
+#if SUMS > 0
+#if HAS_DWEIGHT
+    w.to.dweight = dweight + dweight_offset;
+#endif
+#if HAS_DBIAS
+    w.to.dbias = dbias + dbias_offset;
+#endif
+#if HAS_DPRE_BIAS
+    w.to.dpre_bias = dpre_bias + dpre_bias_offset;
+#endif
+#if HAS_DGATE
+    w.to.dgate = dgate + dgate_offset;
+    w.to.dgate_row_stride = dgate_row_stride;
+    w.to.dgate_column_stride = dgate_column_stride;
+#endif
+#if HAS_DSCALE
+    w.to.dscale = dscale + dscale_offset;
+    w.to.dscale_row_stride = dscale_row_stride;
+    w.to.dscale_column_stride = dscale_column_stride;
+#endif
+#if HAS_DSHIFT
+    w.to.dshift = dshift + dshift_offset;
+    w.to.dshift_row_stride = dshift_row_stride;
+    w.to.dshift_column_stride = dshift_column_stride;
+#endif
+    w.to.run = 1;
+#if COLUMN_RUN
+    w.to.run = column_run;
+#endif
+#endif
+    const ulong pitch = ((ulong)columns + 15) / 16 * 16, tensor_pitch = parts * pitch;
+    __global acc_t *sums = (__global acc_t *)(workspace + workspace_offset);
+
+#if SUMS > 0
+    if (stage == SUMS_OF_PARTS) {
+        const ulong of_span = classes * parts_of_class, spans = parts / of_span;
+        const uint parameters = parameters_of(&tensors);
+        const uint wide = (parameters - 1) / COLUMNS_OF_GROUP + 1;
+        const uint wide_sample = (columns - 1) / COLUMNS_OF_GROUP + 1;
+        const ulong of_parameters = PARAMETER_SUMS * classes * wide;
+        const ulong of_samples = whole_sample ? 0 : SAMPLE_SUMS * spans * wide_sample;
+        const uint slice = get_local_id(0) / (GROUP / SLICES);
+        const uint place = get_local_id(0) % (GROUP / SLICES) * VECTOR;
+        for (ulong unit = get_group_id(0); unit < of_parameters + of_samples; unit += get_num_groups(0)) {
+            const bool of_sample = unit >= of_parameters;
+            const ulong number = of_sample ? unit - of_parameters : unit;
+            const uint blocks = of_sample ? wide_sample : wide, all = of_sample ? columns : parameters;
+            const ulong rows_of = of_sample ? spans : classes, row = number / blocks % rows_of;
+            const uint tensor = (of_sample ? PARAMETER_SUMS : 0) + (uint)(number / blocks / rows_of);
+            const uint at = (uint)(number % blocks) * COLUMNS_OF_GROUP + place;
+            const uint count = count_at(at, all);
+            group_of_parts_t g;
+            g.first = of_sample ? row * of_span : row * parts_of_class;
+            g.count = of_sample ? of_span : spans * parts_of_class;
+            g.side_by_side = of_sample || classes == 1 ? g.count : parts_of_class;
+            g.stride = of_span;
+            accv_t total = 0;
+            if (count > 0) {
+#if PARAMETERS_SHARED
+                if (!of_sample)
+                    total = add_shared(&tensors.first, sums + tensor * tensor_pitch, pitch, &g, slice,
+                                       columns, at, count);
+                else
+#endif
+                    total = add_parts(sums + tensor * tensor_pitch, pitch, &g, slice, at);
+            }
+#if SLICES > 1
+            slices[get_local_id(0)] = total;
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (slice == 0) {
+                accv_t lost = 0;
+                for (uint k = 1; k < SLICES; k++)
+                    add_row_sum(&total, &lost, slices[get_local_id(0) + k * (GROUP / SLICES)]);
+                total -= lost;
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+            if (slice == 0 && count > 0) {
+#if PARAMETER_SUMS > 0
+                if (!of_sample)
+                    store_parameter_sums(&w.to, tensor, row * parameters + at, count, total);
+#endif
+#if SAMPLE_SUMS > 0
+                if (of_sample)
+                    store_sample_sums(&w.to, tensor, row, at, count, total);
+#endif
+            }
+        }
+        return;
+    }
+#endif
+
+    place_t place;
+    const uint item = group_place();
+    place.slot = item / LANES;
+    place.lane = item % LANES;
+    place.columns = columns;
+    place.eps = eps;
+    place.meeting.sums = meeting_sums;
+    place.meeting.votes = votes;
+    place.meeting.turn = 0;
+    for (ulong base = get_group_id(0) * (ulong)ROWS; base < parts;
+         base += get_num_groups(0) * (ulong)ROWS) {
+        const ulong part = base + place.slot;
+        const ulong begin = part / (classes * parts_of_class) * span, end = min(begin + span, rows);
+        const ulong class = part / parts_of_class % classes;
+        const ulong first = begin + (class + classes - begin % classes) % classes +
+                            part % parts_of_class * part_rows * classes;
+        const bool has_rows = part < parts && first < end;
+        const ulong count = has_rows ? min(part_rows, (end - first - 1) / classes + 1) : 0;
+        keeping_t k;
+        k.begins = k.sample_begins = true;
+        k.part.at = sums + part * pitch;
+        k.part.tensor_pitch = tensor_pitch;
+        k.part.lost = compensated ? SUMS * tensor_pitch : 0;
+#if SIDE > 1
+        for (ulong i = 0; i < count;) {
+            ulong left = count - i;
+#if SAMPLE_SUMS > 0
+            if (whole_sample)
+                left = min(left, whole_sample - i % whole_sample);
+#endif
+            if (left >= SIDE)
+                walk_rows(SIDE, &w, first + i * classes, classes, true, &place, &k);
+            else
+                walk_rows(1, &w, first + i * classes, classes, true, &place, &k);
+            i += left >= SIDE ? SIDE : 1;
+#else
+        for (ulong i = 0; i < part_rows;) {
+            walk_rows(1, &w, first + i * classes, classes, i < count, &place, &k);
+            i++;
+#endif
+#if SAMPLE_SUMS > 0
+            if (whole_sample && i <= count && (i % whole_sample == 0 || i == count)) {
+                store_sample(&w.to, &k.part, (first + i - 1) / whole_sample, columns, place.lane);
+                k.sample_begins = true;
+            }
+#endif
+        }
+#if SUMS > 0
+        if (part < parts && count == 0)
+            clear_part(&k.part, columns, place.lane);
+        else if (part < parts)
+            close_part(&k.part, columns, place.lane);
+#endif
+    }
+}
