@@ -20,9 +20,17 @@
 
 /* What a pass over a row adds up. With SILU the two are passes of their own, g's with the n of the slope;
  * else they are one. */
-#define OF_H (FINDS_STATISTIC || (!RMS && SAVED_STATISTIC && !SHARDED))
-#define OF_G (!CONSTANT_STATISTIC)
-#define IN_ONE (!SILU)
+#if FINDS_STATISTIC || (!RMS && SAVED_STATISTIC && !SHARDED)
+#define OF_H 1
+#endif
+#if !CONSTANT_STATISTIC
+#define OF_G 1
+#endif
+#if OF_G && OF_H && !SILU
+#define IN_ONE 1
+#else
+#define IN_ONE 0
+#endif
 
 typedef struct {
     accv_t h;       /* h - pivot */
@@ -201,7 +209,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #if OF_H
     bool again = true;
     for (uint attempt = 0; attempt < 2 && again; attempt++) {
-        sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE && OF_G, false, sums);
+        sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE, false, sums);
         again = false;
 #pragma unroll
         for (uint r = 0; r < SIDE && r < many; r++) {
@@ -222,7 +230,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
     for (uint r = 0; r < SIDE && r < many; r++)
         slopes[r].s = about[r];
 #endif
-#if OF_G && !(IN_ONE && OF_H)
+#if OF_G && !IN_ONE
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++)
         about[r] = slopes[r].s;
@@ -238,7 +246,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #if OF_G
         acc_t of_g[2], count = (acc_t)p->columns, share = 1;
         meet(sums[r].g, sums[r].product, &p->meeting, p->slot, p->lane, of_g);
-#if IN_ONE && OF_H /* the product is of h - pivot yet */
+#if IN_ONE /* the product is of h - pivot yet */
         of_g[1] = slopes[r].s.rstd * (of_g[1] - slopes[r].s.shift * of_g[0]);
 #endif
 #if DPARTIALS_OUTPUT
@@ -417,7 +425,10 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
     w.tensors = tensors;
     w.mean = mean + mean_offset;
     w.rstd = rstd + rstd_offset;
-    w.aligned = ALIGNED_WALK && !ANY_ALIGNMENT && bits_of_places(&tensors) % 16 == 0;
+    w.aligned = false;
+#if ALIGNED_WALK && !ANY_ALIGNMENT
+    w.aligned = bits_of_places(&tensors) % 16 == 0;
+#endif
 #if HAS_DX
     w.large = outgrows_cache(rows * columns * size_of(DX_TYPE));
 #else

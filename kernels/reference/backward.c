@@ -2,15 +2,6 @@
 
 #include <math.h>
 
-/* A column on its way forward, and what comes back as far as n. */
-struct column {
-    double n; /* as it was rounded */
-    double z;
-    double dshift;
-    double dz;
-    double g; /* dn */
-};
-
 /* The slope of z * sigmoid(z). Far out, where exp would be infinite, it is 0 or 1. */
 static double silu_slope(double z)
 {
@@ -18,7 +9,8 @@ static double silu_slope(double z)
     return s == 0 ? 0 : s * (1 + z * (1 - s));
 }
 
-static struct column trace(const anynorm_spec *spec, const struct an_row *row, uint64_t c, double n)
+struct an_column an_reference_trace(const anynorm_spec *spec, const struct an_row *row, uint64_t c,
+                                    double n)
 {
     uint64_t k = an_spec_parameter(spec, c);
     double weight = 1, bias = 0, scale = 1, shift = 0;
@@ -31,7 +23,7 @@ static struct column trace(const anynorm_spec *spec, const struct an_row *row, u
         scale = 1 + an_load_sample(spec, &spec->scale, row->scale, c);
     if (row->shift)
         shift = an_load_sample(spec, &spec->shift, row->shift, c);
-    struct column t = {.n = spec->flags & ANYNORM_ROUND_FIRST ? an_round_to(spec->x.type, n) : n};
+    struct an_column t = {.n = spec->flags & ANYNORM_ROUND_FIRST ? an_round_to(spec->x.type, n) : n};
     t.z = t.n * weight + bias;
     t.dshift = anynorm_dtype_load(spec->y.type, row->dy,
                                   an_spec_column(spec, spec->y.column_stride, c));
@@ -96,7 +88,7 @@ void an_reference_backward(const anynorm_spec *spec, const struct an_row *row,
     if (!constant) {
         for (uint64_t c = 0; c < spec->columns; c++) {
             double n = (an_load_h(spec, row, c) - s.pivot - s.correction) * s.rstd;
-            struct column t = trace(spec, row, c, n);
+            struct an_column t = an_reference_trace(spec, row, c, n);
             an_sum_add(&g, t.g);
             an_sum_add(&gn, t.g * n);
         }
@@ -126,7 +118,7 @@ void an_reference_backward(const anynorm_spec *spec, const struct an_row *row,
     for (uint64_t c = 0; c < spec->columns; c++) {
         uint64_t k = an_spec_parameter(spec, c);
         double n = (an_load_h(spec, row, c) - s.pivot - s.correction) * s.rstd;
-        struct column t = trace(spec, row, c, n);
+        struct an_column t = an_reference_trace(spec, row, c, n);
         double dh = rstd * (t.g - taken.mean - n * taken.of_n);
         if (row->dsum)
             dh += anynorm_dtype_load(spec->sum.type, row->dsum,

@@ -15,6 +15,17 @@ struct an_row_sums {
     struct an_sum *dshift;
 };
 
+/* A column on its way forward, and what comes back as far as n. */
+struct an_column {
+    double n; /* as it was rounded */
+    double z;
+    double dshift;
+    double dz;
+    double g; /* dn */
+};
+struct an_column an_reference_trace(const anynorm_spec *spec, const struct an_row *row, uint64_t c,
+                                    double n);
+
 /* Finds the gradients of a row of the resolved spec, everything in double: writes dx and dresidual, or
  * partials, each rounded once, and adds to the sums. */
 void an_reference_backward(const anynorm_spec *spec, const struct an_row *row,

@@ -147,10 +147,13 @@ uint bits_of_places()
 
 /* ---- Loading ---- */
 
-/* Rounded to a storage type. */
+/* Rounded to a storage type. Half comes back in integers, also where the device's own conversions are right:
+ * Mesa's optimizer (since version 25) takes a float that it made a half and a float again for the first one. */
 accv_t roundedv(const uint type, const accv_t value)
 {
-    if (type == BF16 || type == F16)
+    if (type == F16)
+        return accv_t(half_floatv(bits_of_pairs(narrowv(type, value))));
+    if (type == BF16)
         return widev(type, narrowv(type, value));
 #if ACC_DOUBLE
     if (type == F32)
