@@ -207,23 +207,27 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #endif
     }
 #if OF_H
-    bool again = true;
-    for (uint attempt = 0; attempt < 2 && again; attempt++) {
+    bool stand[SIDE];
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        stand[r] = false;
+    for (uint attempt = 0; attempt < 2; attempt++) {
+        bool again = false;
         sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE, false, sums);
-        again = false;
 #pragma unroll
         for (uint r = 0; r < SIDE && r < many; r++) {
             acc_t of_h[2];
-            statistic_t s = about[r];
             meet(sums[r].h, sums[r].squares, &p->meeting, p->slot, p->lane, of_h);
-            const bool stands = make_about(of_h, p, &s, &scaled[r]) || attempt > 0;
-            again = again || !stands;
-            slopes[r].s = s;
-            /* Where it stands, and another is summed again, it will be the same once more. */
-            if (!stands)
-                about[r].pivot += s.shift;
+            if (!stand[r]) { /* else its sums are those that it had */
+                slopes[r].s = about[r];
+                stand[r] = make_about(of_h, p, &slopes[r].s, &scaled[r]);
+                if (!stand[r])
+                    about[r].pivot += slopes[r].s.shift;
+                again = again || !stand[r];
+            }
         }
-        again = any_row(again, &p->meeting, p->slot, p->lane);
+        if (!any_row(again, &p->meeting, p->slot, p->lane))
+            break; /* all that might wait for each other leave together */
     }
 #else
 #pragma unroll
