@@ -7,9 +7,11 @@
 #include "caps.h"
 #include "spec/spec.h"
 
-/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory sees
- * them. */
+/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory
+ * sees them. Of longer rows x, dy, dx and the sums would be in too many places of the first cache
+ * at once, and lie there in the same few lines where a row is a multiple of a page. */
 #define ROWS_TOGETHER 4
+#define LONGEST_TOGETHER 1024
 
 /* Work-items of a row_per_item that has lanes. */
 #define LANES_OF_CPU 8
@@ -19,11 +21,12 @@
 #define SHARE 16
 #define GROUP_OF_ROWS 128
 
-/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh, and the slices of
- * kernels/opencl/row_sums.clh. */
+/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh, and the
+ * slices of kernels/opencl/row_sums.clh. */
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
-    return (4 * (choice->group + choice->rows) + choice->group * choice->vector) * p->accumulator + 8;
+    return (4 * (choice->group + choice->rows) + choice->group * choice->vector) * p->accumulator +
+           8;
 }
 
 static bool fit_item(const struct problem *p, struct an_choice *choice)
@@ -32,7 +35,9 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
     if (p->vector_cpu) {
         choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
         choice->group = 1;
-        choice->rows = p->wish->rows ? p->wish->rows : ROWS_TOGETHER;
+        choice->rows = p->wish->rows;
+        if (!choice->rows)
+            choice->rows = p->spec->columns <= LONGEST_TOGETHER ? ROWS_TOGETHER : 1;
         choice->stream = an_fit_stream_above(p);
         if (choice->rows != 1 && choice->rows != ROWS_TOGETHER)
             return an_answer(p, false, "a work-item walks 1 or %d rows together, not %" PRIu64,
@@ -55,14 +60,16 @@ static bool fit_lanes(const struct problem *p, struct an_choice *choice)
     uint64_t lanes = an_least(an_power_up(an_divide_up(p->spec->columns, SHARE)), USUAL_GROUP);
     lanes = an_least(lanes, p->largest);
     choice->vector = wish->vector ? wish->vector : short_vector ? 4 : 8;
-    choice->group = wish->group ? wish->group : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
+    choice->group = wish->group
+                        ? wish->group
+                        : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
     choice->rows = wish->rows ? wish->rows : wish->group ? 1 : choice->group / lanes;
     if (choice->rows == 0 || choice->group % choice->rows != 0)
         return an_answer(p, false, "a group of %" PRIu64 " cannot be cut into %" PRIu64 " parts",
                          choice->group, choice->rows);
     lanes = choice->group / choice->rows;
-    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU they
-     * are loops, which local memory beats. */
+    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU
+     * they are loops, which local memory beats. */
     bool cpu = p->info->device_class == ANYNORM_CLASS_CPU && !wish->subgroup;
     bool within = size > 1 && choice->group % size == 0 && an_power_up(lanes) == lanes &&
                   (lanes <= size || choice->rows == 1);

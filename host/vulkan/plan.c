@@ -38,7 +38,8 @@ anynorm_status an_vulkan_spec_check(const anynorm_device *device, const anynorm_
     const struct an_vulkan_device *d = an_vulkan(device);
     uint32_t slots = 0;
     if (an_spec_backward(spec))
-        return an_fail(ANYNORM_UNSUPPORTED, "%s: gradients are found by OpenCL and the reference alone",
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "%s: gradients are found by OpenCL and the reference alone",
                        device->info.id);
     for (int i = 0; i < AN_FORWARD_COUNT; i++)
         slots += an_tensor_expect(spec, (enum an_tensor)i).present;
