@@ -359,12 +359,9 @@ PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const
 {
     row_t row[SIDE];
     slope_t slopes[SIDE];
-    bool stream = w->large;
 #pragma unroll
-    for (uint r = 0; r < SIDE && r < many; r++) {
+    for (uint r = 0; r < SIDE && r < many; r++)
         find_row(&w->tensors, here ? number + r * step : 0, &row[r]);
-        stream = stream && may_stream_back(&row[r]);
-    }
 #if ALIGNED_WALK
     if (w->aligned)
         find_slopes(many, &w->tensors, row, w->mean, w->rstd, number, step, here, ALIGNED_VECTOR, p,
@@ -375,6 +372,10 @@ PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const
 #if !DPARTIALS_OUTPUT
     if (!here)
         return;
+    bool stream = w->large;
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        stream = stream && may_stream_back(&row[r]);
     const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE) * step;
     const ulong rows_ahead = many + AHEAD_BYTES / row_bytes;
     const ulong ahead = left > rows_ahead ? rows_ahead * step * w->tensors.x_row_stride : 0;
