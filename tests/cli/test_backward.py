@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 import pytest
-from support import assert_close, assert_error, family, from_bf16, to_bf16
+from support import assert_close, assert_error, family, from_bf16, safetensors_bytes, to_bf16
 
 ROWS = ["layer-norm", "rms-norm"]
 F64 = pytest.mark.needs_f64
@@ -221,6 +221,21 @@ def test_types_may_differ(gradients, files, random, save):
     assert (have["x"].dtype, have["weight"].dtype) == ("f4", "f2")
     assert_close(have["x"], want["x"], "f4", scale=20)
     assert_close(have["weight"], want["weight"].sum(axis=0), "f2", scale=20)
+
+
+def test_safetensors(run, tmp_path, random, served):
+    """Tensors at any byte of one file."""
+    tensors = {"odd": np.zeros(3, "f2"), "x": random.normal(size=(5, 8)).astype("f4"),
+               "dy": random.normal(size=(5, 8)).astype("f4"),
+               "weight": random.normal(size=8).astype("f4")}
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(safetensors_bytes(tensors))
+    result = run("layer-norm", f"{path}:x", "--backward", f"{path}:dy", "--weight",
+                 f"{path}:weight", "-o", "dx.npy", "--dweight-output", "dw.npy")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    want = backward(tensors["x"], tensors["dy"], weight=tensors["weight"])
+    assert_close(np.load(tmp_path / "dx.npy"), want["x"], "f4", scale=20)
+    assert_close(np.load(tmp_path / "dw.npy"), want["weight"].sum(axis=0), "f4", scale=20)
 
 
 def test_round_first(gradients, files, random):

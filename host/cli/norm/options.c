@@ -47,11 +47,11 @@
 #define GRADIENTS_NOTE                                                                             \
     "--backward finds gradients instead: what a loss changes by with x, by -o, and with other\n"   \
     "tensors, by the options that begin with a d, from what it changes by with the result. All\n"  \
-    "else is said as for the norm. Each gradient has the shape of its tensor, which must not be\n" \
-    "repeated but over rows (of a sample, or of all). They are found from all rows at once, in\n"  \
-    "memory. Given --mean and --rstd are what the norm wrote by --mean-output and "                \
-    "--rstd-output:\n"                                                                             \
-    "that saves some work, and for f64 some digits are lost.\n"
+    "else is said as for the norm. Each gradient has the shape of its tensor's file; only what "   \
+    "is\n"                                                                                         \
+    "repeated for rows (of a sample, or for all) is added up, so a tensor that is repeated in\n"   \
+    "another way has none. All rows are taken at once, in memory. Statistics that are given are\n" \
+    "those that the norm wrote: that saves some work, and for f64 it loses some digits.\n"
 
 #define QUANTIZED_NOTE                                                                             \
     "--quantize rounds to nearest even and saturates: int8 is written as i1, -128 to 127, and\n"   \
@@ -145,8 +145,7 @@ static bool check_faults(const struct fault *faults, size_t count)
 
 static bool check_gradients(const struct norm_options *o, const struct given *given)
 {
-    static const char forward[] =
-        "is for the norm, and --backward finds gradients; leave one out";
+    static const char forward[] = "is for the norm, and --backward finds gradients; leave one out";
     const char *const *out = o->outputs;
     bool backward = norm_is_backward(o), any = false;
     bool summed = out[OUT_DWEIGHT] || out[OUT_DBIAS] || out[OUT_DPRE_BIAS] || out[OUT_DGATE] ||
@@ -233,8 +232,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {"output", 'o', CLI_TEXT, "FILE",
          "write the result to FILE, a npy file (default: print it)", .text = &o->outputs[OUT_Y]},
         {"output-dtype", 0, CLI_CHOICE, "TYPE",
-         "of the result: bf16, f16, f32 or f64 (default: that of x)", .choice = &output_dtype,
-         .choices = dtypes, .given = &o->output_dtype_given},
+         "of the result: bf16, f16, f32 or f64 (default: that of x)",
+         .choice = &output_dtype, .choices = dtypes, .given = &o->output_dtype_given},
         {"axis", 0, CLI_INTEGER, "N",
          "normalize over axes N to the last; negative: from the end (default -1)",
          .integer = &o->axis, .least = -ANYNORM_MAX_RANK, .most = ANYNORM_MAX_RANK - 1,
@@ -303,10 +302,10 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          "print a table of each row's mean square (with --l2 their sum) and rstd",
          .flag = &o->stats, .commands = RMS},
         {"backward", 0, CLI_TEXT, "FILE",
-         "find gradients from it, that of the result, in the shape of x; -o then writes that of x",
+         "find gradients from it, that of the result, shaped as x; -o writes that of x",
          .text = &o->inputs[IN_DY]},
         {"dsum", 0, CLI_TEXT, "FILE",
-         "the gradient of what --sum-output wrote, in the shape of x; added to that of x",
+         "gradient of what --sum-output writes, shaped as x: is added to that of x",
          .text = &o->inputs[IN_DSUM]},
         {"dweight-output", 0, CLI_TEXT, "FILE", "write the gradient of the weight",
          .text = &o->outputs[OUT_DWEIGHT]},
@@ -315,7 +314,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {"dpre-bias-output", 0, CLI_TEXT, "FILE", "write that of the pre-bias",
          .text = &o->outputs[OUT_DPRE_BIAS]},
         {"dresidual-output", 0, CLI_TEXT, "FILE",
-         "write that of the residual, in its type; with --gate, as without it is that of x",
+         "write that of the residual, in its type; only with --gate: else it is that of x",
          .text = &o->outputs[OUT_DRESIDUAL], .commands = ROWS},
         {"dgate-output", 0, CLI_TEXT, "FILE", "write that of the gate",
          .text = &o->outputs[OUT_DGATE], .commands = ROWS},
@@ -324,7 +323,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {"dshift-output", 0, CLI_TEXT, "FILE", "write that of the shift",
          .text = &o->outputs[OUT_DSHIFT], .commands = ROWS},
         {"gradient-dtype", 0, CLI_CHOICE, "TYPE",
-         "of gradients summed over rows: bf16, f16, f32, f64 (default: f64 if x is, else f32)",
+         "of what is summed over rows: bf16, f16, f32, f64 (default f32; f64 if x is)",
          .choice = &gradient_dtype, .choices = dtypes, .given = &o->gradient_dtype_given},
         {"dtype", 0, CLI_CHOICE, "TYPE",
          "bf16: npy files of u2 and i2 are bf16; f16, f32, f64: demand this type of x",
