@@ -133,8 +133,9 @@ def test_a_row_has_parameters_of_its_own(check, files, x):
     check("layer-norm", x, options, **arrays)
 
 
-@pytest.mark.parametrize("command", ROWS)
-@pytest.mark.parametrize("samples", [(12,), (6, 2), (6, 1), (6,), (1,), ()])
+@pytest.mark.parametrize("command,samples", [
+    *(("layer-norm", samples) for samples in ((12,), (6, 2), (6, 1), (6,), (1,), ())),
+    ("rms-norm", (6,))])
 def test_residual_and_samples(check, files, x, command, samples):
     """Consecutive rows share a sample."""
     shape = (*samples, 10)
@@ -255,9 +256,9 @@ LAYOUTS = {"nchw": (lambda array: array, []),
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("command,groups", [("group-norm", 1), ("group-norm", 3),
-                                            ("instance-norm", 6)])
-@pytest.mark.parametrize("shape", [(4, 6, 5), (2, 6, 3, 4)])
+@pytest.mark.parametrize("command,groups,shape", [
+    ("group-norm", 1, (2, 6, 3, 4)), ("group-norm", 3, (4, 6, 5)),
+    ("instance-norm", 6, (2, 6, 3, 4))])
 def test_channels(gradients, files, save, random, command, groups, shape, layout):
     lay, options = LAYOUTS[layout]
     x, dy, residual = (random.normal(size=shape).astype("f4") for _ in range(3))

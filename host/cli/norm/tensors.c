@@ -81,8 +81,7 @@ static bool check_output(const struct norm_options *o, int output)
                         "--backward too");
     return input == INPUTS || o->inputs[input] ||
            cli_fail(CLI_USAGE, option,
-                    "is for the gradient of a tensor that is not there; give "
-                    "%s too",
+                    "is for the gradient of a tensor that is not there; give %s too",
                     of_inputs[input].option);
 }
 
@@ -454,9 +453,9 @@ uint64_t norm_output_count(const struct norm *work, enum norm_output_name output
 {
     const anynorm_spec *spec = &work->spec;
     const struct tensor_layout *layout = layout_of_input(work, (int)output);
-    bool there = (spec->flags & of_outputs[output].flag && spec->gradients.flags == 0) ||
-                 spec->gradients.flags & of_outputs[output].gradient ||
-                 (output == OUT_Y && spec->gradients.flags == 0);
+    bool there = norm_is_backward(&work->options)
+                     ? spec->gradients.flags & of_outputs[output].gradient
+                     : output == OUT_Y || spec->flags & of_outputs[output].flag;
 
     if (!there)
         return 0;
