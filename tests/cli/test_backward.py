@@ -428,7 +428,8 @@ def test_shape_of_dy(refused, shape):
     ("layer-norm", {}, "weight", (1,)), ("layer-norm", {}, "bias", (6, 1, 4)),
     ("rms-norm", {}, "pre-bias", (2, 1)), ("layer-norm", {}, "scale", (1, 2, 4)),
     ("layer-norm", {}, "shift", (6, 1, 1)), ("instance-norm", {}, "weight", (1,)),
-    ("group-norm", {"groups": 1}, "bias", (1,)), ("layer-norm", {"bias": (6, 2, 4)}, "weight", (4,)),
+    ("group-norm", {"groups": 1}, "bias", (1,)),
+    ("layer-norm", {"bias": (6, 2, 4)}, "weight", (4,)),
     ("layer-norm", {"residual": (6, 2, 4)}, "gate", (1, 1)),
     ("layer-norm", {"gate": (12, 4)}, "residual", (2, 4)),
     ("layer-norm", {"scale": (12, 4)}, "shift", (6, 1, 4))])
