@@ -518,6 +518,48 @@ static void test_many_rows(void **state)
     anynorm_plan_destroy(plan);
 }
 
+/* What a workspace is asked for, and an enqueue without one. */
+static void test_workspace(void **state)
+{
+    struct subject *subject = *state;
+    uint64_t bytes = 7;
+    struct problem problem = problem_of("layer-norm 9x50 weight bias backward", VALUES_NORMAL);
+    struct problem forward = problem_of("layer-norm 9x50 weight bias", VALUES_NORMAL);
+    struct problem alone = problem_of("layer-norm 9x50 weight dx", VALUES_NORMAL);
+    anynorm_plan *plan = offered_plan(subject, &problem.spec);
+    if (!plan)
+        return;
+    assert_status(anynorm_plan_workspace(NULL, 9, &bytes), ANYNORM_INVALID_ARGUMENT);
+    assert_status(anynorm_plan_workspace(plan, 9, NULL), ANYNORM_INVALID_ARGUMENT);
+    assert_int_equal(bytes, 7);
+    assert_ok(anynorm_plan_workspace(plan, 0, &bytes));
+    assert_int_equal(bytes, 0);
+    assert_ok(anynorm_plan_workspace(plan, 9, &bytes));
+    assert_true(bytes > 0);
+    struct images before;
+    images_make(&problem, &before);
+    anynorm_tensors tensors = {.x = {0}};
+    anynorm_buffer all;
+    assert_ok(anynorm_buffer_create(subject->device, 65536, &all));
+    for (int t = 0; t < AN_WORKSPACE; t++) {
+        *an_tensor_slot(&tensors, (enum an_tensor)t) = before.bytes[t] ? all : (anynorm_buffer){0};
+        an_tensor_slot(&tensors, (enum an_tensor)t)->offset = (uint64_t)(t % 32) * 2048;
+    }
+    anynorm_event event;
+    assert_status(anynorm_enqueue(plan, &tensors, 9, 0, NULL, &event), ANYNORM_INVALID_ARGUMENT);
+    assert_non_null(strstr(anynorm_message(), "workspace is missing"));
+    anynorm_buffer_destroy(subject->device, &all);
+    images_free(&before);
+    anynorm_plan_destroy(plan);
+    anynorm_spec *const others[] = {&forward.spec, &alone.spec};
+    for (int i = 0; i < 2; i++) {
+        plan = make_plan(subject->device, others[i], subject->schedule);
+        assert_ok(anynorm_plan_workspace(plan, 9, &bytes));
+        assert_int_equal(bytes, 0);
+        anynorm_plan_destroy(plan);
+    }
+}
+
 /* Two shards of each row, on two plans, against the whole rows on one. */
 static void test_shards(void **state)
 {
@@ -608,8 +650,8 @@ static void test_shards(void **state)
 int main(void)
 {
     static const struct device_test tests[] = {
-        {"family", test_family},       {"values", test_values}, {"bits", test_bits},
-        {"many_rows", test_many_rows}, {"shards", test_shards},
+        {"family", test_family},       {"values", test_values},       {"bits", test_bits},
+        {"many_rows", test_many_rows}, {"workspace", test_workspace}, {"shards", test_shards},
     };
     int result = run_on_schedules("backward", tests, COUNT(tests));
     for (int t = AN_DX; t <= AN_DSHIFT; t++)

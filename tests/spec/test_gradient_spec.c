@@ -58,6 +58,9 @@ static void test_rules(void **state)
         if (status != ANYNORM_INVALID_ARGUMENT || !strstr(anynorm_message(), bad[i].word))
             fail_msg("%s: %s, %s", bad[i].text, anynorm_status_name(status), anynorm_message());
     }
+    anynorm_spec odd = {.columns = 4,
+                        .gradients = {.flags = ANYNORM_DX, .dx.type = (anynorm_dtype)99}};
+    assert_status(anynorm_spec_check(&odd), ANYNORM_INVALID_ARGUMENT);
     anynorm_spec spec = {.columns = 4, .gradients.flags = 1u << 13};
     assert_status(anynorm_spec_check(&spec), ANYNORM_INVALID_ARGUMENT);
     assert_non_null(strstr(anynorm_message(), "0x2000"));
@@ -196,6 +199,12 @@ static void test_workspace(void **state)
     tensors = apart(&complete, AN_BUFFER_CL_MEM);
     tensors.workspace.bytes--;
     assert_refused_tensors(check(&spec, &tensors));
+    /* One that is not needed is not looked at. */
+    anynorm_spec alone = parsed("layer-norm 5x6 dx", &rows), alone_resolved = resolved(alone);
+    anynorm_buffer workspace = tensors.workspace;
+    tensors = apart(&alone_resolved, AN_BUFFER_CL_MEM);
+    tensors.workspace = workspace;
+    assert_ok(check(&alone, &tensors));
     /* However many rows there are, there is no more than so much of it. */
     static const uint64_t columns[] = {1, 8, 100, 768, 4096, 65536, 1000000};
     for (size_t i = 0; i < COUNT(columns); i++) {
@@ -206,6 +215,20 @@ static void test_workspace(void **state)
             assert_true(bytes <= 4 * most * (columns[i] < 16 ? 16 / columns[i] : 1));
         }
     }
+}
+
+static void test_side_by_side(void **state)
+{
+    (void)state;
+    uint64_t rows;
+    anynorm_spec dx = parsed("layer-norm 6x4 inner=6 dx-column=6 dx", &rows);
+    anynorm_spec dresidual =
+        parsed("layer-norm 6x4 residual gate inner=6 dresidual-column=6 dresidual", &rows);
+    anynorm_spec none = parsed("layer-norm 6x4 residual gate inner=6 dx dresidual", &rows);
+    dx = resolved(dx), dresidual = resolved(dresidual), none = resolved(none);
+    assert_false(an_spec_side_by_side(&dx));
+    assert_false(an_spec_side_by_side(&dresidual));
+    assert_true(an_spec_side_by_side(&none));
 }
 
 /* ---- Parts ---- */
@@ -267,10 +290,10 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),    cmocka_unit_test(test_text),
-        cmocka_unit_test(test_presence), cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_places),   cmocka_unit_test(test_workspace),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_rules),        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_presence),     cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_places),       cmocka_unit_test(test_workspace),
+        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("gradient_spec", tests, NULL, NULL);
 }
