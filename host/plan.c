@@ -21,8 +21,9 @@ static anynorm_status no_binaries(const anynorm_device *device)
 /* The schedule and numbers that the caller or the environment insists on, if *forced. The
  * environment does not bind the reference, which has one of its own and serves as the oracle beside
  * a forced device. */
-static anynorm_status find_forced(const anynorm_device *device, const anynorm_spec *spec, const anynorm_plan_options *options,
-                                  bool *forced, struct an_choice *wish)
+static anynorm_status find_forced(const anynorm_device *device, const anynorm_spec *spec,
+                                  const anynorm_plan_options *options, bool *forced,
+                                  struct an_choice *wish)
 {
     const char *text = options ? options->schedule : NULL;
     bool from_environment = !text;

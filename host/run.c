@@ -316,7 +316,7 @@ struct run {
     anynorm_tensors tensors; /* the parameters set, for every block */
 };
 
-static const enum an_tensor parameters[PARAMETERS] = {AN_WEIGHT, AN_BIAS,  AN_PRE_BIAS,
+static const enum an_tensor parameters[PARAMETERS] = {AN_WEIGHT,  AN_BIAS,  AN_PRE_BIAS,
                                                       AN_DWEIGHT, AN_DBIAS, AN_DPRE_BIAS};
 
 static const void *const host_owner = &host_owner;
@@ -395,7 +395,8 @@ static anynorm_status read_parameters(const struct run *run)
     for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
         const struct piece *piece = &run->parameters[i];
         if (piece->read && !piece->wrapped)
-            status = device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
+            status =
+                device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
     }
     return status;
 }
@@ -447,7 +448,8 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         struct an_expectation expected = an_tensor_expect(&plan->spec, (enum an_tensor)t);
-        if (t == AN_WORKSPACE || (an_spec_backward(&plan->spec) && t < AN_FORWARD_COUNT && !expected.present))
+        if (t == AN_WORKSPACE ||
+            (an_spec_backward(&plan->spec) && t < AN_FORWARD_COUNT && !expected.present))
             run.host[t] = NULL; /* ours is made here; what gradients do not use is not looked at */
     }
     anynorm_status status = check_host(plan, run.host, rows);
@@ -465,8 +467,8 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     struct piece workspace = {.host = NULL};
     status = anynorm_plan_workspace(plan, rows, &workspace.bytes);
     if (status == ANYNORM_OK && workspace.bytes > 0)
-        status = plan->device->backend->memory_create(plan->device, workspace.bytes,
-                                                      &workspace.buffer);
+        status =
+            plan->device->backend->memory_create(plan->device, workspace.bytes, &workspace.buffer);
     run.tensors.workspace = workspace.buffer;
     for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
         enum an_tensor t = parameters[i];

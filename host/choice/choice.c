@@ -188,24 +188,41 @@ uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spe
     if (an_spec_backward(spec)) {
         groups = an_gradient_parts(spec, rows).count;
         groups = evened ? groups : an_divide_up(groups, choice->rows);
-    } else switch (choice->schedule) {
-    case AN_COPY:
-    case AN_COPY_STREAMING:
-    case AN_ADD:
-        groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
-                              COPY_BYTES * choice->group);
-        evened = true;
-        break;
-    case AN_ROW_PER_ITEM:
-        groups = item_groups(info, choice, rows);
-        break;
-    case AN_COLUMN_WALK:
-        groups = walk_groups(info, spec, choice, rows);
-        break;
-    default:
-        groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
-    }
+    } else
+        switch (choice->schedule) {
+        case AN_COPY:
+        case AN_COPY_STREAMING:
+        case AN_ADD:
+            groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
+                                  COPY_BYTES * choice->group);
+            evened = true;
+            break;
+        case AN_ROW_PER_ITEM:
+            groups = item_groups(info, choice, rows);
+            break;
+        case AN_COLUMN_WALK:
+            groups = walk_groups(info, spec, choice, rows);
+            break;
+        default:
+            groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
+        }
     if (evened)
+        groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
+    return an_least(groups, info->max_groups);
+}
+
+uint64_t an_sum_slices(const struct an_choice *choice)
+{
+    return choice->group >= 64 ? 16 : 1;
+}
+
+uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, const struct an_parts *parts)
+{
+    uint64_t lanes = choice->group / an_sum_slices(choice);
+    uint64_t groups = an_gradient_sums(spec) * an_divide_up(spec->columns, lanes * choice->vector) *
+                      (parts->count / parts->parts_of_class);
+    if (choice->group == 1)
         groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
     return an_least(groups, info->max_groups);
 }

@@ -32,7 +32,8 @@ struct problem an_problem(const anynorm_device_info *info, const anynorm_spec *s
 /* The widest vector that is no wider than the device's own. */
 uint64_t an_fit_native_vector(const struct problem *p);
 
-/* Bytes of output above which stores go past the cache: with x it would take three quarters of it. */
+/* Bytes of output above which stores go past the cache: with x it would take three quarters of it.
+ */
 uint64_t an_fit_stream_above(const struct problem *p);
 
 /* Writes the reason, and returns `fits`. */

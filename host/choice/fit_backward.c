@@ -7,8 +7,8 @@
 #include "caps.h"
 #include "spec/spec.h"
 
-/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory sees
- * them. */
+/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory
+ * sees them. */
 #define ROWS_TOGETHER 4
 
 /* Work-items of a row_per_item that has lanes. */
@@ -19,11 +19,12 @@
 #define SHARE 16
 #define GROUP_OF_ROWS 128
 
-/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh, and the slices of
- * kernels/opencl/row_sums.clh. */
+/* Bytes of local memory in which partial sums meet, at most: kernels/opencl/reduce.clh, and the
+ * slices of kernels/opencl/row_sums.clh. */
 static uint64_t meeting_bytes(const struct problem *p, const struct an_choice *choice)
 {
-    return (4 * (choice->group + choice->rows) + choice->group * choice->vector) * p->accumulator + 8;
+    return (4 * (choice->group + choice->rows) + choice->group * choice->vector) * p->accumulator +
+           8;
 }
 
 static bool fit_item(const struct problem *p, struct an_choice *choice)
@@ -39,7 +40,8 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
                              ROWS_TOGETHER, choice->rows);
         return an_answer(p, true, "a part of the rows is one work-item's");
     }
-    choice->vector = p->wish->vector ? p->wish->vector : 4;
+    choice->vector =
+        p->wish->vector && !p->vulkan ? p->wish->vector : 4; /* Vulkan's have no more */
     choice->group = p->wish->group ? p->wish->group : an_least(lanes, p->largest);
     choice->rows = choice->group;
     return an_fit_local_memory(p, meeting_bytes(p, choice)) &&
@@ -50,19 +52,22 @@ static bool fit_lanes(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
     uint64_t size = p->info->subgroup_size;
-    bool short_vector = an_info_few_registers(p->info) || an_info_least_registers(p->info) ||
+    bool short_vector = p->vulkan || an_info_few_registers(p->info) ||
+                        an_info_least_registers(p->info) ||
                         anynorm_dtype_size(p->spec->x.type) != 2;
     uint64_t lanes = an_least(an_power_up(an_divide_up(p->spec->columns, SHARE)), USUAL_GROUP);
     lanes = an_least(lanes, p->largest);
-    choice->vector = wish->vector ? wish->vector : short_vector ? 4 : 8;
-    choice->group = wish->group ? wish->group : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
+    choice->vector = wish->vector && !p->vulkan ? wish->vector : short_vector ? 4 : 8;
+    choice->group = wish->group
+                        ? wish->group
+                        : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
     choice->rows = wish->rows ? wish->rows : wish->group ? 1 : choice->group / lanes;
     if (choice->rows == 0 || choice->group % choice->rows != 0)
         return an_answer(p, false, "a group of %" PRIu64 " cannot be cut into %" PRIu64 " parts",
                          choice->group, choice->rows);
     lanes = choice->group / choice->rows;
-    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU they
-     * are loops, which local memory beats. */
+    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU
+     * they are loops, which local memory beats. */
     bool cpu = p->info->device_class == ANYNORM_CLASS_CPU && !wish->subgroup;
     bool within = size > 1 && choice->group % size == 0 && an_power_up(lanes) == lanes &&
                   (lanes <= size || choice->rows == 1);

@@ -240,10 +240,13 @@ anynorm_status an_opencl_set_parts(struct an_arguments *a, const struct an_parts
         enum an_argument argument;
         cl_ulong value;
     } numbers[] = {
-        {AN_ARG_PARTS, parts->count},           {AN_ARG_PART_ROWS, parts->rows},
-        {AN_ARG_SPAN, parts->span},             {AN_ARG_CLASSES, parts->classes},
+        {AN_ARG_PARTS, parts->count},
+        {AN_ARG_PART_ROWS, parts->rows},
+        {AN_ARG_SPAN, parts->span},
+        {AN_ARG_CLASSES, parts->classes},
         {AN_ARG_PARTS_OF_CLASS, parts->parts_of_class},
-        {AN_ARG_WHOLE_SAMPLE, parts->sample_rows}, {AN_ARG_COMPENSATED, parts->compensated},
+        {AN_ARG_WHOLE_SAMPLE, parts->sample_rows},
+        {AN_ARG_COMPENSATED, parts->compensated},
     };
     cl_int code = CL_SUCCESS;
     for (size_t i = 0; i < COUNT(numbers); i++)

@@ -119,8 +119,8 @@ static void put_width(struct an_text *options, const anynorm_device_info *info)
         an_text_put(options, " -DWIDTH=16");
 }
 
-/* A part has a work-item, which walks some rows side by side, or as many lanes as leave the group's to
- * some parts. */
+/* A part has a work-item, which walks some rows side by side, or as many lanes as leave the group's
+ * to some parts. */
 static void put_backward(struct an_text *options, const anynorm_device_info *info,
                          const struct an_choice *choice)
 {
@@ -131,8 +131,8 @@ static void put_backward(struct an_text *options, const anynorm_device_info *inf
     an_text_put(options,
                 " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DSIDE=%" PRIu64
                 " -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-                choice->group, of_group.rows, alone ? choice->rows : 1,
-                reduction(info, &of_group), choice->subgroup, (int)info->shuffle);
+                choice->group, of_group.rows, alone ? choice->rows : 1, reduction(info, &of_group),
+                choice->subgroup, (int)info->shuffle);
     if (choice->subgroup == 0)
         put_width(options, info);
     if (choice->stream)

@@ -193,9 +193,10 @@ static void add(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64
                 anynorm_dtype_load(spec->residual.type, address(&tensors->residual), i));
 }
 
-/* The sums that there are, in the order of their flags: of tensor, and the gradient's type and where the
- * results go for `row`. */
-static const enum an_tensor summed[] = {AN_DWEIGHT, AN_DBIAS, AN_DPRE_BIAS, AN_DGATE, AN_DSCALE, AN_DSHIFT};
+/* The sums that there are, in the order of their flags: of tensor, and the gradient's type and
+ * where the results go for `row`. */
+static const enum an_tensor summed[] = {AN_DWEIGHT, AN_DBIAS,  AN_DPRE_BIAS,
+                                        AN_DGATE,   AN_DSCALE, AN_DSHIFT};
 enum { SUMMED = sizeof(summed) / sizeof(summed[0]) };
 
 static bool is_of_samples(enum an_tensor tensor)

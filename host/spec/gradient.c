@@ -2,15 +2,15 @@
 
 #include "base/checked.h"
 
-/* Parts are as many as keep a device's units busy evenly, and have so many rows that their sums are little
- * beside these: at best LEAST_PARTS or more, then of MOST_ROWS_OF_SMALL rows or more, and no more than have
- * MOST_SUMS sums together, or LEAST_PARTS where rows are long. */
+/* Parts are as many as keep a device's units busy evenly, and have so many rows that their sums are
+ * little beside these: at best LEAST_PARTS or more, then of MOST_ROWS_OF_SMALL rows or more, and no
+ * more than have MOST_SUMS sums together, or LEAST_PARTS where rows are long. */
 #define LEAST_PARTS 64
 #define ROWS_OF_PART 16
 #define MOST_SUMS (UINT64_C(1) << 20)
 
-/* Batches of rows that a part may have before what is lost in adding them up is kept: CHAIN of these at
- * least are added in registers, kernels/opencl/backward.cl. */
+/* Batches of rows that a part may have before what is lost in adding them up is kept: CHAIN of
+ * these at least are added in registers, kernels/opencl/backward.cl. */
 #define ROWS_UNCOMPENSATED 64
 
 /* Sums of a vector, whichever it is. */

@@ -1,10 +1,11 @@
 /* Sums over rows, and in which order they are taken.
  *
- * The rows are cut into *parts*, each of which some work-item or work-group walks from its first row to
- * its last, adding up by columns; what it has then goes into the workspace, and a second launch adds up
- * the parts. A part holds every `classes`-th row, those that share a row of parameters, of one *span*:
- * rows that share a row of gate, scale and shift where gradients of these are wanted, else all. Where the
- * parts end is told by the spec and the number of rows alone, so that the order of additions is, too.
+ * The rows are cut into *parts*, each of which some work-item or work-group walks from its first
+ * row to its last, adding up by columns; what it has then goes into the workspace, and a second
+ * launch adds up the parts. A part holds every `classes`-th row, those that share a row of
+ * parameters, of one *span*: rows that share a row of gate, scale and shift where gradients of
+ * these are wanted, else all. Where the parts end is told by the spec and the number of rows alone,
+ * so that the order of additions is, too.
  *
  * Part i is number i % parts_of_class of class i / parts_of_class % classes of span
  * i / (parts_of_class * classes). */
@@ -19,16 +20,23 @@ struct an_parts {
     uint64_t span;           /* rows; the last may have fewer */
     uint64_t classes;        /* rows that are so far apart belong together */
     uint64_t parts_of_class; /* in a span */
-    uint64_t sample_rows;    /* where a part holds whole samples: rows of each. Their sums are then known
-                                when the sample ends, and need no second launch. Else 0 */
+    uint64_t sample_rows;    /* where a part holds whole samples: rows of each. Their sums are then
+                                known    when the sample ends, and need no second launch. Else 0 */
     bool compensated;        /* parts are so long that what additions lose is kept, too */
 };
 
-/* For 1 row or more of a resolved spec. Where nothing is summed, parts are what one work-item does. */
+/* For 1 row or more of a resolved spec. Where nothing is summed, parts are what one work-item does.
+ */
 struct an_parts an_gradient_parts(const anynorm_spec *spec, uint64_t rows);
 
-/* How many tensors are summed over rows, and elements from one row of the workspace to the next: it has
- * [tensors][parts][pitch] sums, twice that where they are compensated. */
+/* Whether sums over rows are left to a second launch. */
+static inline bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts)
+{
+    return spec->gradients.flags & (parts->sample_rows ? AN_PARAMETER_SUMS : AN_ROW_SUMS);
+}
+
+/* How many tensors are summed over rows, and elements from one row of the workspace to the next: it
+ * has [tensors][parts][pitch] sums, twice that where they are compensated. */
 uint64_t an_gradient_sums(const anynorm_spec *spec);
 uint64_t an_gradient_pitch(const anynorm_spec *spec);
 

@@ -59,8 +59,8 @@ static const struct {
     {ANYNORM_Y_SCALE_INPUT, 0, ANYNORM_Y_SCALE_OUTPUT, "y_scale is an input and an output"},
 };
 
-/* Of gradients: one of these flags needs all of some of the spec's own and all of some of the gradients', and
- * excludes any of some others of each. */
+/* Of gradients: one of these flags needs all of some of the spec's own and all of some of the
+ * gradients', and excludes any of some others of each. */
 static const struct {
     uint32_t flags;
     uint32_t needs;
@@ -95,8 +95,8 @@ static anynorm_status check_gradient_flags(const anynorm_spec *spec)
     uint32_t flags = spec->flags, gradients = spec->gradients.flags;
     uint32_t known = (UINT32_C(1) << AN_GRADIENT_COUNT) - 1;
     if (gradients & ~known)
-        return an_fail(ANYNORM_INVALID_ARGUMENT, "spec: gradients.flags has unknown bits 0x%" PRIx32,
-                       gradients & ~known);
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "spec: gradients.flags has unknown bits 0x%" PRIx32, gradients & ~known);
     for (size_t i = 0; i < COUNT(gradient_rules); i++) {
         bool lacks = (flags & gradient_rules[i].needs) != gradient_rules[i].needs;
         if ((gradients & gradient_rules[i].flags) &&

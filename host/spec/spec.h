@@ -39,8 +39,8 @@ static inline bool an_spec_backward(const anynorm_spec *spec)
     return spec->gradients.flags != 0;
 }
 
-/* Those of spec->flags that name a tensor which a plan of the spec reads or writes: all but what the
- * gradients have no use for. Of a resolved spec or not. */
+/* Those of spec->flags that name a tensor which a plan of the spec reads or writes: all but what
+ * the gradients have no use for. Of a resolved spec or not. */
 uint32_t an_spec_flags_used(const anynorm_spec *spec);
 
 /* rules.c: everything about a spec but its strides' values. INVALID_ARGUMENT names the field. */

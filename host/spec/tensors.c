@@ -228,8 +228,8 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
     return fits && an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);
 }
 
-/* Whether a tensor that is not used may be there: one of the forward pass whose gradients are found, or
- * a workspace that is not needed. */
+/* Whether a tensor that is not used may be there: one of the forward pass whose gradients are
+ * found, or a workspace that is not needed. */
 static bool may_be_given(const anynorm_spec *spec, enum an_tensor tensor)
 {
     anynorm_spec forward = *spec;
@@ -372,9 +372,8 @@ static anynorm_status check_output(const anynorm_spec *spec, uint64_t rows,
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "%s overlaps %s; only %s itself, with the same offset, type and strides",
                        an_tensor_name(output), an_tensor_name(other),
-                       an_spec_backward(spec)
-                           ? "dx and dresidual may each be an input of rows"
-                           : "y and sum may each be x or residual");
+                       an_spec_backward(spec) ? "dx and dresidual may each be an input of rows"
+                                              : "y and sum may each be x or residual");
     }
     return ANYNORM_OK;
 }
@@ -401,7 +400,7 @@ anynorm_status an_tensors_check(const anynorm_spec *spec, const anynorm_tensors 
         if (status != ANYNORM_OK)
             return status;
     }
-    static const enum an_tensor written[] = {AN_Y,         AN_SUM,   AN_DX,    AN_DRESIDUAL,
+    static const enum an_tensor written[] = {AN_Y,     AN_SUM,    AN_DX,    AN_DRESIDUAL,
                                              AN_DGATE, AN_DSCALE, AN_DSHIFT};
     for (size_t i = 0; i < COUNT(written); i++) {
         struct an_layout layout = an_tensor_layout(spec, written[i]);

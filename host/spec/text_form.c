@@ -36,7 +36,8 @@ static const struct {
 /* For those of AN_SAMPLES that have no word of their own. */
 static const char samples_key[] = "samples=";
 
-/* All gradients that there are of the spec; "dx dweight dbias", say, where it has weight and bias. */
+/* All gradients that there are of the spec; "dx dweight dbias", say, where it has weight and bias.
+ */
 static const char backward_word[] = "backward";
 
 /* Words of the form KEY=COUNT and the field each fills. */
@@ -142,8 +143,8 @@ static int find_flag(const struct an_flag *list, int count, const char *word, si
     return -1;
 }
 
-/* Reads one word into the spec, that of samples into *samples; returns its place in `seen`, or -1 if
- * it is no word. */
+/* Reads one word into the spec, that of samples into *samples; returns its place in `seen`, or -1
+ * if it is no word. */
 static int parse_word(const char *word, size_t length, anynorm_spec *spec, anynorm_dtype *samples)
 {
     size_t skip;
@@ -206,12 +207,10 @@ static uint32_t all_gradients(const anynorm_spec *spec)
     static const struct {
         uint32_t flag;
         uint32_t gradients;
-    } of[] = {{ANYNORM_WEIGHT, ANYNORM_DWEIGHT},
-              {ANYNORM_BIAS, ANYNORM_DBIAS},
-              {ANYNORM_PRE_BIAS, ANYNORM_DPRE_BIAS},
-              {ANYNORM_GATE, ANYNORM_DGATE | ANYNORM_DRESIDUAL},
-              {ANYNORM_SCALE, ANYNORM_DSCALE},
-              {ANYNORM_SHIFT, ANYNORM_DSHIFT}};
+    } of[] = {
+        {ANYNORM_WEIGHT, ANYNORM_DWEIGHT},     {ANYNORM_BIAS, ANYNORM_DBIAS},
+        {ANYNORM_PRE_BIAS, ANYNORM_DPRE_BIAS}, {ANYNORM_GATE, ANYNORM_DGATE | ANYNORM_DRESIDUAL},
+        {ANYNORM_SCALE, ANYNORM_DSCALE},       {ANYNORM_SHIFT, ANYNORM_DSHIFT}};
     uint32_t all = ANYNORM_DX;
     for (size_t i = 0; i < COUNT(of); i++)
         all |= spec->flags & of[i].flag ? of[i].gradients : 0;

@@ -31,8 +31,8 @@
  * squares of a shard's columns, ANYNORM_PARTIALS_INPUT goes on from those of all shards.
  *
  * And the mirror of all that, the gradient, by a plan of the same spec that says which of it is
- * wanted (anynorm_gradients): from dy, what a loss changes by with y, to dx and to those of all other
- * tensors. See Gradients.
+ * wanted (anynorm_gradients): from dy, what a loss changes by with y, to dx and to those of all
+ * other tensors. See Gradients.
  *
  * k is the parameter of column c in row r, b = r / sample_rows the sample of the row. So LayerNorm
  * (Ba, Kiros, Hinton: arXiv:1607.06450; ONNX LayerNormalization-17, PyTorch's layer_norm), RMSNorm
@@ -414,12 +414,12 @@ enum {
     /* What else is given. */
     ANYNORM_DSUM = 1u << 8,      /* dsum[rows][columns], what the loss changes by with sum: the
                                     gradient of the residual stream, which is added to that of h */
-    ANYNORM_SAVED_SUM = 1u << 9, /* h is read from sum, where the forward pass wrote it, and not made
-                                    of x, pre_bias, gate and residual again */
+    ANYNORM_SAVED_SUM = 1u << 9, /* h is read from sum, where the forward pass wrote it, and not
+                                    made of x, pre_bias, gate and residual again */
 
     /* How it is written. */
-    ANYNORM_ACCUMULATE = 1u << 10, /* what is summed over rows (all but dx and dresidual) is added to
-                                      what is there already, instead of being written over it */
+    ANYNORM_ACCUMULATE = 1u << 10, /* what is summed over rows (all but dx and dresidual) is added
+                                      to what is there already, instead of being written over it */
 
     /* Of a row that lies in several shards: see Gradients. */
     ANYNORM_DPARTIALS_OUTPUT = 1u << 11, /* write partials[rows][3] and nothing else */
@@ -432,7 +432,7 @@ typedef struct anynorm_gradients {
     anynorm_rows dx;          /* as x's; all zero without DX */
     anynorm_rows dresidual;   /* likewise. dy has the type and strides of y, dsum those of sum */
     anynorm_dtype parameters; /* of dweight, dbias and dpre_bias, which lie as weight does */
-    anynorm_dtype samples;    /* of dgate, dscale and dshift, with gate's, scale's, shift's strides */
+    anynorm_dtype samples; /* of dgate, dscale and dshift, with gate's, scale's, shift's strides */
 } anynorm_gradients;
 
 /* What to compute. All zero but `columns` is LayerNorm in f32 of dense rows, without weight and
@@ -492,16 +492,14 @@ typedef struct anynorm_spec {
 /* Gradients. With any of anynorm_gradients.flags a plan reads dy, dloss / dy, and finds from it, by
  * the chain rule backwards through the head of this file, for each row
  *
- *     a_rc   = dy_rc [* s * (1 + y' * (1 - s))]             with SILU: s = sigmoid(y'), y' = y before
- *     dshift_bc = sum_r a_rc                                over the rows of the sample
+ *     a_rc   = dy_rc [* s * (1 + y' * (1 - s))]             with SILU: s = sigmoid(y'), y' = y
+ * before dshift_bc = sum_r a_rc                                over the rows of the sample
  *     dscale_bc = sum_r a_rc * z_rc
  *     d_rc   = a_rc [* (1 + scale_bc)]
- *     dbias_k   = sum_rc d_rc                               over all rows and columns of parameter k
- *     dweight_k = sum_rc d_rc * n_rc
- *     g_rc   = d_rc [* (weight_k + weight_offset)]
- *     dh_rc  = rstd_r * (g_rc - (1/D) sum_c g_rc - n_rc * (f/D) sum_c g_rc n_rc) [+ dsum_rc]
- *     dx_rc  = dh_rc              dpre_bias_k = sum_rc dh_rc
- *     dresidual_rc = gate_bc * dh_rc   dgate_bc = sum_r dh_rc * residual_rc
+ *     dbias_k   = sum_rc d_rc                               over all rows and columns of parameter
+ * k dweight_k = sum_rc d_rc * n_rc g_rc   = d_rc [* (weight_k + weight_offset)] dh_rc  = rstd_r *
+ * (g_rc - (1/D) sum_c g_rc - n_rc * (f/D) sum_c g_rc n_rc) [+ dsum_rc] dx_rc  = dh_rc dpre_bias_k =
+ * sum_rc dh_rc dresidual_rc = gate_bc * dh_rc   dgate_bc = sum_r dh_rc * residual_rc
  *
  * where with RMS the sum of g is not there; 1/D of the last is 1/(D - 1) with UNBIASED and 1 with
  * L2; and f is 1, (sqrt(var) + eps) / sqrt(var) with EPS_OUTSIDE, and with EPS_FLOOR 0 where eps is
@@ -510,14 +508,13 @@ typedef struct anynorm_spec {
  *
  * The spec is that of the forward pass, with gradients in it. Of its tensors a plan reads
  *   - x, pre_bias, gate and residual to make h; or sum in their place, with SAVED_SUM;
- *   - mean and rstd where the forward pass wrote them (MEAN_OUTPUT and RSTD_OUTPUT; RSTD_OUTPUT alone
- *     with RMS). Without, they are found again, at the cost of some arithmetic. The mean is only a first
- *     guess of the mean, so that its rounding to f32 costs nothing; rstd's is half a place of f32, also
- *     where a type is f64: there they are better left away;
- *   - weight; scale; bias where SILU or DSCALE need z; shift where SILU needs y'; residual for dgate,
- *     gate for dresidual.
- * Others that the forward pass has may be given all the same and are not looked at. y.type is not
- * quantized.
+ *   - mean and rstd where the forward pass wrote them (MEAN_OUTPUT and RSTD_OUTPUT; RSTD_OUTPUT
+ * alone with RMS). Without, they are found again, at the cost of some arithmetic. The mean is only
+ * a first guess of the mean, so that its rounding to f32 costs nothing; rstd's is half a place of
+ * f32, also where a type is f64: there they are better left away;
+ *   - weight; scale; bias where SILU or DSCALE need z; shift where SILU needs y'; residual for
+ * dgate, gate for dresidual. Others that the forward pass has may be given all the same and are not
+ * looked at. y.type is not quantized.
  *
  * dx and dresidual may each be dy, x, residual, sum or dsum itself: same memory, offset, type and
  * strides. Constant rows have n = 0: dx is the formula's, rstd being what eps makes of it, and 0
@@ -525,15 +522,16 @@ typedef struct anynorm_spec {
  * products leave the range of the arithmetic, has a dx of NaN; in sums over rows NaN and infinities
  * are as IEEE 754 adds them up.
  *
- * Determinism. The bits of a row's dx depend on that row, the plan and the device, as those of y do.
- * Sums over rows are taken in a fixed order: their bits depend on all rows, their number, the plan
- * and the device, never on how many of its units were free. Nothing is added by atomics.
+ * Determinism. The bits of a row's dx depend on that row, the plan and the device, as those of y
+ * do. Sums over rows are taken in a fixed order: their bits depend on all rows, their number, the
+ * plan and the device, never on how many of its units were free. Nothing is added by atomics.
  *
  * Shards, where a row's columns lie on several devices, which have found mean and rstd of the whole
- * row in their forward pass: DPARTIALS_OUTPUT writes for each row the shard's number of columns, its
- * sum of g and its sum of g * n, in f32; after an all-gather of these, a plan with DPARTIALS_INPUT
- * and statistic.shards of them finds the gradients of the shard's own columns. Both need MEAN_OUTPUT
- * and RSTD_OUTPUT in the spec (RMS: RSTD_OUTPUT). A shard of count 0 adds nothing. */
+ * row in their forward pass: DPARTIALS_OUTPUT writes for each row the shard's number of columns,
+ * its sum of g and its sum of g * n, in f32; after an all-gather of these, a plan with
+ * DPARTIALS_INPUT and statistic.shards of them finds the gradients of the shard's own columns. Both
+ * need MEAN_OUTPUT and RSTD_OUTPUT in the spec (RMS: RSTD_OUTPUT). A shard of count 0 adds nothing.
+ */
 
 /* Rows that are sharded over devices, each of which has `columns` of a row's columns, in three
  * steps. The first and the last are a plan on each device, the second is the caller's.
@@ -618,8 +616,8 @@ ANYNORM_API anynorm_status anynorm_spec_from_view(anynorm_spec *spec, const anyn
  *     y-scale-input y-scale
  *     dx dresidual dweight dbias dpre-bias dgate dscale dshift (or backward: all of these that the
  *     spec has something for)   dsum saved-sum accumulate dpartials dpartials-input
- *     dx=TYPE dresidual=TYPE (default: as x, as residual) dparameters=TYPE dsamples=TYPE (default: f32)
- *     inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-..., dx-...,
+ *     dx=TYPE dresidual=TYPE (default: as x, as residual) dparameters=TYPE dsamples=TYPE (default:
+ * f32) inner=N x-stride=N x-outer=N x-column=N, and so y-..., residual-..., sum-..., dx-...,
  *     dresidual-...; run=N
  *     gate-stride=N gate-column=N, and so scale-..., shift-...
  *     sample-rows=N parameter-rows=N parameter-run=N parameter-cycle=N shards=N
@@ -701,11 +699,11 @@ ANYNORM_API anynorm_status anynorm_plan_warm_up(anynorm_plan *plan, uint64_t row
 ANYNORM_API anynorm_status anynorm_plan_binary(anynorm_plan *plan, void *bytes, size_t capacity,
                                                size_t *size);
 
-/* Bytes of workspace that an enqueue of so many rows needs: 0 where the plan sums nothing over rows.
- * However many rows there are, it is no more than a few times 4 MiB, or a few times the columns (or
- * parameters.rows times the columns) where these are more; with both parameters.rows above 1 and
- * gradients of gate, scale or shift, times the samples. INVALID_ARGUMENT; also where it is above 2^64.
- * Any thread. */
+/* Bytes of workspace that an enqueue of so many rows needs: 0 where the plan sums nothing over
+ * rows. However many rows there are, it is no more than a few times 4 MiB, or a few times the
+ * columns (or parameters.rows times the columns) where these are more; with both parameters.rows
+ * above 1 and gradients of gate, scale or shift, times the samples. INVALID_ARGUMENT; also where it
+ * is above 2^64. Any thread. */
 ANYNORM_API anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows,
                                                   uint64_t *bytes);
 
@@ -793,7 +791,7 @@ typedef struct anynorm_tensors {
     anynorm_buffer dsum;      /* sum.type, with the strides of sum */
     anynorm_buffer dx;        /* gradients.dx */
     anynorm_buffer dresidual; /* gradients.dresidual */
-    anynorm_buffer dweight;   /* gradients.parameters, in the shape of weight; so dbias, dpre_bias */
+    anynorm_buffer dweight; /* gradients.parameters, in the shape of weight; so dbias, dpre_bias */
     anynorm_buffer dbias;
     anynorm_buffer dpre_bias;
     anynorm_buffer dgate; /* gradients.samples, in the shape and with the strides of gate */

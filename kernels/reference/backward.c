@@ -23,10 +23,11 @@ struct an_column an_reference_trace(const anynorm_spec *spec, const struct an_ro
         scale = 1 + an_load_sample(spec, &spec->scale, row->scale, c);
     if (row->shift)
         shift = an_load_sample(spec, &spec->shift, row->shift, c);
-    struct an_column t = {.n = spec->flags & ANYNORM_ROUND_FIRST ? an_round_to(spec->x.type, n) : n};
+    struct an_column t = {.n =
+                              spec->flags & ANYNORM_ROUND_FIRST ? an_round_to(spec->x.type, n) : n};
     t.z = t.n * weight + bias;
-    t.dshift = anynorm_dtype_load(spec->y.type, row->dy,
-                                  an_spec_column(spec, spec->y.column_stride, c));
+    t.dshift =
+        anynorm_dtype_load(spec->y.type, row->dy, an_spec_column(spec, spec->y.column_stride, c));
     if (spec->flags & ANYNORM_SILU)
         t.dshift *= silu_slope(t.z * scale + shift);
     t.dz = t.dshift * scale;
@@ -35,7 +36,8 @@ struct an_column an_reference_trace(const anynorm_spec *spec, const struct an_ro
 }
 
 /* What the sum of g * n counts beside its mean: how rstd changes with the deviation. */
-static double share_of_deviation(const anynorm_spec *spec, double rstd, double deviation, bool saved)
+static double share_of_deviation(const anynorm_spec *spec, double rstd, double deviation,
+                                 bool saved)
 {
     double eps = spec->statistic.eps;
     if (spec->flags & ANYNORM_EPS_FLOOR)

@@ -4,8 +4,8 @@
 
 #include "statistic.h"
 
-/* Sums over rows, of those that the spec names; NULL for the others. Those of parameters begin at the row
- * of parameters that the row of x takes. */
+/* Sums over rows, of those that the spec names; NULL for the others. Those of parameters begin at
+ * the row of parameters that the row of x takes. */
 struct an_row_sums {
     struct an_sum *dweight;
     struct an_sum *dbias;
@@ -26,8 +26,8 @@ struct an_column {
 struct an_column an_reference_trace(const anynorm_spec *spec, const struct an_row *row, uint64_t c,
                                     double n);
 
-/* Finds the gradients of a row of the resolved spec, everything in double: writes dx and dresidual, or
- * partials, each rounded once, and adds to the sums. */
+/* Finds the gradients of a row of the resolved spec, everything in double: writes dx and dresidual,
+ * or partials, each rounded once, and adds to the sums. */
 void an_reference_backward(const anynorm_spec *spec, const struct an_row *row,
                            const struct an_row_sums *sums);
 

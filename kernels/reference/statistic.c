@@ -25,7 +25,7 @@ double an_round_to(anynorm_dtype type, double value)
 }
 
 double an_load_sample(const anynorm_spec *spec, const anynorm_rows *rows, const void *row,
-                          uint64_t c)
+                      uint64_t c)
 {
     return anynorm_dtype_load(rows->type, row, an_spec_column(spec, rows->column_stride, c));
 }
@@ -172,16 +172,17 @@ static double rstd_from(const anynorm_spec *spec, const struct an_statistic *s)
 static struct an_statistic load_statistic(const anynorm_spec *spec, const struct an_row *row)
 {
     bool has_mean = spec->flags & (ANYNORM_MEAN_INPUT | ANYNORM_MEAN_OUTPUT);
-    return (struct an_statistic){.pivot = has_mean ? anynorm_dtype_load(ANYNORM_F32, row->mean, 0) : 0,
-                              .rstd = anynorm_dtype_load(ANYNORM_F32, row->rstd, 0)};
+    return (struct an_statistic){.pivot =
+                                     has_mean ? anynorm_dtype_load(ANYNORM_F32, row->mean, 0) : 0,
+                                 .rstd = anynorm_dtype_load(ANYNORM_F32, row->rstd, 0)};
 }
 
 struct an_statistic an_statistic_of(const anynorm_spec *spec, const struct an_row *row)
 {
     if (spec->flags & ANYNORM_RSTD_INPUT)
         return load_statistic(spec, row);
-    struct an_statistic s = spec->flags & ANYNORM_PARTIALS_INPUT ? merge_shards(spec, row)
-                                                                 : find_statistic(spec, row);
+    struct an_statistic s =
+        spec->flags & ANYNORM_PARTIALS_INPUT ? merge_shards(spec, row) : find_statistic(spec, row);
     s.rstd = rstd_from(spec, &s);
     return s;
 }

@@ -32,8 +32,8 @@ struct an_statistic {
 };
 struct an_statistic an_statistic_of(const anynorm_spec *spec, const struct an_row *row);
 
-/* That which the forward pass has written, for its gradients: the mean as far as it was rounded away is
- * found again, but of a shard, which has not all of the row. `squares` are not known. */
+/* That which the forward pass has written, for its gradients: the mean as far as it was rounded
+ * away is found again, but of a shard, which has not all of the row. `squares` are not known. */
 struct an_statistic an_saved_statistic_of(const anynorm_spec *spec, const struct an_row *row);
 
 /* The root of the variance, of a statistic that was not saved. */

@@ -10,9 +10,9 @@
 #include "schedules.h"
 #include "turns.h"
 
-/* What docs/numerics.md says, in units of 2^-23 (2^-52 in f64): of dx, of |rstd * g| * max(1, |n|), the largest of
- * its row; of sums over rows, of the root of the sum of the squares of their terms, or of the sum if it
- * is more. */
+/* What docs/numerics.md says, in units of 2^-23 (2^-52 in f64): of dx, of |rstd * g| * max(1, |n|),
+ * the largest of its row; of sums over rows, of the root of the sum of the squares of their terms,
+ * or of the sum if it is more. */
 #define BOUND 8.0
 
 /* ---- What there should be ---- */
@@ -37,8 +37,9 @@ static struct problem exact_problem(const struct problem *problem)
 
 /* How large the numbers are that results are made of. */
 struct scales {
-    double *of_row;                   /* of dx */
-    double *of_sum[AN_TENSOR_COUNT];  /* the squares of the terms, of each element of what is summed */
+    double *of_row; /* of dx */
+    double
+        *of_sum[AN_TENSOR_COUNT]; /* the squares of the terms, of each element of what is summed */
 };
 
 static struct an_row row_at(const struct problem *problem, const anynorm_spec *spec,
@@ -47,7 +48,8 @@ static struct an_row row_at(const struct problem *problem, const anynorm_spec *s
     void *at[AN_TENSOR_COUNT] = {NULL};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         if (an_tensor_expect(spec, (enum an_tensor)t).present && t != AN_WORKSPACE)
-            at[t] = images->bytes[t] + problem->offset[t] + an_tensor_start(spec, (enum an_tensor)t, r);
+            at[t] =
+                images->bytes[t] + problem->offset[t] + an_tensor_start(spec, (enum an_tensor)t, r);
     }
     struct an_row row = an_row_at(at);
     row.rows = problem->rows;
@@ -59,7 +61,8 @@ static uint64_t sum_of(const anynorm_spec *spec, enum an_tensor t, uint64_t r, u
 {
     if (an_tensor_shape(t) == AN_OF_SAMPLES)
         return r / spec->sample_rows * spec->columns + c;
-    return r % spec->parameters.rows * an_spec_parameters_per_row(spec) + an_spec_parameter(spec, c);
+    return r % spec->parameters.rows * an_spec_parameters_per_row(spec) +
+           an_spec_parameter(spec, c);
 }
 
 static struct scales make_scales(const struct problem *problem, const anynorm_spec *spec,
@@ -74,8 +77,9 @@ static struct scales make_scales(const struct problem *problem, const anynorm_sp
         scales.of_sum[t] = calloc(rows * spec->columns, sizeof(double));
     for (uint64_t r = 0; r < problem->rows; r++) {
         const struct an_row row = row_at(problem, spec, images, r);
-        struct an_statistic s = spec->flags & ANYNORM_RSTD_OUTPUT ? an_saved_statistic_of(spec, &row)
-                                                                  : an_statistic_of(spec, &row);
+        struct an_statistic s = spec->flags & ANYNORM_RSTD_OUTPUT
+                                    ? an_saved_statistic_of(spec, &row)
+                                    : an_statistic_of(spec, &row);
         double rstd = spec->flags & (ANYNORM_RSTD_OUTPUT | ANYNORM_RSTD_INPUT)
                           ? s.rstd
                           : an_written_rstd(spec, s.rstd);
@@ -93,20 +97,23 @@ static struct scales make_scales(const struct problem *problem, const anynorm_sp
                 largest_g = fmax(largest_g, fabs(t.g) * fmax(1, fabs(n)));
                 if (row.dsum)
                     largest_dsum = fmax(
-                        largest_dsum, fabs(anynorm_dtype_load(
-                                          spec->sum.type, row.dsum,
-                                          an_spec_column(spec, spec->sum.column_stride, c))));
+                        largest_dsum,
+                        fabs(anynorm_dtype_load(spec->sum.type, row.dsum,
+                                                an_spec_column(spec, spec->sum.column_stride, c))));
                 if (pass == 0)
                     continue;
                 double dh = rstd * largest_g + largest_dsum;
-                double residual = spec->gradients.flags & ANYNORM_DGATE
-                                      ? anynorm_dtype_load(spec->residual.type, row.residual,
-                                                           an_spec_column(spec, spec->residual.column_stride, c))
-                                      : 0;
-                const double terms[AN_TENSOR_COUNT] = {
-                    [AN_DWEIGHT] = t.dz * size_n, [AN_DBIAS] = t.dz,
-                    [AN_DPRE_BIAS] = dh,          [AN_DGATE] = dh * residual,
-                    [AN_DSCALE] = t.dshift * size_z, [AN_DSHIFT] = t.dshift};
+                double residual =
+                    spec->gradients.flags & ANYNORM_DGATE
+                        ? anynorm_dtype_load(spec->residual.type, row.residual,
+                                             an_spec_column(spec, spec->residual.column_stride, c))
+                        : 0;
+                const double terms[AN_TENSOR_COUNT] = {[AN_DWEIGHT] = t.dz * size_n,
+                                                       [AN_DBIAS] = t.dz,
+                                                       [AN_DPRE_BIAS] = dh,
+                                                       [AN_DGATE] = dh * residual,
+                                                       [AN_DSCALE] = t.dshift * size_z,
+                                                       [AN_DSHIFT] = t.dshift};
                 for (int k = AN_DWEIGHT; k <= AN_DSHIFT; k++)
                     scales.of_sum[k][sum_of(spec, (enum an_tensor)k, r, c)] += terms[k] * terms[k];
             }
@@ -128,9 +135,10 @@ static void free_scales(struct scales *scales)
 /* How far a result is off beyond half a place of its type, in units. */
 static double error_of(double is, double wanted, anynorm_dtype type, double scale, bool wide)
 {
-    static const int digits[] = {[ANYNORM_F32] = 24, [ANYNORM_F16] = 11, [ANYNORM_BF16] = 8, [ANYNORM_F64] = 53};
-    static const int least[] = {[ANYNORM_F32] = -149, [ANYNORM_F16] = -24, [ANYNORM_BF16] = -133,
-                                [ANYNORM_F64] = -1074};
+    static const int digits[] = {
+        [ANYNORM_F32] = 24, [ANYNORM_F16] = 11, [ANYNORM_BF16] = 8, [ANYNORM_F64] = 53};
+    static const int least[] = {
+        [ANYNORM_F32] = -149, [ANYNORM_F16] = -24, [ANYNORM_BF16] = -133, [ANYNORM_F64] = -1074};
     double rounded, unit = scale * (wide ? 0x1p-52 : 0x1p-23);
     anynorm_dtype_store(type, &rounded, 0, wanted);
     rounded = anynorm_dtype_load(type, &rounded, 0);
@@ -153,7 +161,8 @@ static double element(const struct problem *problem, const anynorm_spec *spec,
     uint64_t at = an_tensor_shape(t) == AN_OF_PARAMETERS
                       ? row * an_spec_parameters_per_row(spec) + column
                       : an_layout_start(&layout, row) + an_layout_column(&layout, column);
-    return anynorm_dtype_load(an_tensor_expect(spec, t).type, images->bytes[t] + problem->offset[t], at);
+    return anynorm_dtype_load(an_tensor_expect(spec, t).type, images->bytes[t] + problem->offset[t],
+                              at);
 }
 
 static void compare(const char *label, const struct problem *problem, const struct images *before,
@@ -178,7 +187,8 @@ static void compare(const char *label, const struct problem *problem, const stru
             memcpy(exact_before.bytes[t] + exact.offset[t], before->bytes[t] + problem->offset[t],
                    (size_t)extent);
         else if (problem->spec.gradients.flags & ANYNORM_ACCUMULATE)
-            for (uint64_t e = 0; e < extent / anynorm_dtype_size(an_tensor_expect(&spec, t).type); e++)
+            for (uint64_t e = 0; e < extent / anynorm_dtype_size(an_tensor_expect(&spec, t).type);
+                 e++)
                 anynorm_dtype_store(ANYNORM_F64, exact_before.bytes[t] + exact.offset[t], e,
                                     anynorm_dtype_load(an_tensor_expect(&spec, t).type,
                                                        before->bytes[t] + problem->offset[t], e));
@@ -237,8 +247,9 @@ static void check_untouched(const struct problem *problem, const struct images *
         uint64_t rows = !expected.output ? 0
                         : parameters     ? spec.parameters.rows
                                          : an_tensor_rows(&spec, t, problem->rows);
-        uint64_t columns = parameters ? an_spec_parameters_per_row(&spec)
-                           : t == AN_PARTIALS ? AN_PARTIAL_NUMBERS : spec.columns;
+        uint64_t columns = parameters         ? an_spec_parameters_per_row(&spec)
+                           : t == AN_PARTIALS ? AN_PARTIAL_NUMBERS
+                                              : spec.columns;
         struct an_layout layout = an_tensor_layout(&spec, t);
         for (uint64_t r = 0; r < rows; r++) {
             for (uint64_t c = 0; c < columns; c++) {
@@ -338,9 +349,11 @@ static void test_family(void **state)
         "layer-norm 40x96 weight bias residual sum backward dsum saved-sum",
         "layer-norm 40x96 weight bias residual stored-sum sum f16 backward dsum",
         "layer-norm 42x96 weight bias pre-bias residual gate sample-rows=5 sum backward dsum",
-        "layer-norm 42x96 weight bias pre-bias residual gate sample-rows=30 sum backward dsum saved-sum",
+        "layer-norm 42x96 weight bias pre-bias residual gate sample-rows=30 sum backward dsum "
+        "saved-sum",
         "layer-norm 42x96 weight bias scale shift sample-rows=7 backward",
-        "layer-norm 42x96 weight bias scale shift silu sample-rows=1 backward samples=bf16 dsamples=bf16",
+        "layer-norm 42x96 weight bias scale shift silu sample-rows=1 backward samples=bf16 "
+        "dsamples=bf16",
         "layer-norm 300x96 scale shift sample-rows=100 backward",
         "layer-norm 42x96 weight bias parameter-rows=6 parameter-run=12 backward",
         "layer-norm 42x96 weight bias parameter-rows=2 parameter-cycle=24 parameter-run=3 backward",
@@ -349,7 +362,8 @@ static void test_family(void **state)
         "layer-norm 42x96 weight bias scale parameter-rows=3 sample-rows=14 backward",
         "layer-norm 42x96 weight bias mean-input rstd-input backward",
         "rms-norm 42x96 weight silu rstd-input backward",
-        "layer-norm 42x96 weight bias inner=6 x-stride=100 x-outer=700 y-stride=97 y-outer=600 dx-stride=99 dx-outer=650 backward",
+        "layer-norm 42x96 weight bias inner=6 x-stride=100 x-outer=700 y-stride=97 y-outer=600 "
+        "dx-stride=99 dx-outer=650 backward",
         "layer-norm 42x96 weight bias inner=6 x-column=6 y-column=6 dx-column=6 backward",
         "layer-norm 42x96 weight bias inner=6 run=16 x-column=96 y-column=96 dx-column=96 backward",
         "layer-norm 41x97 weight bias any-alignment f16 backward",
@@ -371,9 +385,11 @@ static void test_family(void **state)
 static void test_values(void **state)
 {
     for (int values = 0; values < VALUES_COUNT; values++) {
-        struct problem problem = problem_of("layer-norm 37x200 weight bias backward", (enum values)values);
+        struct problem problem =
+            problem_of("layer-norm 37x200 weight bias backward", (enum values)values);
         check_backward(*state, &problem);
-        problem = problem_of("layer-norm 37x200 weight bias mean rstd backward", (enum values)values);
+        problem =
+            problem_of("layer-norm 37x200 weight bias mean rstd backward", (enum values)values);
         check_backward(*state, &problem);
         problem = problem_of("rms-norm 37x200 weight silu backward", (enum values)values);
         check_backward(*state, &problem);

@@ -1,5 +1,5 @@
-/* The gradients of the reference against differences of its own forward pass, in double: a formula that is
- * wrong in both the reference and the kernels is found here. */
+/* The gradients of the reference against differences of its own forward pass, in double: a formula
+ * that is wrong in both the reference and the kernels is found here. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,18 +20,20 @@ struct numbers {
 static const struct {
     enum an_tensor input, gradient;
 } pairs[] = {
-    {AN_X, AN_DX},           {AN_WEIGHT, AN_DWEIGHT}, {AN_BIAS, AN_DBIAS}, {AN_PRE_BIAS, AN_DPRE_BIAS},
-    {AN_GATE, AN_DGATE},     {AN_SCALE, AN_DSCALE},   {AN_SHIFT, AN_DSHIFT},
-    {AN_RESIDUAL, AN_DRESIDUAL},
+    {AN_X, AN_DX},         {AN_WEIGHT, AN_DWEIGHT},
+    {AN_BIAS, AN_DBIAS},   {AN_PRE_BIAS, AN_DPRE_BIAS},
+    {AN_GATE, AN_DGATE},   {AN_SCALE, AN_DSCALE},
+    {AN_SHIFT, AN_DSHIFT}, {AN_RESIDUAL, AN_DRESIDUAL},
 };
 
 /* Everything in f64, so that nothing is rounded on the way. */
 static anynorm_spec double_spec(const char *text, uint64_t *rows)
 {
     char line[512];
-    snprintf(line, sizeof(line),
-             "%s f64 parameters=f64%s%s%s", text,
-             strstr(text, "gate") || strstr(text, "scale") || strstr(text, "shift") ? " samples=f64 dsamples=f64" : "",
+    snprintf(line, sizeof(line), "%s f64 parameters=f64%s%s%s", text,
+             strstr(text, "gate") || strstr(text, "scale") || strstr(text, "shift")
+                 ? " samples=f64 dsamples=f64"
+                 : "",
              strstr(text, "weight") || strstr(text, "bias") ? " dparameters=f64" : "", "");
     anynorm_spec spec;
     assert_ok(anynorm_spec_parse(line, &spec, rows));
@@ -51,7 +53,8 @@ static uint64_t elements_of(const anynorm_spec *spec, enum an_tensor t, uint64_t
     return count;
 }
 
-static void run(anynorm_device *device, const anynorm_spec *spec, uint64_t rows, struct numbers *values)
+static void run(anynorm_device *device, const anynorm_spec *spec, uint64_t rows,
+                struct numbers *values)
 {
     void *at[AN_TENSOR_COUNT] = {NULL};
     float statistics[2][MOST];
@@ -141,11 +144,13 @@ static void test_differences(void **state)
         "layer-norm 5x7 weight bias residual sum backward dsum",
         "layer-norm 5x7 weight bias residual sum backward dsum saved-sum",
         "layer-norm 6x7 weight bias pre-bias residual gate sample-rows=2 sum backward dsum",
-        "layer-norm 6x7 weight bias pre-bias residual gate sample-rows=4 sum backward dsum saved-sum",
+        "layer-norm 6x7 weight bias pre-bias residual gate sample-rows=4 sum backward dsum "
+        "saved-sum",
         "layer-norm 6x7 weight bias scale shift sample-rows=3 backward",
         "layer-norm 7x7 weight bias scale shift silu sample-rows=3 backward",
         "layer-norm 6x8 weight bias pre-bias parameter-rows=3 parameter-run=4 backward",
-        "layer-norm 6x8 weight bias parameter-rows=2 parameter-cycle=4 parameter-run=2 silu backward",
+        "layer-norm 6x8 weight bias parameter-rows=2 parameter-cycle=4 parameter-run=2 silu "
+        "backward",
         "layer-norm 4x8 weight bias parameter-rows=4 parameter-run=8 backward",
         "layer-norm 5x7 weight bias mean-input rstd-input backward",
         "rms-norm 5x7 weight silu rstd-input backward",
