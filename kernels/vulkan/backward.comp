@@ -61,9 +61,10 @@ void add_all_compensated(inout terms_t total, inout terms_t lost, const terms_t 
     }
 }
 
-/* Of `count` columns. `about` has the pivot; with of_n it is the row's statistic. */
+/* Of `count` columns, which, as in load_rowv, is a constant. `about` has the pivot, and where the two
+ * are not in one, once h's are known, the row's statistic. */
 void add_columns(const row_t r, const statistic_t about, const uint column, const uint count,
-                 const bool of_h, const bool of_g, const bool of_n, inout terms_t to)
+                 const bool of_h, const bool of_g, inout terms_t to)
 {
     accv_t a = offv(load_hv(r, column, count, about.pivot), accv_t(about.pivot));
     if (count < VECTOR)
@@ -71,17 +72,16 @@ void add_columns(const row_t r, const statistic_t about, const uint column, cons
     if (of_h)
         add_deviation(a, to.h, to.squares);
     if (of_g) {
-        const accv_t n = of_n ? a * about.rstd - about.shift_rstd : a;
+        const accv_t n = IN_ONE ? a : a * about.rstd - about.shift_rstd;
         const trace_t t = trace(r, n, column, count);
         to.g += t.g;
         to.product += t.g * n;
     }
 }
 
-/* What a lane has of the sums of a row; of_h, of_g and of_n are constants. `whole`, a constant: VECTOR or
- * ALIGNED_VECTOR. */
+/* What a lane has of the sums of a row of `width` columns, which may be none. */
 terms_t sum_row(const row_t r, const statistic_t about, const uint width, const uint lane,
-                const uint whole, const bool of_h, const bool of_g, const bool of_n)
+                const bool aligned, const bool of_h, const bool of_g)
 {
     const uint vectors = width / VECTOR, rest = columns % VECTOR;
     terms_t sums = no_terms(), lost = sums;
@@ -89,16 +89,22 @@ terms_t sum_row(const row_t r, const statistic_t about, const uint width, const 
         const uint end = min(vectors, v + BLOCK * LANES);
         terms_t block = no_terms();
         for (uint from = v; from < end; from += CHAIN * LANES) {
+            const uint end_of_chain = min(end, from + CHAIN * LANES);
             terms_t chain = no_terms();
-            for (uint w = from; w < min(end, from + CHAIN * LANES); w += LANES)
-                add_columns(r, about, w * VECTOR, whole, of_h, of_g, of_n, chain);
+            if (aligned) {
+                for (uint w = from; w < end_of_chain; w += LANES)
+                    add_columns(r, about, w * VECTOR, ALIGNED_VECTOR, of_h, of_g, chain);
+            } else {
+                for (uint w = from; w < end_of_chain; w += LANES)
+                    add_columns(r, about, w * VECTOR, VECTOR, of_h, of_g, chain);
+            }
             add_all(block, chain);
         }
         add_all_compensated(sums, lost, block, of_h, of_g);
     }
     if (rest > 0 && lane == 0 && width > 0) {
         terms_t tail = no_terms();
-        add_columns(r, about, vectors * VECTOR, rest, of_h, of_g, of_n, tail);
+        add_columns(r, about, vectors * VECTOR, rest, of_h, of_g, tail);
         add_all_compensated(sums, lost, tail, of_h, of_g);
     }
     return terms_t(sums.h - lost.h, sums.squares - lost.squares, sums.g - lost.g,
@@ -153,38 +159,43 @@ void store_partials(const uint number, const sums_t of_g)
 }
 
 /* Finds the statistic and the slope of row number `number`. Every work-item of the group calls it
- * together, also one that has no row (`here`), which loads nothing. */
+ * together, also one that has no row (`here`), which loads nothing. Passes for g follow those for h in
+ * one loop: code that is there once compiles in half the time. */
 slope_t find_slope(const row_t r, const uint number, const bool here, const uint slot, const uint lane,
-                   const uint whole)
+                   const bool aligned)
 {
     const uint width = here ? columns : 0;
     slope_t slope = slope_t(statistic_t(0, 0, 0, 0), 0, 0, 0);
-    terms_t sums = no_terms();
     statistic_t about = slope.s;
     acc_t scaled = 0;
     if (here)
         about = first_statistic(r, number);
     slope.s = about;
-    if (OF_H) {
-        bool stands = false;
-        for (uint attempt = 0; attempt < 2; attempt++) {
-            sums = sum_row(r, about, width, lane, whole, true, IN_ONE, false);
-            const sums_t of_h = meet_sums(sums.h, sums.squares, slot, lane);
-            if (!stands) { /* else its sums are those that it had */
-                stands = make_about(of_h, about, slope.s, scaled);
-                if (!stands)
-                    about.pivot += slope.s.shift;
-            }
-            if (!any_row(!stands))
-                break; /* all that might wait for each other leave together */
+    sums_t of_g = sums_t(0);
+    bool stands = false, of_h = OF_H;
+    for (uint pass = 0; pass < 3 && (OF_H || OF_G); pass++) {
+        const terms_t sums = sum_row(r, about, width, lane, aligned, of_h, IN_ONE || !of_h);
+        if (IN_ONE || !of_h)
+            of_g = sums_t(sum_lanes(sums.g), sum_lanes(sums.product));
+        if (!of_h)
+            break;
+        const sums_t met = meet_sums(sums.h, sums.squares, slot, lane);
+        if (!stands) { /* else its sums are those that it had */
+            stands = make_about(met, about, slope.s, scaled);
+            if (!stands)
+                about.pivot += slope.s.shift;
         }
+        if (pass == 0 && any_row(!stands))
+            continue; /* all that might wait for each other */
+        if (IN_ONE || !OF_G)
+            break;
+        of_h = false;
+        about = slope.s;
     }
     slope.rstd = FINDS_STATISTIC ? written_rstd(slope.s.rstd) : slope.s.rstd;
     if (!OF_G)
         return slope;
-    if (!IN_ONE)
-        sums = sum_row(r, slope.s, width, lane, whole, false, true, true);
-    sums_t of_g = meet_sums(sums.g, sums.product, slot, lane);
+    of_g = lane_sums(of_g, slot, lane);
     if (IN_ONE) /* the product is of h - pivot yet */
         of_g.y = slope.s.rstd * (of_g.y - slope.s.shift * of_g.x);
     if (DPARTIALS_OUTPUT != 0 && here && lane == 0)
@@ -210,16 +221,20 @@ void go_back_columns(const row_t r, const slope_t slope, const uint column, cons
                      const uint whole, const keeping_t k)
 {
     go_back(r, slope, column, count);
-    add_to_part(k.part, 0, PARAMETER_SUMS, column, k.begins, whole);
-    add_to_part(k.part, PARAMETER_SUMS, SUMS, column, k.sample_begins, whole);
+    add_to_part(k.part, column, k.begins, k.sample_begins, whole);
 }
 
-void go_back_row(const row_t r, const slope_t slope, const uint lane, const uint whole,
+void go_back_row(const row_t r, const slope_t slope, const uint lane, const bool aligned,
                  const keeping_t k)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
-    for (uint v = lane; v < vectors; v += LANES)
-        go_back_columns(r, slope, v * VECTOR, whole, whole, k);
+    if (aligned) {
+        for (uint v = lane; v < vectors; v += LANES)
+            go_back_columns(r, slope, v * VECTOR, ALIGNED_VECTOR, ALIGNED_VECTOR, k);
+    } else {
+        for (uint v = lane; v < vectors; v += LANES)
+            go_back_columns(r, slope, v * VECTOR, VECTOR, VECTOR, k);
+    }
     if (rest > 0 && lane == vectors % LANES)
         go_back_columns(r, slope, vectors * VECTOR, rest, VECTOR, k);
 }
@@ -229,17 +244,10 @@ void walk_row(const uint number, const bool here, const uint slot, const uint la
               inout keeping_t k)
 {
     const row_t r = find_row(here ? number : 0);
-    slope_t slope;
-    if (aligned)
-        slope = find_slope(r, number, here, slot, lane, ALIGNED_VECTOR);
-    else
-        slope = find_slope(r, number, here, slot, lane, VECTOR);
+    const slope_t slope = find_slope(r, number, here, slot, lane, aligned);
     if (DPARTIALS_OUTPUT != 0 || !here)
         return;
-    if (aligned)
-        go_back_row(r, slope, lane, ALIGNED_VECTOR, k);
-    else
-        go_back_row(r, slope, lane, VECTOR, k);
+    go_back_row(r, slope, lane, aligned, k);
     k.begins = k.sample_begins = false;
 }
 
@@ -249,7 +257,7 @@ void clear_part(const part_t part, const uint lane)
     for (uint k = 0; k < SUMS; k++)
         terms[k] = accv_t(0);
     for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR)
-        add_to_part(part, 0, SUMS, column, true, VECTOR);
+        add_to_part(part, column, true, true, VECTOR);
 }
 
 /* Leaves the second launch but the sums, without what they have lost. */

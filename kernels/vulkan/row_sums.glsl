@@ -33,24 +33,24 @@ void add_row_sum(inout accv_t total, inout accv_t lost, const accv_t term)
     lost = mix(accv_t(0), lost, lessThan(magnitude, uvec4(INFINITE_BITS)));
 }
 
-/* Adds to the sums from `first_tensor` up to `end_tensor` a vector of each, which is in `terms`; or,
- * where there are none yet, puts it there. */
-void add_to_part(const part_t part, const uint first_tensor, const uint end_tensor,
-                 const uint column, const bool begins, const uint whole)
+/* Adds to a vector of each of the sums what is in `terms`; or, where there are none yet, puts it there:
+ * to those of parameters where the part begins, to those of samples where a sample does. */
+void add_to_part(const part_t part, const uint column, const bool begins, const bool sample_begins,
+                 const uint whole)
 {
-    [[unroll]] for (uint k = first_tensor; k < end_tensor; k++) {
+    [[unroll]] for (uint k = 0; k < SUMS; k++) {
         const uint at = part.at + k * part.tensor_pitch + column;
-        accv_t total = accv_t(0), lost = total;
-        if (!begins)
+        const bool first = k < PARAMETER_SUMS ? begins : sample_begins;
+        accv_t total = terms[k], lost = accv_t(0);
+        if (!first) {
             total = load_sums(at, whole);
-        if (!begins && part.lost > 0)
-            lost = load_sums(at + part.lost, whole);
-        if (begins)
-            total = terms[k];
-        else if (part.lost > 0)
-            add_row_sum(total, lost, terms[k]);
-        else
-            total += terms[k];
+            if (part.lost > 0) {
+                lost = load_sums(at + part.lost, whole);
+                add_row_sum(total, lost, terms[k]);
+            } else {
+                total += terms[k];
+            }
+        }
         store_sums(at, whole, total);
         if (part.lost > 0)
             store_sums(at + part.lost, whole, lost);
