@@ -165,14 +165,15 @@ static uint64_t column_stride(const anynorm_spec *spec, const anynorm_rows *rows
  * stride, and launches end where so many rows would (commands.c). */
 static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
 {
+    const anynorm_rows *x = spec->gradients.flags & ANYNORM_SAVED_SUM ? &spec->sum : &spec->x;
     const struct {
         enum an_constant constant;
         uint64_t value;
     } numbers[] = {
         {AN_CONSTANT_columns, spec->columns},
-        {AN_CONSTANT_x_row_stride, spec->x.row_stride},
-        {AN_CONSTANT_x_outer_stride, spec->x.outer_stride},
-        {AN_CONSTANT_x_column_stride, spec->x.column_stride},
+        {AN_CONSTANT_x_row_stride, x->row_stride},
+        {AN_CONSTANT_x_outer_stride, x->outer_stride},
+        {AN_CONSTANT_x_column_stride, x->column_stride},
         {AN_CONSTANT_y_row_stride, spec->y.row_stride},
         {AN_CONSTANT_y_outer_stride, spec->y.outer_stride},
         {AN_CONSTANT_y_column_stride, spec->y.column_stride},
@@ -252,6 +253,9 @@ static void fill_slots(const anynorm_spec *spec, bool moments, struct an_interfa
         if (present) /* dy has the constant of y */
             interface->constants[slot_constants[i]] = interface->slot[i];
     }
+    if (spec->gradients.flags &
+        ANYNORM_SAVED_SUM) /* in the place of x, kernels/vulkan/elements.glsl */
+        interface->constants[AN_CONSTANT_SLOT_X] = interface->slot[AN_SUM];
     interface->constants[AN_CONSTANT_SLOTS] = interface->slots;
 }
 

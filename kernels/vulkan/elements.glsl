@@ -9,6 +9,15 @@
  * What a spec does not name is not there: its constant is 0 when the driver compiles. */
 #include "row.glsl"
 
+/* Of what h is made: with SAVED_SUM of the sum, which the host then calls x. */
+#if BACKWARD
+const uint H_TYPE = SAVED_SUM != 0 ? S_TYPE : X_TYPE;
+const bool ADDS_RESIDUAL = SAVED_SUM == 0;
+#else
+#define H_TYPE X_TYPE
+#define ADDS_RESIDUAL true
+#endif
+
 /* Parameters that are not one to each column, and tensors whose rows are in pieces: what leads to
  * them is a column's number. */
 const bool PARAMETERS_SHARED = parameter_run > 1 || parameter_cycle > 0;
@@ -117,7 +126,7 @@ uint bits_of_gradients(); /* of chain_rule.glsl: those of its tensors */
  * between rows, in bytes: all are multiples of 16 where these are. */
 uint bits_of_places()
 {
-    uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(X_TYPE) |
+    uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(H_TYPE) |
                 launch.offset[SLOT_X];
     const uint y_places = (y_row_stride | (TWO_LEVELS != 0 ? y_outer_stride : 0)) * size_of(Y_TYPE);
     if (HAS_Y && is_quantized(Y_TYPE)) /* whose vectors lie well at multiples of 4 */
@@ -132,7 +141,7 @@ uint bits_of_places()
         bits |= (sum_row_stride | (TWO_LEVELS != 0 ? sum_outer_stride : 0)) * size_of(S_TYPE) |
                 launch.offset[SLOT_SUM];
     if (column_run > 0)
-        bits |= (x_column_stride | column_run) * size_of(X_TYPE) |
+        bits |= (x_column_stride | column_run) * size_of(H_TYPE) |
                 (y_column_stride | column_run) * size_of(Y_TYPE);
     if (column_run > 0 && HAS_RESIDUAL != 0)
         bits |= (residual_column_stride | column_run) * size_of(R_TYPE);
@@ -219,14 +228,10 @@ accv_t load_parameter_line(const uint part, const row_t r, const uint slot, cons
 /* h of `count` columns from `column` on, the rest of the vector `fill`. */
 accv_t load_hv(const row_t r, const uint column, const uint count, const acc_t fill)
 {
-#if BACKWARD
-    if (SAVED_SUM != 0)
-        return load_columnsv(S_TYPE, SLOT_SUM, r, r.sum, sum_column_stride, column, count, fill);
-#endif
-    accv_t h = load_columnsv(X_TYPE, SLOT_X, r, r.x, x_column_stride, column, count, fill);
+    accv_t h = load_columnsv(H_TYPE, SLOT_X, r, r.x, x_column_stride, column, count, fill);
     if (HAS_PRE_BIAS != 0)
         h += load_parametersv(r, SLOT_PRE_BIAS, column, count);
-    if (HAS_RESIDUAL != 0) {
+    if (HAS_RESIDUAL != 0 && ADDS_RESIDUAL) {
         accv_t residual = load_columnsv(R_TYPE, SLOT_RESIDUAL, r, r.residual,
                                         residual_column_stride, column, count, 0);
         if (HAS_GATE != 0)

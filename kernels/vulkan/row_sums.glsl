@@ -67,18 +67,17 @@ accv_t sum_of_part(const part_t part, const uint tensor, const uint column)
     return sums;
 }
 
-/* Writes `count` sums to a tensor from its element `at` on, added to what is there with ACCUMULATE. */
+/* Writes a sum, added to what is there with ACCUMULATE. One by one: vectors would be much code for a
+ * small part of the work. */
+void store_sum(const uint type, const uint slot, const uint at, const acc_t sum)
+{
+    store(type, slot, at, ACCUMULATE != 0 ? sum + load(type, slot, at) : sum);
+}
+
 void store_parameters(const uint slot, const uint at, const uint count, const accv_t sums)
 {
-    accv_t all = sums;
-    if (ACCUMULATE != 0)
-        all += load_rowv(DP_TYPE, slot, at, count, 0);
-    if (count == VECTOR) {
-        storev(DP_TYPE, slot, at, all);
-        return;
-    }
     for (uint i = 0; i < count; i++)
-        store(DP_TYPE, slot, at + i, all[i]);
+        store_sum(DP_TYPE, slot, at + i, sums[i]);
 }
 
 /* Writes `count` sums from parameter `at` on, of all rows of parameters. */
@@ -92,7 +91,7 @@ void store_parameter_sums(const uint tensor, const uint at, const uint count, co
         store_parameters(SLOT_DPRE_BIAS, at, count, sums);
 }
 
-/* The same of columns from `column` on, which lie side by side or, where `stride` is not 0, in runs so
+/* Writes those of columns from `column` on, which lie side by side or, where `stride` is not 0, in runs so
  * far apart. */
 void store_samples(const uint slot, const uint base, const uint stride, const uint column,
                    const uint count, const accv_t sums)
@@ -100,12 +99,8 @@ void store_samples(const uint slot, const uint base, const uint stride, const ui
     const uint run_length = max(column_run, 1);
     for (uint i = 0; i < count; i++) {
         const uint number = column + i, run = number / run_length;
-        const uint at =
-            base + (stride == 0 ? number : run * stride + (number - run * run_length));
-        acc_t all = sums[i];
-        if (ACCUMULATE != 0)
-            all += load(DS_TYPE, slot, at);
-        store(DS_TYPE, slot, at, all);
+        const uint at = stride == 0 ? number : run * stride + (number - run * run_length);
+        store_sum(DS_TYPE, slot, base + at, sums[i]);
     }
 }
 
