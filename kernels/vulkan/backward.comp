@@ -1,12 +1,14 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// Variants: STORAGE16 ACC_DOUBLE SUBGROUPS
+// Variants: ACC_DOUBLE SUBGROUPS
 /* backward: the gradients of all rows, in two launches.
  *
  * ROWS_OF_PARTS: LANES work-items take a part, ROWS parts side by side in a group. Row by row they find
  * the statistic, if it is not given, and the sums of g and of g * n in one pass over h and dy (with SILU,
  * whose slope takes n, in two), then in another go back to dh, adding the terms of the sums over rows to
  * what they keep for the part. SUMS_OF_PARTS adds up the parts; it is not needed where nothing is summed.
+ *
+ * A module is so large that there is none of its own for 16-bit storage: halves are parts of words.
  *
  * Constants besides those of chain_rule.glsl and reduce.glsl: SLICES. */
 #define LANES (GROUP / ROWS)
