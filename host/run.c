@@ -447,10 +447,10 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     _Static_assert(sizeof(run.host) == sizeof(*host), "both in the order of enum an_tensor");
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        struct an_expectation expected = an_tensor_expect(&plan->spec, (enum an_tensor)t);
-        if (t == AN_WORKSPACE ||
-            (an_spec_backward(&plan->spec) && t < AN_FORWARD_COUNT && !expected.present))
-            run.host[t] = NULL; /* ours is made here; what gradients do not use is not looked at */
+        bool used = an_tensor_expect(&plan->spec, (enum an_tensor)t).present && t != AN_WORKSPACE;
+        if (an_spec_backward(&plan->spec) && !used && (t < AN_FORWARD_COUNT || t == AN_WORKSPACE))
+            run.host[t] =
+                NULL; /* what gradients do not use is not looked at; the workspace is ours */
     }
     anynorm_status status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)

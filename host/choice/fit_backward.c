@@ -8,8 +8,10 @@
 #include "spec/spec.h"
 
 /* Rows that a work-item of a CPU walks together: their terms are added in registers before memory
- * sees them. */
+ * sees them. Of longer rows x, dy, dx and the sums would be in too many places of the first cache
+ * at once, and lie there in the same few lines where a row is a multiple of a page. */
 #define ROWS_TOGETHER 4
+#define LONGEST_TOGETHER 1024
 
 /* Work-items of a row_per_item that has lanes. */
 #define LANES_OF_CPU 8
@@ -33,7 +35,9 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
     if (p->vector_cpu) {
         choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
         choice->group = 1;
-        choice->rows = p->wish->rows ? p->wish->rows : ROWS_TOGETHER;
+        choice->rows = p->wish->rows;
+        if (!choice->rows)
+            choice->rows = p->spec->columns <= LONGEST_TOGETHER ? ROWS_TOGETHER : 1;
         choice->stream = an_fit_stream_above(p);
         if (choice->rows != 1 && choice->rows != ROWS_TOGETHER)
             return an_answer(p, false, "a work-item walks 1 or %d rows together, not %" PRIu64,

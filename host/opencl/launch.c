@@ -134,10 +134,13 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
     if (status == ANYNORM_OK)
         status = launch_finish(plan, queue, summing_groups(&plan->head, parts), wait_count,
                                wait_list, of_rows, event);
-    if (status == ANYNORM_OK && first)
+    if (status == ANYNORM_OK && first) {
         *first = of_rows;
-    else
-        d->cl->ReleaseEvent(of_rows);
+        return status;
+    }
+    if (plan->of_rows)
+        d->cl->ReleaseEvent(plan->of_rows);
+    plan->of_rows = of_rows;
     return status;
 }
 

@@ -139,6 +139,18 @@ static void put_backward(struct an_text *options, const anynorm_device_info *inf
         an_text_put(options, " -DSTREAM_BYTES=%" PRIu64 "ul", choice->stream);
 }
 
+/* Of vectors wider than a CPU's registers compilers warn that functions of them have another ABI
+ * where the registers are wider; nobody else calls these functions, and PoCL writes how many
+ * warnings there were to the process's stderr. */
+static void put_quiet(struct an_text *options, const anynorm_device_info *info,
+                      const anynorm_spec *spec, const struct an_choice *choice)
+{
+    uint64_t bytes = choice->vector * (an_spec_double(spec) ? sizeof(double) : sizeof(float));
+    if (info->device_class == ANYNORM_CLASS_CPU && info->vector_width >= 4 &&
+        bytes > info->vector_width * sizeof(float))
+        an_text_put(options, " -w");
+}
+
 static void put_choice(struct an_text *options, const anynorm_device_info *info,
                        const anynorm_spec *spec, const struct an_choice *choice)
 {
@@ -209,4 +221,5 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
                 !!(spec->flags & ANYNORM_RSTD_OUTPUT));
     put_choice(&text, info, spec, choice);
     put_family(&text, spec);
+    put_quiet(&text, info, spec, choice);
 }

@@ -120,6 +120,8 @@ void an_opencl_plan_destroy(anynorm_plan *plan)
 {
     struct an_opencl_plan *p = an_opencl_plan(plan);
     an_opencl_scratch_free(an_opencl(plan->device), &p->scratch);
+    if (p->of_rows)
+        an_opencl(plan->device)->cl->ReleaseEvent(p->of_rows);
     an_opencl(plan->device)->cl->ReleaseKernel(p->arguments.kernel);
     an_mutex_destroy(&p->lock);
     free(p);

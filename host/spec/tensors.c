@@ -228,13 +228,14 @@ bool an_tensor_extent(const anynorm_spec *spec, enum an_tensor tensor, uint64_t 
     return fits && an_mul(elements, anynorm_dtype_size(an_tensor_expect(spec, tensor).type), bytes);
 }
 
-/* Whether a tensor that is not used may be there: one of the forward pass whose gradients are
- * found, or a workspace that is not needed. */
+/* Whether gradients let a tensor be there that they do not use: one of the forward pass, or a
+ * workspace. */
 static bool may_be_given(const anynorm_spec *spec, enum an_tensor tensor)
 {
     anynorm_spec forward = *spec;
     forward.gradients = (anynorm_gradients){0};
-    return tensor == AN_WORKSPACE || an_tensor_expect(&forward, tensor).present;
+    return an_spec_backward(spec) &&
+           (tensor == AN_WORKSPACE || an_tensor_expect(&forward, tensor).present);
 }
 
 /* Presence, size and alignment; *region where the tensor lies. */

@@ -18,6 +18,10 @@
 /* Vectors whose sums are added before they go into compensated totals: chains of chains. */
 #define BLOCK (CHAIN * CHAIN)
 
+/* As row_per_item.cl has them: how far the fetching runs ahead, and the line it keeps off the stores. */
+#define AHEAD_BYTES 4096
+#define LINE_BYTES 64
+
 /* What a pass over a row adds up. With SILU the two are passes of their own, g's with the n of the slope;
  * else they are one. */
 #if FINDS_STATISTIC || (!RMS && SAVED_STATISTIC && !SHARDED)
@@ -280,14 +284,20 @@ typedef struct {
 } keeping_t;
 
 #if !DPARTIALS_OUTPUT
-/* Goes back through `count` columns of `many` rows. */
+/* Goes back through `count` columns of `many` rows. Where that streams, the rows that are `ahead` further on are
+ * fetched meanwhile, or the memory would read nothing until the next pass over h. */
 PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slopes, const uint column,
-                           const uint count, const bool stream, const keeping_t *k)
+                           const uint count, const bool stream, const ulong ahead, const keeping_t *k)
 {
     accv_t sums[SUMS + 1];
 #pragma unroll
-    for (uint r = 0; r < SIDE && r < many; r++)
+    for (uint r = 0; r < SIDE && r < many; r++) {
+        if (stream) {
+            fetch(row[r].x + (ahead + column) * size_of(X_TYPE) + LINE_BYTES);
+            fetch(row[r].y + (ahead + column) * size_of(Y_TYPE) + LINE_BYTES);
+        }
         go_back(&row[r], &slopes[r], column, count, stream, r == 0, sums);
+    }
 #if PARAMETER_SUMS > 0
     add_to_part(&k->part, 0, PARAMETER_SUMS, column, k->begins, sums);
 #endif
@@ -297,7 +307,8 @@ PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slo
 }
 
 PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes, const uint columns,
-                        const uint lane, const uint whole, const bool stream, const keeping_t *keeping)
+                        const uint lane, const uint whole, const bool stream, const ulong ahead,
+                        const keeping_t *keeping)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     row_t of_row[SIDE];
@@ -310,9 +321,9 @@ PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes
         of[r] = slopes[r];
     }
     for (uint v = lane; v < vectors; v += LANES)
-        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, &k);
+        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, ahead, &k);
     if (rest > 0 && lane == vectors % LANES)
-        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, &k);
+        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, 0, &k);
 }
 
 PIECE bool may_stream_back(const row_t *r)
@@ -342,18 +353,15 @@ typedef struct {
     bool large;
 } walk_t;
 
-/* `many` rows of a part, from row number `number` on, `step` apart. */
+/* `many` rows of a part that has `left`, from row number `number` on, `step` apart. */
 PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const ulong step,
-                     const bool here, place_t *p, keeping_t *k)
+                     const ulong left, const bool here, place_t *p, keeping_t *k)
 {
     row_t row[SIDE];
     slope_t slopes[SIDE];
-    bool stream = w->large;
 #pragma unroll
-    for (uint r = 0; r < SIDE && r < many; r++) {
+    for (uint r = 0; r < SIDE && r < many; r++)
         find_row(&w->tensors, here ? number + r * step : 0, &row[r]);
-        stream = stream && may_stream_back(&row[r]);
-    }
 #if ALIGNED_WALK
     if (w->aligned)
         find_slopes(many, &w->tensors, row, w->mean, w->rstd, number, step, here, ALIGNED_VECTOR, p,
@@ -364,15 +372,22 @@ PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const
 #if !DPARTIALS_OUTPUT
     if (!here)
         return;
+    bool stream = w->large;
+#pragma unroll
+    for (uint r = 0; r < SIDE && r < many; r++)
+        stream = stream && may_stream_back(&row[r]);
+    const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE) * step;
+    const ulong rows_ahead = many + AHEAD_BYTES / row_bytes;
+    const ulong ahead = left > rows_ahead ? rows_ahead * step * w->tensors.x_row_stride : 0;
 #if ALIGNED_WALK
     if (w->aligned)
-        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, 0, k);
     else
 #endif
         if (stream)
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, ahead, k);
     else
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, 0, k);
     k->begins = k->sample_begins = false;
 #endif
 }
@@ -561,13 +576,13 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
                 left = min(left, whole_sample - i % whole_sample);
 #endif
             if (left >= SIDE)
-                walk_rows(SIDE, &w, first + i * classes, classes, true, &place, &k);
+                walk_rows(SIDE, &w, first + i * classes, classes, count - i, true, &place, &k);
             else
-                walk_rows(1, &w, first + i * classes, classes, true, &place, &k);
+                walk_rows(1, &w, first + i * classes, classes, count - i, true, &place, &k);
             i += left >= SIDE ? SIDE : 1;
 #else
         for (ulong i = 0; i < part_rows;) {
-            walk_rows(1, &w, first + i * classes, classes, i < count, &place, &k);
+            walk_rows(1, &w, first + i * classes, classes, 0, i < count, &place, &k);
             i++;
 #endif
 #if SAMPLE_SUMS > 0

@@ -106,6 +106,8 @@ def test_norms(fail_each, inputs, record_property, capsys):
         fail_each("layer-norm", "x.npy", "--bias", "model.safetensors:rows", "--shift",
                   "model.safetensors:rows", "--scale", "model.safetensors:weight", "--mean",
                   "model.safetensors:rows", "--rstd", "model.safetensors:rows"),
+        fail_each("rms-norm", "columns.npy", "--weight", "model.safetensors:weight", "--backward",
+                  "model.safetensors:x", "--dweight-output", "out/dw.npy", output="dw.npy"),
     ]
     tell(record_property, capsys, results)
 

@@ -16,7 +16,7 @@ static void test_overlap_of_each_pair(void **state)
     anynorm_spec spec = whole;
     spec.flags |= ANYNORM_ANY_ALIGNMENT;
     anynorm_spec complete = resolved(spec);
-    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * AN_TENSOR_COUNT; k++) {
+    for (size_t k = 0; k < COUNT(kinds) * COUNT(outputs) * AN_FORWARD_COUNT; k++) {
         enum an_tensor output = outputs[k / COUNT(kinds) % COUNT(outputs)];
         enum an_tensor other = (enum an_tensor)(k / COUNT(kinds) / COUNT(outputs));
         if (output == other)

@@ -39,7 +39,7 @@ static void test_presence_of_each(void **state)
     anynorm_tensors all = apart(&complete, AN_BUFFER_CL_MEM);
     assert_ok(check(&whole, &all));
     anynorm_spec plain = {.columns = 6, .y.type = ANYNORM_I8};
-    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+    for (int t = 0; t < AN_FORWARD_COUNT; t++) {
         enum an_tensor tensor = (enum an_tensor)t;
         anynorm_tensors tensors = all;
         *an_tensor_slot(&tensors, tensor) = (anynorm_buffer){0};
@@ -173,7 +173,7 @@ static void test_size_and_owner(void **state)
 {
     (void)state;
     anynorm_spec complete = resolved(whole);
-    for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+    for (size_t k = 0; k < COUNT(kinds) * AN_FORWARD_COUNT; k++) {
         anynorm_tensors tensors = apart(&complete, kinds[k % COUNT(kinds)]);
         anynorm_buffer *buffer = an_tensor_slot(&tensors, (enum an_tensor)(k / COUNT(kinds)));
         const anynorm_buffer good = *buffer;
@@ -224,7 +224,7 @@ static void test_alignment(void **state)
                              .scale.type = type,
                              .shift.type = type};
         anynorm_spec complete = resolved(spec);
-        for (size_t k = 0; k < COUNT(kinds) * AN_TENSOR_COUNT; k++) {
+        for (size_t k = 0; k < COUNT(kinds) * AN_FORWARD_COUNT; k++) {
             enum an_tensor tensor = (enum an_tensor)(k / COUNT(kinds));
             uint64_t size = anynorm_dtype_size(an_tensor_expect(&complete, tensor).type);
             bool present = an_tensor_expect(&complete, tensor).present;

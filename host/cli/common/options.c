@@ -183,7 +183,7 @@ static bool parse_operand(const struct cli_command *command, char *argument)
     return true;
 }
 
-enum { HELP_COLUMN = 26 };
+enum { HELP_COLUMN = 29 };
 
 static void print_option(char letter, const char *name, const char *value, const char *help)
 {

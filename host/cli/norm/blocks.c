@@ -14,18 +14,17 @@ struct block {
     void *outputs[OUTPUTS];
 };
 
-/* Sets *out to memory for the rows of a block, NULL where they have no bytes; false: out of memory.
- */
-static bool allocate(const struct norm *work, uint64_t row_bytes, void **out)
+/* Sets *out to memory for so many elements, NULL where they are none; false: out of memory. */
+static bool allocate(uint64_t count, anynorm_dtype type, void **out)
 {
-    uint64_t rows = work->block_rows;
+    size_t size = anynorm_dtype_size(type);
 
     *out = NULL;
-    if (row_bytes == 0)
+    if (count == 0)
         return true;
-    if (rows > (SIZE_MAX - ALIGNMENT) / row_bytes)
+    if (count > (SIZE_MAX - ALIGNMENT) / size)
         return false;
-    *out = an_aligned_alloc(ALIGNMENT, (size_t)(rows * row_bytes));
+    *out = an_aligned_alloc(ALIGNMENT, (size_t)count * size);
     return *out;
 }
 
@@ -33,29 +32,39 @@ static bool allocate(const struct norm *work, uint64_t row_bytes, void **out)
 static bool is_staged(const struct norm *work, enum norm_input_name name)
 {
     const struct norm_input *input = &work->inputs[name];
-    bool lies_right = name == IN_RESIDUAL && input->file.direct;
+    bool lies_right = norm_input_is_as_x(name) && input->file.direct;
 
     return input->file.path && !input->data && (work->options.timing || !lies_right);
 }
 
+static bool fail_memory(const struct norm *work)
+{
+    if (norm_is_backward(&work->options))
+        return cli_fail(CLI_FAILED, work->x.path,
+                        "out of memory for all its rows, which gradients are found of at once");
+    return cli_fail(CLI_FAILED, work->x.path,
+                    "out of memory for %s; a smaller --block-bytes may help",
+                    work->block_rows == 1 ? "one row" : "a block of rows");
+}
+
 static bool block_init(struct block *block, struct norm *work)
 {
-    uint64_t columns = work->spec.columns;
+    uint64_t elements = work->block_rows * work->spec.columns;
     bool stage_x = work->options.timing || !work->x.direct;
-    bool done = allocate(work, stage_x ? columns * anynorm_dtype_size(work->x.type) : 0, &block->x);
+    bool done = allocate(stage_x ? elements : 0, work->x.type, &block->x);
 
-    for (int i = 0; i < OUTPUTS && done; i++)
-        done =
-            allocate(work, norm_output_bytes(work, (enum norm_output_name)i), &block->outputs[i]);
+    for (int i = 0; i < OUTPUTS && done; i++) {
+        enum norm_output_name name = (enum norm_output_name)i;
+
+        done = allocate(norm_output_count(work, name, work->block_rows),
+                        norm_output_type(work, name), &block->outputs[i]);
+    }
     for (int i = 0; i < INPUTS && done; i++) {
         bool staged = is_staged(work, (enum norm_input_name)i);
 
-        done = allocate(work, staged ? columns * anynorm_dtype_size(work->inputs[i].type) : 0,
-                        &block->inputs[i]);
+        done = allocate(staged ? elements : 0, work->inputs[i].type, &block->inputs[i]);
     }
-    return done || cli_fail(CLI_FAILED, work->x.path,
-                            "out of memory for %s; a smaller --block-bytes may help",
-                            work->block_rows == 1 ? "one row" : "a block of rows");
+    return done || fail_memory(work);
 }
 
 static void block_free(struct block *block)
@@ -138,6 +147,16 @@ static anynorm_host_tensors tensors_of(struct norm *work, const struct block *bl
         .scale = inputs[IN_SCALE],
         .shift = inputs[IN_SHIFT],
         .y_scale = one_scale ? &work->y_scale : block->outputs[OUT_Y_SCALE],
+        .dy = inputs[IN_DY],
+        .dsum = inputs[IN_DSUM],
+        .dx = block->outputs[OUT_DX],
+        .dresidual = block->outputs[OUT_DRESIDUAL],
+        .dweight = block->outputs[OUT_DWEIGHT],
+        .dbias = block->outputs[OUT_DBIAS],
+        .dpre_bias = block->outputs[OUT_DPRE_BIAS],
+        .dgate = block->outputs[OUT_DGATE],
+        .dscale = block->outputs[OUT_DSCALE],
+        .dshift = block->outputs[OUT_DSHIFT],
     };
 }
 
@@ -157,6 +176,19 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
     return status == ANYNORM_OK || cli_fail_library(work->x.path, status);
 }
 
+/* Of no rows, what is summed over them is there all the same: zeros. */
+static bool write_no_rows(struct norm *work, const struct block *block)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        enum norm_output_name name = (enum norm_output_name)i;
+        uint64_t count = norm_output_count(work, name, 0);
+
+        for (uint64_t k = 0; k < count; k++)
+            anynorm_dtype_store(norm_output_type(work, name), block->outputs[i], k, 0.0);
+    }
+    return norm_outputs_write(work, block->outputs, 0);
+}
+
 bool norm_blocks(struct norm *work)
 {
     struct block block = {0};
@@ -164,10 +196,8 @@ bool norm_blocks(struct norm *work)
     uint64_t rows = work->shape.rows, count;
     bool done;
 
-    if (rows == 0)
-        return true;
     progress_start(&progress, rows);
-    done = block_init(&block, work);
+    done = block_init(&block, work) && (rows > 0 || write_no_rows(work, &block));
     for (uint64_t first = 0; first < rows && done; first += count) {
         anynorm_host_tensors tensors;
 

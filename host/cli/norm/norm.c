@@ -53,13 +53,27 @@ static bool make_plan(struct norm *work)
         anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device", status);
 }
 
+/* Bytes that an element of x, and those that other tensors have for it, are together. */
+static size_t bytes_of_element(const struct norm *work)
+{
+    size_t bytes = anynorm_dtype_size(work->x.type);
+
+    for (int i = 0; i < INPUTS; i++) {
+        if (work->options.inputs[i] && norm_input_is_as_x((enum norm_input_name)i))
+            bytes += anynorm_dtype_size(work->inputs[i].type);
+    }
+    for (int i = 0; i < OUTPUTS; i++) {
+        enum norm_output_name name = (enum norm_output_name)i;
+
+        if (norm_output_is_as_x(name) && norm_output_count(work, name, 1) > 0)
+            bytes += anynorm_dtype_size(norm_output_type(work, name));
+    }
+    return bytes;
+}
+
 static void print_timing(const struct norm *work, double total)
 {
-    const anynorm_spec *spec = &work->spec;
-    size_t sizes = anynorm_dtype_size(spec->x.type) + anynorm_dtype_size(spec->y.type) +
-                   (spec->flags & ANYNORM_RESIDUAL ? anynorm_dtype_size(spec->residual.type) : 0) +
-                   (spec->flags & ANYNORM_SUM_OUTPUT ? anynorm_dtype_size(spec->sum.type) : 0);
-    double bytes = (double)work->x.layout.elements * (double)sizes;
+    double bytes = (double)work->x.layout.elements * (double)bytes_of_element(work);
     anynorm_device_info device;
     anynorm_plan_info plan;
 

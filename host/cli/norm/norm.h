@@ -25,10 +25,27 @@ enum norm_input_name {
     IN_MEAN,
     IN_RSTD,
     IN_RESIDUAL,
+    IN_DY, /* of --backward, which it makes of the run */
+    IN_DSUM,
     INPUTS
 };
 
-enum norm_output_name { OUT_Y, OUT_SUM, OUT_MEAN, OUT_RSTD, OUT_Y_SCALE, OUTPUTS };
+enum norm_output_name {
+    OUT_Y,
+    OUT_SUM,
+    OUT_MEAN,
+    OUT_RSTD,
+    OUT_Y_SCALE,
+    OUT_DX, /* -o with --backward, which has no y */
+    OUT_DRESIDUAL,
+    OUT_DWEIGHT,
+    OUT_DBIAS,
+    OUT_DPRE_BIAS,
+    OUT_DGATE,
+    OUT_DSCALE,
+    OUT_DSHIFT,
+    OUTPUTS
+};
 
 /* ---- The arguments ---- */
 
@@ -51,9 +68,11 @@ struct norm_options {
     size_t layout;         /* of group-norm and instance-norm; 1: nhwc */
     anynorm_dtype dtype;
     anynorm_dtype output_dtype; /* --quantize sets it, too */
-    bool dtype_given;           /* else dtype is void */
-    bool output_dtype_given;    /* likewise */
-    bool l2;                    /* of rms-norm */
+    anynorm_dtype gradient_dtype;
+    bool dtype_given;          /* else dtype is void */
+    bool output_dtype_given;   /* likewise */
+    bool gradient_dtype_given; /* likewise */
+    bool l2;                   /* of rms-norm */
     bool round_first;
     bool stats;
     bool timing;
@@ -62,6 +81,16 @@ struct norm_options {
 /* Parses the arguments; argv[0] is the command. False: return *exit_status, as the help or the
  * error has been printed. */
 bool norm_options_parse(int argc, char **argv, struct norm_options *options, int *exit_status);
+
+/* Whether gradients are found, and no norm. */
+static inline bool norm_is_backward(const struct norm_options *options)
+{
+    return options->inputs[IN_DY];
+}
+
+/* Refuses outputs of the norm beside --backward, gradients without it, and gradients of tensors
+ * that are not given. */
+bool norm_outputs_check(const struct norm_options *options);
 
 /* ---- The shape of x ---- */
 
@@ -116,7 +145,7 @@ struct norm {
     anynorm_device *device;
     anynorm_plan *plan;
     double seconds;       /* in anynorm_run, with --timing */
-    struct print preview; /* y */
+    struct print preview; /* y, or dx */
     struct print stats;   /* mean, variance or what takes its place, and rstd of each row */
 };
 
@@ -125,7 +154,7 @@ struct norm {
 bool norm_shape_find(struct norm *work);
 
 /* Tensors of one shape. */
-enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL };
+enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL, WHOLE };
 
 /* Sets the order in which a tensor beside x is read, or refuses its shape. All take what numpy
  * broadcasts to the shape of x, if the norm can be had, and:
@@ -135,6 +164,9 @@ enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL };
  *               for the columns
  * a statistic   the shape of the axes before the normalized ones, or one axis of all rows
  *
+ * but a whole one, which has the shape of x: where there is a gradient for each element, numpy's
+ * rule would make one number count for many.
+ *
  * They are read as the elements of x; a parameter of images as the channels, a statistic as the
  * rows. */
 bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *tensor,
@@ -142,22 +174,31 @@ bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *te
 
 /* Opens all that the options name, holds the shapes against that of x, and loads what is small.
  * Parameters, which share a type, all become f64 if they come in two and one is f64, else f32,
- * exactly; statistics become f32. */
+ * exactly; statistics become f32. Refuses tensors of which a gradient is wanted that would be
+ * summed over more than the library sums over: those that are stretched to the shape of what it
+ * takes. */
 bool norm_inputs_read(struct norm *work);
 
+/* Whether it has an element for each of x. */
+bool norm_input_is_as_x(enum norm_input_name input);
+bool norm_output_is_as_x(enum norm_output_name output);
+
 /* What the options, the shape and the types of the inputs come to: the spec, and the rows of a
- * block of about --block-bytes of x: as many as must go together, at least. */
+ * block of about --block-bytes of x: as many as must go together, at least. Those are all where
+ * there are gradients: what is summed over rows has bits that depend on how many these are. */
 void norm_spec_find(struct norm *work);
 
-/* In this order. Creating writes the heads of the files, writing appends the next `count` rows. */
+/* In this order. Creating writes the heads of the files, writing appends the next `rows` rows, and
+ * of what is summed over rows all. */
 bool norm_outputs_prepare(struct norm *work);
 bool norm_outputs_create(struct norm *work);
-bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t count);
+bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows);
 bool norm_outputs_close(struct norm *work);
 bool norm_outputs_commit(struct norm *work);
 
-/* Bytes of a row of an output; 0: the spec has no such output. */
-uint64_t norm_output_bytes(const struct norm *work, enum norm_output_name output);
+/* Elements of an output for `rows` rows, 0 where the spec has no such output; and their type. */
+uint64_t norm_output_count(const struct norm *work, enum norm_output_name output, uint64_t rows);
+anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name output);
 
 /* Normalizes all rows, block by block, into the outputs (created, their heads written) and what is
  * to be printed. */

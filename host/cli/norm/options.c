@@ -44,6 +44,15 @@
     "broadcasts. Sum has the shape of x, statistics (mean and rstd) the shape (batch, groups);\n"  \
     "those that are given may also be one axis of all, or be broadcast, one number for a group.\n"
 
+#define GRADIENTS_NOTE                                                                             \
+    "--backward finds gradients instead: what a loss changes by with x, by -o, and with other\n"   \
+    "tensors, by the options that begin with a d, from what it changes by with the result. All\n"  \
+    "else is said as for the norm. Each gradient has the shape of its tensor's file; only what "   \
+    "is\n"                                                                                         \
+    "repeated for rows (of a sample, or for all) is added up, so a tensor that is repeated in\n"   \
+    "another way has none. All rows are taken at once, in memory. Statistics that are given are\n" \
+    "those that the norm wrote: that saves some work, and for f64 it loses some digits.\n"
+
 #define QUANTIZED_NOTE                                                                             \
     "--quantize rounds to nearest even and saturates: int8 is written as i1, -128 to 127, and\n"   \
     "fp8-e4m3 (of the OCP specification, up to 448), which numpy has not, as u1, its bits. The\n"  \
@@ -64,26 +73,26 @@ static const struct {
         {
             "layer-norm",
             "Layer normalization: y = (x - mean) / sqrt(variance + eps) * weight + bias.",
-            ROWS_FORMULA FILES_NOTE ROWS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+            ROWS_FORMULA FILES_NOTE ROWS_NOTE GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
         },
     [NORM_RMS] =
         {
             "rms-norm",
             "RMS normalization: y = x / sqrt(mean of x^2 + eps) * weight + bias (--l2: sum of "
             "x^2).",
-            ROWS_FORMULA FILES_NOTE ROWS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+            ROWS_FORMULA FILES_NOTE ROWS_NOTE GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
         },
     [NORM_GROUP] =
         {
             "group-norm",
             "Group normalization: layer normalization of each group of channels.",
-            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
         },
     [NORM_INSTANCE] =
         {
             "instance-norm",
             "Instance normalization: layer normalization of each channel.",
-            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+            CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
         },
 };
 
@@ -102,6 +111,7 @@ enum {
 
 /* Which options are there, of those whose values do not tell. */
 struct given {
+    bool block_bytes;
     bool quantize;
     bool quantize_scale;
     bool quantize_bound;
@@ -124,11 +134,50 @@ static bool is_scale(double value)
     return value >= 0x1p-126 && value <= 0x1p126;
 }
 
+static bool check_faults(const struct fault *faults, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (faults[i].there)
+            return cli_fail(CLI_USAGE, faults[i].option, "%s", faults[i].text);
+    }
+    return true;
+}
+
+static bool check_gradients(const struct norm_options *o, const struct given *given)
+{
+    static const char forward[] = "is for the norm, and --backward finds gradients; leave one out";
+    const char *const *out = o->outputs;
+    bool backward = norm_is_backward(o), any = false;
+    bool summed = out[OUT_DWEIGHT] || out[OUT_DBIAS] || out[OUT_DPRE_BIAS] || out[OUT_DGATE] ||
+                  out[OUT_DSCALE] || out[OUT_DSHIFT];
+    const struct fault faults[] = {
+        {backward && o->stats, "--stats", forward},
+        {backward && given->quantize, "--quantize", forward},
+        {backward && given->quantize_scale, "--quantize-scale", forward},
+        {backward && given->quantize_bound, "--quantize-bound", forward},
+        {backward && given->block_bytes, "--block-bytes",
+         "is for the norm, and --backward takes all rows at once; leave one out"},
+        {!backward && o->inputs[IN_DSUM], "--dsum",
+         "is a gradient that others are found from; give --backward too"},
+        {o->gradient_dtype_given && !summed, "--gradient-dtype",
+         "is the type of what is summed over rows; give --dweight-output or another of these too"},
+        {out[OUT_DRESIDUAL] && !o->inputs[IN_GATE], "--dresidual-output",
+         "is the same as the gradient of x where there is no gate; take -o, or give --gate too"},
+    };
+
+    for (int i = 0; i < OUTPUTS; i++)
+        any = any || out[i];
+    if (backward && o->output_dtype_given && any && !out[OUT_DX])
+        return cli_fail(CLI_USAGE, "--output-dtype",
+                        "is the type of the gradient of x, which is not wanted; give -o too");
+    return norm_outputs_check(o) && check_faults(faults, COUNT(faults));
+}
+
 static bool check_together(const struct norm_options *o, const struct given *given)
 {
     static const char found[] = "says how rstd is found, and --rstd gives it; leave one out";
     const char *const *in = o->inputs;
-    bool rstd = in[IN_RSTD];
+    bool rstd = in[IN_RSTD], fixed = rstd && !norm_is_backward(o);
     const struct fault faults[] = {
         {o->eps < 0.0, "--eps", "is negative; give 0 or more"},
         {o->kind == NORM_GROUP && o->groups == 0, "--groups",
@@ -140,10 +189,10 @@ static bool check_together(const struct norm_options *o, const struct given *giv
         {in[IN_MEAN] && !rstd, "--mean", "is taken together with --rstd; give that too"},
         {rstd && !in[IN_MEAN] && o->kind != NORM_RMS, "--rstd",
          "is taken together with --mean; give that too"},
-        {rstd && given->eps, "--eps", found},
-        {rstd && given->eps_mode, "--eps-mode", found},
-        {rstd && given->correction, "--correction", found},
-        {rstd && o->l2, "--l2", found},
+        {fixed && given->eps, "--eps", found},
+        {fixed && given->eps_mode, "--eps-mode", found},
+        {fixed && given->correction, "--correction", found},
+        {fixed && o->l2, "--l2", found},
         {rstd && o->outputs[OUT_MEAN], "--mean-output",
          "would write what --mean gives; leave one out"},
         {rstd && o->outputs[OUT_RSTD], "--rstd-output",
@@ -164,11 +213,7 @@ static bool check_together(const struct norm_options *o, const struct given *giv
          "must be 1e-30 or more; give such as 1200"},
     };
 
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        if (faults[i].there)
-            return cli_fail(CLI_USAGE, faults[i].option, "%s", faults[i].text);
-    }
-    return true;
+    return check_gradients(o, given) && check_faults(faults, COUNT(faults));
 }
 
 bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit_status)
@@ -182,7 +227,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     static const char *const activations[] = {"none", "silu", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
     struct given given = {0};
-    size_t dtype = 0, output_dtype = 0, quantize = 0;
+    size_t dtype = 0, output_dtype = 0, gradient_dtype = 0, quantize = 0;
     struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "FILE",
          "write the result to FILE, a npy file (default: print it)", .text = &o->outputs[OUT_Y]},
@@ -256,6 +301,30 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         {"stats", 0, CLI_FLAG, NULL,
          "print a table of each row's mean square (with --l2 their sum) and rstd",
          .flag = &o->stats, .commands = RMS},
+        {"backward", 0, CLI_TEXT, "FILE",
+         "find gradients from it, that of the result, shaped as x; -o writes that of x",
+         .text = &o->inputs[IN_DY]},
+        {"dsum", 0, CLI_TEXT, "FILE",
+         "gradient of what --sum-output writes, shaped as x: is added to that of x",
+         .text = &o->inputs[IN_DSUM]},
+        {"dweight-output", 0, CLI_TEXT, "FILE", "write the gradient of the weight",
+         .text = &o->outputs[OUT_DWEIGHT]},
+        {"dbias-output", 0, CLI_TEXT, "FILE", "write that of the bias",
+         .text = &o->outputs[OUT_DBIAS]},
+        {"dpre-bias-output", 0, CLI_TEXT, "FILE", "write that of the pre-bias",
+         .text = &o->outputs[OUT_DPRE_BIAS]},
+        {"dresidual-output", 0, CLI_TEXT, "FILE",
+         "write that of the residual, in its type; only with --gate: else it is that of x",
+         .text = &o->outputs[OUT_DRESIDUAL], .commands = ROWS},
+        {"dgate-output", 0, CLI_TEXT, "FILE", "write that of the gate",
+         .text = &o->outputs[OUT_DGATE], .commands = ROWS},
+        {"dscale-output", 0, CLI_TEXT, "FILE", "write that of the scale",
+         .text = &o->outputs[OUT_DSCALE], .commands = ROWS},
+        {"dshift-output", 0, CLI_TEXT, "FILE", "write that of the shift",
+         .text = &o->outputs[OUT_DSHIFT], .commands = ROWS},
+        {"gradient-dtype", 0, CLI_CHOICE, "TYPE",
+         "of what is summed over rows: bf16, f16, f32, f64 (default f32; f64 if x is)",
+         .choice = &gradient_dtype, .choices = dtypes, .given = &o->gradient_dtype_given},
         {"dtype", 0, CLI_CHOICE, "TYPE",
          "bf16: npy files of u2 and i2 are bf16; f16, f32, f64: demand this type of x",
          .choice = &dtype, .choices = dtypes, .given = &o->dtype_given},
@@ -264,7 +333,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          .text = &o->device},
         {"block-bytes", 0, CLI_INTEGER, "N",
          "bytes of x normalized at a time, one row at least (default 67108864)",
-         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX},
+         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX, .given = &given.block_bytes},
         {"timing", 0, CLI_FLAG, NULL, "tell on stderr what was used and how fast it was",
          .flag = &o->timing},
     };
@@ -295,6 +364,11 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         return false;
     o->dtype = dtype_values[dtype];
     o->output_dtype = dtype_values[output_dtype];
+    o->gradient_dtype = dtype_values[gradient_dtype];
+    if (norm_is_backward(o)) {
+        o->outputs[OUT_DX] = o->outputs[OUT_Y];
+        o->outputs[OUT_Y] = NULL;
+    }
     if (!check_together(o, &given)) {
         *exit_status = cli_error_print();
         return false;

@@ -1,4 +1,5 @@
-/* What a norm prints: the result without -o, shortened, and the table of --stats. */
+/* What a norm prints: the result, or the gradient of x, without -o, shortened, and the table of
+ * --stats. */
 #include "norm.h"
 
 #include <inttypes.h>
@@ -47,12 +48,13 @@ bool norm_print_init(struct norm *work)
 {
     const struct norm_shape *shape = &work->shape;
     uint64_t lines = shape->rows * work->spec.columns / shape->line;
+    enum norm_output_name result = norm_is_backward(&work->options) ? OUT_DX : OUT_Y;
 
     if (work->options.stats &&
         !print_init(&work->stats, shown_of(shape->rows, WHOLE_STATS, EDGE_STATS),
                     (struct shown){STATS, 0}))
         return cli_fail(CLI_FAILED, "--stats", "out of memory");
-    return work->options.outputs[OUT_Y] ||
+    return work->options.outputs[result] || norm_output_count(work, result, 1) == 0 ||
            print_init(&work->preview, shown_of(lines, WHOLE_ROWS, EDGE_ROWS),
                       shown_of(shape->line, WHOLE_COLUMNS, EDGE_COLUMNS)) ||
            cli_fail(CLI_FAILED, "standard output", "out of memory");
@@ -138,10 +140,13 @@ static void take_line(const struct norm *work, const anynorm_host_tensors *tenso
                       double *values)
 {
     struct shown columns = work->preview.columns;
+    bool backward = norm_is_backward(&work->options);
+    anynorm_dtype type = norm_output_type(work, backward ? OUT_DX : OUT_Y);
+    const void *result = backward ? tensors->dx : tensors->y;
 
     for (uint64_t c = 0; c < shown_count(columns); c++)
-        values[c] = anynorm_dtype_load(work->spec.y.type, tensors->y,
-                                       line * columns.total + shown_index(columns, c));
+        values[c] =
+            anynorm_dtype_load(type, result, line * columns.total + shown_index(columns, c));
 }
 
 /* Takes what is shown of `count` lines, the first of which is line `first`. */

@@ -309,6 +309,22 @@ static bool fit_statistic(struct norm *work, struct tensor_file *tensor, const c
     return true;
 }
 
+/* ---- Whole ones ---- */
+
+static bool fit_whole(const struct norm *work, const struct tensor_file *tensor, const char *option)
+{
+    const struct tensor_layout *own = &tensor->layout, *x = &work->x.layout;
+    char own_text[SHAPE_TEXT], x_text[SHAPE_TEXT];
+
+    return (own->rank == x->rank &&
+            memcmp(own->shape, x->shape, x->rank * sizeof *x->shape) == 0) ||
+           cli_fail(CLI_USAGE, tensor->path,
+                    "its shape %s does not fit %s; give that of x, %s, as each element of x has a "
+                    "gradient of its own",
+                    shape_text(own->rank, own->shape, own_text), option,
+                    shape_text(x->rank, x->shape, x_text));
+}
+
 /* ---- All of them ---- */
 
 bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *tensor,
@@ -325,6 +341,8 @@ bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *te
         return fit_sample(work, tensor, option);
     case STATISTIC:
         return fit_statistic(work, tensor, option);
+    case WHOLE:
+        return fit_whole(work, tensor, option);
     case RESIDUAL:
         break;
     }

@@ -2,6 +2,7 @@
  * written. */
 #include "norm.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,29 +10,89 @@ static const struct {
     const char *option;
     enum norm_family family;
     uint32_t flag;
+    uint32_t saved; /* its flag with --backward, where that is of what the forward pass wrote */
 } of_inputs[INPUTS] = {
-    [IN_WEIGHT] = {"--weight", PARAMETER, ANYNORM_WEIGHT},
-    [IN_BIAS] = {"--bias", PARAMETER, ANYNORM_BIAS},
-    [IN_PRE_BIAS] = {"--pre-bias", PARAMETER, ANYNORM_PRE_BIAS},
-    [IN_GATE] = {"--gate", SAMPLE, ANYNORM_GATE},
-    [IN_SCALE] = {"--scale", SAMPLE, ANYNORM_SCALE},
-    [IN_SHIFT] = {"--shift", SAMPLE, ANYNORM_SHIFT},
-    [IN_MEAN] = {"--mean", STATISTIC, ANYNORM_MEAN_INPUT},
-    [IN_RSTD] = {"--rstd", STATISTIC, ANYNORM_RSTD_INPUT},
-    [IN_RESIDUAL] = {"--residual", RESIDUAL, ANYNORM_RESIDUAL},
+    [IN_WEIGHT] = {"--weight", PARAMETER, .flag = ANYNORM_WEIGHT},
+    [IN_BIAS] = {"--bias", PARAMETER, .flag = ANYNORM_BIAS},
+    [IN_PRE_BIAS] = {"--pre-bias", PARAMETER, .flag = ANYNORM_PRE_BIAS},
+    [IN_GATE] = {"--gate", SAMPLE, .flag = ANYNORM_GATE},
+    [IN_SCALE] = {"--scale", SAMPLE, .flag = ANYNORM_SCALE},
+    [IN_SHIFT] = {"--shift", SAMPLE, .flag = ANYNORM_SHIFT},
+    [IN_MEAN] = {"--mean", STATISTIC, .flag = ANYNORM_MEAN_INPUT, .saved = ANYNORM_MEAN_OUTPUT},
+    [IN_RSTD] = {"--rstd", STATISTIC, .flag = ANYNORM_RSTD_INPUT, .saved = ANYNORM_RSTD_OUTPUT},
+    [IN_RESIDUAL] = {"--residual", RESIDUAL, .flag = ANYNORM_RESIDUAL},
+    [IN_DY] = {"--backward", .family = WHOLE},
+    [IN_DSUM] = {"--dsum", WHOLE, .saved = ANYNORM_SUM_OUTPUT},
 };
 
-/* y has no flag. */
+/* y has no flag. A gradient has the shape of the file of `input`; that of x, which is none of
+ * these, has INPUTS. */
 static const struct {
     const char *option;
+    enum norm_family family;
     uint32_t flag;
+    uint32_t gradient; /* its flag, where it is one */
+    enum norm_input_name input;
 } of_outputs[OUTPUTS] = {
-    [OUT_Y] = {"-o", 0},
-    [OUT_SUM] = {"--sum-output", ANYNORM_SUM_OUTPUT},
-    [OUT_MEAN] = {"--mean-output", ANYNORM_MEAN_OUTPUT},
-    [OUT_RSTD] = {"--rstd-output", ANYNORM_RSTD_OUTPUT},
-    [OUT_Y_SCALE] = {"--scale-output", ANYNORM_Y_SCALE_OUTPUT},
+    [OUT_Y] = {"-o", .family = WHOLE},
+    [OUT_SUM] = {"--sum-output", WHOLE, .flag = ANYNORM_SUM_OUTPUT},
+    [OUT_MEAN] = {"--mean-output", STATISTIC, .flag = ANYNORM_MEAN_OUTPUT},
+    [OUT_RSTD] = {"--rstd-output", STATISTIC, .flag = ANYNORM_RSTD_OUTPUT},
+    [OUT_Y_SCALE] = {"--scale-output", STATISTIC, .flag = ANYNORM_Y_SCALE_OUTPUT},
+    [OUT_DX] = {"-o", WHOLE, .gradient = ANYNORM_DX, .input = INPUTS},
+    [OUT_DRESIDUAL] = {"--dresidual-output", WHOLE, .gradient = ANYNORM_DRESIDUAL,
+                       .input = IN_RESIDUAL},
+    [OUT_DWEIGHT] = {"--dweight-output", PARAMETER, .gradient = ANYNORM_DWEIGHT,
+                     .input = IN_WEIGHT},
+    [OUT_DBIAS] = {"--dbias-output", PARAMETER, .gradient = ANYNORM_DBIAS, .input = IN_BIAS},
+    [OUT_DPRE_BIAS] = {"--dpre-bias-output", PARAMETER, .gradient = ANYNORM_DPRE_BIAS,
+                       .input = IN_PRE_BIAS},
+    [OUT_DGATE] = {"--dgate-output", SAMPLE, .gradient = ANYNORM_DGATE, .input = IN_GATE},
+    [OUT_DSCALE] = {"--dscale-output", SAMPLE, .gradient = ANYNORM_DSCALE, .input = IN_SCALE},
+    [OUT_DSHIFT] = {"--dshift-output", SAMPLE, .gradient = ANYNORM_DSHIFT, .input = IN_SHIFT},
 };
+
+bool norm_input_is_as_x(enum norm_input_name input)
+{
+    return of_inputs[input].family == RESIDUAL || of_inputs[input].family == WHOLE;
+}
+
+bool norm_output_is_as_x(enum norm_output_name output)
+{
+    return of_outputs[output].family == WHOLE;
+}
+
+/* ---- Which go together ---- */
+
+static bool check_output(const struct norm_options *o, int output)
+{
+    const char *option = of_outputs[output].option;
+    enum norm_input_name input = of_outputs[output].input;
+
+    if (!o->outputs[output])
+        return true;
+    if (!of_outputs[output].gradient)
+        return output == OUT_Y || !norm_is_backward(o) ||
+               cli_fail(CLI_USAGE, option,
+                        "is for the norm, and --backward finds gradients; leave one out");
+    if (!norm_is_backward(o))
+        return cli_fail(CLI_USAGE, option,
+                        "is for a gradient, which is found from that of the result; give "
+                        "--backward too");
+    return input == INPUTS || o->inputs[input] ||
+           cli_fail(CLI_USAGE, option,
+                    "is for the gradient of a tensor that is not there; give %s too",
+                    of_inputs[input].option);
+}
+
+bool norm_outputs_check(const struct norm_options *o)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (!check_output(o, i))
+            return false;
+    }
+    return true;
+}
 
 /* ---- What is read ---- */
 
@@ -115,7 +176,47 @@ static bool load_small(const struct norm *work, struct norm_input *input, enum n
     case STATISTIC:
         return load(input, 1, 0, shape->rows);
     case RESIDUAL:
+    case WHOLE:
         break;
+    }
+    return true;
+}
+
+/* How many numbers the library takes for a tensor, each of which has its gradient. */
+static uint64_t numbers_of(const struct norm *work, enum norm_family family)
+{
+    const struct norm_shape *shape = &work->shape;
+    uint64_t columns = work->spec.columns;
+
+    if (family == PARAMETER && shape->channel_axis)
+        return shape->parameters.sizes[0];
+    if (family == PARAMETER)
+        return work->own_parameters ? shape->rows * columns : columns;
+    return family == SAMPLE ? shape->rows / work->spec.sample_rows * columns
+                            : shape->rows * columns;
+}
+
+/* Whether each tensor of which a gradient is wanted has a number for each that the library takes:
+ * then they are in the same order, too. Of no rows all gradients are zeros. */
+static bool check_gradients(const struct norm *work)
+{
+    char text[SHAPE_TEXT];
+
+    for (int i = 0; i < OUTPUTS && work->shape.rows > 0; i++) {
+        enum norm_input_name input = of_outputs[i].input;
+        const struct tensor_file *file;
+        uint64_t numbers;
+
+        if (!work->options.outputs[i] || !of_outputs[i].gradient || input == INPUTS)
+            continue;
+        file = &work->inputs[input].file;
+        numbers = numbers_of(work, of_outputs[i].family);
+        if (file->layout.elements != numbers)
+            return cli_fail(CLI_USAGE, file->path,
+                            "its shape %s is repeated for %" PRIu64 " numbers that have a gradient "
+                            "each, and %s does not add these up; give %s as many numbers",
+                            shape_text(file->layout.rank, file->layout.shape, text), numbers,
+                            of_outputs[i].option, of_inputs[input].option);
     }
     return true;
 }
@@ -143,7 +244,7 @@ bool norm_inputs_read(struct norm *work)
         if (o->inputs[i] && !load_small(work, input, of_inputs[i].family))
             return false;
     }
-    return true;
+    return check_gradients(work);
 }
 
 /* ---- What it comes to ---- */
@@ -168,25 +269,65 @@ static uint32_t flag(bool wanted, uint32_t bit)
     return wanted ? bit : 0;
 }
 
-void norm_spec_find(struct norm *work)
+static uint32_t find_flags(const struct norm_options *o)
 {
-    const struct norm_options *o = &work->options;
-    bool rms = o->kind == NORM_RMS, rstd = o->inputs[IN_RSTD];
-    anynorm_spec *spec = &work->spec;
-
-    work->block_rows = block_rows(work);
-    spec->flags =
+    bool rms = o->kind == NORM_RMS, rstd = o->inputs[IN_RSTD], backward = norm_is_backward(o);
+    uint32_t flags =
         flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) | flag(o->correction, ANYNORM_UNBIASED) |
         flag(o->eps_mode == 1, ANYNORM_EPS_OUTSIDE) | flag(o->eps_mode == 2, ANYNORM_EPS_FLOOR) |
         flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->activation, ANYNORM_SILU) |
         flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
         flag(o->stats && !rms && !o->inputs[IN_MEAN], ANYNORM_MEAN_OUTPUT) |
         flag(o->stats && !rstd, ANYNORM_RSTD_OUTPUT);
+
     for (int i = 0; i < INPUTS; i++)
-        spec->flags |= flag(o->inputs[i], of_inputs[i].flag);
+        flags |= flag(o->inputs[i],
+                      backward && of_inputs[i].saved ? of_inputs[i].saved : of_inputs[i].flag);
     for (int i = 0; i < OUTPUTS; i++)
-        spec->flags |= flag(o->outputs[i], of_outputs[i].flag);
-    spec->statistic.eps = rstd ? 0.0 : o->eps;
+        flags |= flag(o->outputs[i], of_outputs[i].flag);
+    return flags;
+}
+
+/* What is found of a spec that is complete but for this. */
+static void find_gradients(struct norm *work)
+{
+    const struct norm_options *o = &work->options;
+    anynorm_spec *spec = &work->spec;
+    anynorm_gradients *gradients = &spec->gradients;
+    anynorm_dtype type = o->gradient_dtype_given       ? o->gradient_dtype
+                         : work->x.type == ANYNORM_F64 ? ANYNORM_F64
+                                                       : ANYNORM_F32;
+
+    for (int i = 0; i < OUTPUTS; i++)
+        gradients->flags |= flag(o->outputs[i], of_outputs[i].gradient);
+    if (gradients->flags == 0)
+        gradients->flags = ANYNORM_DX; /* to be printed */
+    if (gradients->flags & ANYNORM_DX) {
+        gradients->dx = spec->x;
+        if (o->output_dtype_given)
+            gradients->dx.type = o->output_dtype;
+    }
+    if (gradients->flags & ANYNORM_DRESIDUAL)
+        gradients->dresidual = spec->residual;
+    if (gradients->flags & (ANYNORM_DWEIGHT | ANYNORM_DBIAS | ANYNORM_DPRE_BIAS))
+        gradients->parameters = type;
+    if (gradients->flags & (ANYNORM_DGATE | ANYNORM_DSCALE | ANYNORM_DSHIFT))
+        gradients->samples = type;
+    gradients->flags |= flag(o->inputs[IN_DSUM], ANYNORM_DSUM);
+    spec->y.type = work->inputs[IN_DY].type; /* y and sum lend theirs to their gradients */
+    if (o->inputs[IN_DSUM])
+        spec->sum.type = work->inputs[IN_DSUM].type;
+}
+
+void norm_spec_find(struct norm *work)
+{
+    const struct norm_options *o = &work->options;
+    bool backward = norm_is_backward(o);
+    anynorm_spec *spec = &work->spec;
+
+    work->block_rows = backward ? work->shape.rows : block_rows(work);
+    spec->flags = find_flags(o);
+    spec->statistic.eps = spec->flags & ANYNORM_RSTD_INPUT ? 0.0 : o->eps;
     spec->quantization.bound = o->quantize_bound;
     work->y_scale = (float)o->quantize_scale;
     /* All tensors of rows lie as x does. */
@@ -210,6 +351,8 @@ void norm_spec_find(struct norm *work)
     spec->gate.type = work->inputs[IN_GATE].type; /* f32 where it is not given; so the others */
     spec->scale.type = work->inputs[IN_SCALE].type;
     spec->shift.type = work->inputs[IN_SHIFT].type;
+    if (backward)
+        find_gradients(work);
 }
 
 /* ---- What is written ---- */
@@ -249,46 +392,86 @@ bool norm_outputs_prepare(struct norm *work)
     return true;
 }
 
-static anynorm_dtype type_of(const struct norm *work, int output)
+anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name output)
 {
-    return output == OUT_Y     ? work->spec.y.type
-           : output == OUT_SUM ? work->spec.sum.type
-                               : ANYNORM_F32;
+    const anynorm_spec *spec = &work->spec;
+
+    switch (of_outputs[output].family) {
+    case PARAMETER:
+        return spec->gradients.parameters;
+    case SAMPLE:
+        return spec->gradients.samples;
+    case STATISTIC:
+        return ANYNORM_F32;
+    case RESIDUAL:
+    case WHOLE:
+        break;
+    }
+    return output == OUT_Y     ? spec->y.type
+           : output == OUT_SUM ? spec->sum.type
+           : output == OUT_DX  ? spec->gradients.dx.type
+                               : spec->gradients.dresidual.type;
+}
+
+/* The input in whose shape a gradient is written; NULL: it is that of no input. */
+static const struct tensor_layout *layout_of_input(const struct norm *work, int output)
+{
+    enum norm_input_name input = of_outputs[output].input;
+
+    return of_outputs[output].gradient && input != INPUTS ? &work->inputs[input].file.layout : NULL;
+}
+
+/* The head of an output's file; returns its size. */
+static size_t make_head(const struct norm *work, int output, uint8_t head[NPY_HEAD_MAX])
+{
+    const struct tensor_layout *layout = layout_of_input(work, output);
+    const struct shape_of *rows = &work->shape.statistics;
+    anynorm_dtype type = norm_output_type(work, (enum norm_output_name)output);
+
+    if (of_outputs[output].family == STATISTIC)
+        return npy_head(type, rows->rank, rows->sizes, head);
+    if (!layout)
+        layout = &work->x.layout;
+    return npy_head(type, layout->rank, layout->shape, head);
 }
 
 bool norm_outputs_create(struct norm *work)
 {
-    const struct tensor_layout *x = &work->x.layout;
-    const struct shape_of *rows = &work->shape.statistics;
     uint8_t head[NPY_HEAD_MAX];
 
     for (int i = 0; i < OUTPUTS; i++) {
         struct output *file = &work->outputs[i];
-        bool as_x = i == OUT_Y || i == OUT_SUM;
 
-        if (file->path && (!output_create(file) ||
-                           !output_write(file, head,
-                                         npy_head(type_of(work, i), as_x ? x->rank : rows->rank,
-                                                  as_x ? x->shape : rows->sizes, head))))
+        if (file->path &&
+            (!output_create(file) || !output_write(file, head, make_head(work, i, head))))
             return false;
     }
     return true;
 }
 
-uint64_t norm_output_bytes(const struct norm *work, enum norm_output_name output)
+uint64_t norm_output_count(const struct norm *work, enum norm_output_name output, uint64_t rows)
 {
-    uint64_t count = output == OUT_Y || output == OUT_SUM ? work->spec.columns : 1;
-    bool there = output == OUT_Y || (work->spec.flags & of_outputs[output].flag);
+    const anynorm_spec *spec = &work->spec;
+    const struct tensor_layout *layout = layout_of_input(work, (int)output);
+    bool there = norm_is_backward(&work->options)
+                     ? spec->gradients.flags & of_outputs[output].gradient
+                     : output == OUT_Y || spec->flags & of_outputs[output].flag;
 
-    return there ? count * anynorm_dtype_size(type_of(work, (int)output)) : 0;
+    if (!there)
+        return 0;
+    if (layout) /* of all rows, whether or not it is summed over them */
+        return layout->elements;
+    return of_outputs[output].family == STATISTIC ? rows : rows * spec->columns;
 }
 
-bool norm_outputs_write(struct norm *work, void *const rows[OUTPUTS], uint64_t count)
+bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows)
 {
     for (int i = 0; i < OUTPUTS; i++) {
-        uint64_t bytes = count * norm_output_bytes(work, (enum norm_output_name)i);
+        enum norm_output_name name = (enum norm_output_name)i;
+        uint64_t bytes =
+            norm_output_count(work, name, rows) * anynorm_dtype_size(norm_output_type(work, name));
 
-        if (work->outputs[i].path && !output_write(&work->outputs[i], rows[i], (size_t)bytes))
+        if (work->outputs[i].path && !output_write(&work->outputs[i], data[i], (size_t)bytes))
             return false;
     }
     return true;
