@@ -210,3 +210,19 @@ uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spe
         groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
     return an_least(groups, info->max_groups);
 }
+
+uint64_t an_sum_slices(const struct an_choice *choice)
+{
+    return choice->group >= 64 ? 16 : 1;
+}
+
+uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, const struct an_parts *parts)
+{
+    uint64_t lanes = choice->group / an_sum_slices(choice);
+    uint64_t groups = an_gradient_sums(spec) * an_divide_up(spec->columns, lanes * choice->vector) *
+                      (parts->count / parts->parts_of_class);
+    if (choice->group == 1)
+        groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
+    return an_least(groups, info->max_groups);
+}

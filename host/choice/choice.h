@@ -5,6 +5,8 @@
 
 #include <anynorm/anynorm.h>
 
+#include "spec/gradient.h"
+
 enum an_schedule {
     AN_REFERENCE = 0,
     AN_ROW_PER_ITEM,
@@ -110,6 +112,13 @@ void an_variants_list(const anynorm_device_info *info, const anynorm_spec *spec,
 /* Work-groups for 1 row or more, or as many pieces of rows. */
 uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
                         const struct an_choice *choice, uint64_t rows);
+
+/* Of gradients' second launch: work-items that share the parts of a column, as
+ * kernels/opencl/row_sums.clh has it, and work-groups, each of which takes some columns of a sum.
+ */
+uint64_t an_sum_slices(const struct an_choice *choice);
+uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                       const struct an_choice *choice, const struct an_parts *parts);
 
 /* Whether the kernel of a choice that holds a row loads weight and bias before the sums: where
  * there are registers for them. */

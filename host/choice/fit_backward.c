@@ -44,7 +44,8 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
                              ROWS_TOGETHER, choice->rows);
         return an_answer(p, true, "a part of the rows is one work-item's");
     }
-    choice->vector = p->wish->vector ? p->wish->vector : 4;
+    choice->vector =
+        p->wish->vector && !p->vulkan ? p->wish->vector : 4; /* Vulkan's have no more */
     choice->group = p->wish->group ? p->wish->group : an_least(lanes, p->largest);
     choice->rows = choice->group;
     return an_fit_local_memory(p, meeting_bytes(p, choice)) &&
@@ -55,11 +56,12 @@ static bool fit_lanes(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
     uint64_t size = p->info->subgroup_size;
-    bool short_vector = an_info_few_registers(p->info) || an_info_least_registers(p->info) ||
+    bool short_vector = p->vulkan || an_info_few_registers(p->info) ||
+                        an_info_least_registers(p->info) ||
                         anynorm_dtype_size(p->spec->x.type) != 2;
     uint64_t lanes = an_least(an_power_up(an_divide_up(p->spec->columns, SHARE)), USUAL_GROUP);
     lanes = an_least(lanes, p->largest);
-    choice->vector = wish->vector ? wish->vector : short_vector ? 4 : 8;
+    choice->vector = wish->vector && !p->vulkan ? wish->vector : short_vector ? 4 : 8;
     choice->group = wish->group
                         ? wish->group
                         : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);

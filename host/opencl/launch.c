@@ -109,17 +109,10 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     return ANYNORM_OK;
 }
 
-/* Work-groups that add up parts: each takes some columns of a sum, kernels/opencl/row_sums.clh. */
+/* Work-groups that add up parts. */
 static uint64_t summing_groups(const anynorm_plan *plan, const struct an_parts *parts)
 {
-    const struct an_choice *choice = &plan->choice;
-    uint64_t lanes = choice->group >= 64 ? choice->group / 16 : choice->group;
-    uint64_t units = an_gradient_sums(&plan->spec) *
-                     an_divide_up(plan->spec.columns, lanes * choice->vector) *
-                     (parts->count / parts->parts_of_class);
-    if (choice->group == 1)
-        units = an_least(units, (uint64_t)plan->device->info.compute_units * 32);
-    return an_least(units, plan->device->info.max_groups);
+    return an_sum_groups(&plan->device->info, &plan->spec, &plan->choice, parts);
 }
 
 /* Gradients: the rows, then the sums over them, where there are any that the first launch has not
@@ -129,8 +122,7 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
                                       const struct an_parts *parts, cl_uint wait_count,
                                       const cl_event *wait_list, cl_event *event, cl_event *first)
 {
-    uint32_t sums = plan->head.spec.gradients.flags & AN_ROW_SUMS;
-    bool finishes = sums & (parts->sample_rows ? AN_PARAMETER_SUMS : AN_ROW_SUMS);
+    bool finishes = an_gradient_finishes(&plan->head.spec, parts);
     cl_event of_rows;
     anynorm_status status = an_opencl_set_stage(&plan->arguments, AN_CL_ROWS_OF_PARTS, NULL);
     if (status == ANYNORM_OK)

@@ -29,6 +29,12 @@ struct an_parts {
  */
 struct an_parts an_gradient_parts(const anynorm_spec *spec, uint64_t rows);
 
+/* Whether sums over rows are left to a second launch. */
+static inline bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts)
+{
+    return spec->gradients.flags & (parts->sample_rows ? AN_PARAMETER_SUMS : AN_ROW_SUMS);
+}
+
 /* How many tensors are summed over rows, and elements from one row of the workspace to the next: it
  * has [tensors][parts][pitch] sums, twice that where they are compensated. */
 uint64_t an_gradient_sums(const anynorm_spec *spec);

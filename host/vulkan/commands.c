@@ -71,7 +71,7 @@ static bool fill(const struct an_vulkan_device *d, const struct an_norm *norm, u
     const anynorm_spec *spec = &norm->plan->head.spec;
     const struct stretch stretch = {norm->rows, first, rows};
     part->rows = rows;
-    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         if (!an_tensor_expect(spec, tensor).present)
             continue;
@@ -135,7 +135,7 @@ static anynorm_status find_part(const struct an_vulkan_device *d, const struct a
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)
 {
     const struct stretch row = {1, 0, 1};
-    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         uint64_t bytes;
         if (an_tensor_expect(spec, tensor).present && !find_range(d, spec, tensor, 0, &row, &bytes))
@@ -148,6 +148,20 @@ anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anyno
 }
 
 /* ---- Preparing ---- */
+
+/* The parts of rows whose sums over rows are taken, all of them in one dispatch. */
+static anynorm_status prepare_sums(const struct an_vulkan_device *d, uint64_t rows,
+                                   struct an_norm *norm)
+{
+    if (norm->parts > 1)
+        return an_fail(ANYNORM_UNSUPPORTED,
+                       "%s: gradients of %" PRIu64
+                       " rows: a tensor reaches further than the %" PRIu64
+                       " bytes that a kernel reaches of a buffer; fewer rows, and ACCUMULATE, do",
+                       d->head.info.id, rows, most_range(d));
+    norm->of_sums = an_gradient_parts(&norm->plan->head.spec, rows);
+    return ANYNORM_OK;
+}
 
 anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                                const anynorm_tensors *tensors, uint64_t rows, struct an_norm *norm)
@@ -162,14 +176,14 @@ anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an
         first += part->rows;
     }
     norm->split = norm->parts == 1 && rows <= plan->split_rows;
-    return ANYNORM_OK;
+    return an_spec_backward(&plan->head.spec) ? prepare_sums(d, rows, norm) : ANYNORM_OK;
 }
 
 void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, struct an_norm *norm)
 {
-    *norm = (struct an_norm){.plan = plan, .parts = 1};
+    *norm = (struct an_norm){.plan = plan, .parts = 1, .of_sums = {.rows = 1, .span = 1}};
     norm->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
-    for (int i = 0; i < AN_FORWARD_COUNT; i++)
+    for (int i = 0; i < AN_TENSOR_COUNT; i++)
         norm->first.buffers[i] = (VkDescriptorBufferInfo){any, 0, 4};
 }
 
@@ -194,7 +208,7 @@ static void bind(struct an_vulkan_device *d, const struct an_norm *norm, const s
     const struct an_interface *interface = &norm->plan->interface;
     VkPipelineLayout layout = d->layouts[interface->slots];
     VkDescriptorBufferInfo bound[AN_MOST_SLOTS];
-    for (int i = 0; i < AN_MOST_SLOTS; i++) {
+    for (int i = 0; i < AN_BUFFER_COUNT; i++) {
         if (interface->slot[i] != UINT32_MAX)
             bound[interface->slot[i]] = i == AN_MOMENTS ? norm->moments : part->buffers[i];
     }
@@ -213,16 +227,43 @@ static void bind(struct an_vulkan_device *d, const struct an_norm *norm, const s
     }
 }
 
+static void dispatch_groups(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
+                            VkCommandBuffer commands, struct an_push *push, enum an_stage stage,
+                            uint64_t groups)
+{
+    push->stage = stage;
+    d->vk.vkCmdPushConstants(commands, d->layouts[plan->interface.slots],
+                             VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(*push), push);
+    d->vk.vkCmdDispatch(commands, (uint32_t)groups, 1, 1);
+}
+
 static void dispatch(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
                      VkCommandBuffer commands, struct an_push *push, enum an_stage stage)
 {
     uint64_t pieces = push->rows * (stage == AN_STAGE_WHOLE ? 1 : plan->segments);
     uint64_t groups =
         pieces == 0 ? 1 : an_grid_groups(&d->head.info, &plan->head.spec, &plan->choice, pieces);
-    push->stage = stage;
-    d->vk.vkCmdPushConstants(commands, d->layouts[plan->interface.slots],
-                             VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(*push), push);
-    d->vk.vkCmdDispatch(commands, (uint32_t)groups, 1, 1);
+    dispatch_groups(d, plan, commands, push, stage, groups);
+}
+
+/* Gradients: the rows, then the sums over them, where there are any that the first dispatch has not
+ * finished. */
+static void dispatch_backward(struct an_vulkan_device *d, const struct an_norm *norm,
+                              VkCommandBuffer commands, struct an_push *push)
+{
+    const struct an_vulkan_plan *plan = norm->plan;
+    const struct an_parts *parts = &norm->of_sums;
+    push->parts = (uint32_t)parts->count;
+    push->part_rows = (uint32_t)parts->rows;
+    push->span = (uint32_t)parts->span;
+    push->whole_sample = (uint32_t)parts->sample_rows;
+    push->compensated = parts->compensated;
+    dispatch(d, plan, commands, push, AN_STAGE_ROWS_OF_PARTS);
+    if (push->rows == 0 || !an_gradient_finishes(&plan->head.spec, parts))
+        return;
+    an_commands_order(d, commands);
+    dispatch_groups(d, plan, commands, push, AN_STAGE_SUMS_OF_PARTS,
+                    an_sum_groups(&d->head.info, &plan->head.spec, &plan->choice, parts));
 }
 
 /* The rows of a part, those of the norm's from `first` on. */
@@ -237,11 +278,15 @@ static void record_part(struct an_vulkan_device *d, const struct an_norm *norm,
                            .shard_rows = (uint32_t)norm->rows};
     if (spec->sample_rows <= UINT32_MAX)
         push.sample_first = (uint32_t)(first % spec->sample_rows);
-    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         if (plan->interface.slot[i] != UINT32_MAX)
             push.offset[plan->interface.slot[i]] = part->offset[i];
     }
     bind(d, norm, part, commands, set);
+    if (an_spec_backward(spec)) {
+        dispatch_backward(d, norm, commands, &push);
+        return;
+    }
     if (norm->split && !(spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT))) {
         dispatch(d, plan, commands, &push, AN_STAGE_PARTIALS);
         an_commands_order(d, commands);

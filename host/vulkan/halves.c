@@ -54,7 +54,7 @@ anynorm_status an_vulkan_halves_ask(struct an_vulkan_device *d, struct an_halves
         .choice = {.schedule = AN_EMPTY, .group = GROUP},
         .module = an_vulkan_module_named("halves", 0)};
     uint32_t answer = 0;
-    for (int i = 0; i < AN_MOST_SLOTS; i++)
+    for (int i = 0; i < AN_BUFFER_COUNT; i++)
         plan.interface.slot[i] = i == AN_X ? 0 : UINT32_MAX;
     plan.interface.slots = plan.interface.constants[AN_CONSTANT_SLOTS] = 1;
     plan.interface.constants[AN_CONSTANT_GROUP] = GROUP;

@@ -26,9 +26,9 @@ struct an_choice an_choice_of_fours(const struct an_choice *choice)
 bool an_interface_has(const anynorm_spec *spec, anynorm_dtype type)
 {
     bool has = false;
-    for (int i = 0; i < AN_FORWARD_COUNT; i++) {
+    for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         const struct an_expectation e = an_tensor_expect(spec, (enum an_tensor)i);
-        has = has || (e.present && e.type == type);
+        has = has || (e.present && e.type == type && i != AN_WORKSPACE);
     }
     return has;
 }
@@ -49,14 +49,22 @@ static const char *const names[AN_CONSTANT_COUNT] = {
 #undef AN_CONSTANT
 };
 
-static void fill_family(const anynorm_spec *spec, uint32_t *constants)
+/* Sets the constants of the flags' names. */
+static void fill_flags(uint32_t flags, const struct an_flag *known, size_t count,
+                       uint32_t *constants)
 {
-    for (size_t i = 0; i < AN_FLAG_COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         for (int c = 0; c < AN_CONSTANT_COUNT; c++) {
-            if ((spec->flags & an_flags[i].flag) && strcmp(names[c], an_flags[i].name) == 0)
+            if ((flags & known[i].flag) && strcmp(names[c], known[i].name) == 0)
                 constants[c] = 1;
         }
     }
+}
+
+static void fill_family(const anynorm_spec *spec, uint32_t *constants)
+{
+    fill_flags(an_spec_flags_used(spec), an_flags, AN_FLAG_COUNT, constants);
+    fill_flags(spec->gradients.flags, an_gradient_flags, AN_GRADIENT_COUNT, constants);
     constants[AN_CONSTANT_HAS_Y_SCALE] = !!(spec->flags & AN_Y_SCALES);
     constants[AN_CONSTANT_TWO_LEVELS] = spec->inner_rows != 0;
     constants[AN_CONSTANT_EPS_INVERSE] = an_spec_eps_inverse(spec);
@@ -71,6 +79,10 @@ static void fill_family(const anynorm_spec *spec, uint32_t *constants)
     constants[AN_CONSTANT_GATE_TYPE] = (uint32_t)spec->gate.type;
     constants[AN_CONSTANT_SCALE_TYPE] = (uint32_t)spec->scale.type;
     constants[AN_CONSTANT_SHIFT_TYPE] = (uint32_t)spec->shift.type;
+    constants[AN_CONSTANT_DX_TYPE] = (uint32_t)spec->gradients.dx.type;
+    constants[AN_CONSTANT_DR_TYPE] = (uint32_t)spec->gradients.dresidual.type;
+    constants[AN_CONSTANT_DP_TYPE] = (uint32_t)spec->gradients.parameters;
+    constants[AN_CONSTANT_DS_TYPE] = (uint32_t)spec->gradients.samples;
 }
 
 /* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
@@ -106,6 +118,8 @@ static void fill_choice(const anynorm_device_info *info, const anynorm_spec *spe
     constants[AN_CONSTANT_ROWS] = choice->rows ? (uint32_t)choice->rows : 1;
     constants[AN_CONSTANT_HELD] = (uint32_t)choice->held;
     constants[AN_CONSTANT_SLICES] = choice->slices ? (uint32_t)choice->slices : 1;
+    if (an_spec_backward(spec))
+        constants[AN_CONSTANT_SLICES] = (uint32_t)an_sum_slices(choice);
     constants[AN_CONSTANT_SEGMENT] = (uint32_t)choice->segment;
     constants[AN_CONSTANT_SEGMENTS] = segments_of(spec, choice);
     constants[AN_CONSTANT_REDUCE] = reduction(choice);
@@ -133,6 +147,14 @@ static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *hig
     *high = (uint32_t)(wide >> 32);
 }
 
+/* Columns of a run; 0 where all lie side by side. Kernels of gradients alone, of those that know
+ * runs, have runs of a single column. */
+static uint64_t column_run(const anynorm_spec *spec)
+{
+    bool apart = an_spec_backward(spec) && !an_spec_side_by_side(spec);
+    return spec->column_run > 1 || apart ? spec->column_run : 0;
+}
+
 /* Of gate, scale or shift: 0 where its columns lie side by side. */
 static uint64_t column_stride(const anynorm_spec *spec, const anynorm_rows *rows)
 {
@@ -143,14 +165,15 @@ static uint64_t column_stride(const anynorm_spec *spec, const anynorm_rows *rows
  * stride, and launches end where so many rows would (commands.c). */
 static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
 {
+    const anynorm_rows *x = spec->gradients.flags & ANYNORM_SAVED_SUM ? &spec->sum : &spec->x;
     const struct {
         enum an_constant constant;
         uint64_t value;
     } numbers[] = {
         {AN_CONSTANT_columns, spec->columns},
-        {AN_CONSTANT_x_row_stride, spec->x.row_stride},
-        {AN_CONSTANT_x_outer_stride, spec->x.outer_stride},
-        {AN_CONSTANT_x_column_stride, spec->x.column_stride},
+        {AN_CONSTANT_x_row_stride, x->row_stride},
+        {AN_CONSTANT_x_outer_stride, x->outer_stride},
+        {AN_CONSTANT_x_column_stride, x->column_stride},
         {AN_CONSTANT_y_row_stride, spec->y.row_stride},
         {AN_CONSTANT_y_outer_stride, spec->y.outer_stride},
         {AN_CONSTANT_y_column_stride, spec->y.column_stride},
@@ -171,7 +194,13 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_parameter_rows, spec->parameters.rows},
         {AN_CONSTANT_parameter_run, spec->parameters.run},
         {AN_CONSTANT_parameter_cycle, spec->parameters.cycle},
-        {AN_CONSTANT_column_run, spec->column_run},
+        {AN_CONSTANT_column_run, column_run(spec)},
+        {AN_CONSTANT_dx_row_stride, spec->gradients.dx.row_stride},
+        {AN_CONSTANT_dx_outer_stride, spec->gradients.dx.outer_stride},
+        {AN_CONSTANT_dx_column_stride, spec->gradients.dx.column_stride},
+        {AN_CONSTANT_dresidual_row_stride, spec->gradients.dresidual.row_stride},
+        {AN_CONSTANT_dresidual_outer_stride, spec->gradients.dresidual.outer_stride},
+        {AN_CONSTANT_dresidual_column_stride, spec->gradients.dresidual.column_stride},
         {AN_CONSTANT_shards, spec->statistic.shards},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
@@ -186,7 +215,7 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
     constants[AN_CONSTANT_HAS_WEIGHT_PLUS] = spec->parameters.weight_offset != 0;
 }
 
-static const enum an_constant slot_constants[AN_MOST_SLOTS] = {
+static const enum an_constant slot_constants[AN_BUFFER_COUNT] = {
     [AN_X] = AN_CONSTANT_SLOT_X,
     [AN_Y] = AN_CONSTANT_SLOT_Y,
     [AN_WEIGHT] = AN_CONSTANT_SLOT_WEIGHT,
@@ -201,17 +230,32 @@ static const enum an_constant slot_constants[AN_MOST_SLOTS] = {
     [AN_SHIFT] = AN_CONSTANT_SLOT_SHIFT,
     [AN_PARTIALS] = AN_CONSTANT_SLOT_PARTIALS,
     [AN_Y_SCALE] = AN_CONSTANT_SLOT_Y_SCALE,
+    [AN_DY] = AN_CONSTANT_SLOT_Y,
+    [AN_DSUM] = AN_CONSTANT_SLOT_DSUM,
+    [AN_DX] = AN_CONSTANT_SLOT_DX,
+    [AN_DRESIDUAL] = AN_CONSTANT_SLOT_DRESIDUAL,
+    [AN_DWEIGHT] = AN_CONSTANT_SLOT_DWEIGHT,
+    [AN_DBIAS] = AN_CONSTANT_SLOT_DBIAS,
+    [AN_DPRE_BIAS] = AN_CONSTANT_SLOT_DPRE_BIAS,
+    [AN_DGATE] = AN_CONSTANT_SLOT_DGATE,
+    [AN_DSCALE] = AN_CONSTANT_SLOT_DSCALE,
+    [AN_DSHIFT] = AN_CONSTANT_SLOT_DSHIFT,
+    [AN_WORKSPACE] = AN_CONSTANT_SLOT_WORKSPACE,
     [AN_MOMENTS] = AN_CONSTANT_SLOT_MOMENTS,
 };
 
 static void fill_slots(const anynorm_spec *spec, bool moments, struct an_interface *interface)
 {
-    for (int i = 0; i < AN_MOST_SLOTS; i++) {
+    for (int i = 0; i < AN_BUFFER_COUNT; i++) {
         bool present =
             i == AN_MOMENTS ? moments : an_tensor_expect(spec, (enum an_tensor)i).present;
         interface->slot[i] = present ? interface->slots++ : UINT32_MAX;
-        interface->constants[slot_constants[i]] = present ? interface->slot[i] : 0;
+        if (present) /* dy has the constant of y */
+            interface->constants[slot_constants[i]] = interface->slot[i];
     }
+    if (spec->gradients.flags &
+        ANYNORM_SAVED_SUM) /* in the place of x, kernels/vulkan/elements.glsl */
+        interface->constants[AN_CONSTANT_SLOT_X] = interface->slot[AN_SUM];
     interface->constants[AN_CONSTANT_SLOTS] = interface->slots;
 }
 

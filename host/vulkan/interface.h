@@ -6,8 +6,12 @@
 #include "spec/tensors.h"
 
 /* The buffers that a kernel may have: those of the tensors, then row_split's scratch. */
-#define AN_MOMENTS AN_FORWARD_COUNT
-#define AN_MOST_SLOTS (AN_FORWARD_COUNT + 1)
+#define AN_MOMENTS AN_TENSOR_COUNT
+#define AN_BUFFER_COUNT (AN_TENSOR_COUNT + 1)
+
+/* How many it may have at once: a norm has no tensor of gradients and these no y, y_scale and
+ * scratch, and either x or sum. */
+#define AN_MOST_SLOTS (AN_BUFFER_COUNT - 4)
 
 /* The number of a specialization constant is its id. */
 enum an_constant {
@@ -24,17 +28,28 @@ struct an_push {
     uint32_t sample_first;
     uint32_t stage;
     uint32_t shard_rows;
+    uint32_t parts; /* of struct an_parts */
+    uint32_t part_rows;
+    uint32_t span;
+    uint32_t whole_sample;
+    uint32_t compensated;
     uint32_t offset[AN_MOST_SLOTS];
 };
 
 _Static_assert(sizeof(struct an_push) <= 128, "Vulkan promises no more push constants");
 
-/* What a launch of row_split.comp does. */
-enum an_stage { AN_STAGE_WHOLE, AN_STAGE_PARTIALS, AN_STAGE_FINISH };
+/* What a launch of row_split.comp does, or one of backward.comp. */
+enum an_stage {
+    AN_STAGE_WHOLE,
+    AN_STAGE_PARTIALS,
+    AN_STAGE_FINISH,
+    AN_STAGE_ROWS_OF_PARTS = 0,
+    AN_STAGE_SUMS_OF_PARTS
+};
 
 struct an_interface {
-    uint32_t slots;               /* buffers that are bound */
-    uint32_t slot[AN_MOST_SLOTS]; /* of each tensor; UINT32_MAX where the kernel has none */
+    uint32_t slots;                 /* buffers that are bound */
+    uint32_t slot[AN_BUFFER_COUNT]; /* of each tensor; UINT32_MAX where the kernel has none */
     uint32_t constants[AN_CONSTANT_COUNT];
 };
 

@@ -37,11 +37,7 @@ anynorm_status an_vulkan_spec_check(const anynorm_device *device, const anynorm_
 {
     const struct an_vulkan_device *d = an_vulkan(device);
     uint32_t slots = 0;
-    if (an_spec_backward(spec))
-        return an_fail(ANYNORM_UNSUPPORTED,
-                       "%s: gradients are found by OpenCL and the reference alone",
-                       device->info.id);
-    for (int i = 0; i < AN_FORWARD_COUNT; i++)
+    for (int i = 0; i < AN_TENSOR_COUNT; i++)
         slots += an_tensor_expect(spec, (enum an_tensor)i).present;
     anynorm_status status = check_slots(d, slots);
     return status == ANYNORM_OK ? an_vulkan_row_check(d, spec) : status;
@@ -75,7 +71,8 @@ static anynorm_status fill(struct an_vulkan_plan *made, struct an_vulkan_device 
                            const void *binary, uint64_t *group_limit)
 {
     const struct an_module *module = an_vulkan_module(&d->head.info, spec, choice);
-    bool moments = choice->schedule == AN_ROW_SPLIT || choice->schedule == AN_ROW_REREAD;
+    bool moments = (choice->schedule == AN_ROW_SPLIT || choice->schedule == AN_ROW_REREAD) &&
+                   !an_spec_backward(spec);
     made->choice = an_choice_of_fours(choice);
     if (choice->segment > 0)
         made->segments = an_divide_up(spec->columns, choice->segment);

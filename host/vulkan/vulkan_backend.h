@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "platform/threads.h"
+#include "spec/gradient.h"
 #include "store/binary.h"
 #include "vulkan/interface.h"
 #include "vulkan/library.h"
@@ -228,8 +229,8 @@ void an_vulkan_event_release(anynorm_event *event);
 struct an_part {
     uint64_t rows;
     VkDescriptorBufferInfo
-        buffers[AN_FORWARD_COUNT];     /* of the tensors there are, by enum an_tensor */
-    uint32_t offset[AN_FORWARD_COUNT]; /* from there to the tensor's first element */
+        buffers[AN_TENSOR_COUNT];     /* of the tensors there are, by enum an_tensor */
+    uint32_t offset[AN_TENSOR_COUNT]; /* from there to the tensor's first element */
 };
 /* What a norm comes to in a command buffer. */
 struct an_norm {
@@ -238,6 +239,7 @@ struct an_norm {
     uint64_t rows, parts;
     struct an_part first;           /* usually the only one */
     bool split;                     /* across work-groups */
+    struct an_parts of_sums;        /* of gradients, which have one part in the sense above */
     VkDescriptorBufferInfo moments; /* row_split's scratch: the kernel's, or another's */
 };
 /* All that can fail: UNSUPPORTED where not even one row lies within what a kernel reaches. */

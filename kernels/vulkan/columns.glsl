@@ -1,16 +1,15 @@
-/* Columns of a tensor of rows, which lie side by side or, where column_run is more than 1, in runs
- * of so many side by side, a stride apart. Part of elements.glsl, whose row_t knows the columns that
+/* Columns of a tensor of rows, which lie side by side or, where column_run is not 0, in runs of so
+ * many side by side, a stride apart. Part of elements.glsl, whose row_t knows the columns that
  * were skipped; parameters have no runs. Those of gate, scale and shift lie side by side, whatever
  * the others' do, or have a stride. `base` is the row of a tensor. */
 
 /* Vectors begin at multiples of VECTOR, so that none lies in two such runs. */
-const bool WHOLE_VECTORS =
-    column_run % VECTOR == 0 || column_run <= 1; /* a constant only in this order */
+const bool WHOLE_VECTORS = column_run % VECTOR == 0; /* or there are no runs */
 
 /* The element of a column. */
 uint find_column(const row_t r, const uint base, const uint stride, const uint column)
 {
-    if (column_run <= 1)
+    if (column_run == 0)
         return base + column;
     const uint number = r.skipped + column, run = number / column_run;
     return base + run * stride + (number - run * column_run);
@@ -36,7 +35,7 @@ accv_t gather_columns(const uint type, const uint slot, const uint start, const 
 {
     uint at = start, left = side_by_side;
     accv_t result = accv_t(fill);
-    for (uint i = 0; i < count; i++) {
+    for (uint i = 0; i < ELEMENTS_OF(count); i++) {
         result[i] = load(type, slot, at);
         at = next_column(stride, at, left);
     }
@@ -47,7 +46,7 @@ void scatter_columns(const uint type, const uint slot, const uint start, const u
                      const uint side_by_side, const uint count, const accv_t value)
 {
     uint at = start, left = side_by_side;
-    for (uint i = 0; i < count; i++) {
+    for (uint i = 0; i < ELEMENTS_OF(count); i++) {
         store(type, slot, at, value[i]);
         at = next_column(stride, at, left);
     }
@@ -60,7 +59,7 @@ accv_t load_samplesv(const uint type, const uint slot, const row_t r, const uint
     if (stride == 0)
         return load_rowv(type, slot, base + column, count, 0);
     accv_t result = accv_t(0);
-    for (uint i = 0; i < count; i++) {
+    for (uint i = 0; i < ELEMENTS_OF(count); i++) {
         const uint number = r.skipped + column + i, run = number / max(column_run, 1);
         result[i] = load(type, slot, base + run * stride + (number - run * max(column_run, 1)));
     }
@@ -80,8 +79,8 @@ accv_t load_columnsv(const uint type, const uint slot, const row_t r, const uint
                      const uint stride, const uint column, const uint count, const acc_t fill)
 {
     const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
-    if (count == VECTOR && left >= VECTOR)
-        return loadv(type, slot, at);
+    if (IS_WHOLE(count) && left >= VECTOR)
+        return load_wholev(type, slot, at, count);
     return gather_columns(type, slot, at, stride, left, count, fill);
 }
 
@@ -98,8 +97,8 @@ void store_columnsv(const uint type, const uint slot, const row_t r, const uint 
                     const uint stride, const uint column, const uint count, const accv_t value)
 {
     const uint at = find_column(r, base, stride, column), left = count_side_by_side(r, column);
-    if (count == VECTOR && left >= VECTOR)
-        storev(type, slot, at, value);
+    if (IS_WHOLE(count) && left >= VECTOR)
+        store_wholev(type, slot, at, count, value);
     else
         scatter_columns(type, slot, at, stride, left, count, value);
 }

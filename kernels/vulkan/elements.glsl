@@ -9,6 +9,15 @@
  * What a spec does not name is not there: its constant is 0 when the driver compiles. */
 #include "row.glsl"
 
+/* Of what h is made: with SAVED_SUM of the sum, which the host then calls x. */
+#if BACKWARD
+const uint H_TYPE = SAVED_SUM != 0 ? S_TYPE : X_TYPE;
+const bool ADDS_RESIDUAL = SAVED_SUM == 0;
+#else
+#define H_TYPE X_TYPE
+#define ADDS_RESIDUAL true
+#endif
+
 /* Parameters that are not one to each column, and tensors whose rows are in pieces: what leads to
  * them is a column's number. */
 const bool PARAMETERS_SHARED = parameter_run > 1 || parameter_cycle > 0;
@@ -16,7 +25,7 @@ const bool GATE_APART = gate_column_stride > 0; /* its columns; so scale's and s
 const bool SCALE_APART = scale_column_stride > 0;
 const bool SHIFT_APART = shift_column_stride > 0;
 const bool COUNTS_COLUMNS =
-    PARAMETERS_SHARED || column_run > 1 || GATE_APART || SCALE_APART || SHIFT_APART;
+    PARAMETERS_SHARED || column_run > 0 || GATE_APART || SCALE_APART || SHIFT_APART;
 
 /* Vectors begin at multiples of VECTOR, so that none has columns of two such runs, or cycles. */
 const bool WHOLE_PARAMETERS =
@@ -35,6 +44,11 @@ struct row_t {
     uint gate;
     uint scale;
     uint shift;
+#if BACKWARD
+    uint dx;
+    uint dresidual;
+    uint dsum;
+#endif
     uint skipped;   /* columns; what is found by number stays at its first */
 };
 
@@ -65,6 +79,11 @@ row_t find_row(const uint row)
         r.residual = row_offset(row, residual_row_stride, residual_outer_stride);
     if (HAS_SUM != 0)
         r.sum = row_offset(row, sum_row_stride, sum_outer_stride);
+#if BACKWARD
+    r.dx = row_offset(row, dx_row_stride, dx_outer_stride);
+    r.dresidual = row_offset(row, dresidual_row_stride, dresidual_outer_stride);
+    r.dsum = row_offset(row, sum_row_stride, sum_outer_stride);
+#endif
     if (parameter_rows > 1)
         r.parameter = (launch.parameter_first + row) % parameter_rows * parameters_of();
     if (has_samples()) {
@@ -80,7 +99,7 @@ row_t find_row(const uint row)
 row_t skip_columns(const row_t row, const uint further)
 {
     row_t r = row;
-    if (column_run <= 1) {
+    if (column_run == 0) {
         r.x += further;
         r.y += further;
         r.residual += further;
@@ -99,11 +118,15 @@ row_t skip_columns(const row_t row, const uint further)
     return r;
 }
 
+#if BACKWARD
+uint bits_of_gradients(); /* of chain_rule.glsl: those of its tensors */
+#endif
+
 /* The bits of every place at which vectors of a row are loaded or stored, and of every distance
  * between rows, in bytes: all are multiples of 16 where these are. */
 uint bits_of_places()
 {
-    uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(X_TYPE) |
+    uint bits = (x_row_stride | (TWO_LEVELS != 0 ? x_outer_stride : 0)) * size_of(H_TYPE) |
                 launch.offset[SLOT_X];
     const uint y_places = (y_row_stride | (TWO_LEVELS != 0 ? y_outer_stride : 0)) * size_of(Y_TYPE);
     if (HAS_Y && is_quantized(Y_TYPE)) /* whose vectors lie well at multiples of 4 */
@@ -117,13 +140,16 @@ uint bits_of_places()
     if (HAS_SUM != 0)
         bits |= (sum_row_stride | (TWO_LEVELS != 0 ? sum_outer_stride : 0)) * size_of(S_TYPE) |
                 launch.offset[SLOT_SUM];
-    if (column_run > 1)
-        bits |= (x_column_stride | column_run) * size_of(X_TYPE) |
+    if (column_run > 0)
+        bits |= (x_column_stride | column_run) * size_of(H_TYPE) |
                 (y_column_stride | column_run) * size_of(Y_TYPE);
-    if (column_run > 1 && HAS_RESIDUAL != 0)
+    if (column_run > 0 && HAS_RESIDUAL != 0)
         bits |= (residual_column_stride | column_run) * size_of(R_TYPE);
-    if (column_run > 1 && HAS_SUM != 0)
+    if (column_run > 0 && HAS_SUM != 0)
         bits |= (sum_column_stride | column_run) * size_of(S_TYPE);
+#if BACKWARD
+    bits |= bits_of_gradients();
+#endif
     if (HAS_GATE != 0 && !GATE_APART)
         bits |= gate_row_stride * size_of(GATE_TYPE) | launch.offset[SLOT_GATE];
     if (HAS_SCALE != 0 && !SCALE_APART)
@@ -170,14 +196,15 @@ accv_t load_parametersv(const row_t r, const uint slot, const uint column, const
         within %= parameter_cycle;
     const bool side_by_side =
         WHOLE_PARAMETERS || parameter_cycle == 0 || within + VECTOR <= parameter_cycle;
-    if (parameter_run <= 1 && side_by_side && count == VECTOR)
-        return loadv(P_TYPE, slot, r.parameter + within);
+    if (parameter_run <= 1 && side_by_side && IS_WHOLE(count))
+        return load_wholev(P_TYPE, slot, r.parameter + within,
+                           PARAMETERS_SHARED ? VECTOR : count);
     /* Each once for the columns that share it. */
     const bool one_for_all = WHOLE_PARAMETERS && parameter_run > 1;
     uint left = 0;
     acc_t value = 0;
     accv_t result = accv_t(0);
-    for (uint i = 0; i < count; i++) {
+    for (uint i = 0; i < ELEMENTS_OF(count); i++) {
         if (parameter_run <= 1 || i == 0 || (left == 0 && !one_for_all)) {
             value = load(P_TYPE, slot, r.parameter + within / parameter_run);
             left = parameter_run - within % parameter_run;
@@ -201,10 +228,10 @@ accv_t load_parameter_line(const uint part, const row_t r, const uint slot, cons
 /* h of `count` columns from `column` on, the rest of the vector `fill`. */
 accv_t load_hv(const row_t r, const uint column, const uint count, const acc_t fill)
 {
-    accv_t h = load_columnsv(X_TYPE, SLOT_X, r, r.x, x_column_stride, column, count, fill);
+    accv_t h = load_columnsv(H_TYPE, SLOT_X, r, r.x, x_column_stride, column, count, fill);
     if (HAS_PRE_BIAS != 0)
         h += load_parametersv(r, SLOT_PRE_BIAS, column, count);
-    if (HAS_RESIDUAL != 0) {
+    if (HAS_RESIDUAL != 0 && ADDS_RESIDUAL) {
         accv_t residual = load_columnsv(R_TYPE, SLOT_RESIDUAL, r, r.residual,
                                         residual_column_stride, column, count, 0);
         if (HAS_GATE != 0)

@@ -18,16 +18,20 @@
 
 layout(local_size_x_id = 0) in;
 
-/* Room for each tensor of enum an_tensor and row_split's scratch; host/vulkan/interface.h has it,
- * too. */
-#define MOST_SLOTS 15
+/* As many tensors as a spec can name; host/vulkan/interface.h has it, too. */
+#define MOST_SLOTS 22
 
 layout(push_constant) uniform launch_t {
     uint rows;
     uint parameter_first; /* the row of parameters of row 0 */
     uint sample_first;    /* how many rows of its sample came before row 0 */
-    uint stage;           /* of row_split */
+    uint stage;           /* of row_split and of gradients */
     uint shard_rows;      /* of each shard in partials that are an input */
+    uint parts;           /* of gradients, as what follows: host/spec/gradient.h has all of it */
+    uint part_rows;
+    uint span;
+    uint whole_sample;
+    uint compensated;
     uint offset[MOST_SLOTS]; /* bytes from the start of a slot's buffer to the tensor's first */
 } launch;
 

@@ -283,7 +283,7 @@ const uint FAN_PITCH = FAN | 1;
 const uint ROOM = !USES_BARRIERS ? 1
                   : TWO_STEPS    ? ROWS * (PITCH + FAN_PITCH)
                                  : 2 * ROWS * PITCH;
-const uint SCRATCH = STATISTIC_INPUT ? 1 : ROOM;
+const uint SCRATCH = STATISTIC_INPUT ? 1 : ROOM; /* so also of gradients: a constant has none */
 shared acc_t shared_sums[RMS != 0 ? 1 : SCRATCH];
 shared acc_t shared_squares[SCRATCH];
 shared uint votes[2];

@@ -84,11 +84,28 @@ uint count_at(const uint column)
     return column >= columns ? 0 : min(columns - column, VECTOR);
 }
 
+/* With ALIGNED_WALK a count, a constant, of VECTOR elements that lie where loadv_aligned may load
+ * them; how many elements a count is of, and whether it is a whole vector. */
+#if ALIGNED_WALK
+#define ALIGNED_VECTOR (VECTOR + 1)
+#define ELEMENTS_OF(count) min(count, VECTOR)
+#define IS_WHOLE(count) ((count) >= VECTOR)
+#define load_wholev(type, slot, index, count)                                                      \
+    load_line((count) > VECTOR ? ALIGNED_PART : 1, type, slot, index)
+#define store_wholev(type, slot, index, count, value)                                              \
+    store_line((count) > VECTOR ? ALIGNED_PART : 1, type, slot, index, value)
+#else
+#define ELEMENTS_OF(count) (count)
+#define IS_WHOLE(count) ((count) == VECTOR)
+#define load_wholev(type, slot, index, count) loadv(type, slot, index)
+#define store_wholev(type, slot, index, count, value) storev(type, slot, index, value)
+#endif
+
 /* Loads the count_at elements of a tensor from `index` on, the rest of the vector `fill`. */
 accv_t load_rowv(const uint type, const uint slot, const uint index, const uint count,
                  const acc_t fill)
 {
-    if (count == VECTOR)
-        return loadv(type, slot, index);
+    if (IS_WHOLE(count))
+        return load_wholev(type, slot, index, count);
     return loadv_part(type, slot, index, count, fill);
 }

@@ -380,8 +380,10 @@ void store(const uint type, const uint slot, const uint index, const acc_t value
         put_word(slot, at, bits.x);
         put_word(slot, at + 4, bits.y);
 #endif
+#if !BACKWARD /* gradients are not quantized */
     } else if (is_quantized(type)) {
         put_bytes(slot, at, quantizedv(type, accv_t(value)), 1);
+#endif
     } else {
         put_half(slot, at, narrowv(type, accv_t(value)).x & 0xffff);
     }
@@ -419,8 +421,10 @@ void storev(const uint type, const uint slot, const uint index, const accv_t val
         put_words(slot, at, uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y)));
         put_words(slot, at + 16, uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w)));
 #endif
+#if !BACKWARD
     } else if (is_quantized(type)) {
         put_bytes(slot, at, quantizedv(type, value), VECTOR);
+#endif
     } else {
         put_pairs(slot, at, narrowv(type, value));
     }
@@ -473,8 +477,10 @@ void storev_aligned(const uint type, const uint slot, const uint index, const ac
         quads[slot].q[at / 16] = uvec4(unpackDouble2x32(value.x), unpackDouble2x32(value.y));
         quads[slot].q[at / 16 + 1] = uvec4(unpackDouble2x32(value.z), unpackDouble2x32(value.w));
 #endif
+#if !BACKWARD
     } else if (is_quantized(type)) {
         words[slot].w[at / 4] = quantizedv(type, value);
+#endif
     } else {
         pairs[slot].p[at / 8] = narrowv(type, value);
     }

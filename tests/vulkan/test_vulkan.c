@@ -107,6 +107,66 @@ static void test_pieces(void **state)
     on_each_engine(*state, check_pieces);
 }
 
+/* Gradients that are recorded, and those of the same tensors enqueued, have the same bits; and
+ * pieces of tensors are refused. */
+static void check_gradients(struct engine *engine, enum engine_kind kind)
+{
+    (void)kind;
+    struct problem problem = {.seed = 50};
+    struct work work;
+    anynorm_event event;
+    anynorm_vulkan_recording *recording = NULL;
+    assert_ok(
+        anynorm_spec_parse("layer-norm 37x100 weight bias scale shift sample-rows=10 backward",
+                           &problem.spec, &problem.rows));
+    anynorm_plan *plan = make_plan(engine->anynorm, &problem.spec, NULL);
+    work_make(engine, &problem, &work);
+    assert_ok(anynorm_enqueue(plan, &work.tensors, problem.rows, 0, NULL, &event));
+    assert_ok(anynorm_event_wait(&event));
+    anynorm_event_release(&event);
+    struct images enqueued = images_copy(&work.before);
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+        if (!work.before.bytes[t])
+            continue;
+        memcpy(enqueued.bytes[t], work.blocks[t].mapped, (size_t)work.before.size[t]);
+        memcpy(work.blocks[t].mapped, work.before.bytes[t], (size_t)work.before.size[t]);
+    }
+    assert_memory_not_equal(enqueued.bytes[AN_DWEIGHT], work.before.bytes[AN_DWEIGHT],
+                            (size_t)work.before.size[AN_DWEIGHT]);
+
+    assert_ok(anynorm_vulkan_recording_create(engine->anynorm, &recording));
+    VkCommandBuffer commands = engine_commands(engine, VK_COMMAND_BUFFER_LEVEL_PRIMARY, 0);
+    engine_barrier(engine, commands);
+    assert_ok(anynorm_vulkan_record(plan, recording, commands, &work.tensors, problem.rows));
+    engine_barrier(engine, commands);
+    engine_end(engine, commands);
+    for (int round = 0; round < 2; round++) {
+        engine_run(engine, commands, 1);
+        for (int t = AN_DX; t < AN_WORKSPACE; t++) {
+            if (work.before.bytes[t])
+                assert_memory_equal(work.blocks[t].mapped, enqueued.bytes[t],
+                                    (size_t)work.before.size[t]);
+        }
+    }
+    anynorm_plan_destroy(plan);
+
+    anynorm_device *wrapped = engine->anynorm;
+    engine->anynorm = engine_wrap(engine, "max-range=8000");
+    plan = make_plan(engine->anynorm, &problem.spec, NULL);
+    assert_refused_naming(anynorm_enqueue(plan, &work.tensors, problem.rows, 0, NULL, &event),
+                          ANYNORM_UNSUPPORTED, "reaches further");
+    anynorm_plan_destroy(plan);
+    anynorm_vulkan_recording_destroy(recording);
+    anynorm_device_close(wrapped);
+    images_free(&enqueued);
+    work_free(engine, &work);
+}
+
+static void test_gradients(void **state)
+{
+    on_each_engine(*state, check_gradients);
+}
+
 static void check_secondary(struct engine *engine, enum engine_kind kind)
 {
     (void)kind;
@@ -506,13 +566,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     static const struct device_test tests[] = {
-        {"record", test_record},
-        {"pieces", test_pieces},
-        {"secondary", test_secondary},
-        {"reuse", test_reuse},
-        {"binary semaphores", test_binary},
-        {"timeline", test_timeline},
-        {"lifetimes", test_lifetimes},
+        {"record", test_record},       {"pieces", test_pieces},
+        {"gradients", test_gradients}, {"secondary", test_secondary},
+        {"reuse", test_reuse},         {"binary semaphores", test_binary},
+        {"timeline", test_timeline},   {"lifetimes", test_lifetimes},
         {"refusals", test_refusals},
     };
     return run_on_devices("vulkan", tests, COUNT(tests), NULL, NULL);
