@@ -9,12 +9,6 @@ ROWS = ["layer-norm", "rms-norm"]
 F64 = pytest.mark.needs_f64
 
 
-@pytest.fixture
-def served(device):
-    if device["id"].startswith("vulkan:"):
-        pytest.skip("no gradients by Vulkan yet")
-
-
 def backward(x, dy, axis=-1, *, rms=False, l2=False, eps=1e-5, outside=False, correction=0,
              weight=None, offset=0, bias=None, pre_bias=None, residual=None, gate=None, scale=None,
              shift=None, silu=False, dsum=None, mean=None, rstd=None):
@@ -78,7 +72,7 @@ def files(save, random):
 
 
 @pytest.fixture
-def gradients(run, save, tmp_path, served):
+def gradients(run, save, tmp_path):
     """gradients(command, x, dy, names, options): those by name, as they were written."""
     def call(command, x, dy, names, options=()):
         written = []
@@ -224,7 +218,7 @@ def test_types_may_differ(gradients, files, random, save):
     assert_close(have["weight"], want["weight"].sum(axis=0), "f2", scale=20)
 
 
-def test_safetensors(run, tmp_path, random, served):
+def test_safetensors(run, tmp_path, random):
     """Tensors at any byte of one file."""
     tensors = {"odd": np.zeros(3, "f2"), "x": random.normal(size=(5, 8)).astype("f4"),
                "dy": random.normal(size=(5, 8)).astype("f4"),
@@ -300,7 +294,7 @@ def test_without_dx(gradients, files, random, x, tmp_path):
     assert not (tmp_path / "dx.npy").exists()
 
 
-def test_printed(run, save, random, x, served):
+def test_printed(run, save, random, x):
     dy = random.normal(size=x.shape).astype("f4")
     result = run("layer-norm", save("x", x), "--backward", save("dy", dy))
     assert (result.returncode, result.stderr) == (0, "")
@@ -310,7 +304,7 @@ def test_printed(run, save, random, x, served):
         np.delete(want, [4, 5], axis=1), [4, 5, 6, 7], axis=0), rtol=1e-4, atol=1e-5)
 
 
-def test_over_its_inputs(run, save, random, x, served):
+def test_over_its_inputs(run, save, random, x):
     """dx may take the place of dy, and a gradient that of its tensor."""
     dy, w = random.normal(size=x.shape).astype("f4"), random.normal(size=10).astype("f4")
     dy_path, w_path = save("dy", dy), save("w", w)
@@ -339,7 +333,7 @@ def test_no_rows(gradients, files, command, shape):
     assert np.array_equal(have["weight"], np.zeros(6))
 
 
-def test_timing(run, save, x, served):
+def test_timing(run, save, x):
     path = save("x", x)
     result = run("layer-norm", path, "--backward", path, "-o", "dx.npy", "--timing")
     assert (result.returncode, result.stdout) == (0, "")
