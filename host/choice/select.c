@@ -28,7 +28,7 @@ static bool fit_empty(const struct problem *p, struct an_choice *choice)
     bool reference = p->info->device_class == ANYNORM_CLASS_REFERENCE;
     uint64_t group = reference || p->vector_cpu ? 1 : USUAL_GROUP;
     choice->group = p->wish->group ? p->wish->group : an_least(group, p->largest);
-    choice->vector = reference ? 0 : p->vector_cpu ? an_fit_native_vector(p) : 4;
+    choice->vector = reference ? 0 : p->vector_cpu ? 16 : 4;
     return an_answer(p, true, "a baseline, for measuring");
 }
 
