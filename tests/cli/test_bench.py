@@ -122,6 +122,7 @@ def test_spec(bench, run):
     for bad, words in (("rms-norm 6x0", ["columns"]), ("rms-norm 6", ["'6'"]),
                        ("rms-norm 0x6", ["no rows"]), ("rms-norm 6x6 x-stride=7", ["dense"]),
                        ("rms-norm 6x6 any-alignment", ["any-alignment"]),
+                       ("rms-norm 6x6 backward", ["gradients"]),
                        ("rms-norm 9999999999x2000000000", ["2^58"])):
         assert_error(run("bench", "--spec", bad), 2, "--spec: ", *(w.strip("'") for w in words))
     for other in (["--op", "rms-norm"], ["--shapes", "2x3"], ["--dtype", "f16"]):

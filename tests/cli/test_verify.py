@@ -90,6 +90,7 @@ def test_one_case_of_the_family(run, text):
     ("layer-norm 5x300 f8", ["f8"]),
     ("layer-norm 5x300 x-stride=301", ["dense"]),
     ("layer-norm 5x300 partials", ["partials", "whole"]),
+    ("layer-norm 5x300 backward", ["gradients"]),
     ("layer-norm 5x300 partials-input shards=2", ["partials", "whole"]),
     ("layer-norm 5x300 sum sum-stride=301", ["dense"]),
     ("rms-norm 5x300 any-alignment", ["any-alignment"]),

@@ -338,6 +338,10 @@ static bool check_spec(struct options *o, const char *ops, const char *shapes, c
             "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
             "dense rows can be measured",
             o->spec_text);
+    if (o->spec.gradients.flags)
+        return cli_fail(CLI_USAGE, "--spec",
+                        "\"%.200s\" finds gradients; the norm that they are of can be measured",
+                        o->spec_text);
     return true;
 }
 

@@ -185,6 +185,10 @@ static bool parse_case(const char *text, struct verify_case *c)
                         "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
                         "can be verified",
                         text);
+    if (c->spec.gradients.flags)
+        return cli_fail(CLI_USAGE, "--case",
+                        "\"%.200s\" finds gradients; the norm that they are of can be verified",
+                        text);
     if (c->spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
         return cli_fail(CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
