@@ -226,8 +226,7 @@ anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows, u
     if (!plan || !bytes)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or bytes is NULL");
     uint64_t needed = 0;
-    if (rows > 0 && (plan->spec.gradients.flags & AN_ROW_SUMS) &&
-        !an_gradient_workspace(&plan->spec, rows, &needed))
+    if (rows > 0 && !an_gradient_workspace(&plan->spec, rows, &needed))
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "the sums over %" PRIu64 " rows need more than 2^64 bytes", rows);
     *bytes = needed;

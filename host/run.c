@@ -256,14 +256,25 @@ static anynorm_status read_scattered(anynorm_device *device, const struct block 
     return status;
 }
 
+/* Whether the device has in a buffer of its own what the host is to get. */
+static bool is_to_read(const struct piece *piece)
+{
+    return piece->read && !piece->wrapped && piece->buffer.kind != AN_BUFFER_NONE;
+}
+
+static anynorm_status read_whole(anynorm_device *device, const struct piece *piece)
+{
+    if (!is_to_read(piece))
+        return ANYNORM_OK;
+    return device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
+}
+
 static anynorm_status read_piece(anynorm_device *device, const struct block *block, int index)
 {
     const struct piece *piece = &block->pieces[index];
-    if (!piece->read || piece->wrapped || piece->buffer.kind == AN_BUFFER_NONE)
-        return ANYNORM_OK;
-    if (piece->scattered)
+    if (is_to_read(piece) && piece->scattered)
         return read_scattered(device, block, index);
-    return device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
+    return read_whole(device, piece);
 }
 
 static anynorm_status drop_piece(anynorm_device *device, struct piece *piece)
@@ -390,14 +401,9 @@ static uint64_t rows_per_block(const struct run *run, uint64_t rows)
 /* Hands parameters' gradients to the host. */
 static anynorm_status read_parameters(const struct run *run)
 {
-    anynorm_device *device = run->plan->device;
     anynorm_status status = ANYNORM_OK;
-    for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
-        const struct piece *piece = &run->parameters[i];
-        if (piece->read && !piece->wrapped)
-            status =
-                device->backend->memory_read(device, &piece->buffer, piece->host, piece->bytes);
-    }
+    for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++)
+        status = read_whole(run->plan->device, &run->parameters[i]);
     return status;
 }
 
@@ -447,10 +453,11 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
     _Static_assert(sizeof(run.host) == sizeof(*host), "both in the order of enum an_tensor");
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
-        bool used = an_tensor_expect(&plan->spec, (enum an_tensor)t).present && t != AN_WORKSPACE;
-        if (an_spec_backward(&plan->spec) && !used && (t < AN_FORWARD_COUNT || t == AN_WORKSPACE))
-            run.host[t] =
-                NULL; /* what gradients do not use is not looked at; the workspace is ours */
+        bool unused =
+            t < AN_FORWARD_COUNT && !an_tensor_expect(&plan->spec, (enum an_tensor)t).present;
+        /* What gradients do not use is not looked at; the workspace is ours. */
+        if (an_spec_backward(&plan->spec) && (unused || t == AN_WORKSPACE))
+            run.host[t] = NULL;
     }
     anynorm_status status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)

@@ -180,35 +180,48 @@ static uint64_t walk_groups(const anynorm_device_info *info, const anynorm_spec 
     return choice->group == 1 && groups < cores ? an_least(strips, cores) : groups;
 }
 
-uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
-                        const struct an_choice *choice, uint64_t rows)
+/* Within what the device takes; where work-items are a core's whole vector unit, few enough. */
+static uint64_t bounded(const anynorm_device_info *info, uint64_t groups, bool evened)
 {
-    uint64_t groups;
-    bool evened = choice->group == 1; /* a work-item that is a core's whole vector unit */
-    if (an_spec_backward(spec)) {
-        groups = an_gradient_parts(spec, rows).count;
-        groups = evened ? groups : an_divide_up(groups, choice->rows);
-    } else
-        switch (choice->schedule) {
-        case AN_COPY:
-        case AN_COPY_STREAMING:
-        case AN_ADD:
-            groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
-                                  COPY_BYTES * choice->group);
-            evened = true;
-            break;
-        case AN_ROW_PER_ITEM:
-            groups = item_groups(info, choice, rows);
-            break;
-        case AN_COLUMN_WALK:
-            groups = walk_groups(info, spec, choice, rows);
-            break;
-        default:
-            groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
-        }
     if (evened)
         groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
     return an_least(groups, info->max_groups);
+}
+
+/* Of gradients: one for each part of the rows, or for those that lie side by side in it. */
+static uint64_t part_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                            const struct an_choice *choice, uint64_t rows)
+{
+    bool alone = choice->group == 1;
+    uint64_t parts = an_gradient_parts(spec, rows).count;
+    return bounded(info, an_divide_up(parts, alone ? 1 : choice->rows), alone);
+}
+
+uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
+                        const struct an_choice *choice, uint64_t rows)
+{
+    bool evened = choice->group == 1;
+    if (an_spec_backward(spec))
+        return part_groups(info, spec, choice, rows);
+    uint64_t groups;
+    switch (choice->schedule) {
+    case AN_COPY:
+    case AN_COPY_STREAMING:
+    case AN_ADD:
+        groups = an_divide_up(rows * spec->columns * an_tensor_narrowest(spec),
+                              COPY_BYTES * choice->group);
+        evened = true;
+        break;
+    case AN_ROW_PER_ITEM:
+        groups = item_groups(info, choice, rows);
+        break;
+    case AN_COLUMN_WALK:
+        groups = walk_groups(info, spec, choice, rows);
+        break;
+    default:
+        groups = an_divide_up(rows, choice->rows ? choice->rows : 1);
+    }
+    return bounded(info, groups, evened);
 }
 
 uint64_t an_sum_slices(const struct an_choice *choice)
@@ -222,7 +235,5 @@ uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec
     uint64_t lanes = choice->group / an_sum_slices(choice);
     uint64_t groups = an_gradient_sums(spec) * an_divide_up(spec->columns, lanes * choice->vector) *
                       (parts->count / parts->parts_of_class);
-    if (choice->group == 1)
-        groups = an_least(groups, (uint64_t)info->compute_units * GROUPS_PER_UNIT);
-    return an_least(groups, info->max_groups);
+    return bounded(info, groups, choice->group == 1);
 }

@@ -115,6 +115,8 @@ bool an_schedule_goes_back(enum an_schedule schedule)
 
 static const enum an_schedule *order_of(const struct problem *p)
 {
+    if (an_spec_backward(p->spec))
+        return p->info->device_class == ANYNORM_CLASS_CPU ? back_of_cpu : back_of_gpu;
     if (p->vector_cpu)
         return p->spec->columns > MOST_COLUMNS_UNSPLIT ? of_cpu_long : of_cpu;
     if (p->subgroup_cpu && p->spec->columns > MOST_COLUMNS_OF_ONE_LANE)
@@ -128,14 +130,11 @@ bool an_select_order(const anynorm_device_info *info, const anynorm_spec *spec, 
                      enum an_schedule *schedule)
 {
     const struct problem p = an_problem(info, spec, NULL, NULL);
-    bool reference = info->device_class == ANYNORM_CLASS_REFERENCE, back = an_spec_backward(spec);
-    if (index >= (reference ? 1 : back ? COUNT(back_of_cpu) : COUNT(of_cpu)))
+    bool reference = info->device_class == ANYNORM_CLASS_REFERENCE;
+    size_t count = an_spec_backward(spec) ? COUNT(back_of_cpu) : COUNT(of_cpu);
+    if (index >= (reference ? 1 : count))
         return false;
-    bool lanes = info->device_class != ANYNORM_CLASS_CPU;
-    *schedule = reference ? AN_REFERENCE
-                : !back   ? order_of(&p)[index]
-                : lanes   ? back_of_gpu[index]
-                          : back_of_cpu[index];
+    *schedule = reference ? AN_REFERENCE : order_of(&p)[index];
     return true;
 }
 

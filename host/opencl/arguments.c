@@ -1,6 +1,6 @@
 /* Arguments of kernels. Numbering them needs no device. */
 #include "base/checked.h"
-#include "opencl/opencl_backend.h"
+#include "opencl/arguments.h"
 #include "spec/spec.h"
 
 static const enum an_argument of_tensor[AN_TENSOR_COUNT] = {
@@ -63,7 +63,7 @@ void an_opencl_number_arguments(const anynorm_spec *spec, bool split, cl_uint nu
                               (gradients & AN_DPARTIALS)},
         {AN_ARG_SHARDS,
          (spec->flags & ANYNORM_PARTIALS_INPUT) || (gradients & ANYNORM_DPARTIALS_INPUT)},
-        {AN_ARG_COLUMN_RUN, an_opencl_in_runs(spec)},
+        {AN_ARG_COLUMN_RUN, an_spec_in_runs(spec)},
         {AN_ARG_Y_SCALE, spec->flags & AN_Y_SCALES},
         {AN_ARG_Y_BOUND, spec->quantization.bound != 0},
         {AN_ARG_DX, gradients & ANYNORM_DX},

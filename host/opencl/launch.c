@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/checked.h"
 #include "opencl/opencl_backend.h"
 #include "base/status.h"
 
@@ -109,12 +108,6 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     return ANYNORM_OK;
 }
 
-/* Work-groups that add up parts. */
-static uint64_t summing_groups(const anynorm_plan *plan, const struct an_parts *parts)
-{
-    return an_sum_groups(&plan->device->info, &plan->spec, &plan->choice, parts);
-}
-
 /* Gradients: the rows, then the sums over them, where there are any that the first launch has not
  * finished. */
 static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_opencl_device *d,
@@ -131,9 +124,9 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
     if (status != ANYNORM_OK || !finishes)
         return status;
     status = an_opencl_set_stage(&plan->arguments, AN_CL_SUMS_OF_PARTS, NULL);
+    uint64_t groups = an_sum_groups(&d->head.info, &plan->head.spec, &plan->head.choice, parts);
     if (status == ANYNORM_OK)
-        status = launch_finish(plan, queue, summing_groups(&plan->head, parts), wait_count,
-                               wait_list, of_rows, event);
+        status = launch_finish(plan, queue, groups, wait_count, wait_list, of_rows, event);
     if (status == ANYNORM_OK && first) {
         *first = of_rows;
         return status;
@@ -148,11 +141,26 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
 static anynorm_tensors used_tensors(const anynorm_spec *spec, const anynorm_tensors *tensors)
 {
     anynorm_tensors used = *tensors;
-    for (int t = 0; t < AN_TENSOR_COUNT && an_spec_backward(spec); t++) {
+    for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         if (!an_tensor_expect(spec, (enum an_tensor)t).present)
             *an_tensor_slot(&used, (enum an_tensor)t) = (anynorm_buffer){.kind = AN_BUFFER_NONE};
     }
     return used;
+}
+
+/* Sets what changes from launch to launch; of gradients the parts, too, which are *parts. */
+static anynorm_status set_arguments(struct an_opencl_plan *plan, const anynorm_tensors *tensors,
+                                    uint64_t rows, struct an_parts *parts)
+{
+    const anynorm_spec *spec = &plan->head.spec;
+    if (!an_spec_backward(spec))
+        return an_opencl_set_tensors(&plan->arguments, tensors, rows);
+    const anynorm_tensors used = used_tensors(spec, tensors);
+    *parts = an_gradient_parts(spec, rows);
+    anynorm_status status = ANYNORM_OK;
+    if (plan->arguments.rows != rows)
+        status = an_opencl_set_parts(&plan->arguments, parts);
+    return status == ANYNORM_OK ? an_opencl_set_tensors(&plan->arguments, &used, rows) : status;
 }
 
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
@@ -167,18 +175,10 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
         return an_cl_check(d->cl->EnqueueMarkerWithWaitList(queue, wait_count, wait_list, event),
                            "clEnqueueMarkerWithWaitList");
     const bool back = an_spec_backward(&plan->spec);
-    const anynorm_tensors used = used_tensors(&plan->spec, tensors);
     an_mutex_lock(&p->lock);
     struct an_scratch_slot *slot = NULL, own = {.memory = NULL};
     struct an_parts parts = {.count = 0};
-    anynorm_status status = ANYNORM_OK;
-    if (back) {
-        parts = an_gradient_parts(&plan->spec, rows);
-        if (p->arguments.rows != rows)
-            status = an_opencl_set_parts(&p->arguments, &parts);
-    }
-    if (status == ANYNORM_OK)
-        status = an_opencl_set_tensors(&p->arguments, &used, rows);
+    anynorm_status status = set_arguments(p, tensors, rows, &parts);
     bool split = !back && is_worth_splitting(p, rows), finish = split && p->has_statistics;
     if (status == ANYNORM_OK && split && !finish)
         status = take_scratch(p, d, queue, rows, wait_count, &own, &slot);

@@ -80,8 +80,6 @@ void an_opencl_programs_free(struct an_opencl_device *device);
 /* options.c: what a kernel is compiled with. Needs no device, only its description. */
 void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec,
                        const struct an_choice *choice, char *options, size_t capacity);
-/* Whether the kernel finds columns by runs, be they of one. */
-bool an_opencl_in_runs(const anynorm_spec *spec);
 
 /* scratch.c: memory for what one launch hands to the next, made with a plan. A slot serves one
  * enqueue at a time; a plan with all of its slots in use has to do without. */

@@ -75,7 +75,7 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         {"PARAMETER_RUN", spec->parameters.run > 1, 1},
         {"PARAMETER_CYCLE", spec->parameters.cycle, 1},
         {"HAS_WEIGHT_PLUS", spec->parameters.weight_offset != 0, 1},
-        {"COLUMN_RUN", an_opencl_in_runs(spec), 1},
+        {"COLUMN_RUN", an_spec_in_runs(spec), 1},
         {"HAS_Y_SCALE", spec->flags & AN_Y_SCALES, 1},
         {"HAS_Y_BOUND", spec->quantization.bound != 0, 1},
         {"BACKWARD", gradients, 1},
@@ -88,11 +88,6 @@ static void put_family(struct an_text *options, const anynorm_spec *spec)
         if (words[i].defined)
             an_text_put(options, " -D%s=%d", words[i].name, words[i].value);
     }
-}
-
-bool an_opencl_in_runs(const anynorm_spec *spec)
-{
-    return spec->column_run > 1 || (an_spec_backward(spec) && !an_spec_side_by_side(spec));
 }
 
 /* How many times as wide as the narrowest the elements of each tensor are that a copy moves. */
@@ -129,10 +124,10 @@ static void put_backward(struct an_text *options, const anynorm_device_info *inf
     if (alone)
         of_group.rows = 1;
     an_text_put(options,
-                " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DSIDE=%" PRIu64
+                " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DSIDE=%" PRIu64 " -DSLICES=%" PRIu64
                 " -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-                choice->group, of_group.rows, alone ? choice->rows : 1, reduction(info, &of_group),
-                choice->subgroup, (int)info->shuffle);
+                choice->group, of_group.rows, alone ? choice->rows : 1, an_sum_slices(choice),
+                reduction(info, &of_group), choice->subgroup, (int)info->shuffle);
     if (choice->subgroup == 0)
         put_width(options, info);
     if (choice->stream)

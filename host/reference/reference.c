@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "choice/caps.h"
 #include "backward.h"
+#include "base/checked.h"
 #include "spec/gradient.h"
 #include "base/status.h"
 
@@ -153,6 +154,18 @@ static void *at_row(const anynorm_spec *spec, const anynorm_tensors *tensors, en
     return address(an_tensor_buffer(tensors, tensor)) + an_tensor_start(spec, tensor, row);
 }
 
+/* All tensors at row `r` of `rows`. */
+static struct an_row find_row(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                              uint64_t rows, uint64_t r)
+{
+    void *at[AN_TENSOR_COUNT];
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
+    struct an_row row = an_row_at(at);
+    row.rows = rows;
+    return row;
+}
+
 /* The streams of tensors that a copy moves, as kernels/opencl/baseline.cl has them. */
 static size_t add_streams(const anynorm_spec *spec, const anynorm_tensors *tensors,
                           enum an_tensor tensor, uint64_t bytes, size_t count, char **streams)
@@ -193,11 +206,10 @@ static void add(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64
                 anynorm_dtype_load(spec->residual.type, address(&tensors->residual), i));
 }
 
-/* The sums that there are, in the order of their flags: of tensor, and the gradient's type and
- * where the results go for `row`. */
+/* What is summed over rows, in the order of an_row_sums. */
 static const enum an_tensor summed[] = {AN_DWEIGHT, AN_DBIAS,  AN_DPRE_BIAS,
                                         AN_DGATE,   AN_DSCALE, AN_DSHIFT};
-enum { SUMMED = sizeof(summed) / sizeof(summed[0]) };
+enum { SUMMED = COUNT(summed) };
 
 static bool is_of_samples(enum an_tensor tensor)
 {
@@ -233,11 +245,7 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, u
     for (uint64_t i = 0; i < count * each; i++)
         ((struct an_sum *)(void *)address(&tensors->workspace))[i] = (struct an_sum){0, 0};
     for (uint64_t r = 0; r < rows; r++) {
-        void *at[AN_TENSOR_COUNT];
-        for (int t = 0; t < AN_TENSOR_COUNT; t++)
-            at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
-        struct an_row row = an_row_at(at);
-        row.rows = rows;
+        const struct an_row row = find_row(spec, tensors, rows, r);
         uint64_t own = r % spec->parameters.rows * pitch;
         const struct an_row_sums sums = {.dweight = of[0] ? of[0] + own : NULL,
                                          .dbias = of[1] ? of[1] + own : NULL,
@@ -249,7 +257,7 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, u
         bool last = (r + 1) % spec->sample_rows == 0 || r + 1 == rows;
         for (int i = 0; i < SUMMED && last; i++) {
             if (of[i] && is_of_samples(summed[i]))
-                hand_out(spec, summed[i], at[summed[i]], of[i]);
+                hand_out(spec, summed[i], at_row(spec, tensors, summed[i], r), of[i]);
         }
     }
     for (uint64_t p = 0; p < spec->parameters.rows; p++) {
@@ -280,11 +288,7 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
         return ANYNORM_OK;
     }
     for (uint64_t r = 0; r < rows; r++) {
-        void *at[AN_TENSOR_COUNT];
-        for (int t = 0; t < AN_TENSOR_COUNT; t++)
-            at[t] = at_row(spec, tensors, (enum an_tensor)t, r);
-        struct an_row row = an_row_at(at);
-        row.rows = rows;
+        const struct an_row row = find_row(spec, tensors, rows, r);
         an_reference_row(spec, &row);
     }
     return ANYNORM_OK;

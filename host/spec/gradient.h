@@ -40,7 +40,7 @@ static inline bool an_gradient_finishes(const anynorm_spec *spec, const struct a
 uint64_t an_gradient_sums(const anynorm_spec *spec);
 uint64_t an_gradient_pitch(const anynorm_spec *spec);
 
-/* Bytes of the workspace; false where that needs more than 64 bits. */
+/* Bytes of the workspace, 0 where nothing is summed; false where that needs more than 64 bits. */
 bool an_gradient_workspace(const anynorm_spec *spec, uint64_t rows, uint64_t *bytes);
 
 #endif

@@ -175,6 +175,11 @@ bool an_spec_side_by_side(const anynorm_spec *spec)
            spec->gradients.dx.column_stride <= 1 && spec->gradients.dresidual.column_stride <= 1;
 }
 
+bool an_spec_in_runs(const anynorm_spec *spec)
+{
+    return spec->column_run > 1 || (an_spec_backward(spec) && !an_spec_side_by_side(spec));
+}
+
 uint32_t an_spec_flags_used(const anynorm_spec *spec)
 {
     uint32_t gradients = spec->gradients.flags, unused = 0;

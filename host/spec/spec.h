@@ -94,6 +94,9 @@ static inline uint64_t an_spec_column(const anynorm_spec *spec, uint64_t column_
  * scale and shift, which any kernel can load one by one, may lie apart. */
 bool an_spec_side_by_side(const anynorm_spec *spec);
 
+/* True if kernels find columns by runs, be they of one, which those of gradients alone know. */
+bool an_spec_in_runs(const anynorm_spec *spec);
+
 /* True if those of gate, scale or shift, of a resolved spec, lie apart. */
 static inline bool an_spec_apart(const anynorm_spec *spec, const anynorm_rows *rows)
 {

@@ -91,12 +91,12 @@ struct an_expectation an_tensor_expect(const anynorm_spec *spec, enum an_tensor 
         result.present = !(gradients & ANYNORM_SAVED_SUM);
     if (tensor == AN_Y)
         result.present = !gradients && !(spec->flags & ANYNORM_PARTIALS_OUTPUT);
-    if (tensor == AN_PARTIALS && gradients)
-        result.present = gradients & AN_DPARTIALS;
     result.output = result.present && (table[tensor].output_flags == UINT32_MAX ||
                                        (!gradients && (spec->flags & table[tensor].output_flags)));
-    if (tensor == AN_PARTIALS && gradients)
+    if (tensor == AN_PARTIALS && gradients) {
+        result.present = gradients & AN_DPARTIALS;
         result.output = gradients & ANYNORM_DPARTIALS_OUTPUT;
+    }
     if (tensor == AN_WORKSPACE)
         result.type = ANYNORM_F64; /* the alignment that it takes */
     if (table[tensor].type != SIZE_MAX)

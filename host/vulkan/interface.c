@@ -147,14 +147,6 @@ static void fill_real(double value, uint32_t *bits, uint32_t *low, uint32_t *hig
     *high = (uint32_t)(wide >> 32);
 }
 
-/* Columns of a run; 0 where all lie side by side. Kernels of gradients alone, of those that know
- * runs, have runs of a single column. */
-static uint64_t column_run(const anynorm_spec *spec)
-{
-    bool apart = an_spec_backward(spec) && !an_spec_side_by_side(spec);
-    return spec->column_run > 1 || apart ? spec->column_run : 0;
-}
-
 /* Of gate, scale or shift: 0 where its columns lie side by side. */
 static uint64_t column_stride(const anynorm_spec *spec, const anynorm_rows *rows)
 {
@@ -194,7 +186,7 @@ static void fill_numbers(const anynorm_spec *spec, uint32_t *constants)
         {AN_CONSTANT_parameter_rows, spec->parameters.rows},
         {AN_CONSTANT_parameter_run, spec->parameters.run},
         {AN_CONSTANT_parameter_cycle, spec->parameters.cycle},
-        {AN_CONSTANT_column_run, column_run(spec)},
+        {AN_CONSTANT_column_run, an_spec_in_runs(spec) ? spec->column_run : 0},
         {AN_CONSTANT_dx_row_stride, spec->gradients.dx.row_stride},
         {AN_CONSTANT_dx_outer_stride, spec->gradients.dx.outer_stride},
         {AN_CONSTANT_dx_column_stride, spec->gradients.dx.column_stride},

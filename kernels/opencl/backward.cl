@@ -6,7 +6,7 @@
  * keep for the part. SIDE rows are walked together where a work-item has a part to itself: their terms are
  * added in registers first. SUMS_OF_PARTS adds up the parts; it is not needed where nothing is summed.
  *
- * Chosen by -D besides those of chain_rule.clh and reduce.clh: SIDE. */
+ * Chosen by -D besides those of chain_rule.clh and reduce.clh: SIDE, SLICES. */
 #define ALIGNED_WALK (GROUP > 1)
 #include "chain_rule.clh"
 #include "row_sums.clh"
@@ -17,10 +17,6 @@
 
 /* Vectors whose sums are added before they go into compensated totals: chains of chains. */
 #define BLOCK (CHAIN * CHAIN)
-
-/* As row_per_item.cl has them: how far the fetching runs ahead, and the line it keeps off the stores. */
-#define AHEAD_BYTES 4096
-#define LINE_BYTES 64
 
 /* What a pass over a row adds up. With SILU the two are passes of their own, g's with the n of the slope;
  * else they are one. */
@@ -69,30 +65,29 @@ PIECE void add_all_compensated(terms_t *total, terms_t *lost, const terms_t *t, 
     }
 }
 
-/* Of `count` columns. `about` has the pivot; with of_n it is the row's statistic. */
+/* Of `count` columns. `about` has the pivot, and where the two are not in one, once h's are known, the row's
+ * statistic. */
 PIECE void add_columns(const row_t *r, const statistic_t *about, const uint column, const uint count,
-                       const bool of_h, const bool of_g, const bool of_n, terms_t *to)
+                       const bool of_h, const bool of_g, terms_t *to)
 {
     accv_t a = load_hv(r, column, count, about->pivot) - about->pivot;
     if (ELEMENTS_OF(count) < VECTOR)
         a = keep(a, count);
-    if (of_h) {
-        to->h += a;
-        to->squares += a * a;
-    }
+    if (of_h)
+        add_deviation(a, &to->h, &to->squares);
     if (of_g) {
         trace_t t;
-        const accv_t n = of_n ? a * about->rstd - about->shift_rstd : a;
+        const accv_t n = IN_ONE ? a : a * about->rstd - about->shift_rstd;
         trace(r, n, column, count, &t);
         to->g += t.g;
         to->product += t.g * n;
     }
 }
 
-/* What a lane has of the sums of `many` rows; of_h, of_g and of_n are constants. */
+/* What a lane has of the sums of `many` rows; of_h and of_g are constants. */
 PIECE void sum_rows(const uint many, const row_t *row, const statistic_t *about, const uint columns,
                     const uint lane, const uint whole, const bool of_h, const bool of_g,
-                    const bool of_n, terms_t *sums)
+                    terms_t *sums)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     terms_t lost[SIDE];
@@ -112,10 +107,10 @@ PIECE void sum_rows(const uint many, const row_t *row, const statistic_t *about,
 #pragma unroll
                     for (uint k = 0; k < CHAIN; k++)
                         add_columns(&row[r], &about[r], (from + k * LANES) * VECTOR, whole, of_h, of_g,
-                                    of_n, &chain);
+                                    &chain);
                 } else {
                     for (uint w = from; w < vectors; w += LANES)
-                        add_columns(&row[r], &about[r], w * VECTOR, whole, of_h, of_g, of_n, &chain);
+                        add_columns(&row[r], &about[r], w * VECTOR, whole, of_h, of_g, &chain);
                 }
                 add_all(&block, &chain);
             }
@@ -127,7 +122,7 @@ PIECE void sum_rows(const uint many, const row_t *row, const statistic_t *about,
         if (rest > 0 && lane == 0) {
             terms_t tail;
             clear(&tail);
-            add_columns(&row[r], &about[r], vectors * VECTOR, rest, of_h, of_g, of_n, &tail);
+            add_columns(&row[r], &about[r], vectors * VECTOR, rest, of_h, of_g, &tail);
             add_all_compensated(&sums[r], &lost[r], &tail, of_h, of_g);
         }
         sums[r].h -= lost[r].h;
@@ -217,7 +212,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
         stand[r] = false;
     for (uint attempt = 0; attempt < 2; attempt++) {
         bool again = false;
-        sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE, false, sums);
+        sum_rows(many, row, about, columns, p->lane, whole, true, IN_ONE, sums);
 #pragma unroll
         for (uint r = 0; r < SIDE && r < many; r++) {
             acc_t of_h[2];
@@ -242,7 +237,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++)
         about[r] = slopes[r].s;
-    sum_rows(many, row, about, columns, p->lane, whole, false, true, true, sums);
+    sum_rows(many, row, about, columns, p->lane, whole, false, true, sums);
 #endif
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
@@ -258,11 +253,8 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
         of_g[1] = slopes[r].s.rstd * (of_g[1] - slopes[r].s.shift * of_g[0]);
 #endif
 #if DPARTIALS_OUTPUT
-        if (here && p->lane == 0) {
-            store(F32, tensors->partials, (number + r * step) * 3, count);
-            store(F32, tensors->partials, (number + r * step) * 3 + 1, of_g[0]);
-            store(F32, tensors->partials, (number + r * step) * 3 + 2, of_g[1]);
-        }
+        if (here && p->lane == 0)
+            store_partials(tensors, number + r * step, of_g[0], of_g[1]);
 #endif
 #if DPARTIALS_INPUT
         if (here)

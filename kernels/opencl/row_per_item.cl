@@ -15,12 +15,6 @@
 #define GROUPS 4
 #define WALKED_BYTES 4096
 
-/* Bytes that a row's prefetch runs ahead at least: less arrives too late. And another line, as it must not
- * come just behind a store at the same place of another page: many CPUs tell the two apart late, and rows
- * of 512 or 1024 halves took half as long again. */
-#define AHEAD_BYTES 4096
-#define LINE_BYTES 64
-
 /* The residual's lines are fetched during the summing pass where a line is two vectors: there the
  * conversions of 16-bit elements take so long in both passes that neither alone keeps the memory
  * busy. */

@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from support import assert_error
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +61,37 @@ def save(tmp_path):
         else:
             np.save(path, content)
         return path
+    return call
+
+
+@pytest.fixture
+def files(save, random):
+    """files(name=shape, ...) saves normal numbers of these shapes; (arrays, options)."""
+    def call(kind="f4", **shapes):
+        arrays = {name: random.normal(size=shape).astype(kind) for name, shape in shapes.items()}
+        options = []
+        for name, array in arrays.items():
+            options += ["--" + name.replace("_", "-"), save(name, array)]
+        return arrays, options
+    return call
+
+
+@pytest.fixture
+def refuse(run, save, tmp_path):
+    """refuse(command, arguments, x's shape, {option: shape, value or None}, words...): status 2, a line
+    with the words, and no file made or changed."""
+    def call(command, arguments, shape, options, *words):
+        given = list(arguments)
+        for option, value in options.items():
+            if isinstance(value, tuple):
+                value = save(option, np.ones(value, "f4"))
+            given += [f"--{option}"] if value is None else [f"--{option}", value]
+        save("x", np.ones(shape, "f4"))
+        (tmp_path / "old.npy").write_bytes(b"old")
+        before = sorted(os.listdir(tmp_path))
+        assert_error(run(command, "x.npy", *given), 2, *words)
+        assert sorted(os.listdir(tmp_path)) == before
+        assert (tmp_path / "old.npy").read_bytes() == b"old"
     return call
 
 

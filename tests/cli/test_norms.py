@@ -5,18 +5,6 @@ from support import assert_close, family, from_bf16, safetensors_bytes, to_bf16
 
 
 @pytest.fixture
-def files(save, random):
-    """files(name=shape, ...) saves normal numbers of these shapes; (arrays, options)."""
-    def call(**shapes):
-        arrays = {name: random.normal(size=shape).astype("f4") for name, shape in shapes.items()}
-        options = []
-        for name, array in arrays.items():
-            options += ["--" + name.replace("_", "-"), save(name, array)]
-        return arrays, options
-    return call
-
-
-@pytest.fixture
 def x(random):
     return random.normal(2.0, 3.0, (6, 2, 10)).astype("f4")
 

@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "reference/backward.h"
 #include "schedules.h"
-#include "turns.h"
 
 /* What docs/numerics.md says, in units of 2^-23 (2^-52 in f64): of dx, of |rstd * g| * max(1, |n|),
  * the largest of its row; of sums over rows, of the root of the sum of the squares of their terms,

@@ -30,11 +30,11 @@ static const struct {
 static anynorm_spec double_spec(const char *text, uint64_t *rows)
 {
     char line[512];
-    snprintf(line, sizeof(line), "%s f64 parameters=f64%s%s%s", text,
+    snprintf(line, sizeof(line), "%s f64 parameters=f64%s%s", text,
              strstr(text, "gate") || strstr(text, "scale") || strstr(text, "shift")
                  ? " samples=f64 dsamples=f64"
                  : "",
-             strstr(text, "weight") || strstr(text, "bias") ? " dparameters=f64" : "", "");
+             strstr(text, "weight") || strstr(text, "bias") ? " dparameters=f64" : "");
     anynorm_spec spec;
     assert_ok(anynorm_spec_parse(line, &spec, rows));
     return spec;
