@@ -9,8 +9,8 @@
 #define ROWS_OF_PART 16
 #define MOST_SUMS (UINT64_C(1) << 20)
 
-/* Batches of rows that a part may have before what is lost in adding them up is kept: CHAIN of
- * these at least are added in registers, kernels/opencl/backward.cl. */
+/* Rows that a part may have before it is added up in blocks of so many, and what is lost in adding
+ * these up is kept: kernels/opencl/row_sums.clh. */
 #define ROWS_UNCOMPENSATED 64
 
 /* Sums of a vector, whichever it is. */
@@ -66,7 +66,7 @@ bool an_gradient_workspace(const anynorm_spec *spec, uint64_t rows, uint64_t *by
     uint64_t size = an_spec_double(spec) ? sizeof(double) : sizeof(float);
     /* The reference adds up in two numbers for each parameter, and for each column of a sample. */
     if (!an_mul(an_gradient_sums(spec) * size, an_gradient_pitch(spec), &row) ||
-        !an_mul(row, (parts.compensated ? 2 : 1) * parts.count, &of_parts) ||
+        !an_mul(row, (parts.compensated ? 3 : 1) * parts.count, &of_parts) ||
         !an_mul(row, 2 * sizeof(double) / size * spec->parameters.rows, &of_reference))
         return false;
     *bytes = of_parts > of_reference ? of_parts : of_reference;

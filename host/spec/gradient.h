@@ -36,7 +36,7 @@ static inline bool an_gradient_finishes(const anynorm_spec *spec, const struct a
 }
 
 /* How many tensors are summed over rows, and elements from one row of the workspace to the next: it
- * has [tensors][parts][pitch] sums, twice that where they are compensated. */
+ * has [tensors][parts][pitch] sums, three times that where they are compensated. */
 uint64_t an_gradient_sums(const anynorm_spec *spec);
 uint64_t an_gradient_pitch(const anynorm_spec *spec);
 

@@ -268,18 +268,11 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
     }
 }
 
-/* Where the sums of a part's rows go, and which of them there are not yet. */
-typedef struct {
-    part_t part;
-    bool begins;        /* the part */
-    bool sample_begins; /* so does a sample whose sums are the part's own */
-} keeping_t;
-
 #if !DPARTIALS_OUTPUT
 /* Goes back through `count` columns of `many` rows. Where that streams, the rows that are `ahead` further on are
  * fetched meanwhile, or the memory would read nothing until the next pass over h. */
 PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slopes, const uint column,
-                           const uint count, const bool stream, const ulong ahead, const keeping_t *k)
+                           const uint count, const bool stream, const ulong ahead, const part_t *part)
 {
     accv_t sums[SUMS + 1];
 #pragma unroll
@@ -290,22 +283,19 @@ PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slo
         }
         go_back(&row[r], &slopes[r], column, count, stream, r == 0, sums);
     }
-#if PARAMETER_SUMS > 0
-    add_to_part(&k->part, 0, PARAMETER_SUMS, column, k->begins, sums);
-#endif
-#if SAMPLE_SUMS > 0
-    add_to_part(&k->part, PARAMETER_SUMS, SUMS, column, k->sample_begins, sums);
+#if SUMS > 0
+    add_to_part(part, 0, SUMS, column, sums);
 #endif
 }
 
 PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes, const uint columns,
                         const uint lane, const uint whole, const bool stream, const ulong ahead,
-                        const keeping_t *keeping)
+                        const part_t *sums_of_part)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     row_t of_row[SIDE];
     slope_t of[SIDE];
-    const keeping_t k = *keeping;
+    const part_t part = *sums_of_part;
     /* In registers: for all that a compiler knows, dx may point to the arrays themselves. */
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
@@ -313,9 +303,9 @@ PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes
         of[r] = slopes[r];
     }
     for (uint v = lane; v < vectors; v += LANES)
-        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, ahead, &k);
+        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, ahead, &part);
     if (rest > 0 && lane == vectors % LANES)
-        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, 0, &k);
+        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, 0, &part);
 }
 
 PIECE bool may_stream_back(const row_t *r)
@@ -347,7 +337,7 @@ typedef struct {
 
 /* `many` rows of a part that has `left`, from row number `number` on, `step` apart. */
 PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const ulong step,
-                     const ulong left, const bool here, place_t *p, keeping_t *k)
+                     const ulong left, const bool here, place_t *p, const part_t *part)
 {
     row_t row[SIDE];
     slope_t slopes[SIDE];
@@ -373,41 +363,15 @@ PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const
     const ulong ahead = left > rows_ahead ? rows_ahead * step * w->tensors.x_row_stride : 0;
 #if ALIGNED_WALK
     if (w->aligned)
-        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, 0, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, 0, part);
     else
 #endif
         if (stream)
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, ahead, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, ahead, part);
     else
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, 0, k);
-    k->begins = k->sample_begins = false;
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, 0, part);
 #endif
 }
-
-#if SUMS > 0
-/* Of a part without rows. */
-PIECE void clear_part(const part_t *part, const uint columns, const uint lane)
-{
-    accv_t nothing[SUMS];
-#pragma unroll
-    for (uint k = 0; k < SUMS; k++)
-        nothing[k] = 0;
-    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR)
-        add_to_part(part, 0, SUMS, column, true, nothing);
-}
-
-/* Leaves the second launch but the sums, without what they have lost. */
-PIECE void close_part(const part_t *part, const uint columns, const uint lane)
-{
-    if (!part->lost)
-        return;
-    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR) {
-#pragma unroll
-        for (uint k = 0; k < SUMS; k++)
-            vstorev(sum_of_part(part, k, column), 0, part->at + k * part->tensor_pitch + column);
-    }
-}
-#endif
 
 #if SAMPLE_SUMS > 0
 /* The sums of a sample that was whole in a part. */
@@ -555,11 +519,16 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
                             part % parts_of_class * part_rows * classes;
         const bool has_rows = part < parts && first < end;
         const ulong count = has_rows ? min(part_rows, (end - first - 1) / classes + 1) : 0;
-        keeping_t k;
-        k.begins = k.sample_begins = true;
-        k.part.at = sums + part * pitch;
-        k.part.tensor_pitch = tensor_pitch;
-        k.part.lost = compensated ? SUMS * tensor_pitch : 0;
+        part_t sums_of;
+        sums_of.at = sums + part * pitch;
+        sums_of.tensor_pitch = tensor_pitch;
+        sums_of.total = compensated ? SUMS * tensor_pitch : 0;
+        sums_of.lost = 2 * sums_of.total;
+#if SUMS > 0
+        ulong block = 0;
+        if (part < parts)
+            clear_sums(&sums_of, 0, SUMS, columns, place.lane);
+#endif
 #if SIDE > 1
         for (ulong i = 0; i < count;) {
             ulong left = count - i;
@@ -567,28 +536,34 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
             if (whole_sample)
                 left = min(left, whole_sample - i % whole_sample);
 #endif
-            if (left >= SIDE)
-                walk_rows(SIDE, &w, first + i * classes, classes, count - i, true, &place, &k);
+            const uint many = left >= SIDE ? SIDE : 1;
+            if (many == SIDE)
+                walk_rows(SIDE, &w, first + i * classes, classes, count - i, true, &place, &sums_of);
             else
-                walk_rows(1, &w, first + i * classes, classes, count - i, true, &place, &k);
-            i += left >= SIDE ? SIDE : 1;
+                walk_rows(1, &w, first + i * classes, classes, count - i, true, &place, &sums_of);
 #else
         for (ulong i = 0; i < part_rows;) {
-            walk_rows(1, &w, first + i * classes, classes, 0, i < count, &place, &k);
-            i++;
+            const uint many = 1;
+            walk_rows(1, &w, first + i * classes, classes, 0, i < count, &place, &sums_of);
+#endif
+            i += many;
+#if SUMS > 0
+            block += many;
+            if (compensated && block >= ROWS_OF_BLOCK && part < parts) {
+                end_block(&sums_of, columns, place.lane);
+                block = 0;
+            }
 #endif
 #if SAMPLE_SUMS > 0
             if (whole_sample && i <= count && (i % whole_sample == 0 || i == count)) {
-                store_sample(&w.to, &k.part, (first + i - 1) / whole_sample, columns, place.lane);
-                k.sample_begins = true;
+                store_sample(&w.to, &sums_of, (first + i - 1) / whole_sample, columns, place.lane);
+                clear_sums(&sums_of, PARAMETER_SUMS, SUMS, columns, place.lane);
             }
 #endif
         }
 #if SUMS > 0
-        if (part < parts && count == 0)
-            clear_part(&k.part, columns, place.lane);
-        else if (part < parts)
-            close_part(&k.part, columns, place.lane);
+        if (part < parts)
+            close_part(&sums_of, columns, place.lane);
 #endif
     }
 }
