@@ -255,6 +255,44 @@ bool verify_family_case(bool quick, size_t index, struct verify_case *c)
     return true;
 }
 
+/* ---- Cases of gradients ---- */
+
+static const struct {
+    const char *words;
+    uint64_t run;
+} backward[] = {
+    {"layer-norm weight bias backward", 1},
+    {"rms-norm weight weight-offset=1 residual sum rstd backward dsum saved-sum", 1},
+    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6 backward dsum", 1},
+    {"layer-norm weight bias silu unbiased parameter-rows=2 parameter-run=7 backward", 7},
+    {"layer-norm weight bias pre-bias stored-sum mean rstd backward accumulate", 1},
+    {"layer-norm scale shift silu sample-rows=40 samples=bf16 dsamples=bf16 backward", 1},
+    {"rms-norm weight round-first rstd-input backward", 1},
+    {"rms-norm weight l2 eps-floor eps=30 backward dparameters=f16", 1},
+    {"layer-norm weight eps-outside eps=1e-3 dx dx=f32", 1},
+    {"layer-norm weight bias parameter-run=9 parameter-rows=4 dweight dbias", 9},
+};
+/* Few long rows, and so many short ones that a part has several of them. */
+static const struct shape shapes_backward[] = {{5, 4099}, {37, 1030}, {70, 257}, {300, 33}, {9, 2}};
+static const struct shape shapes_backward_quick[] = {{9, 2051}, {150, 67}};
+enum { BACKWARD_QUICK = 2 }; /* the first of the words */
+
+bool verify_backward_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c)
+{
+    const struct shape *shapes = quick ? shapes_backward_quick : shapes_backward;
+    size_t count = quick ? COUNT(shapes_backward_quick) : COUNT(shapes_backward);
+    size_t words = index / count;
+
+    if (words >= (quick ? BACKWARD_QUICK : COUNT(backward)))
+        return false;
+    const struct shape *shape = &shapes[index % count];
+    uint64_t run = backward[words].run;
+
+    *c = case_of(backward[words].words, type, shape->rows, (shape->columns + run - 1) / run * run,
+                 index * 3);
+    return true;
+}
+
 bool verify_case_has_meaning(const struct verify_case *c)
 {
     return c->values != VERIFY_MEAN_1E7 || c->spec.x.type != ANYNORM_F16;
