@@ -270,6 +270,10 @@ static void test_side_by_side(void **state)
     assert_false(an_spec_side_by_side(&dx));
     assert_false(an_spec_side_by_side(&dresidual));
     assert_true(an_spec_side_by_side(&none));
+    assert_true(an_spec_in_runs(&dx));
+    assert_false(an_spec_in_runs(&none));
+    none.column_run = 3;
+    assert_true(an_spec_in_runs(&none));
 }
 
 /* ---- Parts ---- */
