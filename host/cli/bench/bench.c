@@ -391,8 +391,7 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
         {"op", 0, CLI_TEXT, "OP,...", "the norms and gradients below (default layer-norm)",
          .text = &ops},
         {"spec", 0, CLI_TEXT, "TEXT",
-         "any norm, such as \"rms-norm 512x768 f16 l2\", or its gradients (\"... backward\"), "
-         "instead",
+         "any norm, such as \"rms-norm 512x768 f16 l2\", or its gradients, instead",
          .text = &o->spec_text},
         {"schedule", 0, CLI_TEXT, "TEXT",
          "force a schedule, such as \"row_per_group group=128\" (default: the best)",
