@@ -106,12 +106,26 @@ static const struct op table[] = {
     {"rms-norm-int8", "rms-norm weight y=i8 y-scale", NULL, "quantized",
      "rms-norm to int8, with a scale for each row"},
     {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads"},
+    {"layer-norm-backward", "layer-norm weight bias mean rstd backward", NULL, "backward",
+     "dx, dweight and dbias of layer-norm, which wrote mean and rstd"},
+    {"rms-norm-backward", "rms-norm weight rstd backward", NULL, "backward",
+     "likewise, of rms-norm"},
+    {"residual-layer-norm-backward",
+     "layer-norm weight bias residual sum mean rstd backward dsum saved-sum", NULL, "backward",
+     "likewise, from the sum that was written and a gradient of it"},
+    {"residual-rms-norm-backward", "rms-norm weight residual sum rstd backward dsum saved-sum",
+     NULL, "backward", "likewise"},
+    {"adaptive-backward", "layer-norm scale shift sample-rows=256 eps=1e-6 mean rstd backward",
+     "8192x1152,16384x3072", "backward", "gradients of adaptive"},
+    {"group-norm-backward",
+     "layer-norm weight bias parameter-rows=32 parameter-run=4096 mean rstd backward", "64x40960",
+     "backward", "gradients of group-norm"},
 };
 _Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");
 
 static bool fail_unknown(const char *subject, const char *word, size_t length)
 {
-    char names[256] = "";
+    char names[512] = "";
 
     for (size_t i = 0; i < COUNT(table); i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
@@ -160,11 +174,11 @@ bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *sh
 
 const char *ops_help(void)
 {
-    static char text[1024];
+    static char text[2048];
 
     text[0] = '\0';
     for (size_t i = 0; i < COUNT(table); i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "  %-20s %s%s%s%s\n",
+        snprintf(text + strlen(text), sizeof text - strlen(text), "  %-28s %s%s%s%s\n",
                  table[i].name, table[i].help, table[i].shapes ? " (" : "",
                  table[i].shapes ? table[i].shapes : "", table[i].shapes ? ")" : "");
     return text;

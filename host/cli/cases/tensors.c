@@ -282,3 +282,21 @@ void random_fill(anynorm_dtype type, void *data, uint64_t count, double middle)
         anynorm_dtype_store(type, data, i, i % 97 == 5 ? 30 * value : middle + value);
     }
 }
+
+void random_fill_tensor(const anynorm_spec *spec, int tensor, void *data, uint64_t count)
+{
+    const struct cli_tensor_info info = tensor_info(spec, tensor, 1);
+    bool saved =
+        spec->gradients.flags && ((tensor == TENSOR_MEAN && (spec->flags & ANYNORM_MEAN_OUTPUT)) ||
+                                  (tensor == TENSOR_RSTD && (spec->flags & ANYNORM_RSTD_OUTPUT)));
+    bool positive = tensor == TENSOR_WEIGHT || tensor == TENSOR_RSTD || tensor == TENSOR_PARTIALS ||
+                    tensor == TENSOR_Y_SCALE;
+
+    if (!saved) {
+        random_fill(info.type, data, count, positive ? 1 : 0);
+        return;
+    }
+    for (uint64_t i = 0; i < count;
+         i++) /* of 1 in 97 the square is 900 / 3 on average, else 1 / 3 */
+        anynorm_dtype_store(info.type, data, i, tensor == TENSOR_MEAN ? 0 : 0.54);
+}

@@ -520,8 +520,7 @@ int cli_verify(int argc, char **argv)
          .text = &device},
         {"quick", 0, CLI_FLAG, NULL, "a few cases of each type, in seconds", .flag = &verify.quick},
         {"case", 0, CLI_TEXT, "TEXT",
-         "one norm, such as \"rms-norm 5x300 f16 residual sum\", or the gradients of one, "
-         "\"layer-norm 70x300 weight bias backward\"",
+         "one norm, such as \"rms-norm 5x300 f16 sum\", or its gradients (\"... backward\")",
          .text = &text},
     };
     const struct cli_command command = {
