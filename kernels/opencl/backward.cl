@@ -440,6 +440,7 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
 #endif
 #endif
     const ulong pitch = ((ulong)columns + 15) / 16 * 16, tensor_pitch = parts * pitch;
+    const ulong end_row = first_row + rows;
     __global acc_t *sums = (__global acc_t *)(workspace + workspace_offset);
 
 #if SUMS > 0
@@ -448,20 +449,23 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
         const uint parameters = parameters_of(&tensors);
         const uint wide = (parameters - 1) / COLUMNS_OF_GROUP + 1;
         const uint wide_sample = (columns - 1) / COLUMNS_OF_GROUP + 1;
-        const ulong of_parameters = PARAMETER_SUMS * classes * wide;
-        const ulong of_samples = whole_sample ? 0 : SAMPLE_SUMS * spans * wide_sample;
+        /* Samples that end with the launch; at the end of all rows parameters, too. */
+        const bool last = end_row == all_rows;
+        const ulong first_ended = first_row / span, ended = (last ? spans : end_row / span) - first_ended;
+        const ulong of_parameters = last ? PARAMETER_SUMS * classes * wide : 0;
+        const ulong of_samples = whole_sample ? 0 : SAMPLE_SUMS * ended * wide_sample;
         const uint slice = get_local_id(0) / (GROUP / SLICES);
         const uint place = get_local_id(0) % (GROUP / SLICES) * VECTOR;
         for (ulong unit = get_group_id(0); unit < of_parameters + of_samples; unit += get_num_groups(0)) {
             const bool of_sample = unit >= of_parameters;
             const ulong number = of_sample ? unit - of_parameters : unit;
             const uint blocks = of_sample ? wide_sample : wide, all = of_sample ? columns : parameters;
-            const ulong rows_of = of_sample ? spans : classes, row = number / blocks % rows_of;
+            const ulong rows_of = of_sample ? ended : classes, row = number / blocks % rows_of;
             const uint tensor = (of_sample ? PARAMETER_SUMS : 0) + (uint)(number / blocks / rows_of);
             const uint at = (uint)(number % blocks) * COLUMNS_OF_GROUP + place;
             const uint count = count_at(at, all);
             group_of_parts_t g;
-            g.first = of_sample ? row * of_span : row * parts_of_class;
+            g.first = of_sample ? (first_ended + row) * of_span : row * parts_of_class;
             g.count = of_sample ? of_span : spans * parts_of_class;
             g.side_by_side = of_sample || classes == 1 ? g.count : parts_of_class;
             g.stride = of_span;
@@ -510,59 +514,76 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
     place.meeting.sums = meeting_sums;
     place.meeting.votes = votes;
     place.meeting.turn = 0;
-    for (ulong base = get_group_id(0) * (ulong)ROWS; base < parts;
+    /* The parts that have rows of the launch, and those that have none at all where a span ends:
+     * host/spec/gradient.c counts them, too. Of a span some of each class's. */
+    const ulong first_span = first_row / span;
+    const ulong spans_here = rows > 0 ? (end_row - 1) / span + 1 - first_span : 0;
+    ulong first_of_class = 0, of_class = parts_of_class;
+    if (spans_here == 1) {
+        const ulong begin = first_span * span;
+        if (end_row < min(begin + span, all_rows))
+            of_class = (end_row - 1 - begin) / classes / part_rows + 1;
+        first_of_class = (first_row - begin) / classes / part_rows;
+        of_class -= first_of_class;
+    }
+    const ulong parts_here = spans_here * classes * of_class;
+    const ulong longest = rows > 0 ? min(part_rows, (rows - 1) / classes + 1) : 0;
+    for (ulong base = get_group_id(0) * (ulong)ROWS; base < parts_here;
          base += get_num_groups(0) * (ulong)ROWS) {
-        const ulong part = base + place.slot;
-        const ulong begin = part / (classes * parts_of_class) * span, end = min(begin + span, rows);
-        const ulong class = part / parts_of_class % classes;
+        const ulong number = base + place.slot, span_number = first_span + number / (classes * of_class);
+        const ulong begin = span_number * span, end = min(begin + span, all_rows);
+        const ulong class = number / of_class % classes;
+        const ulong part_of_class = first_of_class + number % of_class;
+        const ulong part = (span_number * classes + class) * parts_of_class + part_of_class;
         const ulong first = begin + (class + classes - begin % classes) % classes +
-                            part % parts_of_class * part_rows * classes;
-        const bool has_rows = part < parts && first < end;
+                            part_of_class * part_rows * classes;
+        const bool is_here = number < parts_here, has_rows = is_here && first < end;
         const ulong count = has_rows ? min(part_rows, (end - first - 1) / classes + 1) : 0;
+        /* Of these rows the launch has those from `from` up to `to`. */
+        const ulong to = first < end_row ? min(count, (end_row - first - 1) / classes + 1) : 0;
+        const ulong from = first < first_row ? min(to, (first_row - first - 1) / classes + 1) : 0;
         part_t sums_of;
         sums_of.at = sums + part * pitch;
         sums_of.tensor_pitch = tensor_pitch;
         sums_of.total = compensated ? SUMS * tensor_pitch : 0;
         sums_of.lost = 2 * sums_of.total;
 #if SUMS > 0
-        ulong block = 0;
-        if (part < parts)
+        if (is_here && from == 0 && (to > 0 || (count == 0 && end <= end_row)))
             clear_sums(&sums_of, 0, SUMS, columns, place.lane);
 #endif
 #if SIDE > 1
-        for (ulong i = 0; i < count;) {
-            ulong left = count - i;
+        for (ulong i = from; i < to;) {
+            const ulong row = first + i * classes - first_row;
+            ulong left = to - i;
 #if SAMPLE_SUMS > 0
             if (whole_sample)
                 left = min(left, whole_sample - i % whole_sample);
 #endif
             const uint many = left >= SIDE ? SIDE : 1;
             if (many == SIDE)
-                walk_rows(SIDE, &w, first + i * classes, classes, count - i, true, &place, &sums_of);
+                walk_rows(SIDE, &w, row, classes, to - i, true, &place, &sums_of);
             else
-                walk_rows(1, &w, first + i * classes, classes, count - i, true, &place, &sums_of);
+                walk_rows(1, &w, row, classes, to - i, true, &place, &sums_of);
 #else
-        for (ulong i = 0; i < part_rows;) {
+        for (ulong i = from; i < from + longest;) {
             const uint many = 1;
-            walk_rows(1, &w, first + i * classes, classes, 0, i < count, &place, &sums_of);
+            walk_rows(1, &w, first + i * classes - first_row, classes, 0, i < to, &place, &sums_of);
 #endif
             i += many;
 #if SUMS > 0
-            block += many;
-            if (compensated && block >= ROWS_OF_BLOCK && part < parts) {
+            if (compensated && i <= to && i / ROWS_OF_BLOCK != (i - many) / ROWS_OF_BLOCK)
                 end_block(&sums_of, columns, place.lane);
-                block = 0;
-            }
 #endif
 #if SAMPLE_SUMS > 0
-            if (whole_sample && i <= count && (i % whole_sample == 0 || i == count)) {
-                store_sample(&w.to, &sums_of, (first + i - 1) / whole_sample, columns, place.lane);
+            if (whole_sample && i <= to && (i % whole_sample == 0 || i == count)) {
+                const ulong sample = (first + i - 1) / whole_sample - first_row / whole_sample;
+                store_sample(&w.to, &sums_of, sample, columns, place.lane);
                 clear_sums(&sums_of, PARAMETER_SUMS, SUMS, columns, place.lane);
             }
 #endif
         }
 #if SUMS > 0
-        if (part < parts)
+        if (from < to && to == count)
             close_part(&sums_of, columns, place.lane);
 #endif
     }
