@@ -361,6 +361,9 @@ static bool fits(const struct run *run, uint64_t rows)
         if (block.pieces[i].bytes > limit)
             return false;
     }
+    const struct an_stretch stretch = {run->stretch.first, rows, run->stretch.of_rows};
+    if (an_spec_backward(spec) && !an_backward_walk_ends(info, spec, &run->plan->choice, &stretch))
+        return false;
     (void)an_tensor_extent(spec, AN_WEIGHT, rows, &bytes);
     for (int i = 0; i < PARAMETERS; i++) {
         if (run->host[parameters[i]] && bytes > limit)

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "caps.h"
 #include "spec/gradient.h"
 #include "spec/tensors.h"
 
@@ -234,4 +235,37 @@ uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec
     uint64_t groups = an_gradient_sums(spec) * an_divide_up(spec->columns, lanes * choice->vector) *
                       (parts->count / parts->parts_of_class);
     return bounded(info, groups, choice->group == 1);
+}
+
+/* Rounds of all loops that a work-item takes for a row of which it has so many vectors, and beside
+ * them: two attempts at the sums in chains, a pass of g's own with SILU, and the way back. */
+#define ROUNDS_OF_VECTOR 6
+#define ROUNDS_OF_ROW 24
+#define MOST_ROUNDS 65535
+
+bool an_backward_walk_ends(const anynorm_device_info *info, const anynorm_spec *spec,
+                           const struct an_choice *choice, const struct an_stretch *stretch)
+{
+    if (!an_quirks_end_loops(info))
+        return true;
+    const struct an_parts parts = an_gradient_parts(spec, stretch->of_rows);
+    uint64_t lanes = choice->schedule == AN_ROW_PER_ITEM ? 1 : choice->group / choice->rows;
+    uint64_t vectors = an_divide_up(spec->columns, lanes * choice->vector);
+    uint64_t rows = an_least(parts.rows, an_divide_up(stretch->rows, parts.classes));
+    return vectors <= MOST_ROUNDS &&
+           rows <= MOST_ROUNDS / (vectors * ROUNDS_OF_VECTOR + ROUNDS_OF_ROW);
+}
+
+anynorm_status an_backward_check(const anynorm_device_info *info, const anynorm_spec *spec,
+                                 const struct an_choice *choice, const struct an_stretch *stretch)
+{
+    const struct an_parts parts = an_gradient_parts(spec, stretch->of_rows);
+    bool ends = !an_quirks_end_loops(info) || !an_gradient_finishes(spec, &parts, stretch) ||
+                parts.count / an_sum_slices(choice) <= MOST_ROUNDS;
+    if (ends && an_backward_walk_ends(info, spec, choice, stretch))
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_UNSUPPORTED,
+                   "%s: gradients of %" PRIu64 " rows: its driver ends loops after %d rounds, and "
+                   "they take more; fewer rows, and ACCUMULATE, do",
+                   info->id, stretch->rows, MOST_ROUNDS);
 }

@@ -125,6 +125,14 @@ uint64_t an_sum_slices(const struct an_choice *choice);
 uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec,
                        const struct an_choice *choice, const struct an_parts *parts);
 
+/* Whether the loops of gradients' launches end where they should, on a device whose driver ends
+ * them (an_quirks_end_loops): the walk over a stretch's rows, and the sum over all parts. */
+bool an_backward_walk_ends(const anynorm_device_info *info, const anynorm_spec *spec,
+                           const struct an_choice *choice, const struct an_stretch *stretch);
+/* UNSUPPORTED where one of the two does not. */
+anynorm_status an_backward_check(const anynorm_device_info *info, const anynorm_spec *spec,
+                                 const struct an_choice *choice, const struct an_stretch *stretch);
+
 /* Whether the kernel of a choice that holds a row loads weight and bias before the sums: where
  * there are registers for them. */
 bool an_choice_preloads(const anynorm_spec *spec, const struct an_choice *choice,

@@ -82,7 +82,17 @@ static bool fit_lanes(const struct problem *p, struct an_choice *choice)
                      lanes);
 }
 
+/* Of so many rows, parts have as many as they are at best: host/spec/gradient.c. */
+#define USUAL_ROWS 1024
+
 bool an_fit_backward(const struct problem *p, struct an_choice *choice)
 {
-    return choice->schedule == AN_ROW_PER_ITEM ? fit_item(p, choice) : fit_lanes(p, choice);
+    const struct an_stretch few = an_stretch_whole(USUAL_ROWS * p->spec->parameters.rows);
+    if (!(choice->schedule == AN_ROW_PER_ITEM ? fit_item : fit_lanes)(p, choice))
+        return false;
+    return an_backward_walk_ends(p->info, p->spec, choice, &few) ||
+           an_answer(p, false,
+                     "a part of the rows, of %" PRIu64 " columns, takes a work-item more rounds "
+                     "than its driver lets a loop have",
+                     p->spec->columns);
 }

@@ -476,6 +476,44 @@ static void test_select_columns_apart(void **state)
     assert_int_equal(choice.slices, 10);
 }
 
+/* A driver that ends loops has gradients of shorter rows, and of fewer rows in one launch. */
+static void test_gradients_where_loops_end(void **state)
+{
+    (void)state;
+    anynorm_device_info info = whole_gpu;
+    snprintf(info.id, sizeof(info.id), "vulkan:0");
+    snprintf(info.name, sizeof(info.name), "llvmpipe");
+    info.device_class = ANYNORM_CLASS_CPU;
+    info.vector_width = 1;
+    anynorm_spec spec, resolved;
+    uint64_t rows;
+    struct an_choice wish, choice;
+    assert_ok(anynorm_spec_parse("layer-norm 1x2048 weight bias backward", &spec, &rows));
+    for (int newer = 0; newer < 2; newer++) {
+        snprintf(info.driver, sizeof(info.driver), newer ? "Mesa 25.0.7" : "Mesa 22.3.6");
+        spec.columns = 2048;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_ok(an_choice_parse("row_per_item", &wish));
+        assert_true(fits(&info, &resolved, &wish, &choice));
+        const struct an_stretch many = an_stretch_whole(40000), few = {0, 16, 40000};
+        assert_int_equal(an_backward_walk_ends(&info, &resolved, &choice, &many), newer);
+        assert_true(an_backward_walk_ends(&info, &resolved, &choice, &few));
+        assert_status(an_backward_check(&info, &resolved, &choice, &many),
+                      newer ? ANYNORM_OK : ANYNORM_UNSUPPORTED);
+        assert_status(an_backward_check(&info, &resolved, &choice, &few), ANYNORM_OK);
+        spec.columns = 8192;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_int_equal(fits(&info, &resolved, &wish, &choice), newer);
+        /* Parts of one column each, which one work-item adds up. */
+        spec.columns = 1;
+        assert_ok(an_spec_resolve(&spec, &resolved));
+        assert_true(fits(&info, &resolved, &wish, &choice));
+        const struct an_stretch thin = an_stretch_whole(10000000);
+        assert_status(an_backward_check(&info, &resolved, &choice, &thin),
+                      newer ? ANYNORM_OK : ANYNORM_UNSUPPORTED);
+    }
+}
+
 /* Columns in runs are for every schedule that walks rows, chosen before any that could not. */
 static void test_select_column_runs(void **state)
 {
@@ -568,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_select_local_memory_of_vulkan),
         cmocka_unit_test(test_select_columns_apart),
         cmocka_unit_test(test_select_column_runs),
+        cmocka_unit_test(test_gradients_where_loops_end),
         cmocka_unit_test(test_select_needs_doubles),
         cmocka_unit_test(test_scales_need_whole_rows),
     };

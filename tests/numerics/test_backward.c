@@ -495,6 +495,30 @@ static void test_many_rows(void **state)
     anynorm_plan_destroy(plan);
 }
 
+/* Rows that a work-item walks for so long that drivers have ended its loops before the last. */
+static void test_long_walks(void **state)
+{
+    struct subject *subject = *state;
+    const uint64_t rows = 1024, columns = 8192;
+    struct problem problem = problem_of("layer-norm 1024x8192 weight bias backward", VALUES_NORMAL);
+    if (!fits(subject, &problem.spec))
+        return;
+    anynorm_plan *plan = make_plan(subject->device, &problem.spec, subject->schedule);
+    struct plain p = make_plain(rows, columns);
+    run_plain(plan, &p, 0, rows, AN_DX, p.dx);
+    for (uint64_t c = 0; c < columns; c += 97) {
+        double sum = 0, squares = 0;
+        for (uint64_t r = 0; r < rows; r++) {
+            double dy = (double)p.dy[r * columns + c];
+            sum += dy;
+            squares += dy * dy;
+        }
+        assert_true(fabs((double)p.dbias[c] - sum) <= GRADIENT_BOUND * 0x1p-23 * sqrt(squares));
+    }
+    free_plain(&p);
+    anynorm_plan_destroy(plan);
+}
+
 /* What a workspace is asked for, and an enqueue without one. */
 static void test_workspace(void **state)
 {
@@ -627,8 +651,9 @@ static void test_shards(void **state)
 int main(void)
 {
     static const struct device_test tests[] = {
-        {"family", test_family},       {"values", test_values},       {"bits", test_bits},
-        {"many_rows", test_many_rows}, {"workspace", test_workspace}, {"shards", test_shards},
+        {"family", test_family},         {"values", test_values},       {"bits", test_bits},
+        {"many_rows", test_many_rows},   {"workspace", test_workspace}, {"shards", test_shards},
+        {"long_walks", test_long_walks},
     };
     int result = run_on_schedules("backward", tests, COUNT(tests));
     for (int t = AN_DX; t <= AN_DSHIFT; t++)
