@@ -176,7 +176,8 @@ anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an
         first += part->rows;
     }
     norm->split = norm->parts == 1 && rows <= plan->split_rows;
-    return an_spec_backward(&plan->head.spec) ? prepare_sums(d, rows, norm) : ANYNORM_OK;
+    bool sums = rows > 0 && an_spec_backward(&plan->head.spec);
+    return sums ? prepare_sums(d, rows, norm) : ANYNORM_OK;
 }
 
 void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, struct an_norm *norm)
