@@ -56,6 +56,57 @@ static void test_waits_for_user_event(void **state)
     }
 }
 
+/* Gradients, which are two kernels, of tensors and a workspace at offsets: nothing begins before
+ * the caller's event, and his event is done when the second kernel is. Two enqueues of one plan,
+ * each with a workspace of its own, in any order. */
+static void test_gradients(void **state)
+{
+    (void)state;
+    struct problem problem = {.seed = 12};
+    assert_ok(anynorm_spec_parse("layer-norm 37x96 weight bias mean rstd backward", &problem.spec,
+                                 &problem.rows));
+    for (int t = 0; t < AN_TENSOR_COUNT; t++)
+        problem.offset[t] = 16 + 8 * (uint64_t)t;
+    FOR_EACH_CALLER (caller) {
+        if (!has_user_events(caller))
+            continue;
+        cl_command_queue other = make_queue(caller, 0);
+        anynorm_plan *plan = make_plan(caller->device, &problem.spec, NULL);
+        for (int loose = 0; loose < 2; loose++) {
+            if (loose && !has_out_of_order(caller))
+                continue;
+            cl_command_queue queue =
+                make_queue(caller, loose ? CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE : 0);
+            struct problem another = problem;
+            struct work works[2];
+            another.seed = 13;
+            work_make(caller, &problem, &works[0]);
+            work_make(caller, &another, &works[1]);
+            cl_event gate = make_user_event(caller), done[2] = {NULL, NULL};
+            for (int i = 0; i < 2; i++)
+                assert_ok(anynorm_opencl_enqueue(plan, queue, &works[i].tensors, problem.rows, 1,
+                                                 &gate, &done[i]));
+            assert_cl(clFlush(queue));
+            pause_briefly();
+            for (int i = 0; i < 2; i++) {
+                assert_int_not_equal(state_of(done[i]), CL_COMPLETE);
+                assert_true(work_is_untouched(&works[i], other));
+            }
+            assert_cl(clSetUserEventStatus(gate, CL_COMPLETE));
+            assert_cl(clWaitForEvents(2, done));
+            for (int i = 0; i < 2; i++) {
+                work_check(&works[i], other, loose ? "out of order" : "in order");
+                assert_cl(clReleaseEvent(done[i]));
+                work_free(&works[i]);
+            }
+            assert_cl(clReleaseEvent(gate));
+            assert_cl(clReleaseCommandQueue(queue));
+        }
+        assert_cl(clReleaseCommandQueue(other));
+        anynorm_plan_destroy(plan);
+    }
+}
+
 /* anynorm's events in OpenCL's wait lists, and the other way round. */
 static void test_events_both_ways(void **state)
 {
@@ -404,6 +455,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_for_user_event),
+        cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_events_both_ways),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_failed_wait),

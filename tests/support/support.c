@@ -1,4 +1,4 @@
-#include "support.h"
+#include "gradients.h"
 
 #include "refused.h"
 
@@ -478,6 +478,8 @@ void images_make(const struct problem *problem, struct images *images)
         if (!expected.output)
             fill_input(problem, &spec, t, images->bytes[t] + problem->offset[t]);
     }
+    if (an_spec_backward(&spec))
+        make_saved(problem, images);
 }
 
 struct images images_copy(const struct images *images)

@@ -164,7 +164,7 @@ struct errors {
 
 /* oracle.c: compares with the oracle: values within the contract, NaN where the oracle has no
  * finite row, and every byte outside the outputs' elements unchanged. Fails the test, naming the
- * problem. */
+ * problem. Gradients are compared with the reference's (gradients.h), and *worst is as it was. */
 void check_against_oracle(const struct problem *problem, const struct images *before,
                           const struct images *after, const char *label, struct errors *worst);
 
