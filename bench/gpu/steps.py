@@ -61,6 +61,8 @@ OPS = [
     Op("group-norm", None),
     Op("rms-norm-int8", FAMILY_SHAPES),
     Op("per-head", None),
+    Op("batch-norm", None),
+    Op("batch-norm-1d", None),
 ]
 
 # As anynorm bench has them where no shape is named (host/cli/bench/bench.c).

@@ -18,6 +18,7 @@ static const struct {
     {"rms-norm", cli_norm, "RMS normalization, likewise"},
     {"group-norm", cli_norm, "group normalization of (batch, channels, ...)"},
     {"instance-norm", cli_norm, "instance normalization, likewise"},
+    {"batch-norm", cli_norm, "batch normalization, likewise"},
     {"verify", cli_verify, "check every schedule of a device against the oracle"},
     {"bench", cli_bench, "measure a device, next to copies of the same size"},
     {"tune", cli_tune, "find the fastest schedules of a device, for the library to use"},

@@ -67,6 +67,26 @@ static anynorm_spec unfused(const anynorm_spec *spec)
     return alone;
 }
 
+/* The same rows, one after the other: what baselines take. */
+static anynorm_spec dense(const anynorm_spec *spec)
+{
+    anynorm_spec rows = {.columns = spec->columns,
+                         .flags = spec->flags,
+                         .sample_rows = spec->sample_rows,
+                         .parameters = spec->parameters,
+                         .statistic = spec->statistic,
+                         .quantization = spec->quantization};
+
+    rows.x.type = spec->x.type;
+    rows.y.type = spec->y.type;
+    rows.residual.type = spec->residual.type;
+    rows.sum.type = spec->sum.type;
+    rows.gate.type = spec->gate.type;
+    rows.scale.type = spec->scale.type;
+    rows.shift.type = spec->shift.type;
+    return rows;
+}
+
 /* The two plans beside a norm that adds x and residual alone; none beside others. */
 static bool make_unfused(struct bench_case *bench, const char *schedule, bool *skipped)
 {
@@ -195,6 +215,7 @@ static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
                      const anynorm_spec *spec, uint64_t rows, bool *skipped)
 {
+    const anynorm_spec rows_alone = dense(spec);
     uint64_t row = tensors_row_bytes(spec, 1);
 
     *skipped = false;
@@ -206,7 +227,7 @@ bool bench_case_make(struct bench_case *bench, anynorm_device *device, const cha
     bench->rows[BENCH_COPY] = bench->bytes / row + (bench->bytes % row > 0);
     bench->rows[BENCH_COPY_STREAMING] = bench->rows[BENCH_COPY];
     for (int kind = 0; kind < BENCH_UNFUSED; kind++) {
-        if (!make_plan(bench, (enum bench_kind)kind, spec,
+        if (!make_plan(bench, (enum bench_kind)kind, kind == BENCH_NORM ? spec : &rows_alone,
                        kind == BENCH_NORM ? schedule : baselines[kind], &bench->plans[kind],
                        skipped))
             goto fail;
