@@ -14,6 +14,7 @@ TYPES = {"f32": np.dtype("f4"), "f16": np.dtype("f2"), "f64": np.dtype("f8"), "i
 TENSORS = {"x": None, "y": None, "weight": "weight", "bias": "bias", "mean": "mean", "rstd": "rstd",
            "residual": "residual", "sum": "sum", "pre_bias": "pre-bias", "gate": "gate",
            "scale": "scale", "shift": "shift", "partials": "partials", "y_scale": "y-scale"}
+POINTERS = 64  # more than anynorm_host_tensors has: those of gradients, behind, are none
 SPEC_BYTES = 4096  # more than anynorm_spec has; only the library looks inside
 
 
@@ -45,7 +46,7 @@ class Library:
         outputs = {name: array for name, array in outputs.items() if TENSORS[name] in words}
         if "partials" not in words:
             outputs["y"] = np.zeros(count * columns, TYPES[keys.get("y", kind)])
-        pointers, kept = (ctypes.c_void_p * len(TENSORS))(), []
+        pointers, kept = (ctypes.c_void_p * POINTERS)(), []
         for at, (name, word) in enumerate(TENSORS.items()):
             array = outputs.get(name)
             if array is None and (name == "x" or word in words or f"{word}-input" in words):
