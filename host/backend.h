@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "choice/choice.h"
+#include "spec/gradient.h"
 #include "spec/tensors.h"
 
 struct an_backend;
@@ -76,10 +77,12 @@ struct an_backend {
     anynorm_status (*plan_binary)(anynorm_plan *plan, void **packed, size_t *size);
     anynorm_status (*plan_warm_up)(anynorm_plan *plan, uint64_t rows);
 
-    /* On the device's own queue; rows may be 0, then the event is that of the wait list. */
-    anynorm_status (*enqueue)(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                              uint32_t wait_count, const anynorm_event *wait_list,
-                              anynorm_event *event);
+    /* On the device's own queue; rows may be 0, then the event is that of the wait list. The
+     * tensors are those of the stretch: its first row, sample and row of parameters are theirs; but
+     * the workspace is the call's. Only sums over rows know that there are other rows. */
+    anynorm_status (*enqueue)(anynorm_plan *plan, const anynorm_tensors *tensors,
+                              const struct an_stretch *stretch, uint32_t wait_count,
+                              const anynorm_event *wait_list, anynorm_event *event);
     anynorm_status (*event_wait)(const anynorm_event *event);
     anynorm_status (*event_elapsed)(const anynorm_event *event, uint64_t *nanoseconds);
     void (*event_release)(anynorm_event *event);

@@ -233,6 +233,14 @@ anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows, u
     return ANYNORM_OK;
 }
 
+anynorm_status anynorm_plan_cut(const anynorm_plan *plan, uint64_t of_rows, uint64_t *row)
+{
+    if (!plan || !row)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or row is NULL");
+    *row = *row < of_rows ? an_gradient_cut(&plan->spec, of_rows, *row) : of_rows;
+    return ANYNORM_OK;
+}
+
 anynorm_status anynorm_plan_describe(const anynorm_plan *plan, anynorm_plan_info *info)
 {
     if (!plan || !info)
@@ -365,7 +373,8 @@ anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensor
         if (status != ANYNORM_OK)
             return status;
     }
-    return plan->device->backend->enqueue(plan, tensors, rows, wait_count, wait_list, event);
+    const struct an_stretch stretch = an_stretch_whole(rows);
+    return plan->device->backend->enqueue(plan, tensors, &stretch, wait_count, wait_list, event);
 }
 
 static bool is_empty(const anynorm_event *event)

@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "base/checked.h"
 #include "base/status.h"
+#include "spec/gradient.h"
 
 /* Host memory of one tensor, or of several that share it: either itself, wrapped, where the device
  * can reach it, or a device buffer that is filled before and read after the kernel. */
@@ -41,10 +42,11 @@ struct block {
 /* True if the elements of `rows` rows are all there is between the first and the last. */
 static bool is_dense(const anynorm_spec *spec, enum an_tensor tensor, uint64_t rows)
 {
-    uint64_t elements = 0;
+    enum an_shape shape = an_tensor_shape(tensor);
+    uint64_t elements = 0, own = an_tensor_rows(spec, tensor, rows);
     struct an_layout layout = an_tensor_layout(spec, tensor);
-    return an_tensor_shape(tensor) != AN_OF_ROWS ||
-           (an_layout_extent(&layout, rows, &elements) && elements == rows * spec->columns);
+    return (shape != AN_OF_ROWS && shape != AN_OF_SAMPLES) ||
+           (an_layout_extent(&layout, own, &elements) && elements == own * spec->columns);
 }
 
 /* A kernel without ANYNORM_ANY_ALIGNMENT needs elements at multiples of their size. */
@@ -157,9 +159,18 @@ static bool join_some(struct block *block)
     return false;
 }
 
-/* The block's pieces, of a call of `of_rows` rows; no buffers yet. */
-static void lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT], uint64_t of_rows,
-                    uint64_t first, uint64_t rows, struct block *block)
+/* Whether a sample goes on after these rows of the call: its sums are not written yet. */
+static bool leaves_sample(const anynorm_spec *spec, const struct an_stretch *call, uint64_t first,
+                          uint64_t rows)
+{
+    uint64_t end = call->first + first + rows;
+    return end < call->of_rows && end % spec->sample_rows != 0;
+}
+
+/* The block's pieces; no buffers yet. `first` counts from the call's first row. */
+static void lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT],
+                    const struct an_stretch *call, uint64_t first, uint64_t rows,
+                    struct block *block)
 {
     *block = (struct block){.spec = spec, .host = host, .first = first, .rows = rows};
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
@@ -167,9 +178,12 @@ static void lay_out(const anynorm_spec *spec, char *const host[AN_TENSOR_COUNT],
         if (!has(block, t))
             continue;
         block->piece_of[t] = block->count;
-        block->pieces[block->count++] = piece_of(spec, (enum an_tensor)t, host[t], first, rows);
+        struct piece *piece = &block->pieces[block->count++];
+        *piece = piece_of(spec, (enum an_tensor)t, host[t], first, rows);
+        if (an_tensor_shape((enum an_tensor)t) == AN_OF_SAMPLES)
+            piece->fill = piece->fill || leaves_sample(spec, call, first, rows);
         if (t == AN_PARTIALS)
-            part_shards(spec, of_rows, rows, &block->pieces[block->count - 1]);
+            part_shards(spec, call->rows, rows, piece);
     }
     while (join_some(block))
         ;
@@ -322,7 +336,7 @@ enum { PARAMETERS = 6 };
 struct run {
     anynorm_plan *plan;
     char *host[AN_TENSOR_COUNT];
-    uint64_t rows; /* of the call */
+    struct an_stretch stretch; /* its rows */
     struct piece parameters[PARAMETERS];
     anynorm_tensors tensors; /* the parameters set, for every block */
 };
@@ -338,7 +352,7 @@ static bool fits(const struct run *run, uint64_t rows)
     const anynorm_spec *spec = &run->plan->spec;
     const anynorm_device_info *info = &run->plan->device->info;
     uint64_t limit = info->max_alloc_bytes, bytes;
-    lay_out(spec, run->host, run->rows, 0, rows, &block);
+    lay_out(spec, run->host, &run->stretch, 0, rows, &block);
     /* A kernel reaches all shards of a row at once. */
     if (spec->statistic.shards > 1 && info->max_range_bytes > 0 &&
         block.pieces[block.piece_of[AN_PARTIALS]].bytes > info->max_range_bytes)
@@ -374,18 +388,15 @@ static uint64_t unit_of_block(const anynorm_spec *spec, uint64_t rows)
     uint64_t unit = spec->parameters.rows;
     if (spec->inner_rows > 0 && spec->inner_rows < rows)
         unit = common_multiple(unit, spec->inner_rows);
-    if (spec->sample_rows < rows)
-        unit = common_multiple(unit, spec->sample_rows);
     return unit;
 }
 
 /* The most rows that one block can have; 0: none. */
-static uint64_t rows_per_block(const struct run *run, uint64_t rows)
+static uint64_t rows_per_block(const struct run *run)
 {
+    uint64_t rows = run->stretch.rows;
     if (fits(run, rows))
         return rows;
-    if (run->plan->spec.gradients.flags & AN_ROW_SUMS)
-        return 0; /* the order of these sums depends on how many rows there are */
     uint64_t unit = unit_of_block(&run->plan->spec, rows);
     uint64_t low = 0, high = (rows - 1) / unit + 1; /* low units fit, high do not */
     while (high - low > 1) {
@@ -398,10 +409,62 @@ static uint64_t rows_per_block(const struct run *run, uint64_t rows)
     return low * unit;
 }
 
-/* Hands parameters' gradients to the host. */
+/* Whether rows [first, end) of those that samples count lie in one. */
+static bool in_one_sample(const anynorm_spec *spec, uint64_t first, uint64_t end)
+{
+    return first / spec->sample_rows == (end - 1) / spec->sample_rows;
+}
+
+/* Whether a block of `rows` rows from the call's row `first` on may end there, before the call
+ * does: it begins and ends with samples or stays within one, and sums over rows may be cut there.
+ */
+static bool may_end(const struct run *run, uint64_t first, uint64_t rows)
+{
+    const anynorm_spec *spec = &run->plan->spec;
+    uint64_t begin = run->stretch.first + first, end = begin + rows;
+    bool samples = begin % spec->sample_rows == 0 && end % spec->sample_rows == 0;
+    return (samples || in_one_sample(spec, begin, end)) &&
+           an_gradient_cut(spec, run->stretch.of_rows, end) == end;
+}
+
+/* Rows of the block from row `first` on, `most` or fewer; 0: none may end it. */
+static uint64_t next_rows(const struct run *run, uint64_t most, uint64_t first)
+{
+    const anynorm_spec *spec = &run->plan->spec;
+    uint64_t unit = unit_of_block(spec, run->stretch.rows), left = run->stretch.rows - first;
+    uint64_t rows = an_least(left, most), begin = run->stretch.first + first;
+    if (rows == left &&
+        (begin % spec->sample_rows == 0 || in_one_sample(spec, begin, begin + left)))
+        return left;
+    rows -= rows % unit;
+    while (rows > 0 && !may_end(run, first, rows))
+        rows -= unit;
+    return rows;
+}
+
+/* Whether the call can be cut into blocks of `most` rows or fewer. */
+static bool has_blocks(const struct run *run, uint64_t most)
+{
+    uint64_t first = 0, rows = most;
+    while (rows > 0 && first < run->stretch.rows) {
+        rows = next_rows(run, most, first);
+        first += rows;
+    }
+    return rows > 0;
+}
+
+/* Whether sums over rows go on in another call. */
+static bool goes_on(const struct run *run)
+{
+    return run->stretch.first + run->stretch.rows < run->stretch.of_rows;
+}
+
+/* Hands parameters' gradients to the host, once they are there. */
 static anynorm_status read_parameters(const struct run *run)
 {
     anynorm_status status = ANYNORM_OK;
+    if (goes_on(run))
+        return status;
     for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++)
         status = read_whole(run->plan->device, &run->parameters[i]);
     return status;
@@ -411,12 +474,15 @@ static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
 {
     anynorm_device *device = run->plan->device;
     anynorm_tensors tensors = run->tensors;
+    struct an_stretch stretch = {run->stretch.first + first, rows, run->stretch.of_rows};
     struct block block;
-    lay_out(&run->plan->spec, run->host, run->rows, first, rows, &block);
+    if (!(run->plan->spec.gradients.flags & AN_ROW_SUMS))
+        stretch = an_stretch_whole(rows);
+    lay_out(&run->plan->spec, run->host, &run->stretch, first, rows, &block);
     anynorm_status status = open_block(device, &block, &tensors);
     anynorm_event event;
     if (status == ANYNORM_OK)
-        status = device->backend->enqueue(run->plan, &tensors, rows, 0, NULL, &event);
+        status = device->backend->enqueue(run->plan, &tensors, &stretch, 0, NULL, &event);
     if (status == ANYNORM_OK) {
         status = device->backend->event_wait(&event);
         device->backend->event_release(&event);
@@ -443,39 +509,83 @@ static anynorm_status check_host(const anynorm_plan *plan, char *const host[AN_T
     return an_tensors_check(&spec, &tensors, rows, host_owner);
 }
 
-anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host, uint64_t rows)
+/* The sums of parts: of an earlier call, and for a later one, where the call is not the whole. */
+static anynorm_status open_workspace(const struct run *run, void *host, struct piece *workspace)
+{
+    anynorm_status status =
+        anynorm_plan_workspace(run->plan, run->stretch.of_rows, &workspace->bytes);
+    if (status != ANYNORM_OK || workspace->bytes == 0)
+        return status;
+    bool whole = run->stretch.rows == run->stretch.of_rows;
+    if (!whole && !host)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "workspace is missing: sums over rows go on from call to call in it");
+    if (whole)
+        return run->plan->device->backend->memory_create(run->plan->device, workspace->bytes,
+                                                         &workspace->buffer);
+    workspace->host = host;
+    workspace->fill = run->stretch.first > 0;
+    workspace->read = true;
+    workspace->copied = !is_aligned(&run->plan->spec, AN_WORKSPACE, (uintptr_t)host);
+    return open_piece(run->plan->device, workspace);
+}
+
+/* Whether sums over rows, and samples, let a call begin and end where it does. */
+static anynorm_status check_stretch(const anynorm_spec *spec, const struct an_stretch *stretch)
+{
+    const uint64_t end = stretch->first + stretch->rows, ends[] = {stretch->first, end};
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] < stretch->of_rows &&
+            an_gradient_cut(spec, stretch->of_rows, ends[i]) != ends[i])
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "row %" PRIu64 " of %" PRIu64
+                           " is none where sums over rows may be cut; anynorm_plan_cut finds one",
+                           ends[i], stretch->of_rows);
+    }
+    uint64_t within = stretch->first % spec->sample_rows;
+    if (within != 0 && stretch->rows > spec->sample_rows - within)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "rows from %" PRIu64 " on, within a sample of %" PRIu64
+                       ", reach into the next sample",
+                       stretch->first, spec->sample_rows);
+    return ANYNORM_OK;
+}
+
+anynorm_status anynorm_run_stretch(anynorm_plan *plan, const anynorm_host_tensors *host,
+                                   uint64_t first, uint64_t rows, uint64_t of_rows)
 {
     if (!plan || !host)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or tensors is NULL");
+    if (first > of_rows || rows > of_rows - first)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "%" PRIu64 " rows from %" PRIu64 " on are not among %" PRIu64, rows, first,
+                       of_rows);
     if (rows == 0)
         return ANYNORM_OK;
-    struct run run = {.plan = plan, .rows = rows};
+    struct run run = {.plan = plan, .stretch = {first, rows, of_rows}};
     _Static_assert(sizeof(run.host) == sizeof(*host), "both in the order of enum an_tensor");
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
         bool unused =
             t < AN_FORWARD_COUNT && !an_tensor_expect(&plan->spec, (enum an_tensor)t).present;
-        /* What gradients do not use is not looked at; the workspace is ours. */
+        /* What gradients do not use is not looked at; the workspace is ours, or no matter yet. */
         if (an_spec_backward(&plan->spec) && (unused || t == AN_WORKSPACE))
             run.host[t] = NULL;
     }
-    anynorm_status status = check_host(plan, run.host, rows);
+    anynorm_status status = check_stretch(&plan->spec, &run.stretch);
+    if (status == ANYNORM_OK)
+        status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)
         return status;
 
-    uint64_t block_rows = rows_per_block(&run, rows);
-    if (block_rows == 0)
+    uint64_t block_rows = rows_per_block(&run);
+    if (!has_blocks(&run, block_rows))
         return an_fail(ANYNORM_OUT_OF_MEMORY,
-                       "%s, or a parameter, is larger than one allocation of %s can be: %" PRIu64
-                       " bytes",
-                       plan->spec.gradients.flags & AN_ROW_SUMS ? "a tensor, summed over its rows"
-                                                                : "one group of rows",
+                       "one group of rows, or a parameter, is larger than one allocation of %s "
+                       "can be: %" PRIu64 " bytes",
                        plan->device->info.id, plan->device->info.max_alloc_bytes);
     struct piece workspace = {.host = NULL};
-    status = anynorm_plan_workspace(plan, rows, &workspace.bytes);
-    if (status == ANYNORM_OK && workspace.bytes > 0)
-        status =
-            plan->device->backend->memory_create(plan->device, workspace.bytes, &workspace.buffer);
+    status = open_workspace(&run, host->workspace, &workspace);
     run.tensors.workspace = workspace.buffer;
     for (int i = 0; i < PARAMETERS && status == ANYNORM_OK; i++) {
         enum an_tensor t = parameters[i];
@@ -485,11 +595,20 @@ anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host,
         status = open_piece(plan->device, &run.parameters[i]);
         *an_tensor_slot(&run.tensors, t) = run.parameters[i].buffer;
     }
-    for (uint64_t first = 0; first < rows && status == ANYNORM_OK; first += block_rows)
-        status = run_block(&run, first, rows - first < block_rows ? rows - first : block_rows);
+    for (uint64_t done = 0, next; done < rows && status == ANYNORM_OK; done += next) {
+        next = next_rows(&run, block_rows, done);
+        status = run_block(&run, done, next);
+    }
     if (status == ANYNORM_OK)
         status = read_parameters(&run);
+    if (status == ANYNORM_OK && goes_on(&run))
+        status = read_whole(plan->device, &workspace);
 
     status = drop_pieces(plan->device, run.parameters, PARAMETERS, status);
     return drop_pieces(plan->device, &workspace, 1, status);
+}
+
+anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *host, uint64_t rows)
+{
+    return anynorm_run_stretch(plan, host, 0, rows, rows);
 }

@@ -4,7 +4,7 @@ import re
 
 ALIKE = 1.03  # what a choice must gain to count: less may be the weather (host/cli/tune/tune.c)
 
-VERIFY_LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family) +(\d+) +(\S+) +(\S+) +(pass|FAIL|skipped: .*)$")
+VERIFY_LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family|backward) +(\d+) +(\S+) +(\S+) +(pass|FAIL|skipped: .*)$")
 TAP_LINE = re.compile(r"^(not )?ok\b *\d* *(?:- )?(.*)$")
 TUNE_LINE = re.compile(r"^(f32|f16|bf16|f64) +(\d+) +(\d+) +(\d+|-) +(\d+\.\d+|-)  (.*)$")
 GAIN = re.compile(r"# (\d+\.\d+|inf) x ")

@@ -15,7 +15,7 @@ FORMAT = 1
 FIGURES = ["op", "dtype", "rows", "columns", "regime", "bytes", "choice", "clock", "gbps", "copy_gbps",
            "copy_share", "best_copy", "copy_us", "wall_us_p50", "event_us_p50", "launch_us", "host_ns",
            "batched_us", "batched_launch_us", "unfused_us_p50", "fused_gain", "repetitions"]
-SPEED_PARTS = ("speed", "family", "sweep")
+SPEED_PARTS = ("speed", "family", "backward", "sweep")
 
 
 def identity(entry):

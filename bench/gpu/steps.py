@@ -14,7 +14,7 @@ PEERS_PROGRAM = pathlib.Path(__file__).with_name("peers.py")
 class Op:
     name: str           # of anynorm bench --op, and of what peers.py knows it by
     shapes: list        # None: the op's own
-    goals: bool = False
+    part: str = "family"  # "speed": there are goals for it
 
 
 @dataclass
@@ -50,11 +50,11 @@ GOAL_SHAPES = ["16384x1024", "8192x2048", "5461x3072", "4096x4096", "3276x5120",
 FAMILY_SHAPES = ["16384x1024", "4096x4096"]
 LAUNCH_SHAPE = "1x4096"
 
-# Another op, such as a gradient, is a line here (and one in host/cli/cases/norms.c); beside whom it is
+# Another op is a line here (and one in host/cli/cases/norms.c); beside whom it is
 # measured is a line for each in bench/gpu/peers.py.
 OPS = [
-    Op("layer-norm", GOAL_SHAPES, goals=True),
-    Op("rms-norm", GOAL_SHAPES, goals=True),
+    Op("layer-norm", GOAL_SHAPES, "speed"),
+    Op("rms-norm", GOAL_SHAPES, "speed"),
     Op("residual-layer-norm", FAMILY_SHAPES),
     Op("residual-rms-norm", FAMILY_SHAPES),
     Op("adaptive", None),
@@ -63,6 +63,12 @@ OPS = [
     Op("per-head", None),
     Op("batch-norm", None),
     Op("batch-norm-1d", None),
+    Op("layer-norm-backward", FAMILY_SHAPES, "backward"),
+    Op("rms-norm-backward", FAMILY_SHAPES, "backward"),
+    Op("residual-layer-norm-backward", FAMILY_SHAPES, "backward"),
+    Op("residual-rms-norm-backward", FAMILY_SHAPES, "backward"),
+    Op("adaptive-backward", None, "backward"),
+    Op("group-norm-backward", None, "backward"),
 ]
 
 # As anynorm bench has them where no shape is named (host/cli/bench/bench.c).
@@ -115,19 +121,20 @@ def verify_steps(plan, device):
 
 def speed_steps(plan, device):
     """An empty launch first; then a step for each shape, so that what is slow costs no other."""
-    pairs = [("layer-norm", LAUNCH_SHAPE)] + [(op.name, shape) for op in OPS if op.goals
+    pairs = [("layer-norm", LAUNCH_SHAPE)] + [(op.name, shape) for op in OPS if op.part == "speed"
                                               for shape in own_shapes(plan) or op.shapes]
     return [bench(plan, device, "speed", op, [shape]) for op, shape in OrderedDict.fromkeys(pairs)]
 
 
-def family_steps(plan, device):
+def op_steps(part):
     """Ops with shapes of their own cannot have others."""
-    return [bench(plan, device, "family", op.name, op.shapes and (own_shapes(plan) or op.shapes))
-            for op in OPS if not op.goals and (op.shapes or not plan.shapes)]
+    return lambda plan, device: [
+        bench(plan, device, part, op.name, op.shapes and (own_shapes(plan) or op.shapes))
+        for op in OPS if op.part == part and (op.shapes or not plan.shapes)]
 
 
 def peer_cases(plan):
-    cases = [("layer-norm", LAUNCH_SHAPE)] + [(op.name, shape) for op in OPS if op.shapes
+    cases = [("layer-norm", LAUNCH_SHAPE)] + [(op.name, shape) for op in OPS if op.shapes and op.part != "backward"
                                               for shape in own_shapes(plan) or op.shapes]
     return list(OrderedDict.fromkeys(cases))
 
@@ -219,13 +226,14 @@ class Part:
 
 PARTS = [
     Part("verify", 80, 180, verify_steps, "every schedule against the oracle"),
-    Part("speed", 80, 120, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
+    Part("speed", 75, 120, speed_steps, "the shapes of the goals, beside the copy and an empty launch"),
     Part("peers", 60, 120, peer_steps, "PyTorch and others on the same device"),
-    Part("family", 35, 120, family_steps, "the other norms beside the copy"),
-    Part("questions", 55, 120, question_steps, "forced schedules: what the selection has to know"),
+    Part("family", 35, 120, op_steps("family"), "the other norms beside the copy"),
+    Part("backward", 25, 120, op_steps("backward"), "gradients beside copies and an addition"),
+    Part("questions", 50, 120, question_steps, "forced schedules: what the selection has to know"),
     Part("tune", 50, 120, tune_steps, "the tuner, twice"),
-    Part("tests", 45, 120, test_steps, "the device tests in their short form"),
-    Part("sweep", 40, 120, sweep_steps, "the default shapes of anynorm bench"),
+    Part("tests", 40, 120, test_steps, "the device tests in their short form"),
+    Part("sweep", 35, 120, sweep_steps, "the default shapes of anynorm bench"),
 ]
 QUICK_SECONDS = 465  # of all parts together, whatever one of them took too much
 FULL_LIMIT = 1800  # the same with --full

@@ -188,12 +188,10 @@ static uint64_t bounded(const anynorm_device_info *info, uint64_t groups, bool e
     return an_least(groups, info->max_groups);
 }
 
-/* Of gradients: one for each part of the rows, or for those that lie side by side in it. */
-static uint64_t part_groups(const anynorm_device_info *info, const anynorm_spec *spec,
-                            const struct an_choice *choice, uint64_t rows)
+uint64_t an_part_groups(const anynorm_device_info *info, const struct an_choice *choice,
+                        uint64_t parts)
 {
     bool alone = choice->group == 1;
-    uint64_t parts = an_gradient_parts(spec, rows).count;
     return bounded(info, an_divide_up(parts, alone ? 1 : choice->rows), alone);
 }
 
@@ -202,7 +200,7 @@ uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spe
 {
     bool evened = choice->group == 1;
     if (an_spec_backward(spec))
-        return part_groups(info, spec, choice, rows);
+        return an_part_groups(info, choice, an_gradient_parts(spec, rows).count);
     uint64_t groups;
     switch (choice->schedule) {
     case AN_COPY:

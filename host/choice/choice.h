@@ -113,6 +113,11 @@ void an_variants_list(const anynorm_device_info *info, const anynorm_spec *spec,
 uint64_t an_grid_groups(const anynorm_device_info *info, const anynorm_spec *spec,
                         const struct an_choice *choice, uint64_t rows);
 
+/* Of gradients, for so many parts of the rows: one for each, or for those that lie side by side in
+ * it. */
+uint64_t an_part_groups(const anynorm_device_info *info, const struct an_choice *choice,
+                        uint64_t parts);
+
 /* Of gradients' second launch: work-items that share the parts of a column, as
  * kernels/opencl/row_sums.clh has it, and work-groups, each of which takes some columns of a sum.
  */

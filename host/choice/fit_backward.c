@@ -5,12 +5,12 @@
 
 #include "base/checked.h"
 #include "caps.h"
+#include "spec/gradient.h"
 #include "spec/spec.h"
 
-/* Rows that a work-item of a CPU walks together: their terms are added in registers before memory
- * sees them. Of longer rows x, dy, dx and the sums would be in too many places of the first cache
- * at once, and lie there in the same few lines where a row is a multiple of a page. */
-#define ROWS_TOGETHER 4
+/* A work-item of a CPU walks AN_ROWS_TOGETHER rows together: their terms are added in registers
+ * before memory sees them. Of longer rows x, dy, dx and the sums would be in too many places of the
+ * first cache at once, and lie there in the same few lines where a row is a multiple of a page. */
 #define LONGEST_TOGETHER 1024
 
 /* Work-items of a row_per_item that has lanes. */
@@ -37,11 +37,11 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
         choice->group = 1;
         choice->rows = p->wish->rows;
         if (!choice->rows)
-            choice->rows = p->spec->columns <= LONGEST_TOGETHER ? ROWS_TOGETHER : 1;
+            choice->rows = p->spec->columns <= LONGEST_TOGETHER ? AN_ROWS_TOGETHER : 1;
         choice->stream = an_fit_stream_above(p);
-        if (choice->rows != 1 && choice->rows != ROWS_TOGETHER)
+        if (choice->rows != 1 && choice->rows != AN_ROWS_TOGETHER)
             return an_answer(p, false, "a work-item walks 1 or %d rows together, not %" PRIu64,
-                             ROWS_TOGETHER, choice->rows);
+                             AN_ROWS_TOGETHER, choice->rows);
         return an_answer(p, true, "a part of the rows is one work-item's");
     }
     choice->vector =

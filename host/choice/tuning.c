@@ -40,6 +40,7 @@ static const struct word op_words[] = {
     {"adaptive", AN_TUNING_ADAPTIVE},
     {"group-norm", AN_TUNING_GROUP_NORM},
     {"quantized", AN_TUNING_QUANTIZED},
+    {"backward", AN_TUNING_BACKWARD},
     {"*", AN_TUNING_ANY_OP},
 };
 
@@ -154,7 +155,7 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
     case OP:
         return find_word(value, op_words, COUNT(op_words),
                          "op; there are layer-norm, rms-norm, residual-layer-norm, "
-                         "residual-rms-norm, adaptive, group-norm, quantized and *",
+                         "residual-rms-norm, adaptive, group-norm, quantized, backward and *",
                          &tuning->ops);
     case COLUMNS:
         return parse_range(word, value, &tuning->columns);
@@ -265,6 +266,8 @@ static bool matches_device(const struct an_tuning *tuning, const anynorm_device_
 enum an_tuning_op an_tuning_op(const anynorm_spec *spec)
 {
     bool rms = spec->flags & ANYNORM_RMS;
+    if (an_spec_backward(spec))
+        return AN_TUNING_BACKWARD;
     if (an_dtype_quantized(spec->y.type))
         return AN_TUNING_QUANTIZED;
     if (spec->parameters.run > 1)

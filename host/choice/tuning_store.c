@@ -1,6 +1,5 @@
 /* The tuning databases of the process: where they are, and keeping what was read. */
 #include "tuning.h"
-#include "spec/spec.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -173,8 +172,6 @@ static void refresh_users_own(void)
 bool an_tuning_ask(const anynorm_device_info *info, const anynorm_spec *spec, uint64_t rows,
                    bool users, struct an_choice *wish, char *source, size_t capacity)
 {
-    if (an_spec_backward(spec))
-        return false; /* the lines are of forward passes */
     const struct an_tuning *found = NULL;
     if (is_off() || info->device_class == ANYNORM_CLASS_REFERENCE)
         return false;

@@ -231,10 +231,13 @@ anynorm_status an_opencl_set_tensors(struct an_arguments *a, const anynorm_tenso
 anynorm_status an_opencl_set_no_parts(struct an_arguments *a)
 {
     const struct an_parts none = {.rows = 1, .span = 1, .classes = 1, .parts_of_class = 1};
-    return an_opencl_set_parts(a, &none);
+    const struct an_stretch no_rows = {0, 0, 0};
+    a->stretch.of_rows = UINT64_MAX;
+    return an_opencl_set_parts(a, &none, &no_rows);
 }
 
-anynorm_status an_opencl_set_parts(struct an_arguments *a, const struct an_parts *parts)
+anynorm_status an_opencl_set_parts(struct an_arguments *a, const struct an_parts *parts,
+                                   const struct an_stretch *stretch)
 {
     const struct {
         enum an_argument argument;
@@ -247,10 +250,18 @@ anynorm_status an_opencl_set_parts(struct an_arguments *a, const struct an_parts
         {AN_ARG_PARTS_OF_CLASS, parts->parts_of_class},
         {AN_ARG_WHOLE_SAMPLE, parts->sample_rows},
         {AN_ARG_COMPENSATED, parts->compensated},
+        {AN_ARG_FIRST_ROW, stretch->first},
+        {AN_ARG_ALL_ROWS, stretch->of_rows},
     };
+    const struct an_stretch *is = &a->stretch;
     cl_int code = CL_SUCCESS;
+    if (is->first == stretch->first && is->rows == stretch->rows && is->of_rows == stretch->of_rows)
+        return ANYNORM_OK;
+    a->stretch.of_rows = UINT64_MAX; /* until it is known to be set */
     for (size_t i = 0; i < COUNT(numbers); i++)
         set_ulong(a, numbers[i].argument, numbers[i].value, &code);
+    if (code == CL_SUCCESS)
+        a->stretch = *stretch;
     return an_cl_check(code, "clSetKernelArg");
 }
 

@@ -63,6 +63,7 @@ struct an_arguments {
     cl_uint numbers[AN_ARG_COUNT];
     /* What the kernel has now: a launch that repeats it need not set it. */
     cl_ulong rows;
+    struct an_stretch stretch; /* of gradients; of_rows UINT64_MAX: not known */
     cl_uint stage;
     cl_mem moments;
     cl_ulong offsets[AN_TENSOR_COUNT];
@@ -83,8 +84,9 @@ anynorm_status an_opencl_set_constants(struct an_arguments *arguments, const any
 /* What changes from launch to launch; `tensors` NULL: none of them. */
 anynorm_status an_opencl_set_tensors(struct an_arguments *arguments, const anynorm_tensors *tensors,
                                      uint64_t rows);
-/* Of gradients, to be set before the tensors of another number of rows are. */
-anynorm_status an_opencl_set_parts(struct an_arguments *arguments, const struct an_parts *parts);
+/* Of gradients; nothing where the kernel has them for this stretch already. */
+anynorm_status an_opencl_set_parts(struct an_arguments *arguments, const struct an_parts *parts,
+                                   const struct an_stretch *stretch);
 /* For a launch that walks no rows. */
 anynorm_status an_opencl_set_no_parts(struct an_arguments *arguments);
 /* `moments` NULL: as they are. */

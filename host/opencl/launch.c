@@ -108,19 +108,21 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     return ANYNORM_OK;
 }
 
-/* Gradients: the rows, then the sums over them, where there are any that the first launch has not
- * finished. */
+/* Gradients: the rows, then the sums that end with them, where there are any that the first launch
+ * has not finished. */
 static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_opencl_device *d,
-                                      cl_command_queue queue, uint64_t rows,
+                                      cl_command_queue queue, const struct an_stretch *stretch,
                                       const struct an_parts *parts, cl_uint wait_count,
                                       const cl_event *wait_list, cl_event *event, cl_event *first)
 {
-    bool finishes = an_gradient_finishes(&plan->head.spec, parts);
+    bool finishes = an_gradient_finishes(&plan->head.spec, parts, stretch);
+    uint64_t parts_here = an_gradient_parts_within(parts, stretch);
     cl_event of_rows;
     anynorm_status status = an_opencl_set_stage(&plan->arguments, AN_CL_ROWS_OF_PARTS, NULL);
     if (status == ANYNORM_OK)
-        status = launch_kernel(plan, queue, group_count(&plan->head, rows), wait_count, wait_list,
-                               finishes ? &of_rows : event);
+        status = launch_kernel(plan, queue,
+                               an_part_groups(&d->head.info, &plan->head.choice, parts_here),
+                               wait_count, wait_list, finishes ? &of_rows : event);
     if (status != ANYNORM_OK || !finishes)
         return status;
     status = an_opencl_set_stage(&plan->arguments, AN_CL_SUMS_OF_PARTS, NULL);
@@ -150,25 +152,26 @@ static anynorm_tensors used_tensors(const anynorm_spec *spec, const anynorm_tens
 
 /* Sets what changes from launch to launch; of gradients the parts, too, which are *parts. */
 static anynorm_status set_arguments(struct an_opencl_plan *plan, const anynorm_tensors *tensors,
-                                    uint64_t rows, struct an_parts *parts)
+                                    const struct an_stretch *stretch, struct an_parts *parts)
 {
     const anynorm_spec *spec = &plan->head.spec;
     if (!an_spec_backward(spec))
-        return an_opencl_set_tensors(&plan->arguments, tensors, rows);
+        return an_opencl_set_tensors(&plan->arguments, tensors, stretch->rows);
     const anynorm_tensors used = used_tensors(spec, tensors);
-    *parts = an_gradient_parts(spec, rows);
-    anynorm_status status = ANYNORM_OK;
-    if (plan->arguments.rows != rows)
-        status = an_opencl_set_parts(&plan->arguments, parts);
-    return status == ANYNORM_OK ? an_opencl_set_tensors(&plan->arguments, &used, rows) : status;
+    *parts = an_gradient_parts(spec, stretch->of_rows);
+    anynorm_status status = an_opencl_set_parts(&plan->arguments, parts, stretch);
+    return status == ANYNORM_OK ? an_opencl_set_tensors(&plan->arguments, &used, stretch->rows)
+                                : status;
 }
 
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
-                                const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
-                                const cl_event *wait_list, cl_event *event, cl_event *first)
+                                const anynorm_tensors *tensors, const struct an_stretch *stretch,
+                                cl_uint wait_count, const cl_event *wait_list, cl_event *event,
+                                cl_event *first)
 {
     struct an_opencl_plan *p = an_opencl_plan(plan);
     struct an_opencl_device *d = an_opencl(plan->device);
+    const uint64_t rows = stretch->rows;
     if (first)
         *first = NULL;
     if (rows == 0)
@@ -178,12 +181,12 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
     an_mutex_lock(&p->lock);
     struct an_scratch_slot *slot = NULL, own = {.memory = NULL};
     struct an_parts parts = {.count = 0};
-    anynorm_status status = set_arguments(p, tensors, rows, &parts);
+    anynorm_status status = set_arguments(p, tensors, stretch, &parts);
     bool split = !back && is_worth_splitting(p, rows), finish = split && p->has_statistics;
     if (status == ANYNORM_OK && split && !finish)
         status = take_scratch(p, d, queue, rows, wait_count, &own, &slot);
     if (status == ANYNORM_OK && back) {
-        status = launch_backward(p, d, queue, rows, &parts, wait_count, wait_list, event, first);
+        status = launch_backward(p, d, queue, stretch, &parts, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK && slot) {
         status = launch_split(p, d, queue, rows, slot, wait_count, wait_list, event, first);
     } else if (status == ANYNORM_OK) {
@@ -200,9 +203,9 @@ anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
     return status;
 }
 
-anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                                 uint32_t wait_count, const anynorm_event *wait_list,
-                                 anynorm_event *event)
+anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                 const struct an_stretch *stretch, uint32_t wait_count,
+                                 const anynorm_event *wait_list, anynorm_event *event)
 {
     cl_event waits[ANYNORM_MAX_WAIT];
     for (uint32_t i = 0; i < wait_count; i++)
@@ -213,7 +216,7 @@ anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     anynorm_status status = an_opencl_queue_take(d, &queue);
     if (status != ANYNORM_OK)
         return status;
-    status = an_opencl_launch(plan, queue, tensors, rows, wait_count, wait_count ? waits : NULL,
+    status = an_opencl_launch(plan, queue, tensors, stretch, wait_count, wait_count ? waits : NULL,
                               &done, &first);
     if (status == ANYNORM_OK) {
         *event =

@@ -196,7 +196,8 @@ anynorm_status anynorm_opencl_enqueue(anynorm_plan *plan, cl_command_queue queue
     if (context != d->context || id != d->id)
         return an_fail(ANYNORM_INVALID_ARGUMENT,
                        "the queue is of another context or device than the plan");
-    return an_opencl_launch(plan, queue, tensors, rows, wait_count, wait_list, event, NULL);
+    const struct an_stretch stretch = an_stretch_whole(rows);
+    return an_opencl_launch(plan, queue, tensors, &stretch, wait_count, wait_list, event, NULL);
 }
 
 anynorm_status anynorm_opencl_event_wrap(anynorm_device *device, cl_event event,

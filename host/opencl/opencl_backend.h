@@ -144,14 +144,15 @@ anynorm_status an_opencl_plan_binary(anynorm_plan *plan, void **packed, size_t *
 
 /* launch.c */
 anynorm_status an_opencl_plan_warm_up(anynorm_plan *plan, uint64_t rows);
-anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                                 uint32_t wait_count, const anynorm_event *wait_list,
-                                 anynorm_event *event);
+anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                 const struct an_stretch *stretch, uint32_t wait_count,
+                                 const anynorm_event *wait_list, anynorm_event *event);
 /* Sets the arguments and launches on `queue`; 0 rows: a marker. Checked arguments only. Where two
  * kernels are launched, *event is the second's, and *first, if `first` is not NULL, the first's;
  * else *first is NULL. */
 anynorm_status an_opencl_launch(anynorm_plan *plan, cl_command_queue queue,
-                                const anynorm_tensors *tensors, uint64_t rows, cl_uint wait_count,
-                                const cl_event *wait_list, cl_event *event, cl_event *first);
+                                const anynorm_tensors *tensors, const struct an_stretch *stretch,
+                                cl_uint wait_count, const cl_event *wait_list, cl_event *event,
+                                cl_event *first);
 
 #endif

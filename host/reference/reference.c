@@ -233,8 +233,10 @@ static void hand_out(const anynorm_spec *spec, enum an_tensor tensor, char *row,
     }
 }
 
-static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, uint64_t rows)
+static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                     const struct an_stretch *stretch)
 {
+    uint64_t rows = stretch->rows, end = stretch->first + rows;
     /* In the workspace, as spec/gradient.c has it. */
     uint64_t pitch = an_gradient_pitch(spec), each = pitch * spec->parameters.rows, count = 0;
     struct an_sum *of[SUMMED] = {NULL};
@@ -242,7 +244,7 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, u
         if (an_tensor_expect(spec, summed[i]).present)
             of[i] = (struct an_sum *)(void *)address(&tensors->workspace) + count++ * each;
     }
-    for (uint64_t i = 0; i < count * each; i++)
+    for (uint64_t i = 0; i < count * each && stretch->first == 0; i++)
         ((struct an_sum *)(void *)address(&tensors->workspace))[i] = (struct an_sum){0, 0};
     for (uint64_t r = 0; r < rows; r++) {
         const struct an_row row = find_row(spec, tensors, rows, r);
@@ -254,13 +256,14 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, u
                                          .dscale = of[4],
                                          .dshift = of[5]};
         an_reference_backward(spec, &row, &sums);
-        bool last = (r + 1) % spec->sample_rows == 0 || r + 1 == rows;
+        uint64_t after = stretch->first + r + 1;
+        bool last = after % spec->sample_rows == 0 || after == stretch->of_rows;
         for (int i = 0; i < SUMMED && last; i++) {
             if (of[i] && is_of_samples(summed[i]))
                 hand_out(spec, summed[i], at_row(spec, tensors, summed[i], r), of[i]);
         }
     }
-    for (uint64_t p = 0; p < spec->parameters.rows; p++) {
+    for (uint64_t p = 0; p < spec->parameters.rows && end == stretch->of_rows; p++) {
         for (int i = 0; i < SUMMED; i++) {
             if (of[i] && !is_of_samples(summed[i]))
                 hand_out(spec, summed[i], at_row(spec, tensors, summed[i], p), of[i] + p * pitch);
@@ -270,12 +273,13 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors, u
 
 /* Done before it returns, so the wait list (of events of this backend) is done already. */
 static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
-                                        uint64_t rows, uint32_t wait_count,
+                                        const struct an_stretch *stretch, uint32_t wait_count,
                                         const anynorm_event *wait_list, anynorm_event *event)
 {
     (void)wait_count;
     (void)wait_list;
     const anynorm_spec *spec = &plan->spec;
+    uint64_t rows = stretch->rows;
     *event = (anynorm_event){.device = plan->device, .valid = true};
     if (plan->choice.schedule == AN_COPY)
         copy(spec, tensors, rows);
@@ -284,7 +288,7 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
     if (plan->choice.schedule != AN_REFERENCE)
         return ANYNORM_OK;
     if (an_spec_backward(spec)) {
-        backward(spec, tensors, rows);
+        backward(spec, tensors, stretch);
         return ANYNORM_OK;
     }
     for (uint64_t r = 0; r < rows; r++) {

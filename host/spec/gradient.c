@@ -9,8 +9,8 @@
 #define ROWS_OF_PART 16
 #define MOST_SUMS (UINT64_C(1) << 20)
 
-/* Batches of rows that a part may have before what is lost in adding them up is kept: CHAIN of
- * these at least are added in registers, kernels/opencl/backward.cl. */
+/* Rows that a part may have before it is added up in blocks of so many, and what is lost in adding
+ * these up is kept: kernels/opencl/row_sums.clh. */
 #define ROWS_UNCOMPENSATED 64
 
 /* Sums of a vector, whichever it is. */
@@ -46,6 +46,61 @@ struct an_parts an_gradient_parts(const anynorm_spec *spec, uint64_t rows)
     return parts;
 }
 
+uint64_t an_gradient_parts_within(const struct an_parts *parts, const struct an_stretch *stretch)
+{
+    uint64_t last = stretch->first + stretch->rows - 1, first_span = stretch->first / parts->span;
+    uint64_t spans = last / parts->span + 1 - first_span, of_class = parts->parts_of_class;
+    if (spans == 1) { /* as the kernels find it */
+        uint64_t begin = first_span * parts->span;
+        if (last + 1 < stretch->of_rows && last + 1 < begin + parts->span)
+            of_class = (last - begin) / parts->classes / parts->rows + 1;
+        of_class -= (stretch->first - begin) / parts->classes / parts->rows;
+    }
+    return spans * parts->classes * of_class;
+}
+
+bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts,
+                          const struct an_stretch *stretch)
+{
+    uint64_t end = stretch->first + stretch->rows;
+    bool last = end == stretch->of_rows;
+    bool of_samples = (spec->gradients.flags & AN_SAMPLE_SUMS) && !parts->sample_rows;
+    return (last && (spec->gradients.flags & AN_PARAMETER_SUMS)) ||
+           (of_samples && (last || end / parts->span > stretch->first / parts->span));
+}
+
+/* The last row up to `row` at which the sums that a part and its steps are made of may be cut. */
+static uint64_t cut_of_sums(const anynorm_spec *spec, const struct an_parts *parts,
+                            uint64_t of_rows, uint64_t row)
+{
+    uint64_t sample = spec->gradients.flags & AN_SAMPLE_SUMS ? spec->sample_rows : of_rows;
+    uint64_t begin = row / sample * sample;
+    /* A stretch begins with the first row of parameters, whose class may not be the sample's first.
+     */
+    while (begin % parts->classes != 0) {
+        begin -= sample;
+        row = begin;
+    }
+    if (sample < of_rows - begin && sample % parts->classes != 0)
+        return begin; /* from within, the sample's end could not be reached */
+    uint64_t of_class = (row - begin) / parts->classes;
+    return begin + (of_class - of_class % parts->rows % AN_ROWS_TOGETHER) * parts->classes;
+}
+
+uint64_t an_gradient_cut(const anynorm_spec *spec, uint64_t of_rows, uint64_t row)
+{
+    uint64_t cut = row - row % spec->parameters.rows;
+    if (!(spec->gradients.flags & AN_ROW_SUMS))
+        return cut;
+    const struct an_parts parts = an_gradient_parts(spec, of_rows);
+    do {
+        row = cut;
+        cut = cut_of_sums(spec, &parts, of_rows, row);
+        cut -= cut % spec->parameters.rows;
+    } while (cut != row);
+    return cut;
+}
+
 uint64_t an_gradient_sums(const anynorm_spec *spec)
 {
     uint64_t count = 0;
@@ -66,7 +121,7 @@ bool an_gradient_workspace(const anynorm_spec *spec, uint64_t rows, uint64_t *by
     uint64_t size = an_spec_double(spec) ? sizeof(double) : sizeof(float);
     /* The reference adds up in two numbers for each parameter, and for each column of a sample. */
     if (!an_mul(an_gradient_sums(spec) * size, an_gradient_pitch(spec), &row) ||
-        !an_mul(row, (parts.compensated ? 2 : 1) * parts.count, &of_parts) ||
+        !an_mul(row, (parts.compensated ? 3 : 1) * parts.count, &of_parts) ||
         !an_mul(row, 2 * sizeof(double) / size * spec->parameters.rows, &of_reference))
         return false;
     *bytes = of_parts > of_reference ? of_parts : of_reference;

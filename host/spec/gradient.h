@@ -25,18 +25,41 @@ struct an_parts {
     bool compensated;        /* parts are so long that what additions lose is kept, too */
 };
 
+/* What a launch has of a call's rows: `rows` of them, from number `first` on. A part that it does
+ * not end is continued by the next one: the workspace holds all parts of the call. */
+struct an_stretch {
+    uint64_t first;
+    uint64_t rows;
+    uint64_t of_rows; /* all of the call's */
+};
+
+static inline struct an_stretch an_stretch_whole(uint64_t rows)
+{
+    return (struct an_stretch){0, rows, rows};
+}
+
+/* Rows of a part that some schedules walk together: their terms are added to each other before the
+ * part's sums see them. */
+#define AN_ROWS_TOGETHER 4
+
 /* For 1 row or more of a resolved spec. Where nothing is summed, parts are what one work-item does.
  */
 struct an_parts an_gradient_parts(const anynorm_spec *spec, uint64_t rows);
 
-/* Whether sums over rows are left to a second launch. */
-static inline bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts)
-{
-    return spec->gradients.flags & (parts->sample_rows ? AN_PARAMETER_SUMS : AN_ROW_SUMS);
-}
+/* How many parts the walk of a stretch looks at: those with rows of it, and few others. */
+uint64_t an_gradient_parts_within(const struct an_parts *parts, const struct an_stretch *stretch);
+
+/* Whether sums over rows that end with the stretch are left to a second launch: those of samples
+ * that do, and at the call's end those of parameters. */
+bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts,
+                          const struct an_stretch *stretch);
+
+/* The last row up to `row`, which is less than `of_rows`, at which one stretch may end and another
+ * begin without a bit changed; 0: there is none. */
+uint64_t an_gradient_cut(const anynorm_spec *spec, uint64_t of_rows, uint64_t row);
 
 /* How many tensors are summed over rows, and elements from one row of the workspace to the next: it
- * has [tensors][parts][pitch] sums, twice that where they are compensated. */
+ * has [tensors][parts][pitch] sums, three times that where they are compensated. */
 uint64_t an_gradient_sums(const anynorm_spec *spec);
 uint64_t an_gradient_pitch(const anynorm_spec *spec);
 

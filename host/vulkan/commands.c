@@ -10,7 +10,7 @@
 /* ---- What a dispatch reaches ---- */
 
 /* Rows that a kernel's loops count without wrapping. */
-#define MOST_ROWS ((uint64_t)1 << 30)
+#define MOST_ROWS (UINT64_C(1) << 30)
 
 /* Bytes that a kernel's sums of offsets may add to a range without wrapping. */
 #define SLACK_BYTES 4096
@@ -21,25 +21,26 @@ static uint64_t most_range(const struct an_vulkan_device *d)
 }
 
 /* Rows of an enqueue. */
-struct stretch {
-    uint64_t of_rows; /* all of the enqueue's */
+struct range {
     uint64_t first;
     uint64_t rows;
+    uint64_t of_enqueue;
+    uint64_t of_call; /* which an enqueue may be a stretch of */
 };
 
 /* Bytes from where the part of a tensor begins to the end of its last row; false where that is more
  * than 64 bits. */
-static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor, const struct stretch *part,
+static bool find_extent(const anynorm_spec *spec, enum an_tensor tensor, const struct range *part,
                         uint64_t *bytes)
 {
-    uint64_t rows = part->rows;
+    uint64_t rows = an_tensor_shape(tensor) == AN_OF_CALL ? part->of_call : part->rows;
     if (an_tensor_shape(tensor) == AN_OF_SAMPLES)
         rows += part->first % spec->sample_rows; /* of its first sample, which came before */
     if (!an_tensor_extent(spec, tensor, rows, bytes))
         return false;
     if (an_tensor_shape(tensor) == AN_OF_SHARDS) /* each of which has the other rows, too */
         *bytes +=
-            (spec->statistic.shards - 1) * an_tensor_start(spec, tensor, part->of_rows - rows);
+            (spec->statistic.shards - 1) * an_tensor_start(spec, tensor, part->of_enqueue - rows);
     return true;
 }
 
@@ -54,7 +55,7 @@ static uint64_t start_of(const anynorm_spec *spec, const anynorm_tensors *tensor
 
 /* Bytes to bind for a part, whole words; false where that is too far. */
 static bool find_range(const struct an_vulkan_device *d, const anynorm_spec *spec,
-                       enum an_tensor tensor, uint64_t start, const struct stretch *part,
+                       enum an_tensor tensor, uint64_t start, const struct range *part,
                        uint64_t *bytes)
 {
     uint64_t extent, lead = start % d->features.offset_alignment;
@@ -69,7 +70,7 @@ static bool fill(const struct an_vulkan_device *d, const struct an_norm *norm, u
                  uint64_t rows, struct an_part *part)
 {
     const anynorm_spec *spec = &norm->plan->head.spec;
-    const struct stretch stretch = {norm->rows, first, rows};
+    const struct range range = {first, rows, norm->stretch.rows, norm->stretch.of_rows};
     part->rows = rows;
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
@@ -77,7 +78,7 @@ static bool fill(const struct an_vulkan_device *d, const struct an_norm *norm, u
             continue;
         uint64_t start = start_of(spec, norm->tensors, tensor, first), bytes;
         uint64_t lead = start % d->features.offset_alignment;
-        if (!find_range(d, spec, tensor, start, &stretch, &bytes))
+        if (!find_range(d, spec, tensor, start, &range, &bytes))
             return false;
         VkBuffer memory = an_vulkan_buffer(an_tensor_buffer(norm->tensors, tensor));
         part->buffers[i] = (VkDescriptorBufferInfo){memory, start - lead, bytes};
@@ -116,7 +117,7 @@ static anynorm_status find_part(const struct an_vulkan_device *d, const struct a
                                 uint64_t first, struct an_part *part)
 {
     const anynorm_spec *spec = &norm->plan->head.spec;
-    uint64_t rows = norm->rows - first, inner = spec->inner_rows;
+    uint64_t rows = norm->stretch.rows - first, inner = spec->inner_rows;
     if (spec->sample_rows > MOST_ROWS) /* more than 32 bits may hold */
         rows = an_least(rows, spec->sample_rows - first % spec->sample_rows);
     if (inner > 0 && first % inner != 0)
@@ -134,7 +135,7 @@ static anynorm_status find_part(const struct an_vulkan_device *d, const struct a
 
 anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anynorm_spec *spec)
 {
-    const struct stretch row = {1, 0, 1};
+    const struct range row = {0, 1, 1, 1};
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
         enum an_tensor tensor = (enum an_tensor)i;
         uint64_t bytes;
@@ -149,24 +150,26 @@ anynorm_status an_vulkan_row_check(const struct an_vulkan_device *d, const anyno
 
 /* ---- Preparing ---- */
 
-/* The parts of rows whose sums over rows are taken, all of them in one dispatch. */
-static anynorm_status prepare_sums(const struct an_vulkan_device *d, uint64_t rows,
-                                   struct an_norm *norm)
+/* The parts of the call's rows whose sums are taken. */
+static anynorm_status prepare_sums(const struct an_vulkan_device *d, struct an_norm *norm)
 {
-    if (norm->parts > 1)
+    const anynorm_spec *spec = &norm->plan->head.spec;
+    uint64_t rows = norm->stretch.of_rows;
+    if ((spec->gradients.flags & AN_ROW_SUMS) && rows > MOST_ROWS)
         return an_fail(ANYNORM_UNSUPPORTED,
-                       "%s: gradients of %" PRIu64
-                       " rows: a tensor reaches further than the %" PRIu64
-                       " bytes that a kernel reaches of a buffer; fewer rows, and ACCUMULATE, do",
-                       d->head.info.id, rows, most_range(d));
-    norm->of_sums = an_gradient_parts(&norm->plan->head.spec, rows);
+                       "%s: sums over %" PRIu64 " rows: a kernel counts no more than %" PRIu64
+                       "; fewer rows, and ACCUMULATE, do",
+                       d->head.info.id, rows, MOST_ROWS);
+    norm->of_sums = an_gradient_parts(spec, rows);
     return ANYNORM_OK;
 }
 
 anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                               const anynorm_tensors *tensors, uint64_t rows, struct an_norm *norm)
+                               const anynorm_tensors *tensors, const struct an_stretch *stretch,
+                               struct an_norm *norm)
 {
-    *norm = (struct an_norm){.plan = plan, .tensors = tensors, .rows = rows};
+    uint64_t rows = stretch->rows;
+    *norm = (struct an_norm){.plan = plan, .tensors = tensors, .stretch = *stretch};
     norm->moments = (VkDescriptorBufferInfo){plan->kernel->moments.buffer, 0, VK_WHOLE_SIZE};
     for (uint64_t first = 0; first < rows; norm->parts++) {
         struct an_part later, *part = first == 0 ? &norm->first : &later;
@@ -176,7 +179,7 @@ anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an
         first += part->rows;
     }
     norm->split = norm->parts == 1 && rows <= plan->split_rows;
-    return an_spec_backward(&plan->head.spec) ? prepare_sums(d, rows, norm) : ANYNORM_OK;
+    return rows > 0 && an_spec_backward(&plan->head.spec) ? prepare_sums(d, norm) : ANYNORM_OK;
 }
 
 void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, struct an_norm *norm)
@@ -228,7 +231,7 @@ static void bind(struct an_vulkan_device *d, const struct an_norm *norm, const s
 }
 
 static void dispatch_groups(struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                            VkCommandBuffer commands, struct an_push *push, enum an_stage stage,
+                            VkCommandBuffer commands, struct an_push *push, uint32_t stage,
                             uint64_t groups)
 {
     push->stage = stage;
@@ -246,24 +249,37 @@ static void dispatch(struct an_vulkan_device *d, const struct an_vulkan_plan *pl
     dispatch_groups(d, plan, commands, push, stage, groups);
 }
 
-/* Gradients: the rows, then the sums over them, where there are any that the first dispatch has not
- * finished. */
+/* Gradients of the rows of a part, those of the norm's from `first` on: the rows, then the sums
+ * that end with them, where there are any that the first dispatch has not finished. */
 static void dispatch_backward(struct an_vulkan_device *d, const struct an_norm *norm,
-                              VkCommandBuffer commands, struct an_push *push)
+                              uint64_t first, VkCommandBuffer commands, struct an_push *push)
 {
     const struct an_vulkan_plan *plan = norm->plan;
-    const struct an_parts *parts = &norm->of_sums;
-    push->parts = (uint32_t)parts->count;
-    push->part_rows = (uint32_t)parts->rows;
-    push->span = (uint32_t)parts->span;
-    push->whole_sample = (uint32_t)parts->sample_rows;
-    push->compensated = parts->compensated;
-    dispatch(d, plan, commands, push, AN_STAGE_ROWS_OF_PARTS);
-    if (push->rows == 0 || !an_gradient_finishes(&plan->head.spec, parts))
+    const anynorm_spec *spec = &plan->head.spec;
+    bool sums = spec->gradients.flags & AN_ROW_SUMS;
+    struct an_stretch stretch = {norm->stretch.first + first, push->rows, norm->stretch.of_rows};
+    struct an_parts parts = norm->of_sums;
+    if (!sums) { /* then rows are on their own */
+        stretch = an_stretch_whole(push->rows);
+        parts = an_gradient_parts(spec, push->rows > 0 ? push->rows : 1);
+    }
+    uint32_t bits = (parts.compensated ? AN_STAGE_COMPENSATED : 0) |
+                    (parts.sample_rows > 0 ? AN_STAGE_WHOLE_SAMPLES : 0);
+    push->parts = (uint32_t)parts.count;
+    push->part_rows = (uint32_t)parts.rows;
+    push->span = (uint32_t)parts.span;
+    push->first_row = (uint32_t)stretch.first;
+    push->all_rows = (uint32_t)stretch.of_rows;
+    if (sums && first > 0) /* parts are continued */
+        an_commands_order(d, commands);
+    uint64_t here = push->rows == 0 ? 1 : an_gradient_parts_within(&parts, &stretch);
+    dispatch_groups(d, plan, commands, push, AN_STAGE_ROWS_OF_PARTS | bits,
+                    an_part_groups(&d->head.info, &plan->choice, here));
+    if (push->rows == 0 || !an_gradient_finishes(spec, &parts, &stretch))
         return;
     an_commands_order(d, commands);
-    dispatch_groups(d, plan, commands, push, AN_STAGE_SUMS_OF_PARTS,
-                    an_sum_groups(&d->head.info, &plan->head.spec, &plan->choice, parts));
+    dispatch_groups(d, plan, commands, push, AN_STAGE_SUMS_OF_PARTS | bits,
+                    an_sum_groups(&d->head.info, spec, &plan->choice, &parts));
 }
 
 /* The rows of a part, those of the norm's from `first` on. */
@@ -275,7 +291,7 @@ static void record_part(struct an_vulkan_device *d, const struct an_norm *norm,
     const anynorm_spec *spec = &plan->head.spec;
     struct an_push push = {.rows = (uint32_t)part->rows,
                            .parameter_first = (uint32_t)(first % spec->parameters.rows),
-                           .shard_rows = (uint32_t)norm->rows};
+                           .shard_rows = (uint32_t)norm->stretch.rows};
     if (spec->sample_rows <= UINT32_MAX)
         push.sample_first = (uint32_t)(first % spec->sample_rows);
     for (int i = 0; i < AN_TENSOR_COUNT; i++) {
@@ -284,7 +300,7 @@ static void record_part(struct an_vulkan_device *d, const struct an_norm *norm,
     }
     bind(d, norm, part, commands, set);
     if (an_spec_backward(spec)) {
-        dispatch_backward(d, norm, commands, &push);
+        dispatch_backward(d, norm, first, commands, &push);
         return;
     }
     if (norm->split && !(spec->flags & (ANYNORM_RSTD_INPUT | ANYNORM_PARTIALS_INPUT))) {

@@ -52,9 +52,9 @@ anynorm_status an_norm_launch(struct an_vulkan_device *d, const struct an_norm *
 }
 
 /* The queue runs in order, so all that the wait list names comes first as it is. */
-anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                                 uint32_t wait_count, const anynorm_event *wait_list,
-                                 anynorm_event *event)
+anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                 const struct an_stretch *stretch, uint32_t wait_count,
+                                 const anynorm_event *wait_list, anynorm_event *event)
 {
     (void)wait_count;
     (void)wait_list;
@@ -63,7 +63,7 @@ anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
     struct an_launch *launched;
     anynorm_status status = an_vulkan_check_queue(d);
     if (status == ANYNORM_OK)
-        status = an_norm_prepare(d, an_vulkan_plan(plan), tensors, rows, &norm);
+        status = an_norm_prepare(d, an_vulkan_plan(plan), tensors, stretch, &norm);
     if (status != ANYNORM_OK)
         return status;
     an_mutex_lock(&d->lock);

@@ -31,8 +31,8 @@ struct an_push {
     uint32_t parts; /* of struct an_parts */
     uint32_t part_rows;
     uint32_t span;
-    uint32_t whole_sample;
-    uint32_t compensated;
+    uint32_t first_row; /* of struct an_stretch */
+    uint32_t all_rows;
     uint32_t offset[AN_MOST_SLOTS];
 };
 
@@ -44,7 +44,10 @@ enum an_stage {
     AN_STAGE_PARTIALS,
     AN_STAGE_FINISH,
     AN_STAGE_ROWS_OF_PARTS = 0,
-    AN_STAGE_SUMS_OF_PARTS
+    AN_STAGE_SUMS_OF_PARTS,
+    /* Bits beside one of the last two: the parts are compensated, or hold whole samples. */
+    AN_STAGE_COMPENSATED = 2,
+    AN_STAGE_WHOLE_SAMPLES = 4
 };
 
 struct an_interface {

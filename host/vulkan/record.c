@@ -230,9 +230,10 @@ static anynorm_status prepare(anynorm_vulkan_recording *recording,
                               uint64_t rows, struct an_norm *norm)
 {
     struct an_vulkan_device *d = recording->device;
+    const struct an_stretch stretch = an_stretch_whole(rows);
     anynorm_status status = keep(recording, plan->kernel);
     if (status == ANYNORM_OK)
-        status = an_norm_prepare(d, plan, tensors, rows, norm);
+        status = an_norm_prepare(d, plan, tensors, &stretch, norm);
     if (status == ANYNORM_OK && norm->split)
         status = take_scratch(recording, rows * plan->moments_row_bytes, &norm->moments);
     uint64_t sets = d->features.push_descriptors ? 0 : norm->parts;

@@ -236,15 +236,17 @@ struct an_part {
 struct an_norm {
     const struct an_vulkan_plan *plan;
     const anynorm_tensors *tensors;
-    uint64_t rows, parts;
+    struct an_stretch stretch; /* its rows */
+    uint64_t parts;
     struct an_part first;           /* usually the only one */
     bool split;                     /* across work-groups */
-    struct an_parts of_sums;        /* of gradients, which have one part in the sense above */
+    struct an_parts of_sums;        /* of gradients, which are parts in another sense */
     VkDescriptorBufferInfo moments; /* row_split's scratch: the kernel's, or another's */
 };
 /* All that can fail: UNSUPPORTED where not even one row lies within what a kernel reaches. */
 anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,
-                               const anynorm_tensors *tensors, uint64_t rows, struct an_norm *norm);
+                               const anynorm_tensors *tensors, const struct an_stretch *stretch,
+                               struct an_norm *norm);
 /* The kernel on none; `any` is a buffer of a word or more. */
 void an_norm_prepare_empty(const struct an_vulkan_plan *plan, VkBuffer any, struct an_norm *norm);
 /* A set for a part, which nothing recorded has; not asked for where there are push descriptors. */
@@ -291,9 +293,9 @@ anynorm_status an_vulkan_halves_ask(struct an_vulkan_device *d, struct an_halves
 /* enqueue.c. Records and submits; a norm of no parts does nothing. With the lock held. */
 anynorm_status an_norm_launch(struct an_vulkan_device *d, const struct an_norm *norm,
                               const struct an_semaphores *semaphores, struct an_launch **launched);
-anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors, uint64_t rows,
-                                 uint32_t wait_count, const anynorm_event *wait_list,
-                                 anynorm_event *event);
+anynorm_status an_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
+                                 const struct an_stretch *stretch, uint32_t wait_count,
+                                 const anynorm_event *wait_list, anynorm_event *event);
 anynorm_status an_vulkan_plan_warm_up(anynorm_plan *plan, uint64_t rows);
 
 #endif

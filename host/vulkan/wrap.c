@@ -228,7 +228,8 @@ anynorm_status anynorm_vulkan_enqueue(anynorm_plan *plan, const anynorm_tensors 
 
     struct an_norm norm;
     struct an_launch *launched;
-    status = an_norm_prepare(d, an_vulkan_plan(plan), tensors, rows, &norm);
+    const struct an_stretch stretch = an_stretch_whole(rows);
+    status = an_norm_prepare(d, an_vulkan_plan(plan), tensors, &stretch, &norm);
     if (status != ANYNORM_OK)
         return status;
     an_mutex_lock(&d->lock);

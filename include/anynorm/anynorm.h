@@ -524,7 +524,8 @@ typedef struct anynorm_spec {
  *
  * Determinism. The bits of a row's dx depend on that row, the plan and the device, as those of y
  * do. Sums over rows are taken in a fixed order: their bits depend on all rows, their number, the
- * plan and the device, never on how many of its units were free. Nothing is added by atomics.
+ * plan and the device, never on how many of its units were free, nor on the blocks or stretches
+ * that anynorm_run and anynorm_run_stretch take the rows in. Nothing is added by atomics.
  *
  * Shards, where a row's columns lie on several devices, which have found mean and rstd of the whole
  * row in their forward pass: DPARTIALS_OUTPUT writes for each row the shard's number of columns,
@@ -707,6 +708,14 @@ ANYNORM_API anynorm_status anynorm_plan_binary(anynorm_plan *plan, void *bytes, 
 ANYNORM_API anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint64_t rows,
                                                   uint64_t *bytes);
 
+/* Lowers *row to the nearest row, from 0 up to there, at which a call over `of_rows` rows may be
+ * cut into stretches, for anynorm_run_stretch; to of_rows, if it is more. Such rows are multiples
+ * of parameters.rows; with sums over rows few more than every fourth of these are, where gradients
+ * of gate, scale or shift are summed counted from a sample's first row. 0: there is none.
+ * INVALID_ARGUMENT. Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_cut(const anynorm_plan *plan, uint64_t of_rows,
+                                            uint64_t *row);
+
 typedef struct anynorm_plan_info {
     const char *schedule;     /* static */
     uint64_t work_group_size; /* work-items */
@@ -880,7 +889,7 @@ typedef struct anynorm_host_tensors {
     void *dgate;
     void *dscale;
     void *dshift;
-    void *workspace; /* NULL: anynorm_run makes its own */
+    void *workspace; /* of anynorm_run_stretch; anynorm_run makes its own */
 } anynorm_host_tensors;
 
 /* Normalizes `rows` rows in host memory and returns when y is there. Where device and host share
@@ -893,6 +902,22 @@ typedef struct anynorm_host_tensors {
  * After DEVICE_LOST or OUT_OF_MEMORY the outputs are undefined. */
 ANYNORM_API anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_tensors *tensors,
                                        uint64_t rows);
+
+/* The same of rows [first, first + rows) of `of_rows`, where not all of them are in memory at once:
+ * called for one stretch after the other, from row 0 on, it gives the bits of one anynorm_run, also
+ * of sums over rows. The tensors are those of the stretch, with which their rows and samples begin;
+ * parameters are the same for all. Sums over rows are carried from call to call in
+ * tensors->workspace, anynorm_plan_workspace bytes for of_rows, of no meaning before the first call
+ * and needed unless the stretch is all rows; nothing else may be written there meanwhile. What is
+ * summed over the rows of a sample is written by the call that has its last row, what is summed
+ * over all rows by the last call; both must be given each time. Stretches begin where
+ * anynorm_plan_cut says that they may, and, with gate, scale or shift, either with a sample or end
+ * in the one that they begin in; of rows of two levels, likewise. One call at a time for a
+ * workspace; else any thread. As anynorm_run; INVALID_ARGUMENT also for a stretch that begins or
+ * ends elsewhere. */
+ANYNORM_API anynorm_status anynorm_run_stretch(anynorm_plan *plan,
+                                               const anynorm_host_tensors *tensors, uint64_t first,
+                                               uint64_t rows, uint64_t of_rows);
 
 #ifdef __cplusplus
 }

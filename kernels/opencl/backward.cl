@@ -268,18 +268,11 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
     }
 }
 
-/* Where the sums of a part's rows go, and which of them there are not yet. */
-typedef struct {
-    part_t part;
-    bool begins;        /* the part */
-    bool sample_begins; /* so does a sample whose sums are the part's own */
-} keeping_t;
-
 #if !DPARTIALS_OUTPUT
 /* Goes back through `count` columns of `many` rows. Where that streams, the rows that are `ahead` further on are
  * fetched meanwhile, or the memory would read nothing until the next pass over h. */
 PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slopes, const uint column,
-                           const uint count, const bool stream, const ulong ahead, const keeping_t *k)
+                           const uint count, const bool stream, const ulong ahead, const part_t *part)
 {
     accv_t sums[SUMS + 1];
 #pragma unroll
@@ -290,22 +283,19 @@ PIECE void go_back_columns(const uint many, const row_t *row, const slope_t *slo
         }
         go_back(&row[r], &slopes[r], column, count, stream, r == 0, sums);
     }
-#if PARAMETER_SUMS > 0
-    add_to_part(&k->part, 0, PARAMETER_SUMS, column, k->begins, sums);
-#endif
-#if SAMPLE_SUMS > 0
-    add_to_part(&k->part, PARAMETER_SUMS, SUMS, column, k->sample_begins, sums);
+#if SUMS > 0
+    add_to_part(part, 0, SUMS, column, sums);
 #endif
 }
 
 PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes, const uint columns,
                         const uint lane, const uint whole, const bool stream, const ulong ahead,
-                        const keeping_t *keeping)
+                        const part_t *sums_of_part)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
     row_t of_row[SIDE];
     slope_t of[SIDE];
-    const keeping_t k = *keeping;
+    const part_t part = *sums_of_part;
     /* In registers: for all that a compiler knows, dx may point to the arrays themselves. */
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
@@ -313,9 +303,9 @@ PIECE void go_back_rows(const uint many, const row_t *row, const slope_t *slopes
         of[r] = slopes[r];
     }
     for (uint v = lane; v < vectors; v += LANES)
-        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, ahead, &k);
+        go_back_columns(many, of_row, of, v * VECTOR, whole, stream, ahead, &part);
     if (rest > 0 && lane == vectors % LANES)
-        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, 0, &k);
+        go_back_columns(many, of_row, of, vectors * VECTOR, rest, false, 0, &part);
 }
 
 PIECE bool may_stream_back(const row_t *r)
@@ -347,7 +337,7 @@ typedef struct {
 
 /* `many` rows of a part that has `left`, from row number `number` on, `step` apart. */
 PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const ulong step,
-                     const ulong left, const bool here, place_t *p, keeping_t *k)
+                     const ulong left, const bool here, place_t *p, const part_t *part)
 {
     row_t row[SIDE];
     slope_t slopes[SIDE];
@@ -373,41 +363,15 @@ PIECE void walk_rows(const uint many, const walk_t *w, const ulong number, const
     const ulong ahead = left > rows_ahead ? rows_ahead * step * w->tensors.x_row_stride : 0;
 #if ALIGNED_WALK
     if (w->aligned)
-        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, 0, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, ALIGNED_VECTOR, false, 0, part);
     else
 #endif
         if (stream)
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, ahead, k);
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, true, ahead, part);
     else
-        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, 0, k);
-    k->begins = k->sample_begins = false;
+        go_back_rows(many, row, slopes, p->columns, p->lane, VECTOR, false, 0, part);
 #endif
 }
-
-#if SUMS > 0
-/* Of a part without rows. */
-PIECE void clear_part(const part_t *part, const uint columns, const uint lane)
-{
-    accv_t nothing[SUMS];
-#pragma unroll
-    for (uint k = 0; k < SUMS; k++)
-        nothing[k] = 0;
-    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR)
-        add_to_part(part, 0, SUMS, column, true, nothing);
-}
-
-/* Leaves the second launch but the sums, without what they have lost. */
-PIECE void close_part(const part_t *part, const uint columns, const uint lane)
-{
-    if (!part->lost)
-        return;
-    for (uint column = lane * VECTOR; column < columns; column += LANES * VECTOR) {
-#pragma unroll
-        for (uint k = 0; k < SUMS; k++)
-            vstorev(sum_of_part(part, k, column), 0, part->at + k * part->tensor_pitch + column);
-    }
-}
-#endif
 
 #if SAMPLE_SUMS > 0
 /* The sums of a sample that was whole in a part. */
@@ -476,6 +440,7 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
 #endif
 #endif
     const ulong pitch = ((ulong)columns + 15) / 16 * 16, tensor_pitch = parts * pitch;
+    const ulong end_row = first_row + rows;
     __global acc_t *sums = (__global acc_t *)(workspace + workspace_offset);
 
 #if SUMS > 0
@@ -484,20 +449,23 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
         const uint parameters = parameters_of(&tensors);
         const uint wide = (parameters - 1) / COLUMNS_OF_GROUP + 1;
         const uint wide_sample = (columns - 1) / COLUMNS_OF_GROUP + 1;
-        const ulong of_parameters = PARAMETER_SUMS * classes * wide;
-        const ulong of_samples = whole_sample ? 0 : SAMPLE_SUMS * spans * wide_sample;
+        /* Samples that end with the launch; at the end of all rows parameters, too. */
+        const bool last = end_row == all_rows;
+        const ulong first_ended = first_row / span, ended = (last ? spans : end_row / span) - first_ended;
+        const ulong of_parameters = last ? PARAMETER_SUMS * classes * wide : 0;
+        const ulong of_samples = whole_sample ? 0 : SAMPLE_SUMS * ended * wide_sample;
         const uint slice = get_local_id(0) / (GROUP / SLICES);
         const uint place = get_local_id(0) % (GROUP / SLICES) * VECTOR;
         for (ulong unit = get_group_id(0); unit < of_parameters + of_samples; unit += get_num_groups(0)) {
             const bool of_sample = unit >= of_parameters;
             const ulong number = of_sample ? unit - of_parameters : unit;
             const uint blocks = of_sample ? wide_sample : wide, all = of_sample ? columns : parameters;
-            const ulong rows_of = of_sample ? spans : classes, row = number / blocks % rows_of;
+            const ulong rows_of = of_sample ? ended : classes, row = number / blocks % rows_of;
             const uint tensor = (of_sample ? PARAMETER_SUMS : 0) + (uint)(number / blocks / rows_of);
             const uint at = (uint)(number % blocks) * COLUMNS_OF_GROUP + place;
             const uint count = count_at(at, all);
             group_of_parts_t g;
-            g.first = of_sample ? row * of_span : row * parts_of_class;
+            g.first = of_sample ? (first_ended + row) * of_span : row * parts_of_class;
             g.count = of_sample ? of_span : spans * parts_of_class;
             g.side_by_side = of_sample || classes == 1 ? g.count : parts_of_class;
             g.stride = of_span;
@@ -546,49 +514,77 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
     place.meeting.sums = meeting_sums;
     place.meeting.votes = votes;
     place.meeting.turn = 0;
-    for (ulong base = get_group_id(0) * (ulong)ROWS; base < parts;
+    /* The parts that have rows of the launch, and those that have none at all where a span ends:
+     * host/spec/gradient.c counts them, too. Of a span some of each class's. */
+    const ulong first_span = first_row / span;
+    const ulong spans_here = rows > 0 ? (end_row - 1) / span + 1 - first_span : 0;
+    ulong first_of_class = 0, of_class = parts_of_class;
+    if (spans_here == 1) {
+        const ulong begin = first_span * span;
+        if (end_row < min(begin + span, all_rows))
+            of_class = (end_row - 1 - begin) / classes / part_rows + 1;
+        first_of_class = (first_row - begin) / classes / part_rows;
+        of_class -= first_of_class;
+    }
+    const ulong parts_here = spans_here * classes * of_class;
+    const ulong longest = rows > 0 ? min(part_rows, (rows - 1) / classes + 1) : 0;
+    for (ulong base = get_group_id(0) * (ulong)ROWS; base < parts_here;
          base += get_num_groups(0) * (ulong)ROWS) {
-        const ulong part = base + place.slot;
-        const ulong begin = part / (classes * parts_of_class) * span, end = min(begin + span, rows);
-        const ulong class = part / parts_of_class % classes;
+        const ulong number = base + place.slot, span_number = first_span + number / (classes * of_class);
+        const ulong begin = span_number * span, end = min(begin + span, all_rows);
+        const ulong class = number / of_class % classes;
+        const ulong part_of_class = first_of_class + number % of_class;
+        const ulong part = (span_number * classes + class) * parts_of_class + part_of_class;
         const ulong first = begin + (class + classes - begin % classes) % classes +
-                            part % parts_of_class * part_rows * classes;
-        const bool has_rows = part < parts && first < end;
+                            part_of_class * part_rows * classes;
+        const bool is_here = number < parts_here, has_rows = is_here && first < end;
         const ulong count = has_rows ? min(part_rows, (end - first - 1) / classes + 1) : 0;
-        keeping_t k;
-        k.begins = k.sample_begins = true;
-        k.part.at = sums + part * pitch;
-        k.part.tensor_pitch = tensor_pitch;
-        k.part.lost = compensated ? SUMS * tensor_pitch : 0;
+        /* Of these rows the launch has those from `from` up to `to`. */
+        const ulong to = first < end_row ? min(count, (end_row - first - 1) / classes + 1) : 0;
+        const ulong from = first < first_row ? min(to, (first_row - first - 1) / classes + 1) : 0;
+        part_t sums_of;
+        sums_of.at = sums + part * pitch;
+        sums_of.tensor_pitch = tensor_pitch;
+        sums_of.total = compensated ? SUMS * tensor_pitch : 0;
+        sums_of.lost = 2 * sums_of.total;
+#if SUMS > 0
+        if (is_here && from == 0 && (to > 0 || (count == 0 && end <= end_row)))
+            clear_sums(&sums_of, 0, SUMS, columns, place.lane);
+#endif
 #if SIDE > 1
-        for (ulong i = 0; i < count;) {
-            ulong left = count - i;
+        for (ulong i = from; i < to;) {
+            const ulong row = first + i * classes - first_row;
+            ulong left = to - i;
 #if SAMPLE_SUMS > 0
             if (whole_sample)
                 left = min(left, whole_sample - i % whole_sample);
 #endif
-            if (left >= SIDE)
-                walk_rows(SIDE, &w, first + i * classes, classes, count - i, true, &place, &k);
+            const uint many = left >= SIDE ? SIDE : 1;
+            if (many == SIDE)
+                walk_rows(SIDE, &w, row, classes, to - i, true, &place, &sums_of);
             else
-                walk_rows(1, &w, first + i * classes, classes, count - i, true, &place, &k);
-            i += left >= SIDE ? SIDE : 1;
+                walk_rows(1, &w, row, classes, to - i, true, &place, &sums_of);
 #else
-        for (ulong i = 0; i < part_rows;) {
-            walk_rows(1, &w, first + i * classes, classes, 0, i < count, &place, &k);
-            i++;
+        for (ulong i = from; i < from + longest;) {
+            const uint many = 1;
+            walk_rows(1, &w, first + i * classes - first_row, classes, 0, i < to, &place, &sums_of);
+#endif
+            i += many;
+#if SUMS > 0
+            if (compensated && i <= to && i / ROWS_OF_BLOCK != (i - many) / ROWS_OF_BLOCK)
+                end_block(&sums_of, columns, place.lane);
 #endif
 #if SAMPLE_SUMS > 0
-            if (whole_sample && i <= count && (i % whole_sample == 0 || i == count)) {
-                store_sample(&w.to, &k.part, (first + i - 1) / whole_sample, columns, place.lane);
-                k.sample_begins = true;
+            if (whole_sample && i <= to && (i % whole_sample == 0 || i == count)) {
+                const ulong sample = (first + i - 1) / whole_sample - first_row / whole_sample;
+                store_sample(&w.to, &sums_of, sample, columns, place.lane);
+                clear_sums(&sums_of, PARAMETER_SUMS, SUMS, columns, place.lane);
             }
 #endif
         }
 #if SUMS > 0
-        if (part < parts && count == 0)
-            clear_part(&k.part, columns, place.lane);
-        else if (part < parts)
-            close_part(&k.part, columns, place.lane);
+        if (from < to && to == count)
+            close_part(&sums_of, columns, place.lane);
 #endif
     }
 }

@@ -3,7 +3,7 @@
 // Variants: ACC_DOUBLE SUBGROUPS
 /* backward: the gradients of all rows, in two launches.
  *
- * ROWS_OF_PARTS: LANES work-items take a part, ROWS parts side by side in a group. Row by row they find
+ * The first: LANES work-items take a part, ROWS parts side by side in a group. Row by row they find
  * the statistic, if it is not given, and the sums of g and of g * n in one pass over h and dy (with SILU,
  * whose slope takes n, in two), then in another go back to dh, adding the terms of the sums over rows to
  * what they keep for the part. SUMS_OF_PARTS adds up the parts; it is not needed where nothing is summed.
@@ -16,9 +16,10 @@
 #include "chain_rule.glsl"
 #include "row_sums.glsl"
 
-/* The values of `stage`; the host has them, too. */
-#define ROWS_OF_PARTS 0
+/* The bits of `stage`; the host has them, too. Without the first the launch is of rows. */
 #define SUMS_OF_PARTS 1
+#define COMPENSATED 2
+#define WHOLE_SAMPLES 4
 
 /* Vectors whose sums are added before they go into compensated totals: chains of chains. */
 #define BLOCK (CHAIN * CHAIN)
@@ -292,41 +293,87 @@ uint parts_of_class()
     return (launch.span - 1) / CLASSES / launch.part_rows + 1; /* both rounded up */
 }
 
+/* Rows of a sample where a part holds whole ones; else 0. */
+uint whole_sample()
+{
+    return (launch.stage & WHOLE_SAMPLES) != 0 ? min(sample_rows, launch.all_rows) : 0;
+}
+
+uint end_row()
+{
+    return launch.first_row + launch.rows;
+}
+
+/* The parts that have rows of the launch, and those that have none at all where a span ends:
+ * host/spec/gradient.c counts them, too. Of a span some of each class's. */
+struct parts_t {
+    uint count;
+    uint first_span;
+    uint first_of_class;
+    uint of_class;
+};
+
+parts_t parts_here()
+{
+    parts_t p = parts_t(0, launch.first_row / launch.span, 0, parts_of_class());
+    if (launch.rows == 0)
+        return p;
+    const uint last = end_row() - 1, spans = last / launch.span + 1 - p.first_span;
+    if (spans == 1) {
+        const uint begin = p.first_span * launch.span;
+        if (last + 1 < min(begin + launch.span, launch.all_rows))
+            p.of_class = (last - begin) / CLASSES / launch.part_rows + 1;
+        p.first_of_class = (launch.first_row - begin) / CLASSES / launch.part_rows;
+        p.of_class -= p.first_of_class;
+    }
+    p.count = spans * CLASSES * p.of_class;
+    return p;
+}
+
 /* Elements from one row of the workspace to the next: host/spec/gradient.h. */
 uint workspace_pitch()
 {
     return (columns + 15) / 16 * 16;
 }
 
-/* Walks part number `part`, by its lanes; where there is none, keeps the group's others company. */
-void walk_part(const uint part, const uint slot, const uint lane, const bool aligned)
+/* Walks the launch's rows of part number `number` of those here, by its lanes; where there is none, keeps
+ * the group's others company. */
+void walk_part(const parts_t parts, const uint number, const uint slot, const uint lane,
+               const bool aligned)
 {
-    const uint pitch = workspace_pitch(), of_class = parts_of_class();
-    const uint begin = part / (CLASSES * of_class) * launch.span;
-    const uint end = min(begin + launch.span, launch.rows);
-    const uint own_class = part / of_class % CLASSES;
+    const uint pitch = workspace_pitch(), whole = whole_sample();
+    const uint span_number = parts.first_span + number / (CLASSES * parts.of_class);
+    const uint begin = span_number * launch.span, end = min(begin + launch.span, launch.all_rows);
+    const uint own_class = number / parts.of_class % CLASSES;
+    const uint part_of_class = parts.first_of_class + number % parts.of_class;
+    const uint part = (span_number * CLASSES + own_class) * parts_of_class() + part_of_class;
     const uint first = begin + (own_class + CLASSES - begin % CLASSES) % CLASSES +
-                       part % of_class * launch.part_rows * CLASSES;
-    const bool has_rows = part < launch.parts && first < end;
+                       part_of_class * launch.part_rows * CLASSES;
+    const bool is_here = number < parts.count, has_rows = is_here && first < end;
     const uint count = has_rows ? min(launch.part_rows, (end - first - 1) / CLASSES + 1) : 0;
+    /* Of these rows the launch has those from `from` up to `to`. */
+    const uint to = first < end_row() ? min(count, (end_row() - first - 1) / CLASSES + 1) : 0;
+    const uint from =
+        first < launch.first_row ? min(to, (launch.first_row - first - 1) / CLASSES + 1) : 0;
+    const uint longest = min(launch.part_rows, (launch.rows - 1) / CLASSES + 1);
     const uint tensor_pitch = launch.parts * pitch;
-    keeping_t k = keeping_t(part_t(part * pitch, tensor_pitch, 0), true, true);
-    if (launch.compensated != 0)
+    const bool sample_begins = whole > 0 ? from % whole == 0 : from == 0;
+    keeping_t k = keeping_t(part_t(part * pitch, tensor_pitch, 0), from == 0, sample_begins);
+    if ((launch.stage & COMPENSATED) != 0)
         k.part.lost = SUMS * tensor_pitch;
-    for (uint i = 0; i < launch.part_rows; i++) {
-        const uint number = first + i * CLASSES;
-        walk_row(number, i < count, slot, lane, aligned, k);
-        if (SAMPLE_SUMS > 0 && launch.whole_sample > 0 && i < count &&
-            ((i + 1) % launch.whole_sample == 0 || i + 1 == count)) {
-            store_sample(k.part, number / launch.whole_sample, lane);
+    for (uint i = from; i < from + longest; i++) {
+        const uint row = first + i * CLASSES;
+        walk_row(row - launch.first_row, i < to, slot, lane, aligned, k);
+        if (SAMPLE_SUMS > 0 && whole > 0 && i < to && ((i + 1) % whole == 0 || i + 1 == count)) {
+            store_sample(k.part, row / whole - launch.first_row / whole, lane);
             k.sample_begins = true;
         }
     }
-    if (SUMS == 0 || part >= launch.parts)
+    if (SUMS == 0)
         return;
-    if (count == 0)
+    if (is_here && count == 0 && end <= end_row())
         clear_part(k.part, lane);
-    else
+    else if (from < to && to == count)
         close_part(k.part, lane);
 }
 
@@ -362,20 +409,24 @@ void add_up_parts()
     const uint parameters = parameters_of();
     const uint wide = (parameters - 1) / COLUMNS_OF_GROUP + 1;
     const uint wide_sample = (columns - 1) / COLUMNS_OF_GROUP + 1;
-    const uint of_parameters = PARAMETER_SUMS * CLASSES * wide;
-    const uint of_samples = launch.whole_sample > 0 ? 0 : SAMPLE_SUMS * spans * wide_sample;
+    /* Samples that end with the launch; at the end of all rows parameters, too. */
+    const bool last = end_row() == launch.all_rows;
+    const uint first_ended = launch.first_row / launch.span;
+    const uint ended = (last ? spans : end_row() / launch.span) - first_ended;
+    const uint of_parameters = last ? PARAMETER_SUMS * CLASSES * wide : 0;
+    const uint of_samples = whole_sample() > 0 ? 0 : SAMPLE_SUMS * ended * wide_sample;
     const uint slice = gl_LocalInvocationID.x / (GROUP / SLICES);
     const uint place = gl_LocalInvocationID.x % (GROUP / SLICES) * VECTOR;
     for (uint unit = gl_WorkGroupID.x; unit < of_parameters + of_samples; unit += gl_NumWorkGroups.x) {
         const bool of_sample = unit >= of_parameters;
         const uint number = of_sample ? unit - of_parameters : unit;
         const uint blocks = of_sample ? wide_sample : wide, all = of_sample ? columns : parameters;
-        const uint rows_of = of_sample ? spans : CLASSES, row = number / blocks % rows_of;
+        const uint rows_of = of_sample ? ended : CLASSES, row = number / blocks % rows_of;
         const uint tensor = (of_sample ? PARAMETER_SUMS : 0) + number / blocks / rows_of;
         const uint at = number % blocks * COLUMNS_OF_GROUP + place;
         const uint count = at >= all ? 0 : min(all - at, VECTOR);
         group_of_parts_t g;
-        g.first = of_sample ? row * of_span : row * of_class;
+        g.first = of_sample ? (first_ended + row) * of_span : row * of_class;
         g.count = of_sample ? of_span : spans * of_class;
         g.side_by_side = of_sample || CLASSES == 1 ? g.count : of_class;
         g.stride = of_span;
@@ -391,12 +442,13 @@ void add_up_parts()
 
 void main()
 {
-    if (SUMS > 0 && launch.stage == SUMS_OF_PARTS) {
+    if (SUMS > 0 && (launch.stage & SUMS_OF_PARTS) != 0) {
         add_up_parts();
         return;
     }
     const bool aligned = ANY_ALIGNMENT == 0 && bits_of_places() % 16 == 0;
     const uint place = group_place();
-    for (uint base = gl_WorkGroupID.x * ROWS; base < launch.parts; base += gl_NumWorkGroups.x * ROWS)
-        walk_part(base + place / LANES, place / LANES, place % LANES, aligned);
+    const parts_t parts = parts_here();
+    for (uint base = gl_WorkGroupID.x * ROWS; base < parts.count; base += gl_NumWorkGroups.x * ROWS)
+        walk_part(parts, base + place / LANES, place / LANES, place % LANES, aligned);
 }

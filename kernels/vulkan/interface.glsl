@@ -30,8 +30,8 @@ layout(push_constant) uniform launch_t {
     uint parts;           /* of gradients, as what follows: host/spec/gradient.h has all of it */
     uint part_rows;
     uint span;
-    uint whole_sample;
-    uint compensated;
+    uint first_row; /* of the launch, among those of the call */
+    uint all_rows;  /* of the call */
     uint offset[MOST_SLOTS]; /* bytes from the start of a slot's buffer to the tensor's first */
 } launch;
 

@@ -347,7 +347,8 @@ static void test_ops(void **state)
                                "class gpu op=adaptive columns=8 -> row_reread\n"
                                "class gpu op=group-norm -> row_reread\n"
                                "class gpu op=residual-layer-norm -> row_reread\n"
-                               "class gpu op=quantized -> row_reread\n";
+                               "class gpu op=quantized -> row_reread\n"
+                               "class gpu op=backward -> row_reread\n";
     static const struct {
         uint32_t flags;
         uint64_t run;
@@ -374,6 +375,15 @@ static void test_ops(void **state)
                              .parameters.run = cases[i].run};
         assert_int_equal(line_for(text, &gpu, spec, 0), cases[i].line);
     }
+    /* Gradients of whatever norm; what was measured of the norm is not for them. */
+    anynorm_spec back = {.columns = 8, .flags = RMS | RESIDUAL, .gradients.flags = ANYNORM_DX};
+    assert_int_equal(line_for(text, &gpu, back, 0), 8);
+    back.flags = SCALE;
+    assert_int_equal(line_for(text, &gpu, back, 0), 8);
+    assert_int_equal(
+        line_for("class gpu -> row_reread\nclass gpu op=adaptive -> row_reread\n", &gpu, back, 0),
+        0);
+    assert_int_equal(line_for("class gpu op=* -> row_reread\n", &gpu, back, 0), 1);
     /* What is for fewer ops goes before what is for fewer rows; what is for any comes last. */
     const anynorm_spec rms = {.columns = 8, .flags = RMS}, sum = {.columns = 8, .flags = SUM};
     static const char nested[] = "class gpu rows=3 op=* -> row_reread\n"

@@ -319,6 +319,28 @@ def test_no_rows(gradients, files, command, shape):
     assert np.array_equal(have["weight"], np.zeros(6))
 
 
+@pytest.mark.parametrize("block_bytes", [1, 900, 5000])
+@pytest.mark.parametrize("command,shape,tensors", [
+    ("layer-norm", (120, 5, 7), {"weight": (7,), "bias": (7,), "residual": (120, 5, 7)}),
+    ("layer-norm", (1600, 3), {"weight": (1600, 3), "bias": (1600, 3), "scale": (1600, 3)}),
+    ("rms-norm", (12, 50, 7), {"weight": (7,), "residual": (12, 50, 7), "gate": (12, 7),
+                               "scale": (12, 7), "shift": (12, 7)}),
+    ("layer-norm", (2, 300, 7), {"scale": (2, 7), "shift": (2, 7), "pre-bias": (7,)}),
+    ("group-norm", (90, 6, 2), {"weight": (6,), "bias": (6,)}),
+])
+def test_blocks(gradients, random, files, command, shape, tensors, block_bytes):
+    """Every bit is that of all rows in one block."""
+    x, dy = (random.normal(size=shape).astype("f4") for _ in range(2))
+    _, options = files(**{name.replace("-", "_"): size for name, size in tensors.items()})
+    if command == "group-norm":
+        options = [*options, "--groups", 3]
+    names = ["x"] + [name for name in tensors if name != "residual" or "gate" in tensors]
+    whole = gradients(command, x, dy, names, options)
+    have = gradients(command, x, dy, names, [*options, "--block-bytes", block_bytes])
+    for name in names:
+        assert have[name].tobytes() == whole[name].tobytes(), name
+
+
 def test_timing(run, save, x):
     path = save("x", x)
     result = run("layer-norm", path, "--backward", path, "-o", "dx.npy", "--timing")
@@ -357,7 +379,7 @@ def test_residual_is_x_without_a_gate(refused):
 @pytest.mark.parametrize("option,value", [
     ("sum-output", "old.npy"), ("mean-output", "old.npy"), ("rstd-output", "old.npy"),
     ("scale-output", "old.npy"), ("stats", None), ("quantize", "int8"), ("quantize-scale", 0.5),
-    ("quantize-bound", 1), ("block-bytes", 1)])
+    ("quantize-bound", 1)])
 def test_options_of_the_norm(refused, option, value):
     refused("layer-norm", (3, 4), {"backward": (3, 4), option: value}, f"--{option}: ",
             "--backward", "leave one out")

@@ -19,9 +19,15 @@ OPS = {"layer-norm": (2, lambda rows, columns: 2 * columns),
        "rms-norm-int8": (None, lambda rows, columns: columns + rows),
        "per-head": (2, lambda rows, columns: columns),
        "batch-norm": (2, lambda rows, columns: 2 * rows),
-       "batch-norm-1d": (2, lambda rows, columns: 2 * rows)}
+       "batch-norm-1d": (2, lambda rows, columns: 2 * rows),
+       "layer-norm-backward": (3, lambda rows, columns: 3 * columns + 2 * rows),
+       "rms-norm-backward": (3, lambda rows, columns: 2 * columns + rows),
+       "residual-layer-norm-backward": (4, lambda rows, columns: 3 * columns + 2 * rows),
+       "residual-rms-norm-backward": (4, lambda rows, columns: 2 * columns + rows),
+       "adaptive-backward": (3, lambda rows, columns: 3 * columns * -(-rows // 256) + 2 * rows),
+       "group-norm-backward": (3, lambda rows, columns: 3 * 32 * columns // 4096 + 2 * rows)}
 TEXTS = {"op": set(OPS), "dtype": {"f32", "f16", "bf16", "f64"}, "regime": {"cold", "warm"},
-         "best_copy": {"copy", "copy_streaming"}, "clock": {"wall", "event"}}
+         "best_copy": {"copy", "copy_streaming", "add"}, "clock": {"wall", "event"}}
 COUNTS = ["rows", "columns", "bytes", "repetitions"]
 NUMBERS = ["wall_us_p50", "wall_us_p10", "wall_us_p90", "gbps", "copy_gbps", "copy_share",
            "launch_us", "host_ns", "copy_us"]
@@ -67,7 +73,9 @@ def check(entry):
     assert entry["bytes"] == (element * entry["rows"] * entry["columns"]
                               + 4 * others(entry["rows"], entry["columns"]))
     used = entry["event_us_p50" if entry["clock"] == "event" else "wall_us_p50"]
-    adds = entry["op"].startswith("residual-")
+    back = entry["op"].endswith("-backward")
+    assert back or entry["best_copy"] != "add"
+    adds = entry["op"].startswith("residual-") and not back
     assert (entry["unfused_us_p50"] is not None, entry["fused_gain"] is not None) == (adds, adds)
     if adds:
         assert math.isclose(entry["fused_gain"], entry["unfused_us_p50"] / used, rel_tol=1e-5)
@@ -127,11 +135,33 @@ def test_spec(bench, run):
     for bad, words in (("rms-norm 6x0", ["columns"]), ("rms-norm 6", ["'6'"]),
                        ("rms-norm 0x6", ["no rows"]), ("rms-norm 6x6 x-stride=7", ["dense"]),
                        ("rms-norm 6x6 any-alignment", ["any-alignment"]),
-                       ("rms-norm 6x6 backward", ["gradients"]),
+                       ("layer-norm 6x6 mean rstd dpartials", ["partials", "gradients"]),
+                       ("rms-norm 6x6 backward dx-stride=7", ["dense"]),
                        ("rms-norm 9999999999x2000000000", ["2^58"])):
         assert_error(run("bench", "--spec", bad), 2, "--spec: ", *(w.strip("'") for w in words))
     for other in (["--op", "rms-norm"], ["--shapes", "2x3"], ["--dtype", "f16"]):
         assert_error(run("bench", "--spec", "rms-norm 6x6", *other), 2, "--spec", other[0])
+
+
+@pytest.mark.parametrize("text, expected", [
+    # x, dy and dx; the weight and what becomes of it.
+    ("layer-norm 6x100 f16 weight bias backward dx=f32", 600 * (2 + 2 + 4) + 4 * 3 * 100),
+    # There is no dx that the baselines might write, and no sum that is read.
+    ("layer-norm 6x100 weight bias residual sum dweight dbias", 600 * 3 * 4 + 4 * 3 * 100),
+    ("rms-norm 6x100 residual sum sums=bf16 dx dsum saved-sum y=f16 eps=1",
+     600 * (2 + 2 + 2 + 4)),
+    ("layer-norm 6x100 bias scale shift sample-rows=3 dscale dshift",
+     600 * 2 * 4 + 4 * (100 + 3 * 200))])
+def test_gradients(bench, text, expected):
+    for entry in bench("--spec", text)["results"]:
+        assert entry["bytes"] == expected
+        assert entry["unfused_us_p50"] is None and entry["copy_share"] > 0
+        assert entry["best_copy"] in TEXTS["best_copy"]
+
+
+def test_partials_of_shards(bench):
+    (entry,) = bench("--spec", "layer-norm 6x100 partials-input shards=2", "--warm")["results"]
+    assert entry["bytes"] == 4 * (2 * 600 + 3 * 2 * 6)
 
 
 @pytest.mark.parametrize("option", ["cold", "warm"])

@@ -1,4 +1,5 @@
 """anynorm tune: what it measures, writes, keeps, and refuses."""
+import json
 import re
 import signal
 import subprocess
@@ -55,7 +56,9 @@ def test_quick(run, tunable, tmp_path):
 
 
 OPS = ["layer-norm", "rms-norm", "residual-layer-norm", "residual-rms-norm", "adaptive", "group-norm",
-       "rms-norm-int8", "per-head", "batch-norm", "batch-norm-1d"]
+       "rms-norm-int8", "per-head", "batch-norm", "batch-norm-1d", "layer-norm-backward",
+       "rms-norm-backward", "residual-layer-norm-backward", "residual-rms-norm-backward",
+       "adaptive-backward", "group-norm-backward"]
 
 
 def test_ops(run, tunable, tmp_path):
@@ -73,6 +76,25 @@ def test_ops(run, tunable, tmp_path):
     assert lines[:2] == kept and not any("# old" in line for line in lines)
     assert all(re.match(re.escape(head) + r" op=(residual-rms-norm|group-norm) columns=4096 rows=", line)
                for line in lines[2:])
+
+
+def test_gradients(run, tunable, tmp_path):
+    """Under a word of their own; the library takes such a line for gradients, and for these alone."""
+    path = tmp_path / "tuning"
+    ops = ["layer-norm-backward", "residual-rms-norm-backward"]
+    result = run("tune", "--quick", "--op", ",".join(ops), "--shapes", "1x67,100x67", "-o", path)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = rows_of(result, ops)
+    assert [row[:3] for row in rows] == [("f32", "67", count) for _ in ops for count in ("1", "100")]
+    assert all(int(row[3]) >= 2 and re.match("row_(per_item|reread) ", row[5]) for row in rows)
+    assert all(" op=backward columns=67 " in line for line in entries(path.read_text()))
+
+    path.write_text("class * op=backward -> row_reread group=32\n".replace("*", tunable["class"]))
+    used = {"ANYNORM_TUNING": str(path)}
+    for text, took in (("layer-norm 9x67 weight bias backward", True), ("layer-norm 9x67", False)):
+        document = json.loads(run("bench", "--json", "--repetitions", "1", "--warm", "--spec", text,
+                                  env=used).stdout)
+        assert document["results"][0]["choice"].startswith("row_reread group=32 ") == took
 
 
 def default_choice(run, save, columns):

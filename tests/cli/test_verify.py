@@ -5,15 +5,16 @@ import pytest
 
 from support import assert_error, wrong_opencl, wrong_vulkan
 
-LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family) +(\d+) +(\S+) +(\S+)  (.*)$")
+LINE = re.compile(r"^(\w+) +(f32|f16|bf16|f64|family|backward|d[a-z_]+) +(\d+) +(\S+) +(\S+)  (.*)$")
 
 
-def table(result):
-    """The rows of the table as (schedule, type, cases, error, bound, verdict)."""
+def table(result, what="TYPE"):
+    """The rows of the table as (schedule, type, cases, error, bound, verdict); of a case of
+    gradients the second is the output."""
     lines = result.stdout.splitlines()
     if result.returncode == 1:
         lines.pop()
-    assert lines[1].split()[:3] == ["SCHEDULE", "TYPE", "CASES"]
+    assert lines[1].split()[:3] == ["SCHEDULE", what, "CASES"]
     rows = [LINE.match(line) for line in lines[2:]]
     assert rows and all(rows), result.stdout
     return [row.groups() for row in rows]
@@ -39,12 +40,14 @@ def test_quick_passes(run, device):
     else:
         assert schedules == {"row_per_item", "row_per_subgroup", "row_per_group", "row_in_local",
                              "row_reread", "row_split", "column_walk"}
+    assert {row[0] for row in rows if row[1] == "backward"} == (
+        {"reference"} if device["class"] == "reference" else {"row_per_item", "row_reread"})
     for schedule, kind, cases, error, bound, verdict in rows:
         if schedule == "row_per_subgroup" and device["subgroup_size"] == 0:
             assert verdict.startswith("skipped")
             continue
         assert verdict == "pass"
-        most = {"f16": 24, "family": 8}.get(kind, 28)
+        most = {"f16": 24, "family": 8, "backward": 11}.get(kind, 28)
         if schedule in ("row_per_subgroup", "row_in_local"):
             # Small sub-groups, or little local memory, hold the shorter rows only.
             assert 0 < int(cases) <= most
@@ -61,7 +64,7 @@ def test_everything_passes_on_the_reference(run, device):
     result = run("verify")
     assert (result.returncode, result.stderr) == (0, "")
     assert {row[1]: int(row[2]) for row in table(result)} == {
-        "f32": 203, "f16": 174, "bf16": 203, "f64": 203, "family": 258}
+        "f32": 203, "f16": 174, "bf16": 203, "f64": 203, "family": 258, "backward": 193}
 
 
 def test_one_case(run):
@@ -85,12 +88,35 @@ def test_one_case_of_the_family(run, text):
     assert {row[5] for row in rows if int(row[2])} == {"pass"}
 
 
+@pytest.mark.parametrize("text, outputs", [
+    ("layer-norm 6x300 f32 weight bias backward", "dx dweight dbias"),
+    ("rms-norm 6x300 f16 dx dx=f32", "dx"),
+    ("layer-norm 9x100 bf16 weight bias mean rstd dweight dbias dparameters=bf16", "dweight dbias"),
+    ("layer-norm 70x100 weight residual gate sum scale shift silu sample-rows=20 backward dsum",
+     "dx dresidual dweight dgate dscale dshift"),
+    ("layer-norm 9x100 weight pre-bias residual sum stored-sum sums=bf16 backward dsum saved-sum",
+     "dx dweight dpre_bias"),
+    ("layer-norm 8x300 weight bias parameter-rows=4 parameter-run=5 parameter-cycle=60 backward "
+     "accumulate", "dx dweight dbias"),
+    ("rms-norm 9x100 weight bias silu rstd-input round-first backward", "dx dweight dbias")])
+def test_one_case_of_gradients(run, device, text, outputs):
+    result = run("verify", "--case", text)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = table(result, "OUTPUT")
+    schedules = ["reference"] if device["class"] == "reference" else ["row_per_item", "row_reread"]
+    assert sorted((row[0], row[1]) for row in rows) == sorted(
+        (schedule, output) for schedule in schedules for output in outputs.split())
+    assert all(row[2] == "7" and 0 <= float(row[3]) <= float(row[4]) == 8 and row[5] == "pass"
+               for row in rows)
+
+
 @pytest.mark.parametrize("text, words", [
     ("layer-norm 5x0", ["columns"]),
     ("layer-norm 5x300 f8", ["f8"]),
     ("layer-norm 5x300 x-stride=301", ["dense"]),
     ("layer-norm 5x300 partials", ["partials", "whole"]),
-    ("layer-norm 5x300 backward", ["gradients"]),
+    ("layer-norm 5x300 mean rstd dpartials", ["partials", "whole"]),
+    ("layer-norm 5x300 backward dx-stride=301", ["dense"]),
     ("layer-norm 5x300 partials-input shards=2", ["partials", "whole"]),
     ("layer-norm 5x300 sum sum-stride=301", ["dense"]),
     ("rms-norm 5x300 any-alignment", ["any-alignment"]),
@@ -246,6 +272,51 @@ def test_wrong_outputs_beside_y_are_found(run, device, tmp_path, right, wrong, t
     assert result.returncode == 1, result
     assert [row[5] for row in table(result) if row[0] == "row_per_item"] == ["FAIL"]
     assert what in result.stderr
+
+
+# All that a mask would be tried for: none is, then, but local memory.
+MASKED = {"ANYNORM_CAPS": "no-unified,max-wg=64,no-subgroup,max-local=8192,no-fp64"}
+
+
+@pytest.mark.parametrize("right, wrong, output, place", [
+    ("accv_t dh = slope->rstd * (", "accv_t dh = slope->rstd * ERROR * (", "dx",
+     "dx of row 0, column "),
+    ("terms[AT_DWEIGHT] = t->dz *", "terms[AT_DWEIGHT] = t->dz * ERROR *", "dweight",
+     "dweight of row 0, column ")])
+def test_wrong_gradients_are_found(run, device, tmp_path, right, wrong, output, place):
+    """By each schedule that finds any, and told of the output that is wrong; the norm is right."""
+    shim = dict(wrong_opencl(device, tmp_path, "1", right, wrong), **MASKED)
+    text = "layer-norm 30x300 weight bias"
+    assert run("verify", "--case", text, "--device", device["id"], env=shim).returncode == 0
+    result = run("verify", "--case", f"{text} backward", "--device", device["id"], env=shim)
+    assert result.returncode == 1, result
+    for schedule in ("row_per_item", "row_reread"):
+        assert {row[1]: row[5] for row in table(result, "OUTPUT") if row[0] == schedule} == {
+            name: "FAIL" if name == output else "pass" for name in ("dx", "dweight", "dbias")}
+    assert re.search(rf'first in row_per_item, "layer-norm 30x300 .*backward.*" \(values 0\): {place}',
+                     result.stderr)
+    assert way_out(result) == \
+        "no mask of ANYNORM_CAPS helps; wrong: row_per_item, row_reread"
+
+
+def test_wrong_gradients_are_found_among_all(run, device, tmp_path):
+    """The table's line is of every type; nothing else is wrong, and the norm's schedules are told."""
+    shim = dict(wrong_opencl(device, tmp_path, "1", "terms[AT_DWEIGHT] = t->dz *",
+                             "terms[AT_DWEIGHT] = t->dz * ERROR *"), **MASKED)
+    result = run("verify", "--quick", "--device", device["id"], env=shim)
+    assert result.returncode == 1, result
+    assert {(row[0], row[1]) for row in table(result) if row[5] == "FAIL"} == {
+        ("row_per_item", "backward"), ("row_reread", "backward")}
+    assert re.match("no mask of ANYNORM_CAPS helps; wrong: row_per_item, row_reread; never wrong, ",
+                    way_out(result))
+
+
+def test_wrong_gradients_are_found_on_vulkan(run, device, tmp_path):
+    shim = wrong_vulkan(device, tmp_path, "HAS_DX")
+    result = run("verify", "--case", "layer-norm 30x300 weight bias backward", "--device",
+                 device["id"], env=dict(shim, ANYNORM_CAPS=""))
+    assert result.returncode == 1, result
+    assert {row[1] for row in table(result, "OUTPUT") if row[5] == "FAIL"} == {"dx", "dweight"}
 
 
 def test_what_masks_the_device_does_not_mask_the_oracle(run):

@@ -10,7 +10,8 @@ import time
 
 SIZES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
 OWN_SHAPES = {"adaptive": "8192x1152", "group-norm": "64x40960", "per-head": "65536x128",
-              "batch-norm": "64x200704", "batch-norm-1d": "512x4096"}
+              "batch-norm": "64x200704", "batch-norm-1d": "512x4096",
+              "adaptive-backward": "8192x1152", "group-norm-backward": "64x40960"}
 # Of the library's own choice and of forced ones, by the kind of schedule and one of its numbers.
 SHARES = {"": 0.95, "group=64": 0.80, "group=128": 1.00, "group=256": 0.95, "group=512": 0.90}
 
@@ -70,6 +71,7 @@ def verify():
         print("row_per_item      f16         24        12.5000    8.0  FAIL")
         print("anynorm: wrong results; first in row_per_item", file=sys.stderr)
         return 1
+    print("row_per_item      backward    11         2.3812    8.0  pass")
     print("row_in_local      family       0              -      -  skipped: does not fit here")
     return 0
 

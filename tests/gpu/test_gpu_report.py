@@ -173,8 +173,19 @@ def test_ops_are_those_of_the_program():
     text = (ROOT / "host" / "cli" / "cases" / "norms.c").read_text()
     table = re.search(r"struct op table\[\] = \{(.*?)\n\};", text, re.S)[1]
     assert [op.name for op in steps.OPS if op.shapes is None] == re.findall(
-        r'\{"([a-z0-9-]+)", "[^"]*"\s*,\s*"\d', table)
+        r'\{"([a-z0-9-]+)",\s*"[^"]*"\s*,\s*"\d', table)
     assert {op.name for op in steps.OPS} == set(re.findall(r'^    \{"([a-z0-9-]+)"', table, re.M))
+
+
+def test_gradients_are_a_part_of_their_own(whole):
+    document, _ = read(whole)
+    named = [op.name for op in steps.OPS if op.name.endswith("-backward")]
+    assert [op.name for op in steps.OPS if op.part == "backward"] == named
+    for device in document["devices"]:
+        rows = [row for row in device["speed"] if row["op"] in named]
+        assert {row["op"] for row in rows} == set(named) and not any(row["peers"] for row in rows)
+        lines = [line for line in device["verify"]["lines"] if line["type"] == "backward"]
+        assert [line["worst"] for line in lines] == [2.3812]
 
 
 def test_goal_shapes_are_large_enough():

@@ -1,17 +1,12 @@
 /* Gradients on every device, by every schedule that finds them, against the reference. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "reference/backward.h"
+#include "cli/verify/gradient_bounds.h"
+#include "reference/statistic.h"
 #include "schedules.h"
-
-/* What docs/numerics.md says, in units of 2^-23 (2^-52 in f64): of dx, of |rstd * g| * max(1, |n|),
- * the largest of its row; of sums over rows, of the root of the sum of the squares of their terms,
- * or of the sum if it is more. */
-#define BOUND 8.0
 
 /* ---- What there should be ---- */
 
@@ -35,9 +30,8 @@ static struct problem exact_problem(const struct problem *problem)
 
 /* How large the numbers are that results are made of. */
 struct scales {
-    double *of_row; /* of dx */
-    double
-        *of_sum[AN_TENSOR_COUNT]; /* the squares of the terms, of each element of what is summed */
+    double *of_rows;                 /* of each element of dx, then of dresidual */
+    double *of_sum[AN_TENSOR_COUNT]; /* the squares of the terms of each element */
 };
 
 static struct an_row row_at(const struct problem *problem, const anynorm_spec *spec,
@@ -54,103 +48,92 @@ static struct an_row row_at(const struct problem *problem, const anynorm_spec *s
     return row;
 }
 
-/* Where an element's sum stands among the tensor's, if each had its own of the spec's columns. */
-static uint64_t sum_of(const anynorm_spec *spec, enum an_tensor t, uint64_t r, uint64_t c)
+/* What is given for a row's columns, and the row as the norm saw it, each n by itself. */
+struct traced_row {
+    struct bounds_row row;
+    struct gradient_column *columns;
+};
+
+static double load(const anynorm_rows *rows, const anynorm_spec *spec, const void *row, uint64_t c,
+                   double missing)
 {
-    if (an_tensor_shape(t) == AN_OF_SAMPLES)
-        return r / spec->sample_rows * spec->columns + c;
-    return r % spec->parameters.rows * an_spec_parameters_per_row(spec) +
-           an_spec_parameter(spec, c);
+    return row ? anynorm_dtype_load(rows->type, row, an_spec_column(spec, rows->column_stride, c))
+               : missing;
+}
+
+static struct traced_row trace(const anynorm_spec *spec, const struct an_row *row)
+{
+    struct an_statistic s = spec->flags & ANYNORM_RSTD_OUTPUT ? an_saved_statistic_of(spec, row)
+                                                              : an_statistic_of(spec, row);
+    bool written = spec->flags & (ANYNORM_RSTD_OUTPUT | ANYNORM_RSTD_INPUT);
+    anynorm_dtype type = spec->parameters.type;
+    /* Sums are as the reference's, or within what the bound is for: no error before n. */
+    struct traced_row traced = {.row.n = calloc(2 * spec->columns, sizeof(double)),
+                                .row.rstd = written ? s.rstd : an_written_rstd(spec, s.rstd),
+                                .columns = calloc(spec->columns, sizeof(*traced.columns))};
+    assert_true(traced.row.n && traced.columns);
+    traced.row.n_error = traced.row.n + spec->columns;
+    for (uint64_t c = 0; c < spec->columns; c++) {
+        uint64_t k = an_spec_parameter(spec, c);
+        traced.row.n[c] = (an_load_h(spec, row, c) - s.pivot - s.correction) * s.rstd;
+        traced.columns[c] = (struct gradient_column){
+            .factors = {.weight = row->weight ? anynorm_dtype_load(type, row->weight, k) : 1,
+                        .bias = row->bias ? anynorm_dtype_load(type, row->bias, k) : 0,
+                        .scale = load(&spec->scale, spec, row->scale, c, 0),
+                        .shift = load(&spec->shift, spec, row->shift, c, 0)},
+            .gate = load(&spec->gate, spec, row->gate, c, 1),
+            .residual = load(&spec->residual, spec, row->residual, c, 0),
+            .dy = load(&spec->y, spec, row->dy, c, 0),
+            .dsum = load(&spec->sum, spec, row->dsum, c, 0)};
+    }
+    return traced;
 }
 
 static struct scales make_scales(const struct problem *problem, const anynorm_spec *spec,
                                  const struct images *images)
 {
-    struct scales scales = {.of_row = calloc(problem->rows, sizeof(double))};
-    /* Where the slope of SiLU is next to nothing, it is so by cancellation: what counts is dy. */
-    anynorm_spec straight = *spec;
-    straight.flags &= ~(uint32_t)ANYNORM_SILU;
     uint64_t rows = problem->rows > spec->parameters.rows ? problem->rows : spec->parameters.rows;
+    struct scales scales = {.of_rows = calloc(2 * problem->rows * spec->columns, sizeof(double))};
     for (int t = AN_DWEIGHT; t <= AN_DSHIFT; t++)
         scales.of_sum[t] = calloc(rows * spec->columns, sizeof(double));
     for (uint64_t r = 0; r < problem->rows; r++) {
         const struct an_row row = row_at(problem, spec, images, r);
-        struct an_statistic s = spec->flags & ANYNORM_RSTD_OUTPUT
-                                    ? an_saved_statistic_of(spec, &row)
-                                    : an_statistic_of(spec, &row);
-        double rstd = spec->flags & (ANYNORM_RSTD_OUTPUT | ANYNORM_RSTD_INPUT)
-                          ? s.rstd
-                          : an_written_rstd(spec, s.rstd);
-        double largest_g = 0, largest_dsum = 0;
-        /* With ROUND_FIRST n may round to the other of two numbers of x's type. */
-        double slack = !(spec->flags & ANYNORM_ROUND_FIRST) ? 1
-                       : spec->x.type == ANYNORM_F16        ? 0x1p10
-                       : spec->x.type == ANYNORM_BF16       ? 0x1p13
-                                                            : 1;
-        for (int pass = 0; pass < 2; pass++) {
-            for (uint64_t c = 0; c < spec->columns; c++) {
-                double n = (an_load_h(spec, &row, c) - s.pivot - s.correction) * s.rstd;
-                const struct an_column t = an_reference_trace(&straight, &row, c, n);
-                double size_n = fmax(1, fabs(n)) * slack, size_z = fmax(size_n, fabs(t.z));
-                largest_g = fmax(largest_g, fabs(t.g) * fmax(1, fabs(n)));
-                if (row.dsum)
-                    largest_dsum = fmax(
-                        largest_dsum,
-                        fabs(anynorm_dtype_load(spec->sum.type, row.dsum,
-                                                an_spec_column(spec, spec->sum.column_stride, c))));
-                if (pass == 0)
-                    continue;
-                double dh = rstd * largest_g + largest_dsum;
-                double residual =
-                    spec->gradients.flags & ANYNORM_DGATE
-                        ? anynorm_dtype_load(spec->residual.type, row.residual,
-                                             an_spec_column(spec, spec->residual.column_stride, c))
-                        : 0;
-                const double terms[AN_TENSOR_COUNT] = {[AN_DWEIGHT] = t.dz * size_n,
-                                                       [AN_DBIAS] = t.dz,
-                                                       [AN_DPRE_BIAS] = dh,
-                                                       [AN_DGATE] = dh * residual,
-                                                       [AN_DSCALE] = t.dshift * size_z,
-                                                       [AN_DSHIFT] = t.dshift};
-                for (int k = AN_DWEIGHT; k <= AN_DSHIFT; k++)
-                    scales.of_sum[k][sum_of(spec, (enum an_tensor)k, r, c)] += terms[k] * terms[k];
+        struct traced_row traced = trace(spec, &row);
+        double of_row = gradient_row_scale(spec, &traced.row, traced.columns);
+        for (uint64_t c = 0; c < spec->columns; c++) {
+            for (int t = AN_DX; t <= AN_DSHIFT; t++) {
+                double scale = gradient_scale(spec, (enum cli_tensor)t, &traced.row, c,
+                                              &traced.columns[c], of_row);
+                if (t >= AN_DWEIGHT)
+                    scales.of_sum[t][tensor_element(spec, t, r, c)] += scale * scale;
+                else
+                    scales
+                        .of_rows[((uint64_t)(t - AN_DX) * problem->rows + r) * spec->columns + c] =
+                        scale;
             }
         }
-        scales.of_row[r] = rstd * largest_g + largest_dsum;
+        free(traced.row.n);
+        free(traced.columns);
     }
     return scales;
 }
 
+static double scale_at(const struct scales *scales, const struct problem *problem,
+                       const anynorm_spec *spec, enum an_tensor t, uint64_t element, double wanted)
+{
+    return t >= AN_DWEIGHT
+               ? gradient_sum_scale(scales->of_sum[t][element], wanted)
+               : scales->of_rows[(uint64_t)(t - AN_DX) * problem->rows * spec->columns + element];
+}
+
 static void free_scales(struct scales *scales)
 {
-    free(scales->of_row);
+    free(scales->of_rows);
     for (int t = AN_DWEIGHT; t <= AN_DSHIFT; t++)
         free(scales->of_sum[t]);
 }
 
 /* ---- The comparison ---- */
-
-/* How far a result is off beyond half a place of its type, in units. */
-static double error_of(double is, double wanted, anynorm_dtype type, double scale, bool wide)
-{
-    static const int digits[] = {
-        [ANYNORM_F32] = 24, [ANYNORM_F16] = 11, [ANYNORM_BF16] = 8, [ANYNORM_F64] = 53};
-    static const int least[] = {
-        [ANYNORM_F32] = -149, [ANYNORM_F16] = -24, [ANYNORM_BF16] = -133, [ANYNORM_F64] = -1074};
-    double rounded, unit = scale * (wide ? 0x1p-52 : 0x1p-23);
-    anynorm_dtype_store(type, &rounded, 0, wanted);
-    rounded = anynorm_dtype_load(type, &rounded, 0);
-    if (isnan(wanted) || isnan(is))
-        return isnan(wanted) && isnan(is) ? 0 : HUGE_VAL;
-    if (is == wanted || is == rounded)
-        return 0;
-    int exponent;
-    (void)frexp(fmax(fabs(is), fabs(wanted)), &exponent);
-    int place = exponent - digits[type];
-    double half = ldexp(0.5, place < least[type] ? least[type] : place);
-    double off = fabs(is - wanted) - half;
-    return off <= 0 ? 0 : off / fmax(unit, wide ? DBL_MIN : 0x1p-126);
-}
 
 static double element(const struct problem *problem, const anynorm_spec *spec,
                       const struct images *images, enum an_tensor t, uint64_t row, uint64_t column)
@@ -193,25 +176,21 @@ static void compare(const char *label, const struct problem *problem, const stru
     }
     run_on_device(reference, plan, &exact, &exact_before, &exact_after);
     struct scales scales = make_scales(problem, &spec, before);
-    bool wide = an_spec_double(&spec);
     for (int i = AN_DX; i <= AN_DSHIFT; i++) {
         enum an_tensor t = (enum an_tensor)i;
         const struct an_expectation expected = an_tensor_expect(&spec, t);
         if (!expected.present)
             continue;
-        bool sums = t >= AN_DWEIGHT, parameters = an_tensor_shape(t) == AN_OF_PARAMETERS;
+        bool parameters = an_tensor_shape(t) == AN_OF_PARAMETERS;
         uint64_t rows = parameters ? spec.parameters.rows : an_tensor_rows(&spec, t, problem->rows);
         uint64_t columns = parameters ? an_spec_parameters_per_row(&spec) : spec.columns;
         for (uint64_t r = 0; r < rows; r++) {
             for (uint64_t c = 0; c < columns; c++) {
                 double is = element(problem, &spec, after, t, r, c);
                 double wanted = element(&exact, &exact_spec, &exact_after, t, r, c);
-                double scale = sums ? fmax(sqrt(scales.of_sum[t][r * columns + c]), fabs(wanted))
-                                    : scales.of_row[r];
-                if (t == AN_DRESIDUAL)
-                    scale *= 4; /* times the gate */
-                double error = error_of(is, wanted, expected.type, scale, wide);
-                if (!(error <= BOUND))
+                double scale = scale_at(&scales, problem, &spec, t, r * columns + c, wanted);
+                double error = gradient_error(&spec, expected.type, is, wanted, scale);
+                if (!(error <= GRADIENT_BOUND))
                     fail_msg("%s: %s: %s[%d][%d] is %.9g, not %.9g: %.3g units of %.3g", label,
                              problem_text(problem), an_tensor_name(t), (int)r, (int)c, is, wanted,
                              error, scale);
@@ -511,7 +490,7 @@ static void test_many_rows(void **state)
     }
     printf("# %s: sums over %d rows: %.2f units, one after the other %.0f\n", subject->name,
            (int)rows, units, naive_units);
-    assert_true(units <= BOUND && naive_units > BOUND);
+    assert_true(units <= GRADIENT_BOUND && naive_units > GRADIENT_BOUND);
     free_plain(&p);
     anynorm_plan_destroy(plan);
 }

@@ -13,8 +13,11 @@ TYPES = {"f32": np.dtype("f4"), "f16": np.dtype("f2"), "f64": np.dtype("f8"), "i
 # As anynorm_host_tensors has them, with the word of a spec that asks for each.
 TENSORS = {"x": None, "y": None, "weight": "weight", "bias": "bias", "mean": "mean", "rstd": "rstd",
            "residual": "residual", "sum": "sum", "pre_bias": "pre-bias", "gate": "gate",
-           "scale": "scale", "shift": "shift", "partials": "partials", "y_scale": "y-scale"}
-POINTERS = 64  # more than anynorm_host_tensors has: those of gradients, behind, are none
+           "scale": "scale", "shift": "shift", "partials": "partials", "y_scale": "y-scale",
+           "dy": None, "dsum": "dsum", "dx": "dx", "dresidual": "dresidual", "dweight": "dweight",
+           "dbias": "dbias", "dpre_bias": "dpre-bias", "dgate": "dgate", "dscale": "dscale",
+           "dshift": "dshift", "workspace": None}
+GRADIENTS = list(TENSORS)[list(TENSORS).index("dx"):-1]
 SPEC_BYTES = 4096  # more than anynorm_spec has; only the library looks inside
 
 
@@ -44,12 +47,18 @@ class Library:
                    "sum": np.zeros(count * columns, TYPES[keys.get("sums", kind)]),
                    "partials": np.zeros(3 * count, "f4"), "y_scale": np.zeros(count, "f4")}
         outputs = {name: array for name, array in outputs.items() if TENSORS[name] in words}
-        if "partials" not in words:
+        backward = any(TENSORS[name] in words for name in GRADIENTS)
+        if backward:  # mean and rstd are as saved, and the parameters' gradients f32, in weight's shape
+            outputs = {name: np.zeros(count * columns if name == "dx" else tensors["weight"].size,
+                                      TYPES[kind] if name == "dx" else "f4")
+                       for name in ("dx", "dweight", "dbias") if name in words}
+        elif "partials" not in words:
             outputs["y"] = np.zeros(count * columns, TYPES[keys.get("y", kind)])
-        pointers, kept = (ctypes.c_void_p * POINTERS)(), []
+        pointers, kept = (ctypes.c_void_p * len(TENSORS))(), []
         for at, (name, word) in enumerate(TENSORS.items()):
             array = outputs.get(name)
-            if array is None and (name == "x" or word in words or f"{word}-input" in words):
+            given = name == "x" or (name == "dy" and backward) or word in words or f"{word}-input" in words
+            if array is None and given and not (backward and name == "bias"):
                 array = np.ascontiguousarray(tensors[name])
             if array is not None:
                 kept.append(array)

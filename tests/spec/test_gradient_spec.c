@@ -160,6 +160,47 @@ static void test_reads(void **state)
     }
 }
 
+/* The program lists the tensors of dense rows by itself, through the public interface: alike. */
+static void test_program_lists_the_same(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "layer-norm 7x12 f16 weight bias mean rstd",
+        "rms-norm 7x12 partials-input shards=3 weight rstd",
+        "layer-norm 7x12 partials",
+        "layer-norm 7x12 y=i8 y-scale",
+        "layer-norm 7x12 y=i8 y-scale-input",
+        "layer-norm 7x12 weight bias parameter-rows=3 parameter-cycle=6 parameter-run=2 backward",
+        "layer-norm 7x12 f16 weight bias silu mean rstd backward dx=f32 dparameters=bf16",
+        "layer-norm 7x12 scale shift sample-rows=3 dscale samples=bf16 dsamples=f16",
+        "layer-norm 7x12 scale shift sample-rows=3 dshift",
+        "rms-norm 7x12 weight residual sum sums=bf16 backward dsum saved-sum accumulate",
+        "layer-norm 7x12 pre-bias residual gate sum dgate saved-sum",
+        "layer-norm 7x12 pre-bias residual gate sum dresidual saved-sum dresidual=f16",
+        "layer-norm 7x12 weight mean rstd dpartials",
+        "layer-norm 7x12 weight mean rstd backward dpartials-input shards=2",
+        everything};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        uint64_t rows, bytes;
+        anynorm_spec plain = parsed(texts[i], &rows), spec = resolved(plain);
+        for (int t = 0; t < AN_TENSOR_COUNT; t++) {
+            enum an_tensor tensor = (enum an_tensor)t;
+            struct an_expectation expected = an_tensor_expect(&spec, tensor);
+            struct cli_tensor_info info = tensor_info(&plain, t, rows);
+            assert_string_equal(info.name, an_tensor_name(tensor));
+            assert_int_equal(info.present, expected.present);
+            if (!info.present || t == AN_WORKSPACE) /* whose bytes a plan tells */
+                continue;
+            assert_int_equal(info.output, expected.output);
+            assert_int_equal(info.type, expected.type);
+            assert_true(an_tensor_extent(&spec, tensor, rows, &bytes));
+            assert_int_equal(tensor_bytes(&info), bytes);
+            if (info.shape == OF_ROWS || info.shape == OF_PARAMETERS || info.shape == OF_SAMPLES)
+                assert_true(tensor_element(&plain, t, rows - 1, spec.columns - 1) < info.count);
+        }
+    }
+}
+
 /* dx and dresidual over each input of rows, and the other outputs over none. */
 static void test_places(void **state)
 {
@@ -229,6 +270,10 @@ static void test_side_by_side(void **state)
     assert_false(an_spec_side_by_side(&dx));
     assert_false(an_spec_side_by_side(&dresidual));
     assert_true(an_spec_side_by_side(&none));
+    assert_true(an_spec_in_runs(&dx));
+    assert_false(an_spec_in_runs(&none));
+    none.column_run = 3;
+    assert_true(an_spec_in_runs(&none));
 }
 
 /* ---- Parts ---- */
@@ -290,10 +335,15 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_presence),     cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_places),       cmocka_unit_test(test_workspace),
-        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_program_lists_the_same),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_workspace),
+        cmocka_unit_test(test_side_by_side),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("gradient_spec", tests, NULL, NULL);
 }

@@ -389,15 +389,13 @@ struct problem dense_problem(uint64_t rows, uint64_t columns, anynorm_dtype type
                             .seed = rows * 1000003 + columns};
 }
 
-/* The program has them in the same order, as far as it has them. */
-_Static_assert((int)TENSOR_SHIFT == (int)AN_SHIFT,
-               "the tensors are in the order of anynorm_tensors");
+_Static_assert((int)TENSOR_WORKSPACE == (int)AN_WORKSPACE && (int)TENSORS == (int)AN_TENSOR_COUNT,
+               "the program has the tensors in the order of anynorm_tensors, too");
 
 static double make_input(const struct problem *problem, enum an_tensor tensor,
                          struct random *random)
 {
-    double value =
-        random_input(&problem->spec, tensor == AN_Y_SCALE ? TENSOR_Y_SCALE : (int)tensor, random);
+    double value = random_input(&problem->spec, (int)tensor, random);
     /* What is added to x is of its size, for x to show beside it. */
     double size = problem->values == VALUES_TINY    ? 1e-12
                   : problem->values == VALUES_LARGE ? 1e3

@@ -139,8 +139,8 @@ static void print_result(const struct line *line)
     }
     printf(", \"best_copy\": \"%s\", \"clock\": \"%s\", \"choice\": \"%s\", \"bytes\": %" PRIu64
            ", \"repetitions\": %" PRIu64 "}",
-           result->best_copy == BENCH_COPY ? "copy" : "copy_streaming",
-           result->by_event ? "event" : "wall", line->choice, line->bytes, result->rounds);
+           bench_baseline_name(result->best_copy), result->by_event ? "event" : "wall",
+           line->choice, line->bytes, result->rounds);
 }
 
 static void print_list(const struct bench *bench, bool skipped)
@@ -338,9 +338,9 @@ static bool check_spec(struct options *o, const char *ops, const char *shapes, c
             "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
             "dense rows can be measured",
             o->spec_text);
-    if (o->spec.gradients.flags)
+    if (o->spec.gradients.flags && tensor_info(&o->spec, TENSOR_PARTIALS, 1).present)
         return cli_fail(CLI_USAGE, "--spec",
-                        "\"%.200s\" finds gradients; the norm that they are of can be measured",
+                        "\"%.200s\" has partials, a part of gradients; whole ones can be measured",
                         o->spec_text);
     return true;
 }
@@ -365,7 +365,9 @@ static const char notes[] =
     "For each op, shape and type, cold (buffers rotated past the last-level cache) and warm (the\n"
     "same buffers again): the time from enqueue to the end of the wait and the device's own, GB/s\n"
     "of all tensors counted once, the share of the best copy of as many bytes, read and written\n"
-    "alike, what an empty kernel takes, and the host's time for the enqueue alone. Ops that add x\n"
+    "alike, what an empty kernel takes, and the host's time for the enqueue alone. Beside\n"
+    "gradients (backward) stands the best of the copies of x to dx and the addition of x and dy\n"
+    "to dx, each of as many bytes as the gradients' tensors have, workspace aside. Ops that add x\n"
     "and residual are timed unfused, too: a kernel that adds, and the norm of the sum; gain is "
     "how\n"
     "many times as long that takes. All take turns within one run. GB/s, share and gain are by "
@@ -379,15 +381,17 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
 {
     const char *ops = NULL, *shapes = NULL, *types = NULL;
     bool seconds_given = false, repetitions_given = false;
-    char text[sizeof notes + 1024];
+    char text[sizeof notes + 2048];
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to measure (default: the best found)",
          .text = &o->device},
         {"shapes", 0, CLI_TEXT, "RxC,...",
          "rows x columns (default: 95 shapes of real models, or the op's own)", .text = &shapes},
         {"dtype", 0, CLI_TEXT, "T,...", "f32, f16, bf16, f64 (default f32)", .text = &types},
-        {"op", 0, CLI_TEXT, "OP,...", "the norms below (default layer-norm)", .text = &ops},
-        {"spec", 0, CLI_TEXT, "TEXT", "any norm, such as \"rms-norm 512x768 f16 l2\", instead",
+        {"op", 0, CLI_TEXT, "OP,...", "the norms and gradients below (default layer-norm)",
+         .text = &ops},
+        {"spec", 0, CLI_TEXT, "TEXT",
+         "any norm, such as \"rms-norm 512x768 f16 l2\", or its gradients, instead",
          .text = &o->spec_text},
         {"schedule", 0, CLI_TEXT, "TEXT",
          "force a schedule, such as \"row_per_group group=128\" (default: the best)",

@@ -13,8 +13,10 @@ enum { BATCH = 100, LEAST_ROUNDS = 5, BATCH_ROUNDS = 25 };
 /* Larger ones take so long that a launch does not show. */
 static const uint64_t batched_up_to = UINT64_C(4) << 20;
 
-static const char *const baselines[BENCH_KINDS] = {
-    [BENCH_COPY] = "copy", [BENCH_COPY_STREAMING] = "copy_streaming", [BENCH_EMPTY] = "empty"};
+static const char *const baselines[BENCH_KINDS] = {[BENCH_COPY] = "copy",
+                                                   [BENCH_COPY_STREAMING] = "copy_streaming",
+                                                   [BENCH_ADD] = "add",
+                                                   [BENCH_EMPTY] = "empty"};
 
 /* Drivers tell of a cache that is not the last level, or of none. */
 static const uint64_t least_cache = UINT64_C(64) << 20;
@@ -37,6 +39,99 @@ struct samples {
 struct kind_samples {
     struct samples wall, event, host, batched;
 };
+
+const char *bench_baseline_name(enum bench_kind kind)
+{
+    return baselines[kind];
+}
+
+/* ---- What each is of ---- */
+
+static bool is_back(const struct bench_case *bench)
+{
+    return bench->specs[BENCH_NORM].gradients.flags;
+}
+
+/* The tensor that the baselines of gradients read. */
+static int source_of(const struct bench_case *bench)
+{
+    return bench->specs[BENCH_NORM].gradients.flags & ANYNORM_SAVED_SUM ? TENSOR_SUM : TENSOR_X;
+}
+
+/* The spec whose tensors there is memory for: gradients' with a dx, which their baselines write. */
+static anynorm_spec spec_of_memory(const struct bench_case *bench)
+{
+    anynorm_spec spec = bench->specs[BENCH_NORM];
+
+    if (is_back(bench) && !(spec.gradients.flags & ANYNORM_DX)) {
+        spec.gradients.flags |= ANYNORM_DX;
+        spec.gradients.dx.type = tensor_info(&spec, source_of(bench), 1).type;
+    }
+    return spec;
+}
+
+/* The same rows, one after the other: what baselines take. */
+static anynorm_spec dense(const anynorm_spec *spec)
+{
+    anynorm_spec rows = {.columns = spec->columns,
+                         .flags = spec->flags,
+                         .sample_rows = spec->sample_rows,
+                         .parameters = spec->parameters,
+                         .statistic = spec->statistic,
+                         .quantization = spec->quantization};
+
+    rows.x.type = spec->x.type;
+    rows.y.type = spec->y.type;
+    rows.residual.type = spec->residual.type;
+    rows.sum.type = spec->sum.type;
+    rows.gate.type = spec->gate.type;
+    rows.scale.type = spec->scale.type;
+    rows.shift.type = spec->shift.type;
+    return rows;
+}
+
+/* Baselines take the rows of the norm. Those of gradients, which have none, a spec of the same
+ * tensors: x or the sum to dx, and for an addition x and dy to dx. */
+static void make_specs(struct bench_case *bench, const anynorm_spec *spec)
+{
+    anynorm_spec memory, copy = {.columns = spec->columns}, *add = &bench->specs[BENCH_ADD];
+
+    for (int kind = 0; kind < BENCH_KINDS; kind++)
+        bench->specs[kind] = baselines[kind] ? dense(spec) : *spec;
+    if (!is_back(bench))
+        return;
+    memory = spec_of_memory(bench);
+    copy.x.type = tensor_info(&memory, source_of(bench), 1).type;
+    copy.y.type = memory.gradients.dx.type;
+    bench->specs[BENCH_COPY] = bench->specs[BENCH_COPY_STREAMING] = bench->specs[BENCH_EMPTY] =
+        copy;
+    *add = copy;
+    add->flags = ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT;
+    add->residual.type = memory.y.type;
+    add->sum.type = copy.y.type;
+    add->y.type = copy.x.type; /* y, which an addition leaves alone, is x */
+}
+
+/* Bytes that a baseline moves for each row. */
+static uint64_t baseline_row_bytes(const struct bench_case *bench, enum bench_kind kind)
+{
+    const anynorm_spec *spec = &bench->specs[kind];
+    uint64_t bytes = tensors_row_bytes(spec, 1);
+
+    return kind == BENCH_ADD ? bytes - spec->columns * anynorm_dtype_size(spec->y.type) : bytes;
+}
+
+static void make_rows(struct bench_case *bench, uint64_t rows)
+{
+    for (int kind = 0; kind < BENCH_KINDS; kind++)
+        bench->rows[kind] = rows;
+    for (int kind = BENCH_COPY; kind <= (is_back(bench) ? BENCH_ADD : BENCH_COPY_STREAMING);
+         kind++) {
+        uint64_t row = baseline_row_bytes(bench, (enum bench_kind)kind);
+
+        bench->rows[kind] = bench->bytes / row + (bench->bytes % row > 0);
+    }
+}
 
 /* ---- Plans ---- */
 
@@ -67,32 +162,14 @@ static anynorm_spec unfused(const anynorm_spec *spec)
     return alone;
 }
 
-/* The same rows, one after the other: what baselines take. */
-static anynorm_spec dense(const anynorm_spec *spec)
-{
-    anynorm_spec rows = {.columns = spec->columns,
-                         .flags = spec->flags,
-                         .sample_rows = spec->sample_rows,
-                         .parameters = spec->parameters,
-                         .statistic = spec->statistic,
-                         .quantization = spec->quantization};
-
-    rows.x.type = spec->x.type;
-    rows.y.type = spec->y.type;
-    rows.residual.type = spec->residual.type;
-    rows.sum.type = spec->sum.type;
-    rows.gate.type = spec->gate.type;
-    rows.scale.type = spec->scale.type;
-    rows.shift.type = spec->shift.type;
-    return rows;
-}
-
 /* The two plans beside a norm that adds x and residual alone; none beside others. */
 static bool make_unfused(struct bench_case *bench, const char *schedule, bool *skipped)
 {
-    const anynorm_spec alone = unfused(&bench->spec);
+    const anynorm_spec *spec = &bench->specs[BENCH_UNFUSED], alone = unfused(spec);
 
-    if (!make_plan(bench, BENCH_UNFUSED, &bench->spec, "add", &bench->add, skipped))
+    if (is_back(bench))
+        return true;
+    if (!make_plan(bench, BENCH_UNFUSED, spec, "add", &bench->add, skipped))
         return false;
     return !bench->add ||
            make_plan(bench, BENCH_UNFUSED, &alone, schedule, &bench->plans[BENCH_UNFUSED], skipped);
@@ -119,23 +196,26 @@ static uint64_t memory_limit(const anynorm_device_info *info)
 static bool plan_slots(struct bench_case *bench)
 {
     const anynorm_device_info *info = &bench->info;
-    uint64_t total = 0, largest = 0, limit = memory_limit(info);
+    uint64_t total = 0, largest = bench->workspace, limit = memory_limit(info);
+    const anynorm_spec spec = spec_of_memory(bench);
 
     for (int t = 0; t < TENSORS; t++) {
-        struct cli_tensor_info tensor = tensor_info(&bench->spec, t, bench->rows[BENCH_COPY]);
+        struct cli_tensor_info tensor = tensor_info(&spec, t, bench->rows[BENCH_COPY]);
 
         bench->strides[t] = (tensor_bytes(&tensor) + STRIDE - 1) / STRIDE * STRIDE;
         total += bench->strides[t];
         largest = bench->strides[t] > largest ? bench->strides[t] : largest;
     }
-    if (largest > info->max_alloc_bytes || total > limit)
+    if (largest > info->max_alloc_bytes || total + bench->workspace > limit)
         return cli_fail(CLI_FAILED, "bench",
                         "needs %" PRIu64 " MiB, %" PRIu64 " MiB in one piece; %" PRIu64
                         " MiB may be used, %" PRIu64 " MiB in one piece",
-                        total >> 20, largest >> 20, limit >> 20, info->max_alloc_bytes >> 20);
+                        (total + bench->workspace) >> 20, largest >> 20, limit >> 20,
+                        info->max_alloc_bytes >> 20);
     bench->slots = 1;
     while (total * bench->slots < past_cache * cache_of(info) &&
-           2 * bench->slots * largest <= info->max_alloc_bytes && 2 * bench->slots * total <= limit)
+           2 * bench->slots * largest <= info->max_alloc_bytes &&
+           2 * bench->slots * total + bench->workspace <= limit)
         bench->slots *= 2;
     bench->cold = total * bench->slots > past_cache / 2 * cache_of(info);
     return true;
@@ -157,19 +237,21 @@ static anynorm_status fill(anynorm_device *device, const anynorm_buffer *buffer,
 
 static anynorm_status make_tensors(struct bench_case *bench)
 {
+    const anynorm_spec spec = spec_of_memory(bench);
     anynorm_status status = ANYNORM_OK;
     void *tile = malloc(TILE * sizeof(double));
 
     if (!tile)
         return ANYNORM_OUT_OF_MEMORY;
     for (int t = 0; t < TENSORS && status == ANYNORM_OK; t++) {
-        struct cli_tensor_info tensor = tensor_info(&bench->spec, t, 1);
-        double middle = t == TENSOR_WEIGHT || t == TENSOR_RSTD || t == TENSOR_Y_SCALE ? 1 : 0;
+        struct cli_tensor_info tensor = tensor_info(&spec, t, 1);
 
         if (!tensor.present)
             continue;
-        random_fill(tensor.type, tile, TILE, middle);
-        status = anynorm_buffer_create(bench->device, bench->slots * bench->strides[t],
+        random_fill_tensor(&spec, t, tile, TILE);
+        status = anynorm_buffer_create(bench->device,
+                                       t == TENSOR_WORKSPACE ? bench->workspace
+                                                             : bench->slots * bench->strides[t],
                                        &bench->buffers[t]);
         if (status == ANYNORM_OK)
             status = fill(bench->device, &bench->buffers[t], tile,
@@ -197,41 +279,58 @@ static bool make_memory(struct bench_case *bench, bool *skipped)
 /* Of the first slot, or where it is to be cold of another one each time, not the neighbour of the
  * one before, which a prefetcher might have begun to load: a step of about 0.618 of a power of two,
  * made odd, meets every slot before one comes again. */
-static anynorm_tensors tensors_of(struct bench_case *bench, bool cold)
+static anynorm_tensors tensors_of(struct bench_case *bench, enum bench_kind kind, bool cold)
 {
-    anynorm_tensors tensors = {0};
+    anynorm_tensors tensors = {0}, all = {0};
+    const anynorm_spec *spec = &bench->specs[kind];
 
     if (cold)
         bench->next = (bench->next + (bench->slots / 8 * 5 | 1)) & (bench->slots - 1);
     for (int t = 0; t < TENSORS; t++) {
-        anynorm_buffer *at = tensor_slot(&tensors, t);
+        anynorm_buffer *at = tensor_slot(&all, t);
 
         *at = bench->buffers[t];
         at->offset = (cold ? bench->next : 0) * bench->strides[t];
+        if (tensor_info(spec, t, 1).present)
+            *tensor_slot(&tensors, t) = *at;
+    }
+    if (!is_back(bench) || kind == BENCH_NORM)
+        return tensors;
+    tensors.x = *tensor_slot(&all, source_of(bench));
+    tensors.y = kind == BENCH_ADD ? tensors.x : all.dx;
+    if (kind == BENCH_ADD) {
+        tensors.residual = all.dy;
+        tensors.sum = all.dx;
     }
     return tensors;
+}
+
+static bool find_workspace(struct bench_case *bench)
+{
+    anynorm_status status = anynorm_plan_workspace(bench->plans[BENCH_NORM],
+                                                   bench->rows[BENCH_NORM], &bench->workspace);
+
+    return status == ANYNORM_OK || cli_fail_library("bench", status);
 }
 
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,
                      const anynorm_spec *spec, uint64_t rows, bool *skipped)
 {
-    const anynorm_spec rows_alone = dense(spec);
-    uint64_t row = tensors_row_bytes(spec, 1);
-
     *skipped = false;
-    *bench = (struct bench_case){
-        .device = device, .spec = *spec, .bytes = tensors_bytes(spec, rows), .row_bytes = row};
+    *bench = (struct bench_case){.device = device, .bytes = tensors_bytes(spec, rows)};
     anynorm_device_describe(device, &bench->info);
-    for (int kind = 0; kind < BENCH_KINDS; kind++)
-        bench->rows[kind] = rows;
-    bench->rows[BENCH_COPY] = bench->bytes / row + (bench->bytes % row > 0);
-    bench->rows[BENCH_COPY_STREAMING] = bench->rows[BENCH_COPY];
+    make_specs(bench, spec);
+    make_rows(bench, rows);
     for (int kind = 0; kind < BENCH_UNFUSED; kind++) {
-        if (!make_plan(bench, (enum bench_kind)kind, kind == BENCH_NORM ? spec : &rows_alone,
+        if (kind == BENCH_ADD && !is_back(bench))
+            continue;
+        if (!make_plan(bench, (enum bench_kind)kind, &bench->specs[kind],
                        kind == BENCH_NORM ? schedule : baselines[kind], &bench->plans[kind],
                        skipped))
             goto fail;
     }
+    if (!find_workspace(bench))
+        goto fail;
     if (!make_unfused(bench, schedule, skipped))
         goto fail;
     anynorm_plan_describe(bench->plans[BENCH_NORM], &bench->plan);
@@ -269,7 +368,7 @@ static anynorm_status finish(anynorm_event *event, double *seconds)
 static anynorm_status time_one(struct bench_case *bench, enum bench_kind kind, bool cold,
                                struct turn *turn)
 {
-    anynorm_tensors tensors = tensors_of(bench, cold);
+    anynorm_tensors tensors = tensors_of(bench, kind, cold);
     anynorm_event first = {0}, event = {0};
     anynorm_status status = ANYNORM_OK;
     double begin = an_clock_seconds(), before = 0;
@@ -303,7 +402,7 @@ static anynorm_status time_batch(struct bench_case *bench, enum bench_kind kind,
     double begin = an_clock_seconds();
 
     for (; count < BATCH && status == ANYNORM_OK; count += status == ANYNORM_OK) {
-        const anynorm_tensors tensors = tensors_of(bench, cold);
+        const anynorm_tensors tensors = tensors_of(bench, kind, cold);
 
         status = anynorm_enqueue(bench->plans[kind], &tensors, bench->rows[kind], 0, NULL,
                                  &events[count]);
@@ -426,7 +525,6 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
 {
     bool by_event = bench->info.device_class == ANYNORM_CLASS_GPU &&
                     samples[BENCH_NORM].event.count > 0 && samples[BENCH_COPY].event.count > 0;
-    double copied = (double)(bench->row_bytes * bench->rows[BENCH_COPY]);
     double norm_us;
 
     result->by_event = by_event;
@@ -435,7 +533,7 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
     norm_us = by_event ? result->event.p50 : result->wall.p50;
     result->gbps = (double)bench->bytes / norm_us * 1e-3;
     result->copy_us = (double)INFINITY;
-    for (int k = BENCH_COPY; k <= BENCH_COPY_STREAMING; k++) {
+    for (int k = BENCH_COPY; k <= BENCH_ADD; k++) {
         double us = microseconds(by_event ? &samples[k].event : &samples[k].wall).p50;
 
         if (us < result->copy_us) {
@@ -443,7 +541,9 @@ static void sum_up(const struct bench_case *bench, struct kind_samples *samples,
             result->best_copy = (enum bench_kind)k;
         }
     }
-    result->copy_gbps = copied / result->copy_us * 1e-3;
+    result->copy_gbps =
+        (double)(baseline_row_bytes(bench, result->best_copy) * bench->rows[result->best_copy]) /
+        result->copy_us * 1e-3;
     result->copy_share = result->gbps / result->copy_gbps;
     result->launch_us = microseconds(&samples[BENCH_EMPTY].wall).p50;
     result->host_ns = microseconds(&samples[BENCH_NORM].host).p50 * 1e3;

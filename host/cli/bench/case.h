@@ -1,5 +1,5 @@
-/* One norm, shape and type, measured: the norm, the copies, the empty kernel, and the addition with
- * the norm behind it where the norm adds, taking turns. */
+/* One norm, or its gradients, of one shape and type, measured: that, the copies, the empty kernel,
+ * and the addition with the norm behind it where the norm adds, taking turns. */
 #ifndef ANYNORM_CLI_BENCH_CASE_H
 #define ANYNORM_CLI_BENCH_CASE_H
 
@@ -21,6 +21,7 @@ enum bench_kind {
     BENCH_NORM,
     BENCH_COPY,
     BENCH_COPY_STREAMING,
+    BENCH_ADD, /* beside gradients: two tensors are read and one is written, as by most of them */
     BENCH_EMPTY,
     BENCH_UNFUSED, /* a kernel that adds, and the norm of what it wrote */
     BENCH_KINDS
@@ -29,13 +30,13 @@ enum bench_kind {
 struct bench_case {
     anynorm_device *device;
     anynorm_device_info info;
-    anynorm_spec spec;
-    uint64_t rows[BENCH_KINDS];       /* a copy has more, so that it moves as many bytes */
+    anynorm_spec specs[BENCH_KINDS];
+    uint64_t rows[BENCH_KINDS];       /* a baseline has more, so that it moves as many bytes */
     anynorm_plan *plans[BENCH_KINDS]; /* NULL: the device has no such copy, the norm adds nothing */
     anynorm_plan *add;                /* runs before that of BENCH_UNFUSED */
     anynorm_plan_info plan;
     uint64_t bytes;                  /* of each tensor once */
-    uint64_t row_bytes;              /* of the tensors that have a row for each of x */
+    uint64_t workspace;              /* bytes of it */
     anynorm_buffer buffers[TENSORS]; /* each has all slots of its tensor; none where it is not */
     uint64_t strides[TENSORS];       /* bytes from slot to slot */
     uint64_t slots;                  /* a power of two */
@@ -64,6 +65,9 @@ struct bench_result {
     double batched_us; /* of 100 enqueues and one wait */
     double batched_launch_us;
 };
+
+/* As anynorm_plan_options has it. */
+const char *bench_baseline_name(enum bench_kind kind);
 
 /* Plans and memory. False: *skipped where this case cannot be had here but others may. */
 bool bench_case_make(struct bench_case *bench, anynorm_device *device, const char *schedule,

@@ -107,15 +107,29 @@ static const struct op table[] = {
      "rms-norm to int8, with a scale for each row", 0},
     {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads", 0},
     {"batch-norm", "layer-norm weight bias", "64x200704", NULL,
-     "in training, of images 64x64x56x56, or others with channels of 3136 pixels", 56 * 56},
+     "in training, of images 64x64x56x56 or others of 3136 pixels", 56 * 56},
     {"batch-norm-1d", "layer-norm weight bias", "512x4096", NULL,
      "likewise, of a matrix 4096x512, transposed here", 1},
+    {"layer-norm-backward", "layer-norm weight bias mean rstd backward", NULL, "backward",
+     "dx, dweight and dbias of layer-norm, which wrote mean and rstd", 0},
+    {"rms-norm-backward", "rms-norm weight rstd backward", NULL, "backward",
+     "likewise, of rms-norm", 0},
+    {"residual-layer-norm-backward",
+     "layer-norm weight bias residual sum mean rstd backward dsum saved-sum", NULL, "backward",
+     "likewise, from the sum that was written and a gradient of it", 0},
+    {"residual-rms-norm-backward", "rms-norm weight residual sum rstd backward dsum saved-sum",
+     NULL, "backward", "likewise", 0},
+    {"adaptive-backward", "layer-norm scale shift sample-rows=256 eps=1e-6 mean rstd backward",
+     "8192x1152,16384x3072", "backward", "gradients of adaptive", 0},
+    {"group-norm-backward",
+     "layer-norm weight bias parameter-rows=32 parameter-run=4096 mean rstd backward", "64x40960",
+     "backward", "gradients of group-norm", 0},
 };
 _Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");
 
 static bool fail_unknown(const char *subject, const char *word, size_t length)
 {
-    char names[256] = "";
+    char names[512] = "";
 
     for (size_t i = 0; i < COUNT(table); i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
@@ -178,11 +192,11 @@ bool spec_of_op(const struct op *op, anynorm_dtype type, const struct shape *sha
 
 const char *ops_help(void)
 {
-    static char text[1024];
+    static char text[2048];
 
     text[0] = '\0';
     for (size_t i = 0; i < COUNT(table); i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "  %-20s %s%s%s%s\n",
+        snprintf(text + strlen(text), sizeof text - strlen(text), "  %-28s %s%s%s%s\n",
                  table[i].name, table[i].help, table[i].shapes ? " (" : "",
                  table[i].shapes ? table[i].shapes : "", table[i].shapes ? ")" : "");
     return text;
@@ -270,6 +284,44 @@ bool verify_family_case(bool quick, size_t index, struct verify_case *c)
 
     *c = case_of(family[words].words, type, rows_of[index % COUNT(rows_of)],
                  (columns[index % widths] + run - 1) / run * run, index * 3);
+    return true;
+}
+
+/* ---- Cases of gradients ---- */
+
+static const struct {
+    const char *words;
+    uint64_t run;
+} backward[] = {
+    {"layer-norm weight bias backward", 1},
+    {"rms-norm weight weight-offset=1 residual sum rstd backward dsum saved-sum", 1},
+    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6 backward dsum", 1},
+    {"layer-norm weight bias silu unbiased parameter-rows=2 parameter-run=7 backward", 7},
+    {"layer-norm weight bias pre-bias stored-sum mean rstd backward accumulate", 1},
+    {"layer-norm scale shift silu sample-rows=40 samples=bf16 dsamples=bf16 backward", 1},
+    {"rms-norm weight round-first rstd-input backward", 1},
+    {"rms-norm weight l2 eps-floor eps=30 backward dparameters=f16", 1},
+    {"layer-norm weight eps-outside eps=1e-3 dx dx=f32", 1},
+    {"layer-norm weight bias parameter-run=9 parameter-rows=4 dweight dbias", 9},
+};
+/* Few long rows, and so many short ones that a part has several of them. */
+static const struct shape shapes_backward[] = {{5, 4099}, {37, 1030}, {70, 257}, {300, 33}, {9, 2}};
+static const struct shape shapes_backward_quick[] = {{9, 2051}, {150, 67}};
+enum { BACKWARD_QUICK = 2 }; /* the first of the words */
+
+bool verify_backward_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c)
+{
+    const struct shape *shapes = quick ? shapes_backward_quick : shapes_backward;
+    size_t count = quick ? COUNT(shapes_backward_quick) : COUNT(shapes_backward);
+    size_t words = index / count;
+
+    if (words >= (quick ? BACKWARD_QUICK : COUNT(backward)))
+        return false;
+    const struct shape *shape = &shapes[index % count];
+    uint64_t run = backward[words].run;
+
+    *c = case_of(backward[words].words, type, shape->rows, (shape->columns + run - 1) / run * run,
+                 index * 3);
     return true;
 }
 

@@ -86,10 +86,11 @@ struct verify_case {
     enum verify_values values;
 };
 
-/* The cases of plain LayerNorm in one type; those of the family, in all types but f64. False past
- * the last. A case may have no meaning. */
+/* The cases of plain LayerNorm in one type; those of the family, in all types but f64; those of
+ * gradients in one type. False past the last. A case may have no meaning. */
 bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c);
 bool verify_family_case(bool quick, size_t index, struct verify_case *c);
+bool verify_backward_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c);
 
 /* False where the values are none of the type's: in half, numbers of 1e7 are infinities. */
 bool verify_case_has_meaning(const struct verify_case *c);

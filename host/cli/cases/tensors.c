@@ -10,33 +10,60 @@ static const struct {
     enum cli_tensor_shape shape;
     uint32_t inputs; /* flags that name it as an input, and as an output; x and y have none */
     uint32_t outputs;
-    size_t type; /* in anynorm_spec; SIZE_MAX: f32 */
+    uint32_t gradients; /* those of gradients that name it, in place of both */
+    size_t type;        /* in anynorm_spec; SIZE_MAX: f32 */
     size_t slot;
 } table[TENSORS] = {
-    {"x", OF_ROWS, 0, 0, offsetof(anynorm_spec, x.type), offsetof(anynorm_tensors, x)},
-    {"y", OF_ROWS, 0, 0, offsetof(anynorm_spec, y.type), offsetof(anynorm_tensors, y)},
-    {"weight", OF_PARAMETERS, ANYNORM_WEIGHT, 0, offsetof(anynorm_spec, parameters.type),
+    {"x", OF_ROWS, 0, 0, 0, offsetof(anynorm_spec, x.type), offsetof(anynorm_tensors, x)},
+    {"y", OF_ROWS, 0, 0, 0, offsetof(anynorm_spec, y.type), offsetof(anynorm_tensors, y)},
+    {"weight", OF_PARAMETERS, ANYNORM_WEIGHT, 0, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, weight)},
-    {"bias", OF_PARAMETERS, ANYNORM_BIAS, 0, offsetof(anynorm_spec, parameters.type),
+    {"bias", OF_PARAMETERS, ANYNORM_BIAS, 0, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, bias)},
-    {"mean", OF_STATISTICS, ANYNORM_MEAN_INPUT, ANYNORM_MEAN_OUTPUT, SIZE_MAX,
+    {"mean", OF_STATISTICS, ANYNORM_MEAN_INPUT, ANYNORM_MEAN_OUTPUT, 0, SIZE_MAX,
      offsetof(anynorm_tensors, mean)},
-    {"rstd", OF_STATISTICS, ANYNORM_RSTD_INPUT, ANYNORM_RSTD_OUTPUT, SIZE_MAX,
+    {"rstd", OF_STATISTICS, ANYNORM_RSTD_INPUT, ANYNORM_RSTD_OUTPUT, 0, SIZE_MAX,
      offsetof(anynorm_tensors, rstd)},
-    {"residual", OF_ROWS, ANYNORM_RESIDUAL, 0, offsetof(anynorm_spec, residual.type),
+    {"residual", OF_ROWS, ANYNORM_RESIDUAL, 0, 0, offsetof(anynorm_spec, residual.type),
      offsetof(anynorm_tensors, residual)},
-    {"sum", OF_ROWS, 0, ANYNORM_SUM_OUTPUT, offsetof(anynorm_spec, sum.type),
+    {"sum", OF_ROWS, 0, ANYNORM_SUM_OUTPUT, 0, offsetof(anynorm_spec, sum.type),
      offsetof(anynorm_tensors, sum)},
-    {"pre_bias", OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, offsetof(anynorm_spec, parameters.type),
+    {"pre_bias", OF_PARAMETERS, ANYNORM_PRE_BIAS, 0, 0, offsetof(anynorm_spec, parameters.type),
      offsetof(anynorm_tensors, pre_bias)},
-    {"gate", OF_SAMPLES, ANYNORM_GATE, 0, offsetof(anynorm_spec, gate.type),
+    {"gate", OF_SAMPLES, ANYNORM_GATE, 0, 0, offsetof(anynorm_spec, gate.type),
      offsetof(anynorm_tensors, gate)},
-    {"scale", OF_SAMPLES, ANYNORM_SCALE, 0, offsetof(anynorm_spec, scale.type),
+    {"scale", OF_SAMPLES, ANYNORM_SCALE, 0, 0, offsetof(anynorm_spec, scale.type),
      offsetof(anynorm_tensors, scale)},
-    {"shift", OF_SAMPLES, ANYNORM_SHIFT, 0, offsetof(anynorm_spec, shift.type),
+    {"shift", OF_SAMPLES, ANYNORM_SHIFT, 0, 0, offsetof(anynorm_spec, shift.type),
      offsetof(anynorm_tensors, shift)},
-    {"y_scale", OF_STATISTICS, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT, SIZE_MAX,
+    {"partials", OF_SHARDS, ANYNORM_PARTIALS_INPUT, ANYNORM_PARTIALS_OUTPUT, 0, SIZE_MAX,
+     offsetof(anynorm_tensors, partials)},
+    {"y_scale", OF_STATISTICS, ANYNORM_Y_SCALE_INPUT, ANYNORM_Y_SCALE_OUTPUT, 0, SIZE_MAX,
      offsetof(anynorm_tensors, y_scale)},
+    {"dy", OF_ROWS, 0, 0, UINT32_MAX, offsetof(anynorm_spec, y.type),
+     offsetof(anynorm_tensors, dy)},
+    {"dsum", OF_ROWS, 0, 0, ANYNORM_DSUM, offsetof(anynorm_spec, sum.type),
+     offsetof(anynorm_tensors, dsum)},
+    {"dx", OF_ROWS, 0, 0, ANYNORM_DX, offsetof(anynorm_spec, gradients.dx.type),
+     offsetof(anynorm_tensors, dx)},
+    {"dresidual", OF_ROWS, 0, 0, ANYNORM_DRESIDUAL,
+     offsetof(anynorm_spec, gradients.dresidual.type), offsetof(anynorm_tensors, dresidual)},
+    {"dweight", OF_PARAMETERS, 0, 0, ANYNORM_DWEIGHT, offsetof(anynorm_spec, gradients.parameters),
+     offsetof(anynorm_tensors, dweight)},
+    {"dbias", OF_PARAMETERS, 0, 0, ANYNORM_DBIAS, offsetof(anynorm_spec, gradients.parameters),
+     offsetof(anynorm_tensors, dbias)},
+    {"dpre_bias", OF_PARAMETERS, 0, 0, ANYNORM_DPRE_BIAS,
+     offsetof(anynorm_spec, gradients.parameters), offsetof(anynorm_tensors, dpre_bias)},
+    {"dgate", OF_SAMPLES, 0, 0, ANYNORM_DGATE, offsetof(anynorm_spec, gradients.samples),
+     offsetof(anynorm_tensors, dgate)},
+    {"dscale", OF_SAMPLES, 0, 0, ANYNORM_DSCALE, offsetof(anynorm_spec, gradients.samples),
+     offsetof(anynorm_tensors, dscale)},
+    {"dshift", OF_SAMPLES, 0, 0, ANYNORM_DSHIFT, offsetof(anynorm_spec, gradients.samples),
+     offsetof(anynorm_tensors, dshift)},
+    {"workspace", OF_CALL, 0, 0,
+     ANYNORM_DWEIGHT | ANYNORM_DBIAS | ANYNORM_DPRE_BIAS | ANYNORM_DGATE | ANYNORM_DSCALE |
+         ANYNORM_DSHIFT,
+     SIZE_MAX, offsetof(anynorm_tensors, workspace)},
 };
 
 static uint64_t or_one(uint64_t count)
@@ -44,34 +71,109 @@ static uint64_t or_one(uint64_t count)
     return count ? count : 1;
 }
 
+/* The flags, without those of tensors that the gradients have no use for. */
+static uint32_t flags_used(const anynorm_spec *spec)
+{
+    uint32_t gradients = spec->gradients.flags, unused = 0;
+
+    if (!gradients)
+        return spec->flags;
+    if (!(spec->flags & ANYNORM_SILU))
+        unused |= ANYNORM_SHIFT | (gradients & ANYNORM_DSCALE ? 0 : ANYNORM_BIAS);
+    if (!(gradients & ANYNORM_SAVED_SUM))
+        return spec->flags & ~(unused | ANYNORM_SUM_OUTPUT);
+    unused |= ANYNORM_PRE_BIAS;
+    unused |= gradients & ANYNORM_DGATE ? 0 : ANYNORM_RESIDUAL;
+    unused |= gradients & ANYNORM_DRESIDUAL ? 0 : ANYNORM_GATE;
+    return spec->flags & ~unused;
+}
+
+static bool is_present(const anynorm_spec *spec, int tensor)
+{
+    const uint32_t partials = ANYNORM_DPARTIALS_OUTPUT | ANYNORM_DPARTIALS_INPUT;
+    uint32_t gradients = spec->gradients.flags;
+
+    if (tensor == TENSOR_X)
+        return !(gradients & ANYNORM_SAVED_SUM);
+    if (tensor == TENSOR_Y)
+        return !gradients && !(spec->flags & ANYNORM_PARTIALS_OUTPUT);
+    if (tensor == TENSOR_PARTIALS && gradients)
+        return gradients & partials;
+    if (table[tensor].gradients)
+        return gradients & table[tensor].gradients;
+    return flags_used(spec) & (table[tensor].inputs | table[tensor].outputs);
+}
+
+static bool is_output(const anynorm_spec *spec, int tensor)
+{
+    uint32_t gradients = spec->gradients.flags;
+
+    if (tensor == TENSOR_Y || tensor >= TENSOR_DX)
+        return true;
+    if (tensor == TENSOR_PARTIALS && gradients)
+        return gradients & ANYNORM_DPARTIALS_OUTPUT;
+    return !gradients && (spec->flags & table[tensor].outputs); /* else what the norm wrote */
+}
+
+/* Elements after which a tensor's values may repeat. */
+static uint64_t period_of(const anynorm_spec *spec, enum cli_tensor_shape shape)
+{
+    switch (shape) {
+    case OF_STATISTICS:
+        return 1;
+    case OF_SHARDS:
+        return 3;
+    case OF_CALL:
+        return 0;
+    case OF_PARAMETERS:
+        return (spec->parameters.cycle ? spec->parameters.cycle : spec->columns) /
+               or_one(spec->parameters.run);
+    default:
+        return spec->columns;
+    }
+}
+
 struct cli_tensor_info tensor_info(const anynorm_spec *spec, int tensor, uint64_t rows)
 {
-    bool output = tensor == TENSOR_Y || (spec->flags & table[tensor].outputs);
+    bool present = is_present(spec, tensor);
     struct cli_tensor_info info = {
         .name = table[tensor].name,
         .shape = table[tensor].shape,
-        .present = output || tensor == TENSOR_X || (spec->flags & table[tensor].inputs),
-        .output = output,
+        .present = present,
+        .output = present && is_output(spec, tensor),
         .type = ANYNORM_F32,
-        .period = spec->columns,
+        .period = period_of(spec, table[tensor].shape),
     };
     uint64_t periods = rows, sample_rows = or_one(spec->sample_rows);
 
     if (table[tensor].type != SIZE_MAX)
         memcpy(&info.type, (const char *)spec + table[tensor].type, sizeof info.type);
-    if (info.shape == OF_STATISTICS) {
-        info.period = 1;
-        if (tensor == TENSOR_Y_SCALE && !output)
-            periods = 1; /* of all rows */
-    } else if (info.shape == OF_SAMPLES) {
+    if (tensor == TENSOR_Y_SCALE && !info.output)
+        periods = 1; /* of all rows */
+    else if (info.shape == OF_SAMPLES)
         periods = rows / sample_rows + (rows % sample_rows > 0);
-    } else if (info.shape == OF_PARAMETERS) {
-        info.period = (spec->parameters.cycle ? spec->parameters.cycle : spec->columns) /
-                      or_one(spec->parameters.run);
+    else if (info.shape == OF_PARAMETERS)
         periods = or_one(spec->parameters.rows);
-    }
+    else if (info.shape == OF_SHARDS)
+        periods = rows * or_one(spec->statistic.shards);
     info.count = info.present ? periods * info.period : 0;
     return info;
+}
+
+uint64_t tensor_element(const anynorm_spec *spec, int tensor, uint64_t row, uint64_t column)
+{
+    uint64_t period = period_of(spec, table[tensor].shape);
+
+    switch (table[tensor].shape) {
+    case OF_PARAMETERS:
+        return row % or_one(spec->parameters.rows) * period +
+               (spec->parameters.cycle ? column % spec->parameters.cycle : column) /
+                   or_one(spec->parameters.run);
+    case OF_SAMPLES:
+        return row / or_one(spec->sample_rows) * period + column;
+    default:
+        return row * period + column;
+    }
 }
 
 static uint64_t sum_bytes(const anynorm_spec *spec, uint64_t rows, bool all)
@@ -103,14 +205,21 @@ anynorm_buffer *tensor_slot(anynorm_tensors *tensors, int tensor)
 
 bool spec_is_dense(const anynorm_spec *spec)
 {
-    return !(spec->flags & ANYNORM_ANY_ALIGNMENT) &&
-           !(spec->inner_rows || spec->x.row_stride || spec->y.row_stride ||
-             spec->residual.row_stride || spec->sum.row_stride || spec->gate.row_stride ||
-             spec->scale.row_stride || spec->shift.row_stride) &&
-           spec->column_run <= 1 && spec->x.column_stride <= 1 && spec->y.column_stride <= 1 &&
-           spec->residual.column_stride <= 1 && spec->sum.column_stride <= 1 &&
-           spec->gate.column_stride <= 1 && spec->scale.column_stride <= 1 &&
-           spec->shift.column_stride <= 1;
+    const anynorm_rows *const rows[] = {&spec->x,
+                                        &spec->y,
+                                        &spec->residual,
+                                        &spec->sum,
+                                        &spec->gate,
+                                        &spec->scale,
+                                        &spec->shift,
+                                        &spec->gradients.dx,
+                                        &spec->gradients.dresidual};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i]->row_stride || rows[i]->column_stride > 1)
+            return false;
+    }
+    return !(spec->flags & ANYNORM_ANY_ALIGNMENT) && !spec->inner_rows && spec->column_run <= 1;
 }
 
 /* ---- Made data ---- */
@@ -172,4 +281,22 @@ void random_fill(anynorm_dtype type, void *data, uint64_t count, double middle)
 
         anynorm_dtype_store(type, data, i, i % 97 == 5 ? 30 * value : middle + value);
     }
+}
+
+void random_fill_tensor(const anynorm_spec *spec, int tensor, void *data, uint64_t count)
+{
+    const struct cli_tensor_info info = tensor_info(spec, tensor, 1);
+    bool saved =
+        spec->gradients.flags && ((tensor == TENSOR_MEAN && (spec->flags & ANYNORM_MEAN_OUTPUT)) ||
+                                  (tensor == TENSOR_RSTD && (spec->flags & ANYNORM_RSTD_OUTPUT)));
+    bool positive = tensor == TENSOR_WEIGHT || tensor == TENSOR_RSTD || tensor == TENSOR_PARTIALS ||
+                    tensor == TENSOR_Y_SCALE;
+
+    if (!saved) {
+        random_fill(info.type, data, count, positive ? 1 : 0);
+        return;
+    }
+    for (uint64_t i = 0; i < count;
+         i++) /* of 1 in 97 the square is 900 / 3 on average, else 1 / 3 */
+        anynorm_dtype_store(info.type, data, i, tensor == TENSOR_MEAN ? 0 : 0.54);
 }

@@ -22,11 +22,24 @@ enum cli_tensor {
     TENSOR_GATE,
     TENSOR_SCALE,
     TENSOR_SHIFT,
+    TENSOR_PARTIALS,
     TENSOR_Y_SCALE,
+    TENSOR_DY,
+    TENSOR_DSUM,
+    TENSOR_DX, /* the first of the gradients */
+    TENSOR_DRESIDUAL,
+    TENSOR_DWEIGHT, /* the first of those that are sums over rows */
+    TENSOR_DBIAS,
+    TENSOR_DPRE_BIAS,
+    TENSOR_DGATE,
+    TENSOR_DSCALE,
+    TENSOR_DSHIFT, /* the last of the gradients */
+    TENSOR_WORKSPACE,
     TENSORS
 };
 
-enum cli_tensor_shape { OF_ROWS, OF_PARAMETERS, OF_STATISTICS, OF_SAMPLES };
+/* A workspace is of the call, and as large as anynorm_plan_workspace says: no elements here. */
+enum cli_tensor_shape { OF_ROWS, OF_PARAMETERS, OF_STATISTICS, OF_SAMPLES, OF_SHARDS, OF_CALL };
 
 struct cli_tensor_info {
     const char *name;
@@ -38,7 +51,11 @@ struct cli_tensor_info {
     uint64_t count;  /* elements for the rows asked about; 0 where it is not present */
 };
 
+/* What gradients do not look at is not present. */
 struct cli_tensor_info tensor_info(const anynorm_spec *spec, int tensor, uint64_t rows);
+
+/* Which element of a tensor of rows, parameters or samples is that of a row and column of x. */
+uint64_t tensor_element(const anynorm_spec *spec, int tensor, uint64_t row, uint64_t column);
 
 static inline uint64_t tensor_bytes(const struct cli_tensor_info *info)
 {
@@ -71,5 +88,9 @@ double random_input(const anynorm_spec *spec, int tensor, struct random *random)
 /* `count` values within 1 of `middle`, with outliers, as activations have them: zeros would flatter
  * the memory and the arithmetic. */
 void random_fill(anynorm_dtype type, void *data, uint64_t count, double middle);
+
+/* Fills an input of the spec with such. Saved statistics are about those of rows made so: a mean
+ * that is far off would be found again, which takes its time. */
+void random_fill_tensor(const anynorm_spec *spec, int tensor, void *data, uint64_t count);
 
 #endif

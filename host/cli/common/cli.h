@@ -19,6 +19,7 @@
  * its error already printed. */
 int cli_bench(int argc, char **argv);
 int cli_devices(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_norm(int argc, char **argv); /* layer-norm and its family */
 int cli_tune(int argc, char **argv);
 int cli_verify(int argc, char **argv);
@@ -109,6 +110,7 @@ struct cli_command {
     const char *notes;        /* lines after the options, each with its newline; or NULL */
     const char *operand_name; /* such as INPUT; NULL: the command takes none */
     const char **operand;     /* NULL before; exactly one is demanded where there is a name */
+    bool operand_optional;    /* or one at most */
     const struct cli_option *options;
     size_t option_count; /* 64 at most */
 };

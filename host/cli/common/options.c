@@ -202,9 +202,10 @@ static void print_option(char letter, const char *name, const char *value, const
 
 static void print_help(const struct cli_command *command)
 {
-    printf("usage: anynorm %s%s%s%s\n\n%s\n\noptions:\n", command->name,
-           command->operand_name ? " " : "", command->operand_name ? command->operand_name : "",
-           command->option_count ? " [options]" : "", command->summary);
+    printf("usage: anynorm %s", command->name);
+    if (command->operand_name)
+        printf(command->operand_optional ? " [%s]" : " %s", command->operand_name);
+    printf("%s\n\n%s\n\noptions:\n", command->option_count ? " [options]" : "", command->summary);
     for (size_t i = 0; i < command->option_count; i++) {
         const struct cli_option *option = &command->options[i];
 
@@ -240,7 +241,7 @@ static bool parse_all(const struct cli_command *command, int argc, char **argv)
             return false;
         }
     }
-    if (command->operand_name && !*command->operand)
+    if (command->operand_name && !command->operand_optional && !*command->operand)
         return cli_fail(CLI_USAGE, command->operand_name,
                         "missing; write anynorm %s %s, or anynorm %s --help for the options",
                         command->name, command->operand_name, command->name);

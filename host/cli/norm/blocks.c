@@ -12,6 +12,7 @@ struct block {
     void *x;
     void *inputs[INPUTS];
     void *outputs[OUTPUTS];
+    void *workspace; /* of what is summed over rows, for all blocks */
 };
 
 /* Sets *out to memory for so many elements, NULL where they are none; false: out of memory. */
@@ -44,19 +45,28 @@ static bool fail_memory(const struct norm *work)
                         "out of memory for all its rows, which must be there at once");
     return cli_fail(CLI_FAILED, work->x.path,
                     "out of memory for %s; a smaller --block-bytes may help",
-                    work->block_rows == 1 ? "one row" : "a block of rows");
+                    work->largest_block == 1 ? "one row" : "a block of rows");
+}
+
+static bool allocate_workspace(const struct norm *work, void **workspace)
+{
+    uint64_t bytes = 0;
+
+    if (anynorm_plan_workspace(work->plan, work->shape.rows, &bytes) != ANYNORM_OK)
+        return false;
+    return allocate((bytes + 7) / 8, ANYNORM_F64, workspace);
 }
 
 static bool block_init(struct block *block, struct norm *work)
 {
-    uint64_t elements = work->block_rows * work->spec.columns;
+    uint64_t elements = work->largest_block * work->spec.columns;
     bool stage_x = work->options.timing || !work->x.direct;
     bool done = allocate(stage_x ? elements : 0, work->x.type, &block->x);
 
     for (int i = 0; i < OUTPUTS && done; i++) {
         enum norm_output_name name = (enum norm_output_name)i;
 
-        done = allocate(norm_output_count(work, name, work->block_rows),
+        done = allocate(norm_output_count(work, name, work->largest_block),
                         norm_output_type(work, name), &block->outputs[i]);
     }
     for (int i = 0; i < INPUTS && done; i++) {
@@ -64,16 +74,60 @@ static bool block_init(struct block *block, struct norm *work)
 
         done = allocate(staged ? elements : 0, work->inputs[i].type, &block->inputs[i]);
     }
+    done = done && allocate_workspace(work, &block->workspace);
     return done || fail_memory(work);
 }
 
 static void block_free(struct block *block)
 {
     an_aligned_free(block->x);
+    an_aligned_free(block->workspace);
     for (int i = 0; i < INPUTS; i++)
         an_aligned_free(block->inputs[i]);
     for (int i = 0; i < OUTPUTS; i++)
         an_aligned_free(block->outputs[i]);
+}
+
+/* Whether what is summed over rows may be cut at a row. */
+static bool may_cut(const struct norm *work, uint64_t row)
+{
+    uint64_t inner = work->spec.inner_rows, cut = row;
+
+    return (inner == 0 || row % inner == 0) &&
+           anynorm_plan_cut(work->plan, work->shape.rows, &cut) == ANYNORM_OK && cut == row;
+}
+
+/* Whether a block of gradients from row `first` on may end at a row: with a sample, or within the
+ * one that it begins in, if another block can take the rest. */
+static bool may_end(const struct norm *work, uint64_t first, uint64_t end)
+{
+    uint64_t rows = work->shape.rows, period = work->spec.sample_rows ? work->spec.sample_rows : 1;
+    uint64_t next = rows - first < period - first % period ? rows : first + period - first % period;
+
+    if (end != rows && !may_cut(work, end))
+        return false;
+    if (end <= next)
+        return end == next || next == rows || may_cut(work, next);
+    return first % period == 0 && (end % period == 0 || end == rows);
+}
+
+/* About as many rows of gradients as a block has; more where they cannot be cut there. */
+static uint64_t next_gradients(const struct norm *work, uint64_t first)
+{
+    uint64_t rows = work->shape.rows, end = rows;
+
+    if (rows - first <= work->block_rows)
+        return may_end(work, first, rows) ? rows - first
+                                          : work->spec.sample_rows - first % work->spec.sample_rows;
+    for (end = first + work->block_rows; end > first; end--) {
+        if (may_end(work, first, end))
+            return end - first;
+    }
+    for (end = first + work->block_rows + 1; end < rows; end++) {
+        if (may_end(work, first, end))
+            return end - first;
+    }
+    return rows - first;
 }
 
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
@@ -85,6 +139,8 @@ static uint64_t next_rows(const struct norm *work, uint64_t first)
     uint64_t period = work->spec.sample_rows;
     uint64_t within;
 
+    if (norm_is_backward(&work->options))
+        return next_gradients(work, first);
     if (period <= 1)
         return rows;
     within = first % period;
@@ -129,34 +185,45 @@ static anynorm_host_tensors tensors_of(struct norm *work, const struct block *bl
     uint64_t columns = work->spec.columns;
     bool one_scale = work->spec.flags & ANYNORM_Y_SCALE_INPUT;
     const void *inputs[INPUTS];
+    void *outputs[OUTPUTS];
 
     for (int i = 0; i < INPUTS; i++)
         inputs[i] = rows_of(work, block, (enum norm_input_name)i, first, count);
+    for (int i = 0; i < OUTPUTS; i++) {
+        enum norm_output_name name = (enum norm_output_name)i;
+        uint64_t at = norm_output_start(work, name, first);
+
+        outputs[i] = block->outputs[i];
+        if (outputs[i])
+            outputs[i] =
+                (uint8_t *)outputs[i] + at * anynorm_dtype_size(norm_output_type(work, name));
+    }
     return (anynorm_host_tensors){
         .x = fetch(&work->x, work->x.type, block->x, first * columns, count * columns),
-        .y = block->outputs[OUT_Y],
+        .y = outputs[OUT_Y],
         .weight = inputs[IN_WEIGHT],
         .bias = inputs[IN_BIAS],
         /* Only read where they are inputs. */
-        .mean = inputs[IN_MEAN] ? (float *)(uintptr_t)inputs[IN_MEAN] : block->outputs[OUT_MEAN],
-        .rstd = inputs[IN_RSTD] ? (float *)(uintptr_t)inputs[IN_RSTD] : block->outputs[OUT_RSTD],
+        .mean = inputs[IN_MEAN] ? (float *)(uintptr_t)inputs[IN_MEAN] : outputs[OUT_MEAN],
+        .rstd = inputs[IN_RSTD] ? (float *)(uintptr_t)inputs[IN_RSTD] : outputs[OUT_RSTD],
         .residual = inputs[IN_RESIDUAL],
-        .sum = block->outputs[OUT_SUM],
+        .sum = outputs[OUT_SUM],
         .pre_bias = inputs[IN_PRE_BIAS],
         .gate = inputs[IN_GATE],
         .scale = inputs[IN_SCALE],
         .shift = inputs[IN_SHIFT],
-        .y_scale = one_scale ? &work->y_scale : block->outputs[OUT_Y_SCALE],
+        .y_scale = one_scale ? &work->y_scale : outputs[OUT_Y_SCALE],
         .dy = inputs[IN_DY],
         .dsum = inputs[IN_DSUM],
-        .dx = block->outputs[OUT_DX],
-        .dresidual = block->outputs[OUT_DRESIDUAL],
-        .dweight = block->outputs[OUT_DWEIGHT],
-        .dbias = block->outputs[OUT_DBIAS],
-        .dpre_bias = block->outputs[OUT_DPRE_BIAS],
-        .dgate = block->outputs[OUT_DGATE],
-        .dscale = block->outputs[OUT_DSCALE],
-        .dshift = block->outputs[OUT_DSHIFT],
+        .dx = outputs[OUT_DX],
+        .dresidual = outputs[OUT_DRESIDUAL],
+        .dweight = outputs[OUT_DWEIGHT],
+        .dbias = outputs[OUT_DBIAS],
+        .dpre_bias = outputs[OUT_DPRE_BIAS],
+        .dgate = outputs[OUT_DGATE],
+        .dscale = outputs[OUT_DSCALE],
+        .dshift = outputs[OUT_DSHIFT],
+        .workspace = block->workspace,
     };
 }
 
@@ -170,14 +237,16 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
     if (work->options.timing && first == 0)
         status = anynorm_run(work->plan, tensors, count);
     started = an_clock_seconds();
-    if (status == ANYNORM_OK)
+    if (status == ANYNORM_OK && !norm_is_backward(&work->options))
         status = anynorm_run(work->plan, tensors, count);
+    else if (status == ANYNORM_OK)
+        status = anynorm_run_stretch(work->plan, tensors, first, count, work->shape.rows);
     work->seconds += an_clock_seconds() - started;
     return status == ANYNORM_OK || cli_fail_library(work->x.path, status);
 }
 
 /* Of no rows, what is summed over them is there all the same: zeros. */
-static bool write_no_rows(struct norm *work, const struct block *block)
+static void make_no_rows(const struct norm *work, const struct block *block)
 {
     for (int i = 0; i < OUTPUTS; i++) {
         enum norm_output_name name = (enum norm_output_name)i;
@@ -186,7 +255,18 @@ static bool write_no_rows(struct norm *work, const struct block *block)
         for (uint64_t k = 0; k < count; k++)
             anynorm_dtype_store(norm_output_type(work, name), block->outputs[i], k, 0.0);
     }
-    return norm_outputs_write(work, block->outputs, 0);
+}
+
+/* Memory is for the largest block. */
+static void find_largest(struct norm *work)
+{
+    uint64_t largest = 0, count;
+
+    for (uint64_t first = 0; first < work->shape.rows; first += count) {
+        count = next_rows(work, first);
+        largest = count > largest ? count : largest;
+    }
+    work->largest_block = largest;
 }
 
 bool norm_blocks(struct norm *work)
@@ -197,7 +277,10 @@ bool norm_blocks(struct norm *work)
     bool done;
 
     progress_start(&progress, rows);
-    done = block_init(&block, work) && (rows > 0 || write_no_rows(work, &block));
+    find_largest(work);
+    done = block_init(&block, work);
+    if (done && rows == 0)
+        make_no_rows(work, &block);
     for (uint64_t first = 0; first < rows && done; first += count) {
         anynorm_host_tensors tensors;
 
@@ -210,6 +293,7 @@ bool norm_blocks(struct norm *work)
             norm_print_take(work, &tensors, first, count);
         progress_update(&progress, first + count);
     }
+    done = done && norm_sums_write(work, block.outputs);
     progress_end(&progress);
     block_free(&block);
     return done;

@@ -106,11 +106,10 @@ static inline bool norm_is_saved(const struct norm_options *options)
     return norm_is_backward(options) && (options->kind != NORM_BATCH || options->training);
 }
 
-/* Whether rows cannot be taken block by block: gradients are sums over all of them, and those of
- * batch-norm interleave. */
+/* Whether rows cannot be taken block by block: those of batch-norm interleave. */
 static inline bool norm_is_whole(const struct norm_options *options)
 {
-    return norm_is_backward(options) || options->kind == NORM_BATCH;
+    return options->kind == NORM_BATCH;
 }
 
 /* Refuses outputs of the norm beside --backward, gradients without it, and gradients of tensors
@@ -164,7 +163,8 @@ struct norm {
     struct norm_input inputs[INPUTS];
     bool own_parameters;            /* each row has its own: those are not in memory */
     anynorm_spec spec;              /* sample_rows of 1: samples are not in memory, either */
-    uint64_t block_rows;            /* normalized at a time */
+    uint64_t block_rows;            /* normalized at a time; of gradients about */
+    uint64_t largest_block;         /* the rows of it, known once there is a plan */
     float y_scale;                  /* with ANYNORM_Y_SCALE_INPUT */
     struct output outputs[OUTPUTS]; /* path NULL: not wanted */
     anynorm_device *device;
@@ -211,19 +211,23 @@ bool norm_input_is_as_x(enum norm_input_name input);
 bool norm_output_is_as_x(enum norm_output_name output);
 
 /* What the options, the shape and the types of the inputs come to: the spec, and the rows of a
- * block of about --block-bytes of x: as many as must go together, at least. */
+ * block of about --block-bytes of x: as many as must go together, at least. Those are all where
+ * norm_is_whole, and where each row has parameters of its own and there are gradients. */
 void norm_spec_find(struct norm *work);
 
 /* In this order. Creating writes the heads of the files, writing appends the next `rows` rows, and
- * of what is summed over rows all. */
+ * after these what is summed over rows. */
 bool norm_outputs_prepare(struct norm *work);
 bool norm_outputs_create(struct norm *work);
 bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows);
+bool norm_sums_write(struct norm *work, void *const data[OUTPUTS]);
 bool norm_outputs_close(struct norm *work);
 bool norm_outputs_commit(struct norm *work);
 
-/* Elements of an output for `rows` rows, 0 where the spec has no such output; and their type. */
+/* Elements of an output for `rows` rows, or of all that is summed over rows, 0 where the spec has
+ * no such output; where in these a block from row `first` on begins; and their type. */
 uint64_t norm_output_count(const struct norm *work, enum norm_output_name output, uint64_t rows);
+uint64_t norm_output_start(const struct norm *work, enum norm_output_name output, uint64_t first);
 anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name output);
 
 /* Normalizes all rows, block by block, into the outputs (created, their heads written) and what is

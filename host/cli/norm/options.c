@@ -71,7 +71,7 @@
     "else is said as for the norm. Each gradient has the shape of its tensor's file; only what "   \
     "is\n"                                                                                         \
     "repeated for rows (of a sample, or for all) is added up, so a tensor that is repeated in\n"   \
-    "another way has none. All rows are taken at once, in memory. Statistics that are given are\n" \
+    "another way has none. Statistics that are given are\n"                                        \
     "those that the norm wrote: that saves some work, and for f64 it loses some digits.\n"
 
 #define QUANTIZED_NOTE                                                                             \
@@ -139,7 +139,6 @@ enum {
 
 /* Which options are there, of those whose values do not tell. */
 struct given {
-    bool block_bytes;
     bool quantize;
     bool quantize_scale;
     bool quantize_bound;
@@ -185,8 +184,6 @@ static bool check_gradients(const struct norm_options *o, const struct given *gi
         {backward && given->quantize, "--quantize", forward},
         {backward && given->quantize_scale, "--quantize-scale", forward},
         {backward && given->quantize_bound, "--quantize-bound", forward},
-        {backward && given->block_bytes, "--block-bytes",
-         "is for the norm, and --backward takes all rows at once; leave one out"},
         {!backward && o->inputs[IN_DSUM], "--dsum",
          "is a gradient that others are found from; give --backward too"},
         {o->gradient_dtype_given && !summed, "--gradient-dtype",
@@ -429,7 +426,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          .text = &o->device},
         {"block-bytes", 0, CLI_INTEGER, "N",
          "bytes of x normalized at a time, one row at least (default 67108864)",
-         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX, .given = &given.block_bytes,
+         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX,
          .commands = ROWS | GROUP | INSTANCE},
         {"timing", 0, CLI_FLAG, NULL, "tell on stderr what was used and how fast it was",
          .flag = &o->timing},

@@ -355,7 +355,8 @@ void norm_spec_find(struct norm *work)
     bool backward = norm_is_backward(o);
     anynorm_spec *spec = &work->spec;
 
-    work->block_rows = norm_is_whole(o) ? work->shape.rows : block_rows(work);
+    work->block_rows = norm_is_whole(o) || (backward && work->own_parameters) ? work->shape.rows
+                                                                              : block_rows(work);
     spec->flags = find_flags(o);
     spec->statistic.eps = spec->flags & ANYNORM_RSTD_INPUT ? 0.0 : o->eps;
     spec->quantization.bound = o->quantize_bound;
@@ -479,6 +480,23 @@ bool norm_outputs_create(struct norm *work)
     return true;
 }
 
+/* Whether a gradient or a running statistic, one in the shape of its tensor, is there once all rows
+ * are: it is summed over these, or there are none. A sample of one row is written with the row. */
+static bool is_of_all(const struct norm *work, int output)
+{
+    enum norm_family family = of_outputs[output].family;
+
+    return work->shape.rows == 0 || family == PARAMETER || family == RUNNING ||
+           (family == SAMPLE && work->spec.sample_rows > 1);
+}
+
+uint64_t norm_output_start(const struct norm *work, enum norm_output_name output, uint64_t first)
+{
+    bool of_samples = of_outputs[output].family == SAMPLE && work->spec.sample_rows > 1;
+
+    return of_samples ? first / work->spec.sample_rows * work->spec.columns : 0;
+}
+
 uint64_t norm_output_count(const struct norm *work, enum norm_output_name output, uint64_t rows)
 {
     const anynorm_spec *spec = &work->spec;
@@ -490,22 +508,33 @@ uint64_t norm_output_count(const struct norm *work, enum norm_output_name output
 
     if (!there)
         return 0;
-    if (layout) /* of all rows, whether or not it is summed over them */
+    if (layout && is_of_all(work, (int)output))
         return layout->elements;
     return of_outputs[output].family == STATISTIC ? rows : rows * spec->columns;
 }
 
-bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows)
+static bool write_outputs(struct norm *work, void *const data[OUTPUTS], uint64_t rows, bool of_all)
 {
     for (int i = 0; i < OUTPUTS; i++) {
         enum norm_output_name name = (enum norm_output_name)i;
         uint64_t bytes =
             norm_output_count(work, name, rows) * anynorm_dtype_size(norm_output_type(work, name));
 
-        if (work->outputs[i].path && !output_write(&work->outputs[i], data[i], (size_t)bytes))
+        if (work->outputs[i].path && (layout_of_input(work, i) && is_of_all(work, i)) == of_all &&
+            !output_write(&work->outputs[i], data[i], (size_t)bytes))
             return false;
     }
     return true;
+}
+
+bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows)
+{
+    return write_outputs(work, data, rows, false);
+}
+
+bool norm_sums_write(struct norm *work, void *const data[OUTPUTS])
+{
+    return write_outputs(work, data, 0, true);
 }
 
 bool norm_outputs_close(struct norm *work)

@@ -14,6 +14,7 @@
 
 enum {
     VERIFY_ROWS = 5,
+    VERIFY_ROWS_BACK = 150, /* of one case of gradients: so many that a part has several of them */
     BLOCK_ROWS = 61, /* different rows in x; a prime, so that no schedule's period meets it */
     SETS_MOST = 8,
     LAUNCHES_MOST = 64,
@@ -36,9 +37,13 @@ static bool verify_variant(const struct tune_race *race, struct tune_variant *va
     const anynorm_plan_options options = {.schedule = variant->choice};
     anynorm_status status = ANYNORM_OK;
 
-    for (int values = 0; values < VERIFY_VALUES && !*variant->wrong; values++) {
-        const struct verify_case c = {
-            .spec = race->spec, .rows = VERIFY_ROWS, .values = (enum verify_values)values};
+    int cases = VERIFY_VALUES + (race->spec.gradients.flags != 0);
+
+    for (int i = 0; i < cases && !*variant->wrong; i++) {
+        int values = i % VERIFY_VALUES;
+        const struct verify_case c = {.spec = race->spec,
+                                      .rows = i < VERIFY_VALUES ? VERIFY_ROWS : VERIFY_ROWS_BACK,
+                                      .values = (enum verify_values)values};
         struct verify_result result;
 
         if (!verify_case_has_meaning(&c))
@@ -131,6 +136,7 @@ struct stage {
     struct tune_race *race;
     uint64_t rows;
     struct cli_tensor_info infos[TENSORS]; /* of so many rows */
+    uint64_t workspace;                    /* bytes, for these or for a block of rows */
     anynorm_tensors sets[SETS_MOST];
     size_t set_count;
     size_t next;                                    /* of the sets, in turn */
@@ -172,7 +178,7 @@ static anynorm_status write_input(struct stage *stage, int tensor, anynorm_buffe
     uint64_t block = rows * row_bytes(stage, tensor);
     anynorm_status status = ANYNORM_OK;
 
-    random_fill(info->type, stage->block, rows * info->period, 0);
+    random_fill_tensor(&stage->race->spec, tensor, stage->block, rows * info->period);
     for (uint64_t at = 0; at < bytes && status == ANYNORM_OK; at += block) {
         buffer.offset = at;
         status = anynorm_buffer_write(stage->race->device, &buffer, stage->block,
@@ -195,6 +201,30 @@ static size_t count_sets(const struct stage *stage)
     while (sets > 1 && (sets > SETS_MOST || sets * bytes > info->global_bytes / 2))
         sets--;
     return (size_t)sets;
+}
+
+static uint64_t block_rows(const struct stage *stage)
+{
+    return stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
+}
+
+/* Fewer rows may need more of it. That of all variants is the same. */
+static anynorm_status find_workspace(struct stage *stage)
+{
+    const struct tune_race *race = stage->race;
+    uint64_t bytes, few;
+
+    stage->workspace = sizeof(double);
+    if (race->baseline == race->count) /* nothing is left to be run */
+        return ANYNORM_OK;
+    const anynorm_plan *plan = race->variants[race->baseline].plan;
+    anynorm_status status = anynorm_plan_workspace(plan, stage->rows, &bytes);
+
+    if (status == ANYNORM_OK)
+        status = anynorm_plan_workspace(plan, block_rows(stage), &few);
+    if (status == ANYNORM_OK)
+        stage->workspace = bytes > few ? bytes : few;
+    return status;
 }
 
 static bool stage_allocate(struct stage *stage)
@@ -223,13 +253,15 @@ static anynorm_status make_tensor(struct stage *stage, int tensor, size_t set)
         *buffer = *tensor_slot(&stage->sets[0], tensor);
         return ANYNORM_OK;
     }
-    status = anynorm_buffer_create(stage->race->device, tensor_bytes(info), buffer);
+    status = anynorm_buffer_create(
+        stage->race->device, tensor == TENSOR_WORKSPACE ? stage->workspace : tensor_bytes(info),
+        buffer);
     return status == ANYNORM_OK && !info->output ? write_input(stage, tensor, *buffer) : status;
 }
 
 static anynorm_status stage_open(struct stage *stage)
 {
-    anynorm_status status = ANYNORM_OK;
+    anynorm_status status = find_workspace(stage);
 
     stage->set_count = count_sets(stage);
     for (size_t i = 0; i < stage->set_count; i++) {
@@ -287,22 +319,21 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
 static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune_variant *variant)
 {
     anynorm_device *device = stage->race->device;
-    uint64_t block_rows = stage->rows < BLOCK_ROWS ? stage->rows : BLOCK_ROWS;
-    uint64_t row = row_bytes(stage, tensor);
+    uint64_t count = block_rows(stage), row = row_bytes(stage, tensor);
     anynorm_buffer output = *tensor_slot(&stage->sets[0], tensor);
     anynorm_status status;
     double unused;
 
     stage->next = 0;
-    status = launch(stage, variant->plan, block_rows, 1, &unused);
+    status = launch(stage, variant->plan, count, 1, &unused);
     if (status == ANYNORM_OK)
-        status = anynorm_buffer_read(device, &output, stage->small, block_rows * row);
+        status = anynorm_buffer_read(device, &output, stage->small, count * row);
     stage->next = 0;
     if (status == ANYNORM_OK)
         status = launch(stage, variant->plan, stage->rows, 1, &unused);
     for (uint64_t at = 0; at < stage->rows && status == ANYNORM_OK && !*variant->wrong;
-         at += block_rows) {
-        uint64_t bytes = (stage->rows - at < block_rows ? stage->rows - at : block_rows) * row;
+         at += count) {
+        uint64_t bytes = (stage->rows - at < count ? stage->rows - at : count) * row;
 
         output.offset = at * row;
         status = anynorm_buffer_read(device, &output, stage->read, bytes);

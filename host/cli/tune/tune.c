@@ -376,7 +376,7 @@ int cli_tune(int argc, char **argv)
 {
     const char *device = NULL, *ops = "layer-norm", *shapes = NULL, *dtypes = NULL, *file = NULL;
     struct tune tune = {.quick = false};
-    char notes[2048];
+    char notes[4096];
     const struct cli_option options[] = {
         {"device", 0, CLI_TEXT, "NAME", "the device to tune (default: the best found)",
          .text = &device},

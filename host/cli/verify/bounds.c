@@ -33,14 +33,16 @@ static double rounded_error(anynorm_dtype type, double value, double error)
     return isfinite(below) && isfinite(above) ? fmax(below, above) : (double)INFINITY;
 }
 
-/* Of the kernels' arithmetic, which is double where a tensor is. */
-static double arithmetic_error(const anynorm_spec *spec)
+double bounds_epsilon(const anynorm_spec *spec)
 {
     const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
     bool wide = spec->x.type == ANYNORM_F64 || spec->y.type == ANYNORM_F64 ||
                 spec->residual.type == ANYNORM_F64 || spec->sum.type == ANYNORM_F64 ||
                 spec->gate.type == ANYNORM_F64 || spec->scale.type == ANYNORM_F64 ||
-                spec->shift.type == ANYNORM_F64 ||
+                spec->shift.type == ANYNORM_F64 || spec->gradients.dx.type == ANYNORM_F64 ||
+                spec->gradients.dresidual.type == ANYNORM_F64 ||
+                spec->gradients.parameters == ANYNORM_F64 ||
+                spec->gradients.samples == ANYNORM_F64 ||
                 ((spec->flags & parameters) && spec->parameters.type == ANYNORM_F64);
 
     return wide ? 0x1p-52 : 0x1p-23;
@@ -49,7 +51,7 @@ static double arithmetic_error(const anynorm_spec *spec)
 /* bf16 is rounded to from f64 arithmetic through f32. */
 static double earlier_rounding(const anynorm_spec *spec, anynorm_dtype type, double value)
 {
-    bool twice = type == ANYNORM_BF16 && arithmetic_error(spec) < 0x1p-50;
+    bool twice = type == ANYNORM_BF16 && bounds_epsilon(spec) < 0x1p-50;
 
     return twice ? 0.5 * bounds_unit(ANYNORM_F32, value) : 0;
 }
@@ -57,7 +59,7 @@ static double earlier_rounding(const anynorm_spec *spec, anynorm_dtype type, dou
 void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t column,
                      double magnitude)
 {
-    double error = magnitude * arithmetic_error(spec), h = row->h[column];
+    double error = magnitude * bounds_epsilon(spec), h = row->h[column];
 
     row->h_error[column] = error + earlier_rounding(spec, spec->sum.type, h);
     row->n_error[column] = spec->flags & ANYNORM_STORED_SUM
@@ -109,22 +111,29 @@ void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row)
     row->rstd_error = share_of_rstd(spec, row->rstd, sqrt(squares / divisor));
 }
 
+double bounds_of_n(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column)
+{
+    double n = row->n[column];
+    double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
+    double bound = 8 * bounds_epsilon(spec) * fmax(usual, fabs(n)) +
+                   row->rstd * (1 + row->rstd_error) * (row->n_error[column] + row->mean_error) +
+                   2 * fabs(n) * row->rstd_error;
+
+    if (!(spec->flags & ANYNORM_ROUND_FIRST))
+        return bound;
+    return rounded_error(spec->x.type, n, bound + earlier_rounding(spec, spec->x.type, n));
+}
+
 double bounds_of_unrounded_y(const anynorm_spec *spec, const struct bounds_row *row,
                              uint64_t column, const struct bounds_factors *factors)
 {
-    double epsilon = arithmetic_error(spec), n = row->n[column], y = row->y[column];
-    double usual = spec->flags & ANYNORM_L2 ? 1 / sqrt((double)spec->columns) : 1;
-    double bound = 8 * epsilon * fmax(usual, fabs(n)) +
-                   row->rstd * (1 + row->rstd_error) * (row->n_error[column] + row->mean_error) +
-                   2 * fabs(n) * row->rstd_error;
+    double epsilon = bounds_epsilon(spec), n = row->n[column], y = row->y[column];
+    double bound = bounds_of_n(spec, row, column);
     double weight = factors->weight, scale = factors->scale;
     double factor = weight + spec->parameters.weight_offset, z;
 
-    if (spec->flags & ANYNORM_ROUND_FIRST) {
-        bound += earlier_rounding(spec, spec->x.type, n);
-        bound = rounded_error(spec->x.type, n, bound);
+    if (spec->flags & ANYNORM_ROUND_FIRST)
         n = bounds_rounded(spec->x.type, n);
-    }
     z = n * factor + factors->bias;
     bound = bound * fabs(factor) + epsilon * fabs(z);
     if (spec->flags & ANYNORM_ROUND_FIRST) /* which often takes all of the bound away */

@@ -35,12 +35,19 @@ struct bounds_factors {
 double bounds_unit(anynorm_dtype type, double value);
 double bounds_rounded(anynorm_dtype type, double value);
 
+/* The distance between 1 and its neighbour in the kernels' arithmetic, which is double where a
+ * tensor is. */
+double bounds_epsilon(const anynorm_spec *spec);
+
 /* Fills in h_error and n_error of a column, `magnitude` the sizes of what its h is added up from,
  * together; 0 where nothing is added. */
 void bounds_find_sum(const anynorm_spec *spec, struct bounds_row *row, uint64_t column,
                      double magnitude);
 /* And then, from all columns' n_error, mean_error and rstd_error. */
 void bounds_find_statistics(const anynorm_spec *spec, struct bounds_row *row);
+
+/* What n of a column, rounded where that comes first, may differ by. */
+double bounds_of_n(const anynorm_spec *spec, const struct bounds_row *row, uint64_t column);
 
 /* What y of a column may differ by, where the row is one of numbers, before it is rounded and
  * rounded; likewise mean and rstd. */

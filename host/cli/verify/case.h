@@ -3,6 +3,7 @@
 #define ANYNORM_CLI_VERIFY_CASE_H
 
 #include "cases/norms.h"
+#include "cases/tensors.h"
 
 /* Whether the spec is LayerNorm with weight, bias and statistics at most, of which y's error is
  * told in a unit; of others, as a share of what it may be. */
@@ -14,9 +15,11 @@ bool verify_is_plain(const anynorm_spec *spec);
 #define VERIFY_BOUND 8.0
 
 struct verify_result {
-    double error;    /* the largest of a plain case's y, in that unit */
-    double share;    /* the largest of any output, as a share of what it may be */
-    char wrong[160]; /* the first thing that is wrong; "": all is right */
+    double error; /* the largest of a plain case's y, in that unit; or of any gradient, in that of
+                     gradient_bounds.h */
+    double gradients[TENSORS]; /* the largest of each */
+    double share;              /* the largest of any output, as a share of what it may be */
+    char wrong[160];           /* the first thing that is wrong; "": all is right */
 };
 
 /* Runs the case on `device` with `schedule`. ANYNORM_OK: it ran, and *result says how well.

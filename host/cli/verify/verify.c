@@ -4,6 +4,7 @@
 #include "cases/tensors.h"
 #include "platform/environment.h"
 #include "case.h"
+#include "gradient_bounds.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,14 +31,18 @@ struct verify {
     uint64_t done;
 };
 
-/* One line of the table: plain LayerNorm of a type, or the family's other norms of any. */
+/* What a line of the table is of: plain LayerNorm of a type; the family's other norms of any; or
+ * gradients of any, of --case with a line for each output. */
+enum kind { PLAIN, FAMILY, BACKWARD };
+
 struct tally {
     const char *schedule;
-    bool family;
-    anynorm_dtype type;
+    enum kind kind;
+    anynorm_dtype type; /* of a plain one */
     int cases;
     int wrong;
     double worst;
+    double gradients[TENSORS];
 };
 
 /* ---- Cases ---- */
@@ -55,6 +60,13 @@ static void note_failure(struct verify *verify, struct tally *tally, const struc
     anynorm_spec_format(&c->spec, c->rows, text, sizeof text);
     snprintf(verify->first_failure, sizeof verify->first_failure, "%s, \"%s\" (values %d): %s",
              tally->schedule, text, (int)c->values, what);
+}
+
+static void note_errors(struct tally *tally, const struct verify_result *result)
+{
+    tally->worst = fmax(tally->worst, tally->kind == FAMILY ? result->share : result->error);
+    for (int t = 0; t < TENSORS; t++)
+        tally->gradients[t] = fmax(tally->gradients[t], result->gradients[t]);
 }
 
 /* False where the work itself fails. */
@@ -75,28 +87,102 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
     else if (status != ANYNORM_OK)
         return cli_fail_library("verify", status);
     else
-        tally->worst = fmax(tally->worst, tally->family ? result.share : result.error);
+        note_errors(tally, &result);
     tally->cases++;
     if (*result.wrong)
         note_failure(verify, tally, c, result.wrong);
     return true;
 }
 
+static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
+
+/* f64 is left out where it is quick. */
+static size_t type_count(const struct verify *verify)
+{
+    return verify->quick ? COUNT(types) - 1 : COUNT(types);
+}
+
+/* The cases of gradients, of one type after the other. */
+static bool find_backward_case(const struct verify *verify, size_t index, struct verify_case *c)
+{
+    size_t t = index % type_count(verify);
+
+    return verify_backward_case(verify->quick, types[t], index / type_count(verify), c);
+}
+
 /* The cases of a line; that of --case with every kind of values. */
 static bool find_case(const struct verify *verify, const struct tally *tally, size_t index,
                       struct verify_case *c)
 {
-    if (!verify->one)
-        return tally->family ? verify_family_case(verify->quick, index, c)
-                             : verify_plain_case(verify->quick, tally->type, index, c);
-    *c = *verify->one;
-    c->values = (enum verify_values)index;
-    return index < VERIFY_VALUES;
+    if (verify->one) {
+        *c = *verify->one;
+        c->values = (enum verify_values)index;
+        return index < VERIFY_VALUES;
+    }
+    switch (tally->kind) {
+    case FAMILY:
+        return verify_family_case(verify->quick, index, c);
+    case BACKWARD:
+        return find_backward_case(verify, index, c);
+    default:
+        return verify_plain_case(verify->quick, tally->type, index, c);
+    }
+}
+
+/* ---- The table ---- */
+
+static void print_heading(const struct verify *verify)
+{
+    bool outputs = verify->one && verify->one->spec.gradients.flags;
+
+    printf("%-16s  %-9s  %6s  %13s  %5s  %s\n", "SCHEDULE", outputs ? "OUTPUT" : "TYPE", "CASES",
+           "LARGEST ERROR", "BOUND", "RESULT");
+}
+
+static void print_line(const struct tally *tally, const char *name, double worst, double bound,
+                       bool wrong)
+{
+    printf("%-16s  %-9s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, name, tally->cases, worst,
+           bound, wrong ? "FAIL" : "pass");
+}
+
+/* A line for each output. What else is wrong, outside of all of them, fails each. */
+static void print_outputs(const struct tally *tally, const anynorm_spec *spec)
+{
+    bool told = tally->worst <= GRADIENT_BOUND;
+
+    for (int t = TENSOR_DX; t <= TENSOR_DSHIFT; t++) {
+        struct cli_tensor_info info = tensor_info(spec, t, 1);
+        double worst = tally->gradients[t];
+
+        if (info.present)
+            print_line(tally, info.name, worst, GRADIENT_BOUND,
+                       told ? tally->wrong : !(worst <= GRADIENT_BOUND));
+    }
+}
+
+static void print_tally(const struct verify *verify, const struct tally *tally)
+{
+    const char *name = tally->kind == FAMILY     ? "family"
+                       : tally->kind == BACKWARD ? "backward"
+                                                 : anynorm_dtype_name(tally->type);
+
+    if (tally->cases == 0)
+        printf("%-16s  %-9s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule, name,
+               0, "-", "-");
+    else if (verify->one && tally->kind == BACKWARD)
+        print_outputs(tally, &verify->one->spec);
+    else
+        print_line(tally, name, tally->worst,
+                   tally->kind == FAMILY     ? 1
+                   : tally->kind == BACKWARD ? GRADIENT_BOUND
+                                             : VERIFY_BOUND,
+                   tally->wrong);
+    fflush(stdout);
 }
 
 static bool run_tally(struct verify *verify, struct tally *tally)
 {
-    const char *name = tally->family ? "family" : anynorm_dtype_name(tally->type);
     struct verify_case c;
 
     for (size_t i = 0; find_case(verify, tally, i, &c); i++) {
@@ -104,13 +190,7 @@ static bool run_tally(struct verify *verify, struct tally *tally)
             return false;
     }
     progress_end(&verify->progress);
-    if (tally->cases == 0)
-        printf("%-16s  %-6s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule, name,
-               0, "-", "-");
-    else
-        printf("%-16s  %-6s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, name, tally->cases,
-               tally->worst, tally->family ? 1 : VERIFY_BOUND, tally->wrong ? "FAIL" : "pass");
-    fflush(stdout);
+    print_tally(verify, tally);
     return true;
 }
 
@@ -121,55 +201,101 @@ static void add_name(char *list, size_t capacity, const char *name)
     snprintf(list + length, capacity - length, "%s%s", length ? ", " : "", name);
 }
 
-static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16, ANYNORM_F64};
-
-static uint64_t count_cases(const struct verify *verify, size_t type_count)
+static uint64_t count_cases(const struct verify *verify, const struct tally *line)
 {
     struct verify_case c;
-    size_t plain = 0, family = 0;
+    uint64_t count = 0;
 
-    while (verify_plain_case(verify->quick, ANYNORM_F32, plain, &c))
-        plain++;
-    while (verify_family_case(verify->quick, family, &c))
-        family++;
-    return plain * type_count + family;
+    while (find_case(verify, line, count, &c))
+        count++;
+    return count;
 }
 
-/* The lines of each schedule: one for each type and the family's, or for --case the one it is of.
- */
+/* What the lines of a table are of, but for the schedule. */
+struct lines {
+    struct tally of[COUNT(types) + 2];
+    size_t count;
+};
+
+static struct lines list_lines(const struct verify *verify)
+{
+    struct lines lines = {.count = 0};
+    const anynorm_spec *one = verify->one ? &verify->one->spec : NULL;
+
+    if (one) {
+        enum kind kind = one->gradients.flags ? BACKWARD : verify_is_plain(one) ? PLAIN : FAMILY;
+
+        lines.of[lines.count++] = (struct tally){.kind = kind, .type = one->y.type};
+        return lines;
+    }
+    for (size_t t = 0; t < type_count(verify); t++)
+        lines.of[lines.count++] = (struct tally){.kind = PLAIN, .type = types[t]};
+    lines.of[lines.count++] = (struct tally){.kind = FAMILY};
+    lines.of[lines.count++] = (struct tally){.kind = BACKWARD};
+    return lines;
+}
+
+/* Whether the device knows the schedule for gradients, which fewer schedules find. */
+static bool goes_back(const struct verify *verify, const char *schedule)
+{
+    const anynorm_spec any = {.columns = 1, .gradients.flags = ANYNORM_DX};
+    anynorm_candidate candidate;
+    size_t count = 1;
+
+    for (size_t s = 0; s < count; s++) {
+        if (anynorm_plan_candidate(verify->device, &any, s, &candidate, &count) == ANYNORM_OK &&
+            strcmp(candidate.schedule, schedule) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool run_schedule(struct verify *verify, const struct lines *lines, const char *schedule)
+{
+    int cases = 0, wrong = 0;
+
+    for (size_t i = 0; i < lines->count; i++) {
+        struct tally tally = lines->of[i];
+
+        tally.schedule = schedule;
+        if (tally.kind == BACKWARD && !goes_back(verify, schedule))
+            continue;
+        if (!run_tally(verify, &tally))
+            return false;
+        cases += tally.cases;
+        wrong += tally.wrong;
+    }
+    if (wrong)
+        add_name(verify->wrong, sizeof verify->wrong, schedule);
+    else if (cases)
+        add_name(verify->right, sizeof verify->right, schedule);
+    return true;
+}
+
+/* The lines of each schedule: one for each type, the family's and, where it goes back, that of
+ * gradients; or for --case the one it is of. */
 static bool verify_schedules(struct verify *verify)
 {
     const anynorm_spec any = {.columns = 1}, *probe = verify->one ? &verify->one->spec : &any;
-    bool one_plain = verify->one && verify_is_plain(probe);
-    size_t type_count = verify->one ? one_plain : verify->quick ? 3 : COUNT(types);
-    size_t line_count = type_count + !one_plain, schedules = 1;
+    const struct lines lines = list_lines(verify);
+    size_t schedules = 1;
+    uint64_t cases = 0;
     anynorm_candidate candidate;
 
-    printf("%-16s  %-6s  %6s  %13s  %5s  %s\n", "SCHEDULE", "TYPE", "CASES", "LARGEST ERROR",
-           "BOUND", "RESULT");
+    print_heading(verify);
     for (size_t s = 0; s < schedules; s++) {
-        int cases = 0, wrong = 0;
         anynorm_status status =
             anynorm_plan_candidate(verify->device, probe, s, &candidate, &schedules);
 
         if (status != ANYNORM_OK)
             return cli_fail_library(verify->one ? "--case" : "verify", status);
-        if (s == 0 && !verify->one)
-            progress_start(&verify->progress, schedules * count_cases(verify, type_count));
-        for (size_t t = 0; t < line_count; t++) {
-            struct tally tally = {.schedule = candidate.schedule, .family = t == type_count};
-
-            if (!tally.family)
-                tally.type = one_plain ? probe->y.type : types[t];
-            if (!run_tally(verify, &tally))
-                return false;
-            cases += tally.cases;
-            wrong += tally.wrong;
+        if (s == 0 && !verify->one) {
+            for (size_t i = 0; i < lines.count; i++)
+                cases += count_cases(verify, &lines.of[i]);
+            progress_start(&verify->progress, schedules * cases);
         }
-        if (wrong)
-            add_name(verify->wrong, sizeof verify->wrong, candidate.schedule);
-        else if (cases)
-            add_name(verify->right, sizeof verify->right, candidate.schedule);
+        if (!run_schedule(verify, &lines, candidate.schedule))
+            return false;
     }
     return true;
 }
@@ -185,11 +311,7 @@ static bool parse_case(const char *text, struct verify_case *c)
                         "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
                         "can be verified",
                         text);
-    if (c->spec.gradients.flags)
-        return cli_fail(CLI_USAGE, "--case",
-                        "\"%.200s\" finds gradients; the norm that they are of can be verified",
-                        text);
-    if (c->spec.flags & (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT))
+    if (tensor_info(&c->spec, TENSOR_PARTIALS, 1).present)
         return cli_fail(CLI_USAGE, "--case",
                         "\"%.200s\" has partials, a part of a norm; whole norms can be verified",
                         text);
@@ -397,7 +519,8 @@ int cli_verify(int argc, char **argv)
         {"device", 0, CLI_TEXT, "NAME", "the device to verify (default: the best found)",
          .text = &device},
         {"quick", 0, CLI_FLAG, NULL, "a few cases of each type, in seconds", .flag = &verify.quick},
-        {"case", 0, CLI_TEXT, "TEXT", "one norm, such as \"rms-norm 5x300 f16 residual sum\"",
+        {"case", 0, CLI_TEXT, "TEXT",
+         "one norm, such as \"rms-norm 5x300 f16 sum\", or its gradients (\"... backward\")",
          .text = &text},
     };
     const struct cli_command command = {
@@ -408,6 +531,10 @@ int cli_verify(int argc, char **argv)
             "weight; those of f16 and bf16 what they have beyond half a place of the result.\n"
             "Those of the family (all that a spec names beyond LayerNorm with weight and bias)\n"
             "are shares of what each may be. Statistics and sums must be right, too.\n"
+            "Errors of gradients (backward) are what they have beyond half a place, in units of\n"
+            "2^-23 (f64: 2^-52) of the row's largest rstd * |g| * max(1, |n|), g what the loss\n"
+            "changes by with n; of a sum over rows of the root of the sum of its squared terms.\n"
+            "A case of gradients has a line for each output.\n"
             "After a failure, masks of ANYNORM_CAPS are tried; the last line tells which helps.\n"
             "Exit status: 0 all passed, 1 a schedule failed, 2 bad usage.\n",
         .options = options,
