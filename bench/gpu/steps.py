@@ -61,6 +61,8 @@ OPS = [
     Op("group-norm", None),
     Op("rms-norm-int8", FAMILY_SHAPES),
     Op("per-head", None),
+    Op("batch-norm", None),
+    Op("batch-norm-1d", None),
     Op("layer-norm-backward", FAMILY_SHAPES, "backward"),
     Op("rms-norm-backward", FAMILY_SHAPES, "backward"),
     Op("residual-layer-norm-backward", FAMILY_SHAPES, "backward"),

@@ -58,6 +58,17 @@ uint64_t an_fit_native_vector(const struct problem *p)
     return width >= 16 ? 16 : width >= 8 ? 8 : 4;
 }
 
+/* Each vector's run has to be found: where runs have room for several, fewer and wider ones save
+ * more than what spills. (PoCL on a Zen of 256 bits: three quarters of the time.) */
+#define LONG_RUN 64
+
+static uint64_t cpu_vector(const struct problem *p)
+{
+    uint64_t native = an_fit_native_vector(p);
+    bool wide = p->vector_cpu && p->spec->column_run >= LONG_RUN;
+    return wide ? an_least(2 * native, 16) : native;
+}
+
 uint64_t an_fit_stream_above(const struct problem *p)
 {
     if (p->wish->stream)
@@ -105,7 +116,9 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     /* Vulkan's kernel knows but vectors of four, and a row at a time: a work-item's neighbours hide
      * its latencies. */
     bool plain = p->vulkan;
-    choice->vector = p->wish->vector && !plain ? p->wish->vector : an_fit_native_vector(p);
+    choice->vector = plain             ? an_fit_native_vector(p)
+                     : p->wish->vector ? p->wish->vector
+                                       : cpu_vector(p);
     uint64_t group = p->vector_cpu                                ? 1
                      : p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU
                                                                   : 64;
@@ -235,7 +248,7 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
 bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
 {
     if (p->vector_cpu && p->wish->group <= 1) {
-        choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
+        choice->vector = p->wish->vector ? p->wish->vector : cpu_vector(p);
         choice->group = 1;
         choice->stream = an_fit_stream_above(p);
         if (!p->wish->stream && p->info->cache_bytes)

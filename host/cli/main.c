@@ -18,6 +18,7 @@ static const struct {
     {"rms-norm", cli_norm, "RMS normalization, likewise"},
     {"group-norm", cli_norm, "group normalization of (batch, channels, ...)"},
     {"instance-norm", cli_norm, "instance normalization, likewise"},
+    {"batch-norm", cli_norm, "batch normalization, likewise"},
     {"explain", cli_explain, "write a page that shows the norms by a device's own numbers"},
     {"verify", cli_verify, "check every schedule of a device against the oracle"},
     {"bench", cli_bench, "measure a device, next to copies of the same size"},

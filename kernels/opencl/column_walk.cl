@@ -37,6 +37,7 @@ typedef struct {
 #endif
 #if PARAMETER_ROWS
     ulong parameter_at[VECTOR];
+    factors_t own; /* weight and bias, where each row has one of each */
 #endif
     ulong first;    /* row */
     uint count;     /* of rows: 0 to VECTOR */
@@ -67,6 +68,9 @@ typedef struct {
 #endif
 #if HAS_SUM
     ulong sum_column_stride;
+#endif
+#if PARAMETER_ROWS
+    bool one_parameter; /* of a row: its columns share it */
 #endif
 } image_t;
 
@@ -144,7 +148,10 @@ PIECE accv_t transform_strip(const image_t *image, const strip_t *strip, const p
 {
     const row_t *base = &image->tensors.first;
 #if PARAMETER_ROWS
-    load_weight_and_bias(image, strip, p->column, f);
+    if (image->one_parameter)
+        *f = strip->own;
+    else
+        load_weight_and_bias(image, strip, p->column, f);
 #endif
 #if HAS_SCALE
     f->scale = load_sample(SCALE_TYPE, strip, base->scale, image->tensors.scale_row_stride,
@@ -293,6 +300,9 @@ WIDTH_ATTRIBUTE __kernel void anynorm(
 #if HAS_SUM
     image.sum_column_stride = sum_column_stride;
 #endif
+#if PARAMETER_ROWS
+    image.one_parameter = parameters_of(&tensors) == 1;
+#endif
     const uint slice = get_local_id(0) / NEIGHBOURS;
     const bool large = outgrows_cache(rows * columns * size_of(OUT_TYPE));
 
@@ -310,6 +320,9 @@ WIDTH_ATTRIBUTE __kernel void anynorm(
         for (uint r = 0; r < held; r++) {
             find_rows(strips + r, at + r, rows, inner_rows);
             find_tensors(strips + r, &image.tensors);
+#if PARAMETER_ROWS
+            load_weight_and_bias(&image, strips + r, 0, &strips[r].own);
+#endif
             close = close && strips[r].h_close && strips[r].out_close;
             stream = stream && may_stream_strip(&image, strips + r);
         }

@@ -347,7 +347,11 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
     }
     const ulong row_bytes = w->tensors.x_row_stride * size_of(X_TYPE);
     const ulong rows_ahead = rows + AHEAD_BYTES / row_bytes;
+#if COLUMN_RUN
+    const bool more = false; /* the next row lies between the runs of this one */
+#else
     const bool more = row + rows - 1 + rows_ahead < w->last;
+#endif
 #if STATISTIC_INPUT
     for (uint r = 0; r < rows; r++)
         load_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);

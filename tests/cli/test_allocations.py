@@ -108,6 +108,10 @@ def test_norms(fail_each, inputs, record_property, capsys):
                   "model.safetensors:rows", "--rstd", "model.safetensors:rows"),
         fail_each("rms-norm", "columns.npy", "--weight", "model.safetensors:weight", "--backward",
                   "model.safetensors:x", "--dweight-output", "out/dw.npy", output="dw.npy"),
+        fail_each("batch-norm", "x.npy", "--training", "--running-mean", "model.safetensors:weight",
+                  "--running-mean-output", "out/mean.npy", output="mean.npy"),
+        fail_each("batch-norm", "x.npy", "--running-mean", "model.safetensors:weight",
+                  "--running-var", "model.safetensors:weight"),
     ]
     tell(record_property, capsys, results)
 

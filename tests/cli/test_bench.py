@@ -18,6 +18,8 @@ OPS = {"layer-norm": (2, lambda rows, columns: 2 * columns),
        "group-norm": (2, lambda rows, columns: 2 * 32 * columns // 4096),
        "rms-norm-int8": (None, lambda rows, columns: columns + rows),
        "per-head": (2, lambda rows, columns: columns),
+       "batch-norm": (2, lambda rows, columns: 2 * rows),
+       "batch-norm-1d": (2, lambda rows, columns: 2 * rows),
        "layer-norm-backward": (3, lambda rows, columns: 3 * columns + 2 * rows),
        "rms-norm-backward": (3, lambda rows, columns: 2 * columns + rows),
        "residual-layer-norm-backward": (4, lambda rows, columns: 3 * columns + 2 * rows),
@@ -98,25 +100,28 @@ def test_json(bench, device):
 
 
 def test_ops(bench):
-    """Each op, at shapes that all of them have; where they are not given, at its own."""
+    """Each op, at shapes that all but one of them have; where they are not given, at its own."""
     document = bench("--op", ",".join(OPS), "--shapes", "3x8192", "--dtype", "f32,bf16", "--warm")
-    assert document["skipped"] == []
+    assert {e["op"] for e in document["skipped"]} == {"batch-norm"}
     assert [(e["op"], e["dtype"]) for e in document["results"]] == [
-        (op, dtype) for op in OPS for dtype in ("f32", "bf16")]
+        (op, dtype) for op in OPS if op != "batch-norm" for dtype in ("f32", "bf16")]
     for entry in document["results"]:
         check(entry)
         assert (entry["rows"], entry["columns"]) == (3, 8192)
+    (entry,) = bench("--op", "batch-norm", "--shapes", "3x6272", "--warm")["results"]
+    check(entry)
     (entry,) = bench("--op", "per-head,per-head", "--warm")["results"]
     assert (entry["rows"], entry["columns"]) == (65536, 128)
 
 
 def test_a_shape_that_an_op_cannot_have_is_skipped(bench):
-    document = bench("--op", "group-norm,rms-norm", "--shapes", "3x100,3x8192", "--warm")
+    document = bench("--op", "group-norm,rms-norm,batch-norm", "--shapes", "3x100,3x8192", "--warm")
     assert [(e["op"], e["columns"]) for e in document["results"]] == [
         ("group-norm", 8192), ("rms-norm", 100), ("rms-norm", 8192)]
-    (skipped,) = document["skipped"]
-    assert (skipped["op"], skipped["columns"]) == ("group-norm", 100)
-    assert "parameters.run" in skipped["reason"]
+    skipped = [(entry["op"], entry["columns"]) for entry in document["skipped"]]
+    assert skipped == [("group-norm", 100), ("batch-norm", 100), ("batch-norm", 8192)]
+    assert "parameters.run" in document["skipped"][0]["reason"]
+    assert "column_run" in document["skipped"][1]["reason"]
 
 
 def test_spec(bench, run):

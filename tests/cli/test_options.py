@@ -2,7 +2,7 @@
 import pytest
 from support import assert_error
 
-NORMS = ["layer-norm", "rms-norm", "group-norm", "instance-norm"]
+NORMS = ["layer-norm", "rms-norm", "group-norm", "instance-norm", "batch-norm"]
 COMMANDS = ["devices", *NORMS, "verify", "bench", "tune"]
 
 
@@ -51,7 +51,8 @@ def test_unknown_option(run, x_file, option):
     ("rms-norm", ["--mean", "--mean-output", "--correction", "--groups", "--layout"]),
     ("layer-norm", ["--groups", "--layout", "--l2"]),
     ("group-norm", ["--l2", "--axis", "--gate", "--scale", "--shift"]),
-    ("instance-norm", ["--l2", "--axis", "--gate", "--scale", "--shift", "--groups"])])
+    ("instance-norm", ["--l2", "--axis", "--gate", "--scale", "--shift", "--groups", "--training"]),
+    ("batch-norm", ["--l2", "--axis", "--groups", "--correction", "--block-bytes"])])
 def test_options_of_other_norms(run, x_file, command, options):
     text = run(command, "--help").stdout
     for option in options:

@@ -56,9 +56,9 @@ def test_quick(run, tunable, tmp_path):
 
 
 OPS = ["layer-norm", "rms-norm", "residual-layer-norm", "residual-rms-norm", "adaptive", "group-norm",
-       "rms-norm-int8", "per-head", "layer-norm-backward", "rms-norm-backward",
-       "residual-layer-norm-backward", "residual-rms-norm-backward", "adaptive-backward",
-       "group-norm-backward"]
+       "rms-norm-int8", "per-head", "batch-norm", "batch-norm-1d", "layer-norm-backward",
+       "rms-norm-backward", "residual-layer-norm-backward", "residual-rms-norm-backward",
+       "adaptive-backward", "group-norm-backward"]
 
 
 def test_ops(run, tunable, tmp_path):
@@ -193,6 +193,7 @@ def test_bad_line_is_a_warning(run, tunable, save, tmp_path):
     (["--shapes", ",".join(f"1x{n}" for n in range(1, 300))], ["more than 256"]),
     (["--op", "softmax"], ["--op", "'softmax'", *OPS]),
     (["--op", "rms-norm,"], ["--op", "there is no ''"]),
+    (["--op", "rms-norm,batch-norm"], ["--op: batch-norm", "measured only"]),
     (["--op", "group-norm", "--shapes", "4x64"], ["--shapes", "group-norm cannot be 4x64"]),
     (["--dtype", "f8"], ["--dtype", "'f8' is no type", "f32, f16, bf16 or f64"]),
     (["--dtype", "f32,"], ["'' is no type"]),

@@ -10,6 +10,7 @@ import time
 
 SIZES = {"f32": 4, "f16": 2, "bf16": 2, "f64": 8}
 OWN_SHAPES = {"adaptive": "8192x1152", "group-norm": "64x40960", "per-head": "65536x128",
+              "batch-norm": "64x200704", "batch-norm-1d": "512x4096",
               "adaptive-backward": "8192x1152", "group-norm-backward": "64x40960"}
 # Of the library's own choice and of forced ones, by the kind of schedule and one of its numbers.
 SHARES = {"": 0.95, "group=64": 0.80, "group=128": 1.00, "group=256": 0.95, "group=512": 0.90}

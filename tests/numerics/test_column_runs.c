@@ -221,6 +221,64 @@ static void test_parameters(void **state)
     }
 }
 
+/* BatchNorm of [images][channels][pixels]: a row is a channel of all images, with parameters of its
+ * own. */
+static struct problem batch_norm(uint64_t images, uint64_t channels, uint64_t pixels,
+                                 anynorm_dtype type, uint32_t flags)
+{
+    struct problem problem = {.rows = channels, .seed = images * pixels + 1000 * channels};
+    problem.spec = (anynorm_spec){.columns = images * pixels,
+                                  .x = {.type = type, .column_stride = channels * pixels},
+                                  .y = {.type = type, .column_stride = channels * pixels},
+                                  .flags = flags,
+                                  .statistic.eps = 1e-5,
+                                  .column_run = pixels,
+                                  .parameters.rows = channels,
+                                  .parameters.run = images * pixels};
+    return problem;
+}
+
+static void test_batch_norm(void **state)
+{
+    struct subject *subject = *state;
+    turn = 0;
+    static const uint64_t images[] = {1, 2, 7, 33}, channels[] = {2, 3, 17, 40};
+    static const uint64_t pixels[] = {1, 9, 16, 49};
+    for (size_t i = 0; i < COUNT(images); i++) {
+        for (size_t p = 0; p < COUNT(pixels); p++) {
+            struct problem problem = batch_norm(images[i], channels[(i + p) % 4], pixels[p],
+                                                (anynorm_dtype)((i + p) % 3), AFFINE | MEAN_OUT);
+            check_in_turn(subject, &problem);
+        }
+    }
+}
+
+/* Vectors that no run cuts may go past the caches; of runs that cut some, none do. */
+static void test_streams(void **state)
+{
+    struct subject *subject = *state;
+    static const uint64_t pixels[] = {64, 24, 65};
+    const bool by_item = strcmp(subject->schedule, "row_per_item") == 0;
+    if (!by_item && strcmp(subject->schedule, "row_split") != 0)
+        return;
+    for (size_t p = 0; p < COUNT(pixels); p++) {
+        for (int type = 0; type < 3; type++) {
+            struct problem problem =
+                batch_norm(23, 5, pixels[p], (anynorm_dtype)type, AFFINE | RESIDUAL | SUM);
+            bool streams = !an_info_is_vulkan(&subject->info) &&
+                           subject->info.device_class == ANYNORM_CLASS_CPU &&
+                           subject->info.vector_width >= 4;
+            problem.spec.residual = problem.spec.sum = problem.spec.x;
+            if ((reduced() && type != (int)p) || !fits(subject, &problem.spec))
+                continue;
+            assert_int_equal(check_problem(subject->device, &problem,
+                                           by_item ? "row_per_item stream=1" : "row_split stream=1",
+                                           0, &subject->worst),
+                             streams);
+        }
+    }
+}
+
 /* As long as to be held nowhere, and work-groups of odd sizes. */
 static void test_long_rows(void **state)
 {
@@ -251,7 +309,8 @@ int main(void)
     static const struct device_test tests[] = {
         {"group norm", test_group_norm}, {"instance norm", test_instance_norm},
         {"strides", test_strides},       {"ways", test_ways},
-        {"parameters", test_parameters}, {"long rows", test_long_rows},
+        {"parameters", test_parameters}, {"batch norm", test_batch_norm},
+        {"streams", test_streams},       {"long rows", test_long_rows},
     };
     return run_on_schedules("column runs", tests, COUNT(tests));
 }

@@ -135,6 +135,139 @@ static void test_channels(void **state)
     free(v);
 }
 
+/* ---- Channels of all images ---- */
+
+/* Where element i of channel c lies in a batch of images with their channels first, or last. */
+static size_t place(size_t channels, size_t pixels, bool last, size_t c, size_t i)
+{
+    return last ? i * channels + c : i / pixels * channels * pixels + c * pixels + i % pixels;
+}
+
+/* Rows are channels: of images whose channels come first, in runs of pixels; of those whose
+ * channels come last, and of a matrix, one by one. */
+static anynorm_spec batch_spec(size_t channels, size_t pixels, bool last)
+{
+    size_t run = last ? 1 : pixels;
+    return (anynorm_spec){.columns = COUNT_OF_X / channels,
+                          .statistic.eps = EPS,
+                          .flags = ANYNORM_WEIGHT | ANYNORM_BIAS,
+                          .column_run = run,
+                          .x.column_stride = channels * run,
+                          .y.column_stride = channels * run,
+                          .parameters.rows = channels,
+                          .parameters.run = COUNT_OF_X / channels};
+}
+
+/* In training by the batch's statistics; else by running ones, which gate and scale have here:
+ * their square roots are taken with eps. */
+static void check_batch(void **state, size_t channels, size_t pixels, bool last, bool training)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = batch_spec(channels, pixels, last);
+    size_t columns = (size_t)spec.columns;
+    float *mean = v->gate, *rstd = v->scale;
+    expect_values(v, v->x);
+    for (size_t c = 0; c < channels; c++) {
+        double about = (double)mean[c], variance = fabs((double)rstd[c]), sum = 0, squares = 0;
+        for (size_t i = 0; training && i < columns; i++)
+            sum += v->expected[place(channels, pixels, last, c, i)];
+        about = training ? sum / (double)columns : about;
+        for (size_t i = 0; training && i < columns; i++) {
+            double off = v->expected[place(channels, pixels, last, c, i)] - about;
+            squares += off * off;
+        }
+        variance = training ? squares / (double)columns : variance;
+        for (size_t i = 0; i < columns; i++) {
+            double *at = &v->expected[place(channels, pixels, last, c, i)];
+            *at = (*at - about) / sqrt(variance + EPS) * (double)v->weight[c] + (double)v->bias[c];
+        }
+        rstd[c] = (float)(1 / sqrt(variance + EPS));
+    }
+    if (!training) {
+        spec.statistic.eps = 0;
+        spec.flags |= ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT;
+    }
+    expect(state, &spec, v, channels,
+           &(anynorm_host_tensors){.x = v->x,
+                                   .weight = v->weight,
+                                   .bias = v->bias,
+                                   .mean = training ? NULL : mean,
+                                   .rstd = training ? NULL : rstd});
+    free(v);
+}
+
+static void test_batch_norm_training(void **state)
+{
+    check_batch(state, CHANNELS, PIXELS, false, true);
+}
+
+static void test_batch_norm(void **state)
+{
+    check_batch(state, CHANNELS, PIXELS, false, false);
+}
+
+static void test_batch_norm_last_training(void **state)
+{
+    check_batch(state, CHANNELS, PIXELS, true, true);
+}
+
+static void test_batch_norm_last(void **state)
+{
+    check_batch(state, CHANNELS, PIXELS, true, false);
+}
+
+/* Vectors of a run are whole ones: what a device may store past its caches. */
+static void test_batch_norm_of_long_runs(void **state)
+{
+    check_batch(state, 3, 48, false, true);
+}
+
+/* What running statistics are updated by: the mean, and the squares that PyTorch divides by the
+ * elements less one, ONNX and Keras by the elements. */
+static void check_batch_statistics(void **state, bool last)
+{
+    struct room *v = make_room();
+    anynorm_spec spec = batch_spec(CHANNELS, PIXELS, last);
+    const size_t columns = COUNT_OF_X / CHANNELS;
+    float *partials = v->partials[0][0];
+    spec.flags = ANYNORM_PARTIALS_OUTPUT;
+    spec.statistic.eps = 0;
+    spec.y = (anynorm_rows){0};
+    spec.parameters = (anynorm_parameters){0};
+    bool ran =
+        run(*state, &spec, CHANNELS, &(anynorm_host_tensors){.x = v->x, .partials = partials});
+    for (size_t c = 0; ran && c < CHANNELS; c++) {
+        double sum = 0, squares = 0, got[2], wanted[2];
+        for (size_t i = 0; i < columns; i++)
+            sum += (double)v->x[place(CHANNELS, PIXELS, last, c, i)];
+        for (size_t i = 0; i < columns; i++) {
+            double off = (double)v->x[place(CHANNELS, PIXELS, last, c, i)] - sum / (double)columns;
+            squares += off * off;
+        }
+        wanted[0] = 0.9 * 0.25 + 0.1 * (sum / (double)columns);
+        wanted[1] = 0.9 * 2 + 0.1 * (squares / (double)(columns - 1));
+        got[0] = 0.9 * 0.25 + 0.1 * (double)partials[3 * c + 1];
+        got[1] = 0.9 * 2 + 0.1 * ((double)partials[3 * c + 2] / (double)(columns - 1));
+        for (int k = 0; k < 2; k++) {
+            if (!(fabs(got[k] - wanted[k]) <= 1e-6 * (1 + fabs(wanted[k]))))
+                fail_msg("channel %u, number %d is %.9g, expected %.9g", (unsigned)c, k, got[k],
+                         wanted[k]);
+        }
+        assert_true(partials[3 * c] == (float)columns);
+    }
+    free(v);
+}
+
+static void test_batch_statistics(void **state)
+{
+    check_batch_statistics(state, false);
+}
+
+static void test_batch_statistics_last(void **state)
+{
+    check_batch_statistics(state, true);
+}
+
 #define HEADS 3
 #define HEAD (COLUMNS / HEADS)
 
@@ -252,6 +385,13 @@ int main(void)
         {"group norm, channels last", test_group_norm_last},
         {"instance norm, channels last", test_instance_norm_last},
         {"channels first", test_channels},
+        {"batch norm, training", test_batch_norm_training},
+        {"batch norm", test_batch_norm},
+        {"batch norm, channels last, training", test_batch_norm_last_training},
+        {"batch norm, channels last", test_batch_norm_last},
+        {"batch norm of long runs", test_batch_norm_of_long_runs},
+        {"batch norm's statistics", test_batch_statistics},
+        {"batch norm's statistics, channels last", test_batch_statistics_last},
         {"heads", test_heads},
         {"SiLU", test_silu},
         {"tensor-parallel RMS norm", test_tensor_parallel_rms_norm},

@@ -27,6 +27,12 @@ GROUP_LAST = ("layer-norm 12x384 {t} parameters={t} weight bias eps={eps} inner=
               "x-column=16 y-column=16 parameter-rows=4 parameter-cycle=4")
 INSTANCE_LAST = ("layer-norm 48x96 {t} parameters={t} weight bias eps={eps} inner=16 "
                  "x-column=16 y-column=16 parameter-rows=16 parameter-run=96")
+BATCH = ("layer-norm 16x288 {t} parameters={t} weight bias eps={eps} run=96 x-column=1536 "
+         "y-column=1536 parameter-rows=16 parameter-run=288")
+BATCH_LAST = ("layer-norm 16x288 {t} parameters={t} weight bias eps={eps} x-column=16 y-column=16 "
+              "parameter-rows=16 parameter-run=288")
+# By statistics that are given: rstd is made of the variance and the eps.
+GIVEN = " mean-input rstd-input"
 CHANNELS_FIRST = ("layer-norm 288x16 {t} parameters={t} weight bias eps={eps} inner=96 "
                   "x-column=96 y-column=96")
 # The words that a coarser library adds: it rounds n before the weight.

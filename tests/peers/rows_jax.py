@@ -8,7 +8,8 @@ import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from rows import CHANNELS, COLUMNS, GROUP_LAST, GROUPS, INSTANCE_LAST, L2, LAYER, PLAIN, RMS, Fact, Row  # noqa: E402
+from rows import (BATCH_LAST, CHANNELS, COLUMNS, GIVEN, GROUP_LAST, GROUPS, INSTANCE_LAST, L2, LAYER,  # noqa: E402
+                  PLAIN, RMS, Fact, Row)
 
 jax.config.update("jax_enable_x64", True)
 KERAS_TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64"}
@@ -36,6 +37,22 @@ def keras_layer(make, parameters=2, image=False):
     return call
 
 
+def keras_batch(training):
+    def call(v):
+        x, layer = jax.numpy.asarray(v.images_last), keras.layers.BatchNormalization(dtype=KERAS_TYPES[v.kind])
+        layer.build(x.shape)
+        layer.set_weights([array[:CHANNELS] for array in (v.weight, v.bias, v.mean, v.variance)])
+        return np.asarray(layer(x, training=training))
+    return call
+
+
+def keras_running():
+    """What becomes of a moving mean of 0 and a variance of 1 by the channel 1, 2, 6."""
+    layer = keras.layers.BatchNormalization()
+    layer(np.array([[1], [2], [6]], "f4"), training=True)
+    return [round(float(layer.moving_mean[0]), 5), round(float(layer.moving_variance[0]), 5)]
+
+
 def unit_floor(value):
     x = np.full((1, 4), value, "f4")
     return [round(float(np.log10(np.asarray(keras.layers.UnitNormalization()(x))[0, 0] / x[0, 0])), 3)]
@@ -61,6 +78,11 @@ JAX = [
         keras_layer(lambda kind: keras.layers.RMSNormalization(dtype=kind), parameters=1), eps=1e-6),
     Row("Keras GroupNormalization", HALVES, GROUP_LAST,
         keras_layer(lambda kind: keras.layers.GroupNormalization(GROUPS, dtype=kind), image=True), eps=1e-3),
+    Row("Keras BatchNormalization, training", HALVES, BATCH_LAST, keras_batch(True), eps=1e-3, eps_shows=False),
+    Row("Keras BatchNormalization", "f32", BATCH_LAST.replace(" eps={eps}", "") + GIVEN, keras_batch(False),
+        eps=1e-3, eps_shows=False),
+    Fact("Keras BatchNormalization: 0.99 * moving + 0.01 * batch, the variance over the elements", keras_running,
+         [0.03, round(0.99 + 0.01 * 14 / 3, 5)]),
     Row("Keras UnitNormalization", "f32 f64", L2,
         lambda v: np.asarray(keras.layers.UnitNormalization(dtype=KERAS_TYPES[v.kind])(v.x)), eps=1e-12,
         eps_shows=False),

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from anynorm import TYPES
-from rows import CHANNELS, FIRST, GROUP, GROUP_18, GROUPS, INSTANCE, L2, LAYER, PLAIN, RMS, Fact, Row
+from rows import (BATCH, CHANNELS, FIRST, GIVEN, GROUP, GROUP_18, GROUPS, INSTANCE, L2, LAYER, PLAIN, RMS,
+                  Fact, Row)
 
 KINDS = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16,
          "f64": TensorProto.DOUBLE, "i8": TensorProto.INT8, "f8e4m3": TensorProto.FLOAT8E4M3FN}
@@ -89,6 +90,25 @@ def of_channels(v):
     return v.images, v.weight[:CHANNELS], v.bias[:CHANNELS]
 
 
+def of_batch(v):
+    return (*of_channels(v), v.mean[:CHANNELS], v.variance[:CHANNELS])
+
+
+def batch_norm(run, **attributes):
+    return op(run, "BatchNormalization", of_batch, opset=15, **attributes)
+
+
+def training(run):
+    """What becomes of a running mean of 0 and a variance of 1 by the channel 1, 2, 6."""
+    def call():
+        one, zero = np.ones(1, "f4"), np.zeros(1, "f4")
+        feeds = {"x": np.array([[1], [2], [6]], "f4"), "s": one, "b": zero, "m": zero, "v": one}
+        node = helper.make_node("BatchNormalization", list(feeds), ["y", "mean", "var"], training_mode=1)
+        kinds = dict.fromkeys(("y", "mean", "var"), TensorProto.FLOAT)
+        return [round(float(a[0]), 5) for a in run(make([node], feeds, kinds, 15), feeds)[1:]]
+    return call
+
+
 def of_groups(v):
     return v.images, v.weight[:GROUPS], v.bias[:GROUPS]
 
@@ -135,6 +155,13 @@ TEXT = [
         outputs=("y", "mean", "rstd")),
     Row("ONNX evaluator InstanceNormalization", "f32", INSTANCE,
         op(evaluator, "InstanceNormalization", of_channels)),
+    Row("ONNX evaluator BatchNormalization-15", "f32", BATCH.replace(" eps={eps}", "") + GIVEN,
+        batch_norm(evaluator), eps_shows=False),
+    Row("ONNX evaluator BatchNormalization-15, training_mode", "f32", BATCH,
+        lambda v: batch_norm(evaluator, training_mode=1, outputs=("y", "mean", "rstd"))(v)[0],
+        eps_shows=False),
+    Fact("ONNX evaluator BatchNormalization-15: 0.9 * running + 0.1 * batch, the variance over the elements",
+         training(evaluator), [0.3, round(0.9 + 0.1 * 14 / 3, 5)]),
     Fact("ONNX evaluator QuantizeLinear to int8: NaN, infinity, -infinity", quantized(evaluator, "i8"),
          [-128, -128, -128]),
 ]
@@ -153,6 +180,8 @@ RUNTIME = [
         op(runtime, "GroupNormalization", of_groups, opset=18, num_groups=GROUPS)),
     Row("ONNX Runtime InstanceNormalization", "f32 f16", INSTANCE,
         op(runtime, "InstanceNormalization", of_channels)),
+    Row("ONNX Runtime BatchNormalization-15", "f32", BATCH.replace(" eps={eps}", "") + GIVEN,
+        batch_norm(runtime), eps_shows=False),
     Row("ONNX Runtime SkipLayerNormalization", "f32 f16", LAYER + " residual pre-bias sum",
         op(runtime, "SkipLayerNormalization", skip, domain=MICROSOFT, outputs=("y", "", "", "sum")),
         eps=1e-12, outputs=("y", "sum")),
@@ -192,6 +221,8 @@ OPENVINO = [
         op(openvino_run, "GroupNormalization", of_channels, opset=21, num_groups=GROUPS)),
     Row("OpenVINO InstanceNormalization", "f32 f16", INSTANCE,
         op(openvino_run, "InstanceNormalization", of_channels)),
+    Row("OpenVINO BatchNormalization-15", "f32", BATCH.replace(" eps={eps}", "") + GIVEN,
+        batch_norm(openvino_run), eps_shows=False),
     Row("OpenVINO QuantizeLinear, int8", "f32", LAYER + " y=i8 y-scale-input",
         op(openvino_run, "LayerNormalization", affine, opset=19, to="i8")),
     Fact("OpenVINO QuantizeLinear to int8: NaN, infinity, -infinity", quantized(openvino_run, "i8"),

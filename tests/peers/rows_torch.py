@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from anynorm import TYPES
-from rows import (CHANNELS, CHANNELS_FIRST, COLUMNS, FIRST, GROUP, GROUP_LAST, GROUPS, INSTANCE, L2,
+from rows import (BATCH, BATCH_LAST, CHANNELS, CHANNELS_FIRST, COLUMNS, FIRST, GROUP, GIVEN, GROUP_LAST, GROUPS, INSTANCE, L2,
                   LAYER, RMS, Fact, Inputs, Row)
 
 VLLM = pathlib.Path(torch.__file__).parent.parent / "vllm"
@@ -54,6 +54,26 @@ def channels_last(t):
     x = t.images_last.permute(0, 3, 1, 2)
     assert x.is_contiguous(memory_format=torch.channels_last)
     return group(x, t).permute(0, 2, 3, 1)
+
+
+def batch(images, t, **options):
+    return F.batch_norm(images, None, None, t.weight[:CHANNELS], t.bias[:CHANNELS], training=True, **options)
+
+
+def batch_last(t):
+    return batch(t.images_last.permute(0, 3, 1, 2), t).permute(0, 2, 3, 1)
+
+
+def batch_given(t):
+    return F.batch_norm(t.images, *(a[:CHANNELS].to(t.x.dtype) for a in (t.mean, t.variance)),
+                        t.weight[:CHANNELS], t.bias[:CHANNELS], eps=t.eps)
+
+
+def running():
+    """What becomes of a running mean of 0 and a variance of 1 by the channel 1, 2, 6."""
+    mean, variance = torch.zeros(1), torch.ones(1)
+    F.batch_norm(torch.tensor([[1.0], [2.0], [6.0]]), mean, variance, training=True)
+    return [round(float(mean), 5), round(float(variance), 5)]
 
 
 def annotated(t):
@@ -111,6 +131,14 @@ PYTORCH = [
     Row("torch instance_norm", "f32 f16 bf16 f64", INSTANCE,
         on(lambda t: F.instance_norm(t.images, None, None, t.weight[:CHANNELS], t.bias[:CHANNELS])),
         places=8),
+    Row("torch batch_norm, training", "f32 f16 bf16 f64", BATCH, on(lambda t: batch(t.images, t)),
+        places=2, eps_shows=False),
+    Row("torch batch_norm, training", "f32 f64", BATCH, on(lambda t: batch(t.images, t, eps=t.eps)), eps=0.5),
+    Row("torch batch_norm, training, channels_last", "f32 f16 bf16 f64", BATCH_LAST, on(batch_last),
+        places=2, eps_shows=False),
+    Row("torch batch_norm", "f32", BATCH.replace(" eps={eps}", "") + GIVEN, on(batch_given), eps_shows=False),
+    Fact("torch batch_norm: (1 - 0.1) * running + 0.1 * batch, the variance over the elements less one",
+         running, [0.3, 1.6]),
     Row("torch normalize", "f32 f16 bf16 f64", L2, on(lambda t: F.normalize(t.x, dim=-1)), eps=1e-12,
         places=2, eps_shows=False),
     # The norms of the rows lie about sqrt(192).

@@ -240,7 +240,7 @@ static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype ty
         .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
     anynorm_spec spec;
 
-    if (spec_of_words(op->spec, type, shape, &spec))
+    if (spec_of_op(op, type, shape, &spec))
         return run_case(bench, op->name, &spec, shape->rows);
     skip(bench, &line, anynorm_message());
     return true;

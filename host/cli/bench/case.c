@@ -70,14 +70,34 @@ static anynorm_spec spec_of_memory(const struct bench_case *bench)
     return spec;
 }
 
-/* Baselines take the spec of the norm. Those of gradients, which have none, one of the same
+/* The same rows, one after the other: what baselines take. */
+static anynorm_spec dense(const anynorm_spec *spec)
+{
+    anynorm_spec rows = {.columns = spec->columns,
+                         .flags = spec->flags,
+                         .sample_rows = spec->sample_rows,
+                         .parameters = spec->parameters,
+                         .statistic = spec->statistic,
+                         .quantization = spec->quantization};
+
+    rows.x.type = spec->x.type;
+    rows.y.type = spec->y.type;
+    rows.residual.type = spec->residual.type;
+    rows.sum.type = spec->sum.type;
+    rows.gate.type = spec->gate.type;
+    rows.scale.type = spec->scale.type;
+    rows.shift.type = spec->shift.type;
+    return rows;
+}
+
+/* Baselines take the rows of the norm. Those of gradients, which have none, a spec of the same
  * tensors: x or the sum to dx, and for an addition x and dy to dx. */
 static void make_specs(struct bench_case *bench, const anynorm_spec *spec)
 {
     anynorm_spec memory, copy = {.columns = spec->columns}, *add = &bench->specs[BENCH_ADD];
 
     for (int kind = 0; kind < BENCH_KINDS; kind++)
-        bench->specs[kind] = *spec;
+        bench->specs[kind] = baselines[kind] ? dense(spec) : *spec;
     if (!is_back(bench))
         return;
     memory = spec_of_memory(bench);

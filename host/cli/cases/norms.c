@@ -93,33 +93,37 @@ bool dtypes_parse(const char *subject, const char *text, struct dtype_list *list
 
 /* Weight, bias, scale and shift are f32, all else is of the type that is asked for. */
 static const struct op table[] = {
-    {"layer-norm", "layer-norm weight bias", NULL, NULL, "weight and bias"},
-    {"rms-norm", "rms-norm weight", NULL, "rms-norm", "weight"},
+    {"layer-norm", "layer-norm weight bias", NULL, NULL, "weight and bias", 0},
+    {"rms-norm", "rms-norm weight", NULL, "rms-norm", "weight", 0},
     {"residual-layer-norm", "layer-norm weight bias residual sum", NULL, "residual-layer-norm",
-     "the sum of x and residual is written, and normalized"},
+     "the sum of x and residual is written, and normalized", 0},
     {"residual-rms-norm", "rms-norm weight residual sum", NULL, "residual-rms-norm",
-     "likewise, with weight"},
+     "likewise, with weight", 0},
     {"adaptive", "layer-norm scale shift sample-rows=256 eps=1e-6", "8192x1152,16384x3072",
-     "adaptive", "scale and shift for each sample of 256 rows"},
+     "adaptive", "scale and shift for each sample of 256 rows", 0},
     {"group-norm", "layer-norm weight bias parameter-rows=32 parameter-run=4096", "64x40960",
-     "group-norm", "an image 2x320x64x64 in 32 groups"},
+     "group-norm", "an image 2x320x64x64 in 32 groups", 0},
     {"rms-norm-int8", "rms-norm weight y=i8 y-scale", NULL, "quantized",
-     "rms-norm to int8, with a scale for each row"},
-    {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads"},
+     "rms-norm to int8, with a scale for each row", 0},
+    {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads", 0},
+    {"batch-norm", "layer-norm weight bias", "64x200704", NULL,
+     "in training, of images 64x64x56x56 or others of 3136 pixels", 56 * 56},
+    {"batch-norm-1d", "layer-norm weight bias", "512x4096", NULL,
+     "likewise, of a matrix 4096x512, transposed here", 1},
     {"layer-norm-backward", "layer-norm weight bias mean rstd backward", NULL, "backward",
-     "dx, dweight and dbias of layer-norm, which wrote mean and rstd"},
+     "dx, dweight and dbias of layer-norm, which wrote mean and rstd", 0},
     {"rms-norm-backward", "rms-norm weight rstd backward", NULL, "backward",
-     "likewise, of rms-norm"},
+     "likewise, of rms-norm", 0},
     {"residual-layer-norm-backward",
      "layer-norm weight bias residual sum mean rstd backward dsum saved-sum", NULL, "backward",
-     "likewise, from the sum that was written and a gradient of it"},
+     "likewise, from the sum that was written and a gradient of it", 0},
     {"residual-rms-norm-backward", "rms-norm weight residual sum rstd backward dsum saved-sum",
-     NULL, "backward", "likewise"},
+     NULL, "backward", "likewise", 0},
     {"adaptive-backward", "layer-norm scale shift sample-rows=256 eps=1e-6 mean rstd backward",
-     "8192x1152,16384x3072", "backward", "gradients of adaptive"},
+     "8192x1152,16384x3072", "backward", "gradients of adaptive", 0},
     {"group-norm-backward",
      "layer-norm weight bias parameter-rows=32 parameter-run=4096 mean rstd backward", "64x40960",
-     "backward", "gradients of group-norm"},
+     "backward", "gradients of group-norm", 0},
 };
 _Static_assert(COUNT(table) <= OPS_MOST, "a list has room for all");
 
@@ -160,8 +164,8 @@ bool ops_parse(const char *subject, const char *text, struct op_list *list)
     }
 }
 
-bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
-                   anynorm_spec *spec)
+static bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
+                          anynorm_spec *spec)
 {
     char text[256];
     uint64_t rows;
@@ -170,6 +174,20 @@ bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *sh
     snprintf(text, sizeof text, "%.*s %" PRIu64 "x%" PRIu64 " %s%s", kind, words, shape->rows,
              shape->columns, anynorm_dtype_name(type), words + kind);
     return anynorm_spec_parse(text, spec, &rows) == ANYNORM_OK;
+}
+
+bool spec_of_op(const struct op *op, anynorm_dtype type, const struct shape *shape,
+                anynorm_spec *spec)
+{
+    if (!spec_of_words(op->spec, type, shape, spec))
+        return false;
+    if (op->run > 0) {
+        spec->column_run = op->run;
+        spec->x.column_stride = spec->y.column_stride = shape->rows * op->run;
+        spec->parameters.rows = shape->rows;
+        spec->parameters.run = shape->columns;
+    }
+    return anynorm_spec_check(spec) == ANYNORM_OK;
 }
 
 const char *ops_help(void)

@@ -45,6 +45,8 @@ struct op {
     const char *shapes; /* those that it is for; NULL: any */
     const char *tuning; /* the word of a tuning database for it; NULL: none is needed */
     const char *help;
+    uint64_t run; /* rows are channels, whose elements lie in runs of so many side by side; 0: they
+                     are dense */
 };
 
 enum { OPS_MOST = 16 };
@@ -57,10 +59,10 @@ struct op_list {
 /* "rms-norm,adaptive". CLI_USAGE names the part that is wrong, and all names there are. */
 bool ops_parse(const char *subject, const char *text, struct op_list *list);
 
-/* The spec of such words (the op's `spec`) in a shape and type; false, with the library's message,
- * where they cannot have that shape. */
-bool spec_of_words(const char *words, anynorm_dtype type, const struct shape *shape,
-                   anynorm_spec *spec);
+/* The spec of an op in a shape and type; false, with the library's message, where it cannot have
+ * that shape. */
+bool spec_of_op(const struct op *op, anynorm_dtype type, const struct shape *shape,
+                anynorm_spec *spec);
 
 /* The names and what they are, a line for each, for --help; static. */
 const char *ops_help(void);

@@ -40,6 +40,9 @@ static bool is_staged(const struct norm *work, enum norm_input_name name)
 
 static bool fail_memory(const struct norm *work)
 {
+    if (norm_is_whole(&work->options))
+        return cli_fail(CLI_FAILED, work->x.path,
+                        "out of memory for all its rows, which must be there at once");
     return cli_fail(CLI_FAILED, work->x.path,
                     "out of memory for %s; a smaller --block-bytes may help",
                     work->largest_block == 1 ? "one row" : "a block of rows");
@@ -164,7 +167,7 @@ static const void *rows_of(const struct norm *work, const struct block *block,
     uint64_t columns = work->spec.columns;
     uint64_t at = 0; /* in data */
 
-    if (!input->file.path)
+    if (!input->data && !input->file.path)
         return NULL;
     if (!input->data)
         return fetch(&input->file, input->type, block->inputs[name], first * columns,
@@ -283,7 +286,9 @@ bool norm_blocks(struct norm *work)
 
         count = next_rows(work, first);
         tensors = tensors_of(work, &block, first, count);
-        done = run(work, &tensors, first, count) && norm_outputs_write(work, block.outputs, count);
+        done = run(work, &tensors, first, count) &&
+               norm_running_update(work, &tensors, block.outputs) &&
+               norm_outputs_write(work, block.outputs, count);
         if (done)
             norm_print_take(work, &tensors, first, count);
         progress_update(&progress, first + count);

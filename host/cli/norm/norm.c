@@ -48,6 +48,8 @@ static bool make_plan(struct norm *work)
         return false;
     status = anynorm_plan_create(work->device, &work->spec, NULL, &work->plan);
     if (status == ANYNORM_OK)
+        status = norm_running_plan(work);
+    if (status == ANYNORM_OK)
         return true;
     return cli_fail_library(
         anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device", status);
@@ -103,7 +105,8 @@ static bool publish(struct norm *work)
 
 static bool find_work(struct norm *work)
 {
-    if (!open_input(work) || !norm_shape_find(work) || !norm_inputs_read(work) || !check_bf16(work))
+    if (!open_input(work) || !norm_shape_find(work) || !norm_inputs_read(work) ||
+        !check_bf16(work) || !norm_running_use(work))
         return false;
     norm_spec_find(work);
     return true;
@@ -128,6 +131,7 @@ int cli_norm(int argc, char **argv)
     for (int i = 0; i < OUTPUTS; i++)
         output_discard(&work.outputs[i]);
     anynorm_plan_destroy(work.plan);
+    anynorm_plan_destroy(work.batch);
     anynorm_device_close(work.device);
     free(work.stats.values);
     free(work.preview.values);

@@ -1,4 +1,5 @@
-/* One run of anynorm layer-norm, rms-norm, group-norm or instance-norm, and what it holds. */
+/* One run of anynorm layer-norm, rms-norm, group-norm, instance-norm or batch-norm, and what it
+ * holds. */
 #ifndef ANYNORM_CLI_NORM_H
 #define ANYNORM_CLI_NORM_H
 
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum norm_kind { NORM_LAYER, NORM_RMS, NORM_GROUP, NORM_INSTANCE, NORM_KINDS };
+enum norm_kind { NORM_LAYER, NORM_RMS, NORM_GROUP, NORM_INSTANCE, NORM_BATCH, NORM_KINDS };
 
 /* The tensors beside x, read and written. */
 enum norm_input_name {
@@ -24,6 +25,8 @@ enum norm_input_name {
     IN_SHIFT,
     IN_MEAN,
     IN_RSTD,
+    IN_RUNNING_MEAN, /* of batch-norm; so all that is called running */
+    IN_RUNNING_VARIANCE,
     IN_RESIDUAL,
     IN_DY, /* of --backward, which it makes of the run */
     IN_DSUM,
@@ -36,6 +39,8 @@ enum norm_output_name {
     OUT_MEAN,
     OUT_RSTD,
     OUT_Y_SCALE,
+    OUT_RUNNING_MEAN,
+    OUT_RUNNING_VARIANCE,
     OUT_DX, /* -o with --backward, which has no y */
     OUT_DRESIDUAL,
     OUT_DWEIGHT,
@@ -48,6 +53,9 @@ enum norm_output_name {
 };
 
 /* ---- The arguments ---- */
+
+/* Whose way to update running statistics. */
+enum norm_convention { BY_PYTORCH, BY_ONNX, BY_KERAS, CONVENTIONS };
 
 struct norm_options {
     enum norm_kind kind;
@@ -65,7 +73,9 @@ struct norm_options {
     double quantize_bound; /* likewise */
     size_t eps_mode;       /* 1: outside, 2: floor */
     size_t activation;     /* 1: silu */
-    size_t layout;         /* of group-norm and instance-norm; 1: nhwc */
+    double momentum;       /* the convention's own where none is given */
+    size_t layout;         /* of norms of channels; 1: nhwc */
+    size_t convention;     /* an enum norm_convention */
     anynorm_dtype dtype;
     anynorm_dtype output_dtype; /* --quantize sets it, too */
     anynorm_dtype gradient_dtype;
@@ -74,6 +84,7 @@ struct norm_options {
     bool gradient_dtype_given; /* likewise */
     bool l2;                   /* of rms-norm */
     bool round_first;
+    bool training; /* of batch-norm: the statistics are the batch's */
     bool stats;
     bool timing;
 };
@@ -86,6 +97,19 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *options, int
 static inline bool norm_is_backward(const struct norm_options *options)
 {
     return options->inputs[IN_DY];
+}
+
+/* Whether statistics that are given change with x, as they are those that the norm whose gradients
+ * are found has written. Else they are constants. */
+static inline bool norm_is_saved(const struct norm_options *options)
+{
+    return norm_is_backward(options) && (options->kind != NORM_BATCH || options->training);
+}
+
+/* Whether rows cannot be taken block by block: those of batch-norm interleave. */
+static inline bool norm_is_whole(const struct norm_options *options)
+{
+    return options->kind == NORM_BATCH;
 }
 
 /* Refuses outputs of the norm beside --backward, gradients without it, and gradients of tensors
@@ -145,6 +169,7 @@ struct norm {
     struct output outputs[OUTPUTS]; /* path NULL: not wanted */
     anynorm_device *device;
     anynorm_plan *plan;
+    anynorm_plan *batch;  /* of partials, which running statistics are updated by; or NULL */
     double seconds;       /* in anynorm_run, with --timing */
     struct print preview; /* y, or dx */
     struct print stats;   /* mean, variance or what takes its place, and rstd of each row */
@@ -155,7 +180,7 @@ struct norm {
 bool norm_shape_find(struct norm *work);
 
 /* Tensors of one shape. */
-enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL, WHOLE };
+enum norm_family { PARAMETER, SAMPLE, STATISTIC, RUNNING, RESIDUAL, WHOLE };
 
 /* Sets the order in which a tensor beside x is read, or refuses its shape. All take what numpy
  * broadcasts to the shape of x, if the norm can be had, and:
@@ -163,7 +188,8 @@ enum norm_family { PARAMETER, SAMPLE, STATISTIC, RESIDUAL, WHOLE };
  * a parameter   one axis of the columns, or of the channels or groups of channels
  * a sample      (samples, columns), where consecutive rows share a sample; and the normalized axes
  *               for the columns
- * a statistic   the shape of the axes before the normalized ones, or one axis of all rows
+ * a statistic   the shape of the axes before the normalized ones, or one axis of all rows; so a
+ *               running one, whose type is that of its file
  *
  * but a whole one, which has the shape of x: where there is a gradient for each element, numpy's
  * rule would make one number count for many.
@@ -186,7 +212,7 @@ bool norm_output_is_as_x(enum norm_output_name output);
 
 /* What the options, the shape and the types of the inputs come to: the spec, and the rows of a
  * block of about --block-bytes of x: as many as must go together, at least. Those are all where
- * each row has parameters of its own and there are gradients. */
+ * norm_is_whole, and where each row has parameters of its own and there are gradients. */
 void norm_spec_find(struct norm *work);
 
 /* In this order. Creating writes the heads of the files, writing appends the next `rows` rows, and
@@ -207,6 +233,13 @@ anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name ou
 /* Normalizes all rows, block by block, into the outputs (created, their heads written) and what is
  * to be printed. */
 bool norm_blocks(struct norm *work);
+
+/* Where running statistics are given to be used, makes mean and rstd of them. Where they are to be
+ * updated, the plan that finds the batch's, and what comes of these in `outputs`. */
+bool norm_running_use(struct norm *work);
+anynorm_status norm_running_plan(struct norm *work);
+bool norm_running_update(const struct norm *work, const anynorm_host_tensors *tensors,
+                         void *const outputs[OUTPUTS]);
 
 /* What goes to stdout, as far as it is wanted: prepared, taken from `count` rows from row `first`
  * on, with which the tensors begin, and printed. */

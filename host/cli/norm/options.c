@@ -44,6 +44,27 @@
     "broadcasts. Sum has the shape of x, statistics (mean and rstd) the shape (batch, groups);\n"  \
     "those that are given may also be one axis of all, or be broadcast, one number for a group.\n"
 
+#define BATCH_NOTE                                                                                 \
+    "x is (batch, channels, ...), or (batch, ..., channels) with --layout nhwc; a row is a\n"      \
+    "channel, of all images. All of x is taken at once, in memory.\n"                              \
+    "FILE of --weight, --bias and --pre-bias, and of all statistics, given and written, is\n"      \
+    "(channels,); what is read may also be what numpy broadcasts to the shape of x with one\n"     \
+    "number for a channel, FILE of --residual any that it broadcasts. Sum has the shape of x.\n"   \
+    "With --training, mean and rstd are the batch's; else they are given: by --mean and --rstd,\n" \
+    "or as --running-mean and --running-var, with rstd = 1 / sqrt(var + eps). With --training,\n"  \
+    "running statistics are updated and written, each in the shape and the type of its file,\n"    \
+    "which the update may replace. With the momentum M and the batch's B they become\n"            \
+    "    (1 - M) * running + M * B    by pytorch, where var divides by the elements less one\n"    \
+    "    M * running + (1 - M) * B    by onnx and keras, where it divides by the elements\n"       \
+    "B is an f4. eps and how y is found are the same by each convention.\n"
+
+#define BATCH_GRADIENTS_NOTE                                                                       \
+    "--backward finds gradients instead: what a loss changes by with x, by -o, and with other\n"   \
+    "tensors, by the options that begin with a d, from what it changes by with the result. All\n"  \
+    "else is said as for the norm: with --training the batch's statistics change with x (--mean\n" \
+    "and --rstd are then those that the norm wrote, which saves some work, and for f64 loses\n"    \
+    "some digits), else they are constants. Each gradient has the shape of its tensor's file.\n"
+
 #define GRADIENTS_NOTE                                                                             \
     "--backward finds gradients instead: what a loss changes by with x, by -o, and with other\n"   \
     "tensors, by the options that begin with a d, from what it changes by with the result. All\n"  \
@@ -94,6 +115,12 @@ static const struct {
             "Instance normalization: layer normalization of each channel.",
             CHANNELS_FORMULA FILES_NOTE CHANNELS_NOTE GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
         },
+    [NORM_BATCH] =
+        {
+            "batch-norm",
+            "Batch normalization: each channel of all images, by their statistics or given ones.",
+            CHANNELS_FORMULA FILES_NOTE BATCH_NOTE BATCH_GRADIENTS_NOTE QUANTIZED_NOTE OUTPUT_NOTE,
+        },
 };
 
 /* ---- What is parsed ---- */
@@ -104,8 +131,9 @@ enum {
     RMS = 1 << NORM_RMS,
     GROUP = 1 << NORM_GROUP,
     INSTANCE = 1 << NORM_INSTANCE,
+    BATCH = 1 << NORM_BATCH,
     ROWS = LAYER | RMS,
-    CHANNELS = GROUP | INSTANCE,
+    CHANNELS = GROUP | INSTANCE | BATCH,
     CENTRED = LAYER | CHANNELS
 };
 
@@ -118,6 +146,8 @@ struct given {
     bool eps_mode;
     bool correction;
     bool weight_offset;
+    bool momentum;
+    bool convention;
 };
 
 /* An option whose presence, beside others, makes no sense. */
@@ -170,11 +200,56 @@ static bool check_gradients(const struct norm_options *o, const struct given *gi
     return norm_outputs_check(o) && check_faults(faults, COUNT(faults));
 }
 
+static bool check_batch(const struct norm_options *o, const struct given *given)
+{
+    static const char update[] = "says how running statistics are updated; give "
+                                 "--running-mean-output or --running-var-output too";
+    static const char untrained[] =
+        "is for the update that --training makes of running statistics; give that too";
+    static const char not_gradients[] =
+        "has no part in the gradients of --training; leave one of the two out";
+    const char *const *in = o->inputs, *const *out = o->outputs;
+    bool mean = in[IN_RUNNING_MEAN], variance = in[IN_RUNNING_VARIANCE];
+    bool new_mean = out[OUT_RUNNING_MEAN], new_variance = out[OUT_RUNNING_VARIANCE];
+    bool fixed = in[IN_MEAN] || in[IN_RSTD], training = o->training;
+    const struct fault faults[] = {
+        {!training && !mean && !variance && !fixed, "--training",
+         "missing; give it, or --running-mean and --running-var, or --mean and --rstd"},
+        {training && fixed && !norm_is_backward(o), "--training",
+         "finds mean and rstd, and --mean and --rstd give them; leave it or these out"},
+        {mean && fixed, "--running-mean",
+         "is what --mean and --rstd say, too; leave it or these out"},
+        {variance && fixed, "--running-var",
+         "is what --mean and --rstd say, too; leave it or these out"},
+        {!training && new_mean, "--running-mean-output", untrained},
+        {!training && new_variance, "--running-var-output", untrained},
+        {!training && mean && !variance, "--running-mean",
+         "is taken together with --running-var; give that too"},
+        {!training && variance && !mean, "--running-var",
+         "is taken together with --running-mean; give that too"},
+        {training && mean && norm_is_backward(o), "--running-mean", not_gradients},
+        {training && variance && norm_is_backward(o), "--running-var", not_gradients},
+        {new_mean && !mean, "--running-mean-output",
+         "is for the update of --running-mean; give that too"},
+        {new_variance && !variance, "--running-var-output",
+         "is for the update of --running-var; give that too"},
+        {training && mean && !new_mean, "--running-mean",
+         "is what --training updates; give --running-mean-output too"},
+        {training && variance && !new_variance, "--running-var",
+         "is what --training updates; give --running-var-output too"},
+        {given->convention && !new_mean && !new_variance, "--convention", update},
+        {given->momentum && !new_mean && !new_variance, "--momentum", update},
+        {o->momentum < 0.0 || o->momentum > 1.0, "--momentum", "is out of range; give 0 to 1"},
+    };
+
+    return o->kind != NORM_BATCH || check_faults(faults, COUNT(faults));
+}
+
 static bool check_together(const struct norm_options *o, const struct given *given)
 {
     static const char found[] = "says how rstd is found, and --rstd gives it; leave one out";
     const char *const *in = o->inputs;
-    bool rstd = in[IN_RSTD], fixed = rstd && !norm_is_backward(o);
+    bool rstd = in[IN_RSTD], fixed = rstd && !norm_is_saved(o);
     const struct fault faults[] = {
         {o->eps < 0.0, "--eps", "is negative; give 0 or more"},
         {o->kind == NORM_GROUP && o->groups == 0, "--groups",
@@ -210,7 +285,8 @@ static bool check_together(const struct norm_options *o, const struct given *giv
          "must be 1e-30 or more; give such as 1200"},
     };
 
-    return check_gradients(o, given) && check_faults(faults, COUNT(faults));
+    return check_gradients(o, given) && check_batch(o, given) &&
+           check_faults(faults, COUNT(faults));
 }
 
 bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit_status)
@@ -223,6 +299,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     static const char *const eps_modes[] = {"inside", "outside", "floor", NULL};
     static const char *const activations[] = {"none", "silu", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
+    static const char *const conventions[] = {"pytorch", "onnx", "keras", NULL};
+    static const double momenta[CONVENTIONS] = {0.1, 0.9, 0.99};
     struct given given = {0};
     size_t dtype = 0, output_dtype = 0, gradient_dtype = 0, quantize = 0;
     struct cli_option options[] = {
@@ -256,7 +334,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          .flag = &o->l2, .commands = RMS},
         {"correction", 0, CLI_INTEGER, "0|1",
          "1: divide the variance by the columns less one (default 0)", .integer = &o->correction,
-         .least = 0, .most = 1, .given = &given.correction, .commands = CENTRED},
+         .least = 0, .most = 1, .given = &given.correction, .commands = CENTRED & ~BATCH},
         {"residual", 0, CLI_TEXT, "FILE", "add it to x before normalizing",
          .text = &o->inputs[IN_RESIDUAL]},
         {"gate", 0, CLI_TEXT, "FILE", "multiply the residual by it first",
@@ -293,6 +371,24 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          .text = &o->outputs[OUT_MEAN], .commands = CENTRED},
         {"rstd-output", 0, CLI_TEXT, "FILE", "write each row's rstd, f4",
          .text = &o->outputs[OUT_RSTD]},
+        {"training", 0, CLI_FLAG, NULL, "take mean and rstd of the batch", .flag = &o->training,
+         .commands = BATCH},
+        {"running-mean", 0, CLI_TEXT, "FILE",
+         "the mean over many batches: is used, or with --training updated",
+         .text = &o->inputs[IN_RUNNING_MEAN], .commands = BATCH},
+        {"running-var", 0, CLI_TEXT, "FILE", "the variance over many batches, likewise",
+         .text = &o->inputs[IN_RUNNING_VARIANCE], .commands = BATCH},
+        {"running-mean-output", 0, CLI_TEXT, "FILE", "write the updated mean; may be its old file",
+         .text = &o->outputs[OUT_RUNNING_MEAN], .commands = BATCH},
+        {"running-var-output", 0, CLI_TEXT, "FILE", "write the updated variance, likewise",
+         .text = &o->outputs[OUT_RUNNING_VARIANCE], .commands = BATCH},
+        {"convention", 0, CLI_CHOICE, "NAME",
+         "how they are updated: pytorch (default), onnx or keras; see below",
+         .choice = &o->convention, .choices = conventions, .given = &given.convention,
+         .commands = BATCH},
+        {"momentum", 0, CLI_NUMBER, "M",
+         "of the update (default: pytorch 0.1, onnx 0.9, keras 0.99)", .number = &o->momentum,
+         .given = &given.momentum, .commands = BATCH},
         {"stats", 0, CLI_FLAG, NULL, "print a table of each row's mean, variance and rstd",
          .flag = &o->stats, .commands = CENTRED},
         {"stats", 0, CLI_FLAG, NULL,
@@ -330,7 +426,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          .text = &o->device},
         {"block-bytes", 0, CLI_INTEGER, "N",
          "bytes of x normalized at a time, one row at least (default 67108864)",
-         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX},
+         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX,
+         .commands = ROWS | GROUP | INSTANCE},
         {"timing", 0, CLI_FLAG, NULL, "tell on stderr what was used and how fast it was",
          .flag = &o->timing},
     };
@@ -362,6 +459,8 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     o->dtype = dtype_values[dtype];
     o->output_dtype = dtype_values[output_dtype];
     o->gradient_dtype = dtype_values[gradient_dtype];
+    if (!given.momentum)
+        o->momentum = momenta[o->convention];
     if (norm_is_backward(o)) {
         o->outputs[OUT_DX] = o->outputs[OUT_Y];
         o->outputs[OUT_Y] = NULL;

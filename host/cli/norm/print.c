@@ -65,10 +65,12 @@ bool norm_print_init(struct norm *work)
 /* Where an element of x lies, and of the residual, which has its layout. */
 static uint64_t place(const anynorm_spec *spec, uint64_t row, uint64_t column)
 {
-    if (spec->inner_rows == 0)
+    uint64_t outer = spec->inner_rows ? row / spec->inner_rows : 0;
+    uint64_t inner = spec->inner_rows ? row % spec->inner_rows : row;
+
+    if (spec->x.column_stride == 0)
         return row * spec->columns + column;
-    return row / spec->inner_rows * spec->x.outer_stride +
-           row % spec->inner_rows * spec->x.row_stride +
+    return outer * spec->x.outer_stride + inner * spec->x.row_stride +
            column / spec->column_run * spec->x.column_stride + column % spec->column_run;
 }
 

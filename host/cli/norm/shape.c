@@ -48,6 +48,23 @@ static bool find_rows(struct norm *work)
     return true;
 }
 
+/* A row is a channel of all images. One alone is dense. */
+static void find_batch(struct norm *work, uint64_t channels, uint64_t pixels)
+{
+    bool last = work->options.layout == 1 || pixels == 1;
+    uint64_t run = last ? 1 : pixels;
+
+    work->shape.rows = channels;
+    work->shape.line = last ? channels : pixels;
+    work->shape.statistics = work->shape.parameters;
+    work->spec = (anynorm_spec){.columns = work->x.layout.shape[0] * pixels};
+    work->spec.parameters.run = work->spec.columns;
+    if (channels > 1) {
+        work->spec.column_run = work->spec.x.row_stride = run;
+        work->spec.x.column_stride = channels * run;
+    }
+}
+
 static bool find_channels(struct norm *work)
 {
     const struct tensor_layout *layout = &work->x.layout;
@@ -78,7 +95,9 @@ static bool find_channels(struct norm *work)
         .parameters = {1, {channels}},
     };
     work->spec = (anynorm_spec){.columns = of_group * pixels, .parameters.run = pixels};
-    if (last) { /* a group is some channels of each pixel */
+    if (work->options.kind == NORM_BATCH) {
+        find_batch(work, channels, pixels);
+    } else if (last) { /* a group is some channels of each pixel */
         work->spec.parameters.run = 1;
         work->spec.parameters.cycle = work->spec.column_run = of_group;
         work->spec.inner_rows = groups;
@@ -92,7 +111,8 @@ static bool find_channels(struct norm *work)
 bool norm_shape_find(struct norm *work)
 {
     const struct tensor_file *x = &work->x;
-    bool channels = work->options.kind == NORM_GROUP || work->options.kind == NORM_INSTANCE;
+    enum norm_kind kind = work->options.kind;
+    bool channels = kind == NORM_GROUP || kind == NORM_INSTANCE || kind == NORM_BATCH;
     char text[SHAPE_TEXT];
 
     if (x->layout.rank == 0)
@@ -110,6 +130,12 @@ bool norm_shape_find(struct norm *work)
     if (work->options.correction > (int64_t)work->spec.columns - 1)
         return cli_fail(CLI_USAGE, "--correction",
                         "1 needs rows of 2 elements or more, and those of %.200s have 1; give 0",
+                        x->path);
+    if (work->options.outputs[OUT_RUNNING_VARIANCE] && work->options.convention == BY_PYTORCH &&
+        work->spec.columns == 1)
+        return cli_fail(CLI_USAGE, "--running-var-output",
+                        "divides by the elements of a channel less one, and those of %.200s have "
+                        "1; give more, or --convention onnx or keras",
                         x->path);
     return true;
 }
@@ -281,7 +307,8 @@ static bool take_rows(const struct norm_shape *shape, const struct tensor_view *
 
     *rows = (struct tensor_view){0};
     for (uint32_t i = 0; i < view->rank; i++) {
-        bool before = shape->channel_axis ? i == 0 || (by_channel && i == shape->channel_axis)
+        bool image = i == 0 && shape->statistics.rank > 1; /* else rows are of all images */
+        bool before = shape->channel_axis ? image || (by_channel && i == shape->channel_axis)
                                           : i < shape->statistics.rank;
 
         if (before)
@@ -340,6 +367,7 @@ bool norm_fit(struct norm *work, enum norm_family family, struct tensor_file *te
     case SAMPLE:
         return fit_sample(work, tensor, option);
     case STATISTIC:
+    case RUNNING:
         return fit_statistic(work, tensor, option);
     case WHOLE:
         return fit_whole(work, tensor, option);

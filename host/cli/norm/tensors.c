@@ -10,7 +10,7 @@ static const struct {
     const char *option;
     enum norm_family family;
     uint32_t flag;
-    uint32_t saved; /* its flag with --backward, where that is of what the forward pass wrote */
+    uint32_t saved; /* its flag where it is what the forward pass wrote: norm_is_saved */
 } of_inputs[INPUTS] = {
     [IN_WEIGHT] = {"--weight", PARAMETER, .flag = ANYNORM_WEIGHT},
     [IN_BIAS] = {"--bias", PARAMETER, .flag = ANYNORM_BIAS},
@@ -20,13 +20,15 @@ static const struct {
     [IN_SHIFT] = {"--shift", SAMPLE, .flag = ANYNORM_SHIFT},
     [IN_MEAN] = {"--mean", STATISTIC, .flag = ANYNORM_MEAN_INPUT, .saved = ANYNORM_MEAN_OUTPUT},
     [IN_RSTD] = {"--rstd", STATISTIC, .flag = ANYNORM_RSTD_INPUT, .saved = ANYNORM_RSTD_OUTPUT},
+    [IN_RUNNING_MEAN] = {"--running-mean", RUNNING, .flag = ANYNORM_MEAN_INPUT},
+    [IN_RUNNING_VARIANCE] = {"--running-var", RUNNING, .flag = ANYNORM_RSTD_INPUT},
     [IN_RESIDUAL] = {"--residual", RESIDUAL, .flag = ANYNORM_RESIDUAL},
     [IN_DY] = {"--backward", .family = WHOLE},
-    [IN_DSUM] = {"--dsum", WHOLE, .saved = ANYNORM_SUM_OUTPUT},
+    [IN_DSUM] = {"--dsum", WHOLE, .flag = ANYNORM_SUM_OUTPUT},
 };
 
-/* y has no flag. A gradient has the shape of the file of `input`; that of x, which is none of
- * these, has INPUTS. */
+/* y and running statistics have no flag. A gradient and a running statistic have the shape of the
+ * file of `input`; that of x, which is none of these, has INPUTS. */
 static const struct {
     const char *option;
     enum norm_family family;
@@ -39,6 +41,8 @@ static const struct {
     [OUT_MEAN] = {"--mean-output", STATISTIC, .flag = ANYNORM_MEAN_OUTPUT},
     [OUT_RSTD] = {"--rstd-output", STATISTIC, .flag = ANYNORM_RSTD_OUTPUT},
     [OUT_Y_SCALE] = {"--scale-output", STATISTIC, .flag = ANYNORM_Y_SCALE_OUTPUT},
+    [OUT_RUNNING_MEAN] = {"--running-mean-output", RUNNING, .input = IN_RUNNING_MEAN},
+    [OUT_RUNNING_VARIANCE] = {"--running-var-output", RUNNING, .input = IN_RUNNING_VARIANCE},
     [OUT_DX] = {"-o", WHOLE, .gradient = ANYNORM_DX, .input = INPUTS},
     [OUT_DRESIDUAL] = {"--dresidual-output", WHOLE, .gradient = ANYNORM_DRESIDUAL,
                        .input = IN_RESIDUAL},
@@ -111,6 +115,8 @@ static anynorm_dtype type_as_read(const struct norm *work, enum norm_input_name 
     int first = family == PARAMETER ? next_of(work, family, 0) : (int)name;
     anynorm_dtype type;
 
+    if (family == RUNNING)
+        return ANYNORM_F64;
     if (family == STATISTIC || first == INPUTS || !work->options.inputs[first])
         return ANYNORM_F32;
     type = work->inputs[first].file.type;
@@ -174,6 +180,7 @@ static bool load_small(const struct norm *work, struct norm_input *input, enum n
         return sample_rows <= 1 ||
                load(input, shape->rows / sample_rows, sample_rows * columns, columns);
     case STATISTIC:
+    case RUNNING:
         return load(input, 1, 0, shape->rows);
     case RESIDUAL:
     case WHOLE:
@@ -192,13 +199,23 @@ static uint64_t numbers_of(const struct norm *work, enum norm_family family)
         return shape->parameters.sizes[0];
     if (family == PARAMETER)
         return work->own_parameters ? shape->rows * columns : columns;
+    if (family == RUNNING)
+        return shape->rows;
     return family == SAMPLE ? shape->rows / work->spec.sample_rows * columns
                             : shape->rows * columns;
 }
 
-/* Whether each tensor of which a gradient is wanted has a number for each that the library takes:
- * then they are in the same order, too. Of no rows all gradients are zeros. */
-static bool check_gradients(const struct norm *work)
+/* Whether an output has the shape of an input's file. */
+static bool is_of_input(int output)
+{
+    bool own = of_outputs[output].gradient || of_outputs[output].family == RUNNING;
+
+    return own && of_outputs[output].input != INPUTS;
+}
+
+/* Whether each tensor of which a gradient, or an update, is wanted has a number for each that the
+ * library takes: then they are in the same order, too. Of no rows all gradients are zeros. */
+static bool check_shapes(const struct norm *work)
 {
     char text[SHAPE_TEXT];
 
@@ -207,16 +224,19 @@ static bool check_gradients(const struct norm *work)
         const struct tensor_file *file;
         uint64_t numbers;
 
-        if (!work->options.outputs[i] || !of_outputs[i].gradient || input == INPUTS)
+        if (!work->options.outputs[i] || !is_of_input(i))
             continue;
         file = &work->inputs[input].file;
         numbers = numbers_of(work, of_outputs[i].family);
         if (file->layout.elements != numbers)
             return cli_fail(CLI_USAGE, file->path,
-                            "its shape %s is repeated for %" PRIu64 " numbers that have a gradient "
-                            "each, and %s does not add these up; give %s as many numbers",
+                            "its shape %s is repeated for %" PRIu64 " numbers that have %s "
+                            "each, and %s %s; give %s as many numbers",
                             shape_text(file->layout.rank, file->layout.shape, text), numbers,
-                            of_outputs[i].option, of_inputs[input].option);
+                            of_outputs[i].gradient ? "a gradient" : "an update",
+                            of_outputs[i].option,
+                            of_outputs[i].gradient ? "does not add these up" : "keeps each",
+                            of_inputs[input].option);
     }
     return true;
 }
@@ -244,7 +264,7 @@ bool norm_inputs_read(struct norm *work)
         if (o->inputs[i] && !load_small(work, input, of_inputs[i].family))
             return false;
     }
-    return check_gradients(work);
+    return check_shapes(work);
 }
 
 /* ---- What it comes to ---- */
@@ -269,22 +289,32 @@ static uint32_t flag(bool wanted, uint32_t bit)
     return wanted ? bit : 0;
 }
 
+static uint32_t flag_of_input(const struct norm_options *o, int input)
+{
+    if (of_inputs[input].saved && norm_is_saved(o))
+        return of_inputs[input].saved;
+    /* What training updates is no input of the norm. */
+    return of_inputs[input].family == RUNNING && o->training ? 0 : of_inputs[input].flag;
+}
+
 static uint32_t find_flags(const struct norm_options *o)
 {
-    bool rms = o->kind == NORM_RMS, rstd = o->inputs[IN_RSTD], backward = norm_is_backward(o);
+    bool rms = o->kind == NORM_RMS;
     uint32_t flags =
         flag(rms, ANYNORM_RMS) | flag(o->l2, ANYNORM_L2) | flag(o->correction, ANYNORM_UNBIASED) |
         flag(o->eps_mode == 1, ANYNORM_EPS_OUTSIDE) | flag(o->eps_mode == 2, ANYNORM_EPS_FLOOR) |
         flag(o->round_first, ANYNORM_ROUND_FIRST) | flag(o->activation, ANYNORM_SILU) |
-        flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT) |
-        flag(o->stats && !rms && !o->inputs[IN_MEAN], ANYNORM_MEAN_OUTPUT) |
-        flag(o->stats && !rstd, ANYNORM_RSTD_OUTPUT);
+        flag(o->quantize_scale != 0.0, ANYNORM_Y_SCALE_INPUT);
 
     for (int i = 0; i < INPUTS; i++)
-        flags |= flag(o->inputs[i],
-                      backward && of_inputs[i].saved ? of_inputs[i].saved : of_inputs[i].flag);
+        flags |= flag(o->inputs[i], flag_of_input(o, i));
     for (int i = 0; i < OUTPUTS; i++)
         flags |= flag(o->outputs[i], of_outputs[i].flag);
+    if (flags & ANYNORM_RSTD_INPUT) /* eps went into it: running statistics */
+        flags &= ~(uint32_t)(ANYNORM_EPS_OUTSIDE | ANYNORM_EPS_FLOOR);
+    if (o->stats) /* of what is found */
+        flags |= flag(!rms && !(flags & ANYNORM_MEAN_INPUT), ANYNORM_MEAN_OUTPUT) |
+                 flag(!(flags & ANYNORM_RSTD_INPUT), ANYNORM_RSTD_OUTPUT);
     return flags;
 }
 
@@ -325,7 +355,8 @@ void norm_spec_find(struct norm *work)
     bool backward = norm_is_backward(o);
     anynorm_spec *spec = &work->spec;
 
-    work->block_rows = backward && work->own_parameters ? work->shape.rows : block_rows(work);
+    work->block_rows = norm_is_whole(o) || (backward && work->own_parameters) ? work->shape.rows
+                                                                              : block_rows(work);
     spec->flags = find_flags(o);
     spec->statistic.eps = spec->flags & ANYNORM_RSTD_INPUT ? 0.0 : o->eps;
     spec->quantization.bound = o->quantize_bound;
@@ -403,6 +434,8 @@ anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name ou
         return spec->gradients.samples;
     case STATISTIC:
         return ANYNORM_F32;
+    case RUNNING:
+        return work->inputs[of_outputs[output].input].file.type;
     case RESIDUAL:
     case WHOLE:
         break;
@@ -413,12 +446,10 @@ anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name ou
                                : spec->gradients.dresidual.type;
 }
 
-/* The input in whose shape a gradient is written; NULL: it is that of no input. */
+/* The input in whose shape an output is written; NULL: it is that of no input. */
 static const struct tensor_layout *layout_of_input(const struct norm *work, int output)
 {
-    enum norm_input_name input = of_outputs[output].input;
-
-    return of_outputs[output].gradient && input != INPUTS ? &work->inputs[input].file.layout : NULL;
+    return is_of_input(output) ? &work->inputs[of_outputs[output].input].file.layout : NULL;
 }
 
 /* The head of an output's file; returns its size. */
@@ -449,13 +480,13 @@ bool norm_outputs_create(struct norm *work)
     return true;
 }
 
-/* Whether a gradient, one in the shape of its tensor, is there once all rows are: it is summed over
- * these, or there are none. A sample of one row is written with the row. */
+/* Whether a gradient or a running statistic, one in the shape of its tensor, is there once all rows
+ * are: it is summed over these, or there are none. A sample of one row is written with the row. */
 static bool is_of_all(const struct norm *work, int output)
 {
     enum norm_family family = of_outputs[output].family;
 
-    return work->shape.rows == 0 || family == PARAMETER ||
+    return work->shape.rows == 0 || family == PARAMETER || family == RUNNING ||
            (family == SAMPLE && work->spec.sample_rows > 1);
 }
 
@@ -472,7 +503,8 @@ uint64_t norm_output_count(const struct norm *work, enum norm_output_name output
     const struct tensor_layout *layout = layout_of_input(work, (int)output);
     bool there = norm_is_backward(&work->options)
                      ? spec->gradients.flags & of_outputs[output].gradient
-                     : output == OUT_Y || spec->flags & of_outputs[output].flag;
+                     : output == OUT_Y || spec->flags & of_outputs[output].flag ||
+                           (of_outputs[output].family == RUNNING && work->options.outputs[output]);
 
     if (!there)
         return 0;

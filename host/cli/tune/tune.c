@@ -233,7 +233,7 @@ static bool run_job(struct tune *tune, const struct op *op, anynorm_dtype type,
     job->race.quick = tune->quick;
     job->race.step = take_step;
     job->race.user = job;
-    done = spec_of_words(op->spec, type, shapes, &job->race.spec) ||
+    done = spec_of_op(op, type, shapes, &job->race.spec) ||
            cli_fail_library(op->name, ANYNORM_INVALID_ARGUMENT);
     done = done && tune_race_enter(&job->race);
     tell_wrong(job);
@@ -262,12 +262,16 @@ static bool find_shapes(const struct tune *tune, const struct op *op, struct sha
 {
     anynorm_spec spec;
 
+    if (op->run > 0)
+        return cli_fail(CLI_USAGE, "--op",
+                        "%s is measured only: what is tuned are dense rows; leave it out",
+                        op->name);
     *shapes = tune->shapes;
     if (op->shapes && !tune->shapes_given && !shapes_parse("--op", op->shapes, shapes))
         return false;
     qsort(shapes->shapes, shapes->count, sizeof *shapes->shapes, by_columns);
     for (size_t i = 0; i < shapes->count; i++) {
-        if (!spec_of_words(op->spec, ANYNORM_F32, &shapes->shapes[i], &spec))
+        if (!spec_of_op(op, ANYNORM_F32, &shapes->shapes[i], &spec))
             return cli_fail(CLI_USAGE, "--shapes", "%s cannot be %" PRIu64 "x%" PRIu64 ": %s",
                             op->name, shapes->shapes[i].rows, shapes->shapes[i].columns,
                             anynorm_message());
