@@ -10,7 +10,9 @@ EPS = 1e-3
 # command, shape of x, of the parameters, the formula of x, weight and bias, options
 NORMS = {
     "layer-norm": ((37, 130), 130, lambda x, w, b: functional.layer_norm(x, (130,), w, b, EPS), []),
-    "rms-norm": ((37, 130), 130, lambda x, w, b: functional.rms_norm(x, (130,), w, EPS), []),
+    # By its formula: older versions have no rms_norm.
+    "rms-norm": ((37, 130), 130,
+                 lambda x, w, b: x * torch.rsqrt((x * x).mean(-1, keepdim=True) + EPS) * w, []),
     "group-norm": ((3, 8, 30), 8, lambda x, w, b: functional.group_norm(x, 4, w, b, EPS),
                    ["--groups", "4"]),
     "instance-norm": ((3, 8, 30), 8,
