@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "chart.h"
-#include "output.h"
 
 static const char head[] =
     "<!doctype html><html lang=en><meta charset=utf-8>\n"
@@ -174,15 +173,12 @@ static void write_table(FILE *file, const struct study *study)
     fprintf(file, "</table></div>\n");
 }
 
-void page_write(const struct study *study)
+void page_write(FILE *file, const struct study *study)
 {
-    struct output output;
-    output_open(&output, study->options->folder, "train.html");
-    fputs(head, output.file);
-    write_setup(output.file, study);
-    write_gradients(output.file, study);
-    write_losses(output.file, study);
-    write_table(output.file, study);
-    fprintf(output.file, "</html>\n");
-    output_close(&output);
+    fputs(head, file);
+    write_setup(file, study);
+    write_gradients(file, study);
+    write_losses(file, study);
+    write_table(file, study);
+    fprintf(file, "</html>\n");
 }

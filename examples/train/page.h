@@ -2,9 +2,10 @@
 #ifndef TRAIN_PAGE_H
 #define TRAIN_PAGE_H
 
+#include <stdio.h>
+
 #include "study.h"
 
-/* train.html in the folder of the study's options. */
-void page_write(const struct study *study);
+void page_write(FILE *file, const struct study *study);
 
 #endif

@@ -1,10 +1,12 @@
-/* A study as CSV files. */
+/* A study as CSV. */
 #ifndef TRAIN_TABLES_H
 #define TRAIN_TABLES_H
 
+#include <stdio.h>
+
 #include "study.h"
 
-/* curves.csv and gradients.csv in the folder of the study's options. */
-void tables_write(const struct study *study);
+void tables_write_curves(FILE *file, const struct study *study);
+void tables_write_gradients(FILE *file, const struct study *study);
 
 #endif
