@@ -16,14 +16,32 @@ static double y_of(const struct chart *chart, double value)
     return height - bottom - (height - top - bottom) * fmin(fmax(part, 0), 1);
 }
 
+/* The next of 1, 2, 5, 10, 20, ... that is no less. */
+static double round_up(double value)
+{
+    double power = pow(10, floor(log10(value))), part = value / power;
+    return power * (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10);
+}
+
+static void write_mark(FILE *file, const struct chart *chart, double at, double value)
+{
+    double y = y_of(chart, at);
+    fprintf(file, "<path class=grid d='M%.1f %.1fH%.1f'/>", left, y, width - right);
+    fprintf(file, "<text x=%.1f y=%.1f text-anchor=end>%.4g</text>\n", left - 6, y + 4, value);
+}
+
 static void write_upward_axis(FILE *file, const struct chart *chart)
 {
-    double span = chart->high - chart->low, every = span > 6 ? 2 : span > 1.5 ? 1 : 0.5;
-    for (double at = ceil(chart->low / every) * every; at <= chart->high; at += every) {
-        double y = y_of(chart, at);
-        fprintf(file, "<path class=grid d='M%.1f %.1fH%.1f'/>", left, y, width - right);
-        fprintf(file, "<text x=%.1f y=%.1f text-anchor=end>%.3g</text>\n", left - 6, y + 4,
-                chart->logarithmic ? pow(10, at) : at);
+    static const double parts[] = {1, 2, 5};
+    double span = chart->high - chart->low, every = round_up(span / 6), slack = 1e-9;
+    for (double at = chart->low; !chart->logarithmic && at <= chart->high + slack; at += every)
+        write_mark(file, chart, at, at);
+    for (double power = floor(chart->low); chart->logarithmic && power <= chart->high; power++) {
+        for (int i = 0; i < (span > 2 ? 1 : 3); i++) {
+            double at = power + log10(parts[i]);
+            if (at >= chart->low - slack && at <= chart->high + slack)
+                write_mark(file, chart, at, pow(10, at));
+        }
     }
     fprintf(file, "<text transform='translate(12 %.1f) rotate(-90)' text-anchor=middle>%s</text>\n",
             (height - bottom + top) / 2, chart->up);
@@ -31,12 +49,10 @@ static void write_upward_axis(FILE *file, const struct chart *chart)
 
 static void write_across_axis(FILE *file, const struct chart *chart)
 {
-    int count = chart->series[0].count, every = (count + 5) / 6;
-    for (int i = 0; i < count; i++) {
-        if (i == 0 || ((i + 1) % every == 0 && i + 1 > every / 2))
-            fprintf(file, "<text x=%.1f y=%.1f text-anchor=middle>%d</text>", x_of(i, count),
-                    height - bottom + 16, i + 1);
-    }
+    int count = chart->series[0].count, every = (int)round_up(fmax(count / 6.0, 1));
+    for (int i = every; i <= count; i += every)
+        fprintf(file, "<text x=%.1f y=%.1f text-anchor=middle>%d</text>", x_of(i - 1, count),
+                height - bottom + 16, i);
     fprintf(file, "<text x=%.1f y=%.1f text-anchor=middle>%s</text>\n", (left + width - right) / 2,
             height - 6, chart->across);
 }

@@ -55,8 +55,9 @@ int layout_points(const struct layout *layout);
 /* Whether the norms stand on the branches, and the stream runs beside them. */
 int layout_norm_first(const struct layout *layout);
 
-/* Values to begin with, of layout.numbers numbers: Xavier's uniform ones (Glorot, Bengio 2010) for
- * matrices, normal ones for embeddings, 1 for the norms' weights, 0 for every bias. */
+/* Values to begin with, of layout.numbers numbers: matrices uniform with a variance of 1 over their
+ * rows, so that what is multiplied by them keeps its own (Xavier's values, Glorot and Bengio 2010,
+ * where a matrix is square); embeddings normal; the norms' weights 1, every bias 0. */
 void layout_initialize(const struct layout *layout, unsigned long seed, float *values);
 
 #endif

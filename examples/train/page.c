@@ -54,23 +54,27 @@ static int contract_of(const struct layer *layer)
     return layer->contract;
 }
 
+/* The vertical axis reaches from the 1, 2 or 5 below all values to the one above. */
 static void widen(struct chart *chart)
 {
-    chart->low = INFINITY;
-    chart->high = -INFINITY;
+    static const double down[] = {1, 2, 5}, up[] = {2, 5, 10};
+    double least = INFINITY, most = 0;
     for (int i = 0; i < chart->count; i++) {
         for (int k = 0; k < chart->series[i].count; k++) {
-            double value = log10(chart->series[i].values[k]);
-            if (isfinite(value)) {
-                chart->low = fmin(chart->low, floor(value));
-                chart->high = fmax(chart->high, ceil(value));
+            double value = chart->series[i].values[k];
+            if (isfinite(value) && value > 0) {
+                least = fmin(least, value);
+                most = fmax(most, value);
             }
         }
     }
-    if (!(chart->low < chart->high)) {
-        chart->low = -1;
-        chart->high = 1;
-    }
+    if (!(least <= most))
+        least = most = 1;
+    double low = pow(10, floor(log10(least))), high = pow(10, floor(log10(most)));
+    int below = least >= 5 * low ? 2 : least >= 2 * low ? 1 : 0;
+    int above = most < 2 * high ? 0 : most < 5 * high ? 1 : 2;
+    chart->low = log10(low * down[below]);
+    chart->high = log10(high * up[above]);
 }
 
 static void write_gradients(FILE *file, const struct study *study)
