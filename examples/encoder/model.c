@@ -52,10 +52,10 @@ static struct layer find_layer(const struct model *model, size_t i)
     };
 }
 
-struct model model_read(const struct device *device, const char *folder, size_t words)
+struct model model_read(const struct device *device, const char *folder,
+                        const struct config *config, size_t words)
 {
-    struct model model = {.device = device, .config = config_read(folder)};
-    const struct config *config = &model.config;
+    struct model model = {.device = device, .config = *config};
     const struct weights *weights = &model.weights;
     const struct tensor *vocabulary;
 

@@ -23,8 +23,9 @@ struct times {
     double norms; /* in norms, and in adding what they do not add themselves */
 };
 
-/* Reads config.json and model.safetensors. The vocabulary has `words`. */
-struct model model_read(const struct device *device, const char *folder, size_t words);
+/* Reads model.safetensors. The vocabulary has `words`. */
+struct model model_read(const struct device *device, const char *folder,
+                        const struct config *config, size_t words);
 void model_destroy(struct model *model);
 
 /* Buffers for a batch of sentences, padded to the longest of them. */

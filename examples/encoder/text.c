@@ -16,8 +16,9 @@ static const struct range spaces[] = {
 };
 
 static const struct range nothings[] = {
-    {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x300, 0x36f},   {0x200b, 0x200f},
-    {0x202a, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfffd, 0xfffd},
+    {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x300, 0x36f},
+    {0x200b, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x2064}, {0x2066, 0x206f},
+    {0x302a, 0x302d}, {0xfeff, 0xfeff}, {0xfffd, 0xfffd},
 };
 
 /* ASCII's symbols count as punctuation, as BERT has it; others only where Unicode says so. */
@@ -141,6 +142,8 @@ int32_t text_fold(int32_t letter)
 {
     if (letter >= 'A' && letter <= 'Z')
         return letter + ('a' - 'A');
+    if (letter >= 0xff21 && letter <= 0xff3a) /* fullwidth */
+        return letter + 0x20;
     if (letter < 0xc0 || letter > 0x17f)
         return letter;
     if (bare[letter - 0xc0] != '.')
