@@ -8,7 +8,7 @@
 
 /* Runs of one seed see the same text, which no run sees twice, so that the loss is always that of
  * text the model does not know. */
-enum { PROFILE_SEEDS = 4 };
+#define PROFILE_SEEDS 4
 
 struct workshop {
     struct model model;
