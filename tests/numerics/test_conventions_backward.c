@@ -377,8 +377,8 @@ static void test_group_norm(void **state)
             of_x += ds * (double)s->v->weight[channel];
             of_dy += db * (double)s->v->weight[channel];
         }
-        double b = (of_dy * mean - of_x) * rstd * rstd * rstd / COUNT_OF_GROUP;
-        double c = -b * mean - of_dy * rstd / COUNT_OF_GROUP;
+        double b = (of_dy * mean - of_x) * rstd * rstd * rstd / (double)COUNT_OF_GROUP;
+        double c = -b * mean - of_dy * rstd / (double)COUNT_OF_GROUP;
         for (size_t i = 0; i < COUNT_OF_GROUP; i++) {
             double weight = (double)s->v->weight[row % G * CHANNELS + i / PIXELS];
             s->expected_dx[row * COUNT_OF_GROUP + i] = rstd * weight * (double)dy[i] + b * h[i] + c;
@@ -420,7 +420,7 @@ static void test_batch_norm(void **state)
         double mean = mean_of(h, N, 1), of_dy = mean_of(dy, N, 1);
         double invstd = 1 / sqrt(variance_of(h, N, 1, mean, N) + EPS);
         for (size_t n = 0; n < N; n++)
-            product += dy[n] * (h[n] - mean) / N;
+            product += dy[n] * (h[n] - mean) / (double)N;
         for (size_t n = 0; n < N; n++) {
             s->expected_dx[n * C + channel] =
                 (double)s->v->weight[channel] * invstd *
