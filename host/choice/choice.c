@@ -252,8 +252,7 @@ bool an_backward_walk_ends(const anynorm_device_info *info, const anynorm_spec *
     uint64_t lanes = choice->schedule == AN_ROW_PER_ITEM ? 1 : choice->group / choice->rows;
     uint64_t vectors = an_divide_up(spec->columns, lanes * choice->vector);
     uint64_t rows = an_least(parts.rows, an_divide_up(stretch->rows, parts.classes));
-    return vectors <= MOST_ROUNDS &&
-           rows <= MOST_ROUNDS / (vectors * ROUNDS_OF_VECTOR + ROUNDS_OF_ROW);
+    return rows <= MOST_ROUNDS / (vectors * ROUNDS_OF_VECTOR + ROUNDS_OF_ROW);
 }
 
 anynorm_status an_backward_check(const anynorm_device_info *info, const anynorm_spec *spec,

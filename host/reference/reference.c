@@ -281,6 +281,8 @@ static anynorm_status reference_enqueue(anynorm_plan *plan, const anynorm_tensor
     const anynorm_spec *spec = &plan->spec;
     uint64_t rows = stretch->rows;
     *event = (anynorm_event){.device = plan->device, .valid = true};
+    if (rows == 0) /* what has no rows may have no tensors, either */
+        return ANYNORM_OK;
     if (plan->choice.schedule == AN_COPY)
         copy(spec, tensors, rows);
     if (plan->choice.schedule == AN_ADD)
