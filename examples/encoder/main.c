@@ -4,9 +4,9 @@
  *
  * FOLDER holds config.json, vocab.txt and model.safetensors, as that of all-MiniLM-L6-v2 does. It
  * prints each pair's cosine and what share of the time the norms take, with the bias and residual
- * before them fused into their kernels and added by a kernel of its own: of N runs of each (5)
- * the median. --json prints the vectors, too; --tokens prints each sentence's tokens, and asks for
- * no device. The device is the first of OpenCL's. */
+ * before them fused into their kernels and added by a kernel of its own, by the least times of N
+ * runs of each (5). --json prints the vectors, too; --tokens prints each sentence's tokens, and
+ * asks for no device. The device is the first of OpenCL's. */
 #include "common.h"
 #include "model.h"
 
@@ -59,32 +59,30 @@ static struct options read_options(int count, char **words)
     return options;
 }
 
-static int by_share(const void *left, const void *right)
+/* Both ways in turn: once, so that kernels are compiled, and then `runs` times. Of times the least
+ * is kept, which other work on the machine lengthens the least. */
+static void run(struct model *model, const struct batch *batch, size_t runs,
+                struct result results[2])
 {
-    const struct times *a = left, *b = right;
-    double difference = a->norms / a->all - b->norms / b->all;
+    size_t count = batch->sentences * model->config.hidden;
 
-    return (difference > 0) - (difference < 0);
-}
+    for (int r = 0; r < 2; r++) {
+        results[r].vectors = take_memory(count, sizeof(float));
+        results[r].times = (struct times){.all = INFINITY, .norms = INFINITY};
+    }
+    for (size_t i = 0; i <= runs; i++) {
+        for (int r = 0; r < 2; r++) {
+            struct result *result = &results[r];
+            struct times times = model_run(model, batch, r == 0, result->vectors);
 
-/* Some runs, and one before them, in which kernels are compiled. */
-static struct result run(struct model *model, const struct batch *batch, bool fused, size_t runs)
-{
-    struct times *times = take_memory(runs, sizeof *times);
-    struct result result = {
-        .vectors = take_memory(batch->sentences * model->config.hidden, sizeof(float))};
-
-    model_run(model, batch, fused, result.vectors);
-    for (size_t i = 0; i < runs; i++)
-        times[i] = model_run(model, batch, fused, result.vectors);
-    qsort(times, runs, sizeof *times, by_share);
-    result.times = times[runs / 2];
-    for (size_t i = 0; i < batch->sentences * model->config.hidden; i++) {
-        if (!isfinite(result.vectors[i]))
+            result->times.all = i ? fmin(result->times.all, times.all) : INFINITY;
+            result->times.norms = i ? fmin(result->times.norms, times.norms) : INFINITY;
+        }
+    }
+    for (size_t i = 0; i < 2 * count; i++) {
+        if (!isfinite(results[i / count].vectors[i % count]))
             fail("a sentence's vector is not finite, so the weights are of no use");
     }
-    free(times);
-    return result;
 }
 
 static double cosine(const float *left, const float *right, size_t columns)
@@ -148,9 +146,9 @@ static void encode(const struct options *options, const struct config *config, s
     struct device device = device_open();
     struct model model = model_read(&device, options->folder, config, words);
     struct batch batch = batch_create(&model, sentences, options->count);
-    struct result results[] = {run(&model, &batch, true, options->runs),
-                               run(&model, &batch, false, options->runs)};
+    struct result results[2];
 
+    run(&model, &batch, options->runs, results);
     if (options->json)
         print_json(options, sentences, results, model.config.hidden);
     else
