@@ -26,7 +26,13 @@ class Configuration:
 
     @property
     def schedule(self):
-        return self.choice.split()[0]
+        """Its name; the kernels that find gradients are others than the forward pass has by it."""
+        name = self.choice.split()[0]
+        return f"{name}, gradients" if self.finds_gradients else name
+
+    @property
+    def finds_gradients(self):
+        return self.program.startswith("backward")
 
     @property
     def numbers(self):
@@ -65,8 +71,9 @@ class Configuration:
                 found.append(f"{where}{kernel.spills} spilled")
             # A wave's scalar registers that go into lanes of a vector register never see memory; the
             # page shows them, and more than fill one are a sign of something else. Each tensor of a
-            # spec is six: a pointer, an offset and a row's place.
-            if kernel.scalar_spills > 64:
+            # spec is six: a pointer, an offset and a row's place. Gradients are two kernels in one,
+            # each with tensors of its own.
+            if kernel.scalar_spills > (128 if self.finds_gradients else 64):
                 found.append(f"{where}{kernel.scalar_spills} scalar registers spilled")
             if kernel.scratch:
                 found.append(f"{where}{kernel.scratch} bytes of scratch memory")

@@ -55,10 +55,14 @@ class Amd:
             body = re.findall(rf"^{name}:(.*?)^\s+\.section", code, re.M | re.S)
             words = re.findall(r"^\t((?:s|v|ds|global|buffer|flat|scratch)_\w+)", "".join(body), re.M)
             loads = [word for word in words if word.startswith("global_load")]
+            # Room for scalar registers that went into lanes of a vector register instead is no memory
+            # that anything touches.
+            memory = ("scratch_", "buffer_load", "buffer_store", "flat_")
+            touched = any(word.startswith(memory) for word in words)
             kernels.append(Kernel(
                 name, registers=int(field["vgpr_count"]),
                 spills=int(field["vgpr_spill_count"]), scalar_spills=int(field["sgpr_spill_count"]),
-                scratch=int(field["private_segment_fixed_size"]),
+                scratch=int(field["private_segment_fixed_size"]) if touched else 0,
                 local=int(field["group_segment_fixed_size"]), calls=calls,
                 instructions=len(words), loads=len(loads),
                 wide_loads=sum(word.endswith(("x4", "b128")) for word in loads)))

@@ -56,26 +56,26 @@ static bool fit_lanes(const struct problem *p, struct an_choice *choice)
 {
     const struct an_choice *wish = p->wish;
     uint64_t size = p->info->subgroup_size;
-    bool short_vector = p->vulkan || an_info_few_registers(p->info) ||
-                        an_info_least_registers(p->info) ||
-                        anynorm_dtype_size(p->spec->x.type) != 2;
+    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares. On a CPU
+     * they are loops, which local memory beats; and where registers are few a compiler may put
+     * fewer lanes side by side, as it must lest it spills, only where their number is not given. */
+    bool cpu = p->info->device_class == ANYNORM_CLASS_CPU;
+    bool passes = wish->subgroup ? wish->subgroup != 1 : !cpu && !an_info_few_registers(p->info);
+    passes = passes && size > 1;
     uint64_t lanes = an_least(an_power_up(an_divide_up(p->spec->columns, SHARE)), USUAL_GROUP);
     lanes = an_least(lanes, p->largest);
-    choice->vector = wish->vector && !p->vulkan ? wish->vector : short_vector ? 4 : 8;
-    choice->group = wish->group
-                        ? wish->group
-                        : an_least(lanes < GROUP_OF_ROWS ? GROUP_OF_ROWS : lanes, p->largest);
+    /* Vectors are short, also of halves: x, dy, weight and three sums of each are in registers. */
+    choice->vector = wish->vector && !p->vulkan ? wish->vector : 4;
+    uint64_t least = passes && lanes > size ? lanes : GROUP_OF_ROWS; /* of many a row alone */
+    choice->group = wish->group ? wish->group : an_least(lanes < least ? least : lanes, p->largest);
     choice->rows = wish->rows ? wish->rows : wish->group ? 1 : choice->group / lanes;
     if (choice->rows == 0 || choice->group % choice->rows != 0)
         return an_answer(p, false, "a group of %" PRIu64 " cannot be cut into %" PRIu64 " parts",
                          choice->group, choice->rows);
     lanes = choice->group / choice->rows;
-    /* Sub-groups whose size is known pass sums within a row's lanes, or within its shares; on a CPU
-     * they are loops, which local memory beats. */
-    bool cpu = p->info->device_class == ANYNORM_CLASS_CPU && !wish->subgroup;
-    bool within = size > 1 && choice->group % size == 0 && an_power_up(lanes) == lanes &&
-                  (lanes <= size || choice->rows == 1);
-    choice->subgroup = within && !cpu && wish->subgroup != 1 && lanes > 1 ? size : 0;
+    passes = passes && choice->group % size == 0 && an_power_up(lanes) == lanes && lanes > 1 &&
+             (lanes <= size || choice->rows == 1);
+    choice->subgroup = passes ? size : 0;
     if (!an_fit_local_memory(p, meeting_bytes(p, choice)))
         return false;
     return an_answer(p, true, "%" PRIu64 " work-items walk a part of the rows, and read each twice",

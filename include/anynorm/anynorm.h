@@ -842,7 +842,9 @@ typedef struct anynorm_event {
  * reference backend does the work before it returns.
  * INVALID_ARGUMENT: a tensor missing, superfluous, too small, misaligned, of another device or
  * overlapping; rows whose extent overflows. UNSUPPORTED: partials larger than max_range_bytes lets
- * them be. OUT_OF_MEMORY, DEVICE_LOST. */
+ * them be. OUT_OF_MEMORY, DEVICE_LOST: of a plan with sums over rows the first of its two kernels
+ * may be under way on OpenCL, where the second could not be enqueued; then its outputs and the
+ * workspace are undefined, and in use until what is enqueued after it is done. */
 ANYNORM_API anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensors,
                                            uint64_t rows, uint32_t wait_count,
                                            const anynorm_event *wait_list, anynorm_event *event);

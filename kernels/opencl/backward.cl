@@ -15,8 +15,12 @@
 #define ROWS_OF_PARTS 0
 #define SUMS_OF_PARTS 1
 
-/* Vectors whose sums are added before they go into compensated totals: chains of chains. */
-#define BLOCK (CHAIN * CHAIN)
+/* Vectors whose sums are added before they go into compensated totals: on a CPU, whose totals are vectors,
+ * chains of chains. */
+#define BLOCK (GROUP > 1 ? CHAIN : CHAIN * CHAIN)
+
+/* Whether a chain's loads are under way together. Where there are no sub-groups registers are few, or may be. */
+#define CHAINS_UNROLLED (GROUP == 1 || SUBGROUP > 0)
 
 /* What a pass over a row adds up. With SILU the two are passes of their own, g's with the n of the slope;
  * else they are one. */
@@ -44,7 +48,43 @@ PIECE void clear(terms_t *t)
     t->h = t->squares = t->g = t->product = 0;
 }
 
-PIECE void add_all(terms_t *to, const terms_t *t)
+/* What a lane keeps of a row beyond a chain. On a CPU these are vectors, too, whose lanes are added when the row is
+ * done; where many lanes share the registers, each of the four is a number. */
+#if GROUP > 1
+typedef acc4_t kept_t;
+COMPENSATED(add_kept_compensated, kept_t)
+
+PIECE void clear_kept(kept_t *k)
+{
+    *k = 0;
+}
+
+PIECE void add_chain(kept_t *to, const terms_t *t)
+{
+    const accv_t terms[4] = {t->h, t->squares, t->g, t->product};
+    *to += sum_lanes_of_4(terms);
+}
+
+PIECE void add_block(kept_t *total, kept_t *lost, const kept_t *block, const bool of_h,
+                     const bool of_g)
+{
+    (void)of_h, (void)of_g;
+    add_kept_compensated(total, lost, *block);
+}
+
+PIECE acc4_t close_kept(const kept_t *total, const kept_t *lost)
+{
+    return *total - *lost;
+}
+#else
+typedef terms_t kept_t;
+
+PIECE void clear_kept(kept_t *k)
+{
+    clear(k);
+}
+
+PIECE void add_chain(kept_t *to, const terms_t *t)
 {
     to->h += t->h;
     to->squares += t->squares;
@@ -52,18 +92,26 @@ PIECE void add_all(terms_t *to, const terms_t *t)
     to->product += t->product;
 }
 
-PIECE void add_all_compensated(terms_t *total, terms_t *lost, const terms_t *t, const bool of_h,
-                               const bool of_g)
+PIECE void add_block(kept_t *total, kept_t *lost, const kept_t *block, const bool of_h,
+                     const bool of_g)
 {
     if (of_h) {
-        add_compensated(&total->h, &lost->h, t->h);
-        add_compensated(&total->squares, &lost->squares, t->squares);
+        add_compensated(&total->h, &lost->h, block->h);
+        add_compensated(&total->squares, &lost->squares, block->squares);
     }
     if (of_g) {
-        add_compensated(&total->g, &lost->g, t->g);
-        add_compensated(&total->product, &lost->product, t->product);
+        add_compensated(&total->g, &lost->g, block->g);
+        add_compensated(&total->product, &lost->product, block->product);
     }
 }
+
+PIECE acc4_t close_kept(const kept_t *total, const kept_t *lost)
+{
+    const accv_t sums[4] = {total->h - lost->h, total->squares - lost->squares,
+                            total->g - lost->g, total->product - lost->product};
+    return sum_lanes_of_4(sums);
+}
+#endif
 
 /* Of `count` columns. `about` has the pivot, and where the two are not in one, once h's are known, the row's
  * statistic. */
@@ -84,63 +132,65 @@ PIECE void add_columns(const row_t *r, const statistic_t *about, const uint colu
     }
 }
 
-/* What a lane has of the sums of `many` rows; of_h and of_g are constants. */
+/* What a lane has of the sums of `many` rows, each as terms_t has them; of_h and of_g are constants. */
 PIECE void sum_rows(const uint many, const row_t *row, const statistic_t *about, const uint columns,
                     const uint lane, const uint whole, const bool of_h, const bool of_g,
-                    terms_t *sums)
+                    acc4_t *sums)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
-    terms_t lost[SIDE];
+    kept_t total[SIDE], lost[SIDE];
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
-        clear(&sums[r]);
-        clear(&lost[r]);
+        clear_kept(&total[r]);
+        clear_kept(&lost[r]);
     }
     for (uint v = lane; v < vectors; v += BLOCK * LANES) {
 #pragma unroll
         for (uint r = 0; r < SIDE && r < many; r++) {
-            terms_t block, chain;
-            clear(&block);
+            kept_t block;
+            terms_t chain;
+            clear_kept(&block);
             for (uint from = v; from < vectors && from < v + BLOCK * LANES; from += CHAIN * LANES) {
                 clear(&chain);
-                if (from + (CHAIN - 1) * LANES < vectors) {
+                if (CHAINS_UNROLLED && from + (CHAIN - 1) * LANES < vectors) {
 #pragma unroll
                     for (uint k = 0; k < CHAIN; k++)
                         add_columns(&row[r], &about[r], (from + k * LANES) * VECTOR, whole, of_h, of_g,
                                     &chain);
                 } else {
-                    for (uint w = from; w < vectors; w += LANES)
+                    const uint end = min(vectors, from + CHAIN * LANES);
+                    for (uint w = from; w < end; w += LANES)
                         add_columns(&row[r], &about[r], w * VECTOR, whole, of_h, of_g, &chain);
                 }
-                add_all(&block, &chain);
+                add_chain(&block, &chain);
             }
-            add_all_compensated(&sums[r], &lost[r], &block, of_h, of_g);
+            add_block(&total[r], &lost[r], &block, of_h, of_g);
         }
     }
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
         if (rest > 0 && lane == 0) {
             terms_t tail;
+            kept_t block;
             clear(&tail);
+            clear_kept(&block);
             add_columns(&row[r], &about[r], vectors * VECTOR, rest, of_h, of_g, &tail);
-            add_all_compensated(&sums[r], &lost[r], &tail, of_h, of_g);
+            add_chain(&block, &tail);
+            add_block(&total[r], &lost[r], &block, of_h, of_g);
         }
-        sums[r].h -= lost[r].h;
-        sums[r].squares -= lost[r].squares;
-        sums[r].g -= lost[r].g;
-        sums[r].product -= lost[r].product;
+        sums[r] = close_kept(&total[r], &lost[r]);
     }
 }
 
 /* Two sums over the lanes of a row; with RMS the first is not needed. */
-PIECE void meet(const accv_t first, const accv_t second, meeting_t *meeting, const uint slot,
+PIECE void meet(const acc_t first, const acc_t second, meeting_t *meeting, const uint slot,
                 const uint lane, acc_t sums[2])
 {
 #if RMS
     sums[0] = 0;
-    sums[1] = lane_sums(sum_lanes(second), meeting, slot, lane);
+    sums[1] = lane_sums(second, meeting, slot, lane);
 #else
-    const sums_t v = lane_sums((sums_t)(sum_lanes(first), sum_lanes(second)), meeting, slot, lane);
+    const sums_t v = lane_sums((sums_t)(first, second), meeting, slot, lane);
     sums[0] = v.x;
     sums[1] = v.y;
 #endif
@@ -187,7 +237,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 {
     const uint columns = here ? p->columns : 0;
     statistic_t about[SIDE];
-    terms_t sums[SIDE];
+    acc4_t sums[SIDE];
     acc_t scaled[SIDE];
 #pragma unroll
     for (uint r = 0; r < SIDE && r < many; r++) {
@@ -216,7 +266,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #pragma unroll
         for (uint r = 0; r < SIDE && r < many; r++) {
             acc_t of_h[2];
-            meet(sums[r].h, sums[r].squares, &p->meeting, p->slot, p->lane, of_h);
+            meet(sums[r].s0, sums[r].s1, &p->meeting, p->slot, p->lane, of_h);
             if (!stand[r]) { /* else its sums are those that it had */
                 slopes[r].s = about[r];
                 stand[r] = make_about(of_h, p, &slopes[r].s, &scaled[r]);
@@ -248,7 +298,7 @@ PIECE void find_slopes(const uint many, const rows_of_tensors_t *tensors, const 
 #endif
 #if OF_G
         acc_t of_g[2], count = (acc_t)p->columns, share = 1;
-        meet(sums[r].g, sums[r].product, &p->meeting, p->slot, p->lane, of_g);
+        meet(sums[r].s2, sums[r].s3, &p->meeting, p->slot, p->lane, of_g);
 #if IN_ONE /* the product is of h - pivot yet */
         of_g[1] = slopes[r].s.rstd * (of_g[1] - slopes[r].s.shift * of_g[0]);
 #endif

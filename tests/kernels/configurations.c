@@ -31,6 +31,10 @@ static const struct {
 
 #define SUMMED (ANYNORM_RESIDUAL | ANYNORM_SUM_OUTPUT)
 
+#define OF_AFFINE (ANYNORM_DX | ANYNORM_DWEIGHT | ANYNORM_DBIAS)
+#define OF_SUMMED (ANYNORM_DX | ANYNORM_DSUM)
+#define OF_MODULATED (ANYNORM_DSCALE | ANYNORM_DSHIFT)
+
 /* All but the types and the columns. Those that are `family` are for f32 and f16, of which all
  * their tensors are, in turn where it is quick; a parameters.run above 1 is a whole row. */
 static const struct {
@@ -66,6 +70,37 @@ static const struct {
               .inner_rows = 64,
               .x.column_stride = 64,
               .y.column_stride = 64}},
+    /* Gradients: with the statistic found again and saved, then of other layouts and tensors. */
+    {.spec = {.flags = AFFINE, .gradients.flags = OF_AFFINE}, .quick = true},
+    {.spec = {.flags = AFFINE | STATISTICS, .gradients.flags = OF_AFFINE}},
+    {.spec = {.flags = AFFINE | ANYNORM_ANY_ALIGNMENT, .gradients.flags = OF_AFFINE}},
+    {.spec = {.flags = AFFINE,
+              .inner_rows = 64,
+              .x.column_stride = 64,
+              .y.column_stride = 64,
+              .gradients = {.flags = OF_AFFINE, .dx.column_stride = 64}}},
+    {.spec = {.flags = ANYNORM_RMS | ANYNORM_WEIGHT | SUMMED | ANYNORM_RSTD_OUTPUT,
+              .gradients.flags = OF_SUMMED | ANYNORM_DWEIGHT | ANYNORM_SAVED_SUM},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = SUMMED | ANYNORM_GATE,
+              .sample_rows = 8,
+              .gradients.flags = OF_SUMMED | ANYNORM_DRESIDUAL | ANYNORM_DGATE},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = ANYNORM_SCALE | ANYNORM_SHIFT,
+              .sample_rows = 1024,
+              .gradients.flags = ANYNORM_DX | OF_MODULATED},
+     .quick = true,
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_SILU,
+              .parameters.rows = 8,
+              .parameters.run = 2,
+              .gradients.flags = OF_AFFINE},
+     .family = true},
+    {.spec = {.flags = AFFINE | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT,
+              .gradients.flags = OF_AFFINE},
+     .family = true},
 };
 
 #define SCALES (ANYNORM_Y_SCALE_INPUT | ANYNORM_Y_SCALE_OUTPUT)
@@ -245,6 +280,19 @@ static bool is_for_family(size_t type, size_t turn)
     return type < 2 && type == turn % 2;
 }
 
+/* As the forward pass has them. */
+static void set_gradient_types(anynorm_spec *spec)
+{
+    anynorm_gradients *g = &spec->gradients;
+    g->dx.type = spec->x.type;
+    if (g->flags & ANYNORM_DRESIDUAL)
+        g->dresidual.type = spec->residual.type;
+    if (g->flags & (ANYNORM_DWEIGHT | ANYNORM_DBIAS | ANYNORM_DPRE_BIAS))
+        g->parameters = spec->parameters.type;
+    if (g->flags & (ANYNORM_DGATE | OF_MODULATED))
+        g->samples = spec->x.type;
+}
+
 void list_configurations(const struct lister *lister, bool quick)
 {
     struct list list = {.lister = lister};
@@ -267,6 +315,8 @@ void list_configurations(const struct lister *lister, bool quick)
             spec.x.type = types[t].x;
             spec.y.type = types[t].y;
             spec.parameters.type = types[t].parameters;
+            if (spec.gradients.flags)
+                set_gradient_types(&spec);
             spec.statistic.eps = spec.flags & ANYNORM_RSTD_INPUT ? 0 : ANYNORM_EPS_DEFAULT;
             list_spec(&list, &spec, !quick);
         }
