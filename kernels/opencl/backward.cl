@@ -595,8 +595,7 @@ WIDTH_ATTRIBUTE SUBGROUP_ATTRIBUTE __kernel void anynorm(
         part_t sums_of;
         sums_of.at = sums + part * pitch;
         sums_of.tensor_pitch = tensor_pitch;
-        sums_of.total = compensated ? SUMS * tensor_pitch : 0;
-        sums_of.lost = 2 * sums_of.total;
+        sums_of.in_blocks = compensated;
 #if SUMS > 0
         if (is_here && from == 0 && (to > 0 || (count == 0 && end <= end_row)))
             clear_sums(&sums_of, 0, SUMS, columns, place.lane);

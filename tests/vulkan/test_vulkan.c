@@ -160,7 +160,7 @@ static void check_gradients(struct engine *engine, enum engine_kind kind)
     engine->anynorm = engine_wrap(engine, "max-range=8000");
     plan = make_plan(engine->anynorm, &problem.spec, NULL);
     assert_refused_naming(anynorm_enqueue(plan, &work.tensors, problem.rows, 0, NULL, &event),
-                          ANYNORM_UNSUPPORTED, "reaches further");
+                          ANYNORM_UNSUPPORTED, "reach further");
     anynorm_plan_destroy(plan);
     anynorm_vulkan_recording_destroy(recording);
     anynorm_device_close(wrapped);
