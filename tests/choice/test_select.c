@@ -504,6 +504,10 @@ static void test_gradients_where_loops_end(void **state)
         spec.columns = 8192;
         assert_ok(an_spec_resolve(&spec, &resolved));
         assert_int_equal(fits(&info, &resolved, &wish, &choice), newer);
+        assert_ok(an_choice_parse("row_reread", &wish)); /* whose lanes share a row */
+        assert_true(fits(&info, &resolved, &wish, &choice));
+        assert_true(an_backward_walk_ends(&info, &resolved, &choice, &few));
+        assert_ok(an_choice_parse("row_per_item", &wish));
         /* Parts of one column each, which one work-item adds up. */
         spec.columns = 1;
         assert_ok(an_spec_resolve(&spec, &resolved));
