@@ -243,25 +243,33 @@ uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec
 #define ROUNDS_OF_ROW 24
 #define MOST_ROUNDS 65535
 
+static bool walk_ends(const anynorm_spec *spec, const struct an_choice *choice,
+                      const struct an_parts *parts, const struct an_stretch *stretch)
+{
+    uint64_t lanes = choice->schedule == AN_ROW_PER_ITEM ? 1 : choice->group / choice->rows;
+    uint64_t vectors = an_divide_up(spec->columns, lanes * choice->vector);
+    uint64_t rows = an_least(parts->rows, an_divide_up(stretch->rows, parts->classes));
+    return rows <= MOST_ROUNDS / (vectors * ROUNDS_OF_VECTOR + ROUNDS_OF_ROW);
+}
+
 bool an_backward_walk_ends(const anynorm_device_info *info, const anynorm_spec *spec,
                            const struct an_choice *choice, const struct an_stretch *stretch)
 {
     if (!an_quirks_end_loops(info))
         return true;
     const struct an_parts parts = an_gradient_parts(spec, stretch->of_rows);
-    uint64_t lanes = choice->schedule == AN_ROW_PER_ITEM ? 1 : choice->group / choice->rows;
-    uint64_t vectors = an_divide_up(spec->columns, lanes * choice->vector);
-    uint64_t rows = an_least(parts.rows, an_divide_up(stretch->rows, parts.classes));
-    return rows <= MOST_ROUNDS / (vectors * ROUNDS_OF_VECTOR + ROUNDS_OF_ROW);
+    return walk_ends(spec, choice, &parts, stretch);
 }
 
 anynorm_status an_backward_check(const anynorm_device_info *info, const anynorm_spec *spec,
-                                 const struct an_choice *choice, const struct an_stretch *stretch)
+                                 const struct an_choice *choice, const struct an_parts *parts,
+                                 const struct an_stretch *stretch)
 {
-    const struct an_parts parts = an_gradient_parts(spec, stretch->of_rows);
-    bool ends = !an_quirks_end_loops(info) || !an_gradient_finishes(spec, &parts, stretch) ||
-                parts.count / an_sum_slices(choice) <= MOST_ROUNDS;
-    if (ends && an_backward_walk_ends(info, spec, choice, stretch))
+    if (!an_quirks_end_loops(info))
+        return ANYNORM_OK;
+    bool sums_end = !an_gradient_finishes(spec, parts, stretch) ||
+                    parts->count / an_sum_slices(choice) <= MOST_ROUNDS;
+    if (sums_end && walk_ends(spec, choice, parts, stretch))
         return ANYNORM_OK;
     return an_fail(ANYNORM_UNSUPPORTED,
                    "%s: gradients of %" PRIu64 " rows: its driver ends loops after %d rounds, and "

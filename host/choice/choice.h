@@ -129,9 +129,10 @@ uint64_t an_sum_groups(const anynorm_device_info *info, const anynorm_spec *spec
  * them (an_quirks_end_loops): the walk over a stretch's rows, and the sum over all parts. */
 bool an_backward_walk_ends(const anynorm_device_info *info, const anynorm_spec *spec,
                            const struct an_choice *choice, const struct an_stretch *stretch);
-/* UNSUPPORTED where one of the two does not. */
+/* UNSUPPORTED where one of the two does not; `parts` are those of all rows. */
 anynorm_status an_backward_check(const anynorm_device_info *info, const anynorm_spec *spec,
-                                 const struct an_choice *choice, const struct an_stretch *stretch);
+                                 const struct an_choice *choice, const struct an_parts *parts,
+                                 const struct an_stretch *stretch);
 
 /* Whether the kernel of a choice that holds a row loads weight and bias before the sums: where
  * there are registers for them. */

@@ -160,7 +160,7 @@ static anynorm_status set_arguments(struct an_opencl_plan *plan, const anynorm_t
     const anynorm_tensors used = used_tensors(spec, tensors);
     *parts = an_gradient_parts(spec, stretch->of_rows);
     anynorm_status status =
-        an_backward_check(&plan->head.device->info, spec, &plan->head.choice, stretch);
+        an_backward_check(&plan->head.device->info, spec, &plan->head.choice, parts, stretch);
     if (status == ANYNORM_OK)
         status = an_opencl_set_parts(&plan->arguments, parts, stretch);
     return status == ANYNORM_OK ? an_opencl_set_tensors(&plan->arguments, &used, stretch->rows)

@@ -161,7 +161,8 @@ static anynorm_status prepare_sums(const struct an_vulkan_device *d, struct an_n
                        "; fewer rows, and ACCUMULATE, do",
                        d->head.info.id, rows, MOST_ROWS);
     norm->of_sums = an_gradient_parts(spec, rows);
-    return an_backward_check(&d->head.info, spec, &norm->plan->head.choice, &norm->stretch);
+    return an_backward_check(&d->head.info, spec, &norm->plan->head.choice, &norm->of_sums,
+                             &norm->stretch);
 }
 
 anynorm_status an_norm_prepare(const struct an_vulkan_device *d, const struct an_vulkan_plan *plan,

@@ -177,14 +177,14 @@ def check(library, call, kind):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("peer", choices=LIBRARIES)
     parser.add_argument("build", help="the build folder, which has libanynorm.so")
     parser.add_argument("device", nargs="?", help="anynorm's (default: the best found)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     library = Apart(options.build, options.device)
     held = []
-    for call in LIBRARIES[options.library]():
+    for call in LIBRARIES[options.peer]():
         for kind in call.types.split():
             try:
                 lines, holds = check(library, call, kind)
@@ -194,7 +194,7 @@ def main():
             for line in lines:
                 print(f"{'holds' if holds else 'FAILS'}  {line}", flush=True)
             held.append(holds)
-    print(f"{options.library}: {len(held)} checked, {held.count(False)} do not hold", flush=True)
+    print(f"{options.peer}: {len(held)} checked, {held.count(False)} do not hold", flush=True)
     sys.exit(0 if held and all(held) else 1)
 
 
