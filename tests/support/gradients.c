@@ -252,6 +252,8 @@ void make_saved(const struct problem *problem, struct images *images)
     const enum an_tensor saved[] = {AN_MEAN, AN_RSTD, AN_SUM};
     struct problem forward = *problem;
     forward.spec.gradients = (anynorm_gradients){0};
+    if (!(forward.spec.flags & ANYNORM_PARTIALS_INPUT))
+        forward.spec.statistic.shards = 0; /* of which gradients alone are merged */
     struct images before, after;
     images_make(&forward, &before);
     for (int t = 0; t < AN_FORWARD_COUNT; t++) {
