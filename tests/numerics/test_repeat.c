@@ -206,7 +206,7 @@ static void test_processes(void **state)
     pthread_t threads[BUSY_THREADS];
     put_all(subject->device, subject->schedule, mine);
     make_busy(threads);
-    for (int i = 0; i < (reduced() ? 2 : 10) && *mine; i++) {
+    for (int i = 0; i < (reduced() ? 1 : 10) && *mine; i++) {
         ask_another(subject, others);
         assert_string_equal(others, mine);
         processes++;
