@@ -280,7 +280,11 @@ def test_wrong_kernel_of_the_family_is_found(run, device, tmp_path):
     ("store(F32, mean, row, s->pivot + s->shift)", "store(F32, mean, row, s->pivot + ERROR)",
      "layer-norm 5x300 mean", "mean of row 0 is "),
     ("row[r].sum, SUM_STRIDE", "row[r].y, SUM_STRIDE",
-     "rms-norm 5x300 residual sum", "sum of row 0, column 0 is ")])
+     "rms-norm 5x300 residual sum", "sum of row 0, column 0 is "),
+    # Of batch normalization, the place of a column.
+    ("return run * stride + within;", "return run * stride;",
+     "layer-norm 8x300 weight bias run=20 x-column=160 y-column=160 parameter-rows=8 parameter-run=300",
+     "y of row 0, column ")])
 def test_wrong_outputs_beside_y_are_found(run, device, tmp_path, right, wrong, text, what):
     shim = wrong_opencl(device, tmp_path, "1", right, wrong)
     result = run("verify", "--case", text, "--device", device["id"], env=shim)
