@@ -79,7 +79,7 @@ enum verify_values {
     VERIFY_VALUES         /* how many there are */
 };
 
-/* Rows are dense: the strided layouts are the test suite's. */
+/* Rows are packed: the layouts with gaps are the test suite's. */
 struct verify_case {
     anynorm_spec spec;
     uint64_t rows;
