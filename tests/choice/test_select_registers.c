@@ -97,8 +97,10 @@ static void test_select_by_registers(void **state)
         {&xe2, &f32, 16384, "row_per_group group=512 vector=4 rows=1 held=8 subgroup=16"},
         /* Sub-groups of 16 that are not Intel's. */
         {&mali, &f32, 1024, "row_per_group group=128 vector=4 rows=1 held=2 subgroup=16"},
-        /* A vector to a lane. */
+        /* A vector to a lane, two where there are no more lanes. */
+        {&v3d, &f32, 64, "row_per_group group=64 vector=4 rows=4 held=1"},
         {&v3d, &f16, 768, "row_per_group group=256 vector=4 rows=1 held=1"},
+        {&v3d, &f32, 2048, "row_per_group group=256 vector=4 rows=1 held=2"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         const anynorm_device_info info = device_of(cases[i].maker);
