@@ -201,8 +201,11 @@ bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
 {
     uint64_t vector = vector_of(p);
     uint64_t lanes = lanes_of_group(p, vector, most_wanted(p));
-    /* Who asks for sub-groups asks for a row that has a group to itself. */
-    if (!arrange(p, p->wish->subgroup && lanes < 64 ? 64 : lanes, 64, 1, choice))
+    /* Who asks for sub-groups asks for a row that has a group to itself. And where a scale is found
+     * ocloc 26.27 puts 512 bytes of two rows of Xe2 into memory, and none of one. */
+    bool alone = p->wish->subgroup ||
+                 (p->maximum && !p->vulkan && !p->wish->rows && an_info_wide_registers(p->info));
+    if (!arrange(p, alone && lanes < 64 ? 64 : lanes, 64, 1, choice))
         return false;
     lanes = choice->group / choice->rows;
     choice->vector = vector;
