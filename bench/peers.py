@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """anynorm beside oneDNN and PyTorch: layer normalization on the same CPU, in the same run.
 
-    bench/peers.py [--build build] [--shapes RxC,...|default] [--dtype f32] [--threads 2] [--json FILE]
+    bench/peers.py [--backward] [--build build] [--shapes RxC,...|default] [--dtype f32] [--threads 2]
+                   [--json FILE]
 
 Whoever is installed takes part: oneDNN where the build found it (Debian: libdnnl-dev), PyTorch where
 this interpreter can import torch (Debian: python3-torch with /usr/bin/python3).
@@ -13,6 +14,10 @@ in a state of its own making. Warm: the same tensors again. Cold: another copy o
 copies together four times the cache. Columns: medians in microseconds; `launch` is anynorm's empty
 kernel, `copy` its better copy kernel; `ratio` is the time of the faster peer over anynorm's, and
 `less launch` the same with the empty kernel's time taken from anynorm's.
+
+--backward: dx, dweight and dbias from x, dy, weight and each row's mean and rstd (oneDNN: variance), as a
+forward pass in training saves them. `copy` is then an addition, which reads two tensors and writes one. anynorm's
+workspace is made before, as every tensor; PyTorch makes its three results anew each time.
 """
 import argparse
 import ctypes
@@ -30,6 +35,10 @@ DEFAULT_COLUMNS = [64, 128, 384, 768, 1024, 2048, 3072, 4096, 5120, 8192, 12288,
 DEFAULT_ROWS = [1, 8, 32, 128, 512, 2048, 16384]
 DEFAULT_OTHERS = [(257, 768), (1151, 8192), (300000, 64), (4, 1048576)]
 
+# As bench/peer_calls.c numbers them.
+TENSORS = ("x", "y", "weight", "bias", "mean", "rstd", "variance", "dx", "dweight", "dbias")
+FORWARD = TENSORS[:4]
+
 EPS = 1e-5
 PAUSE = 0.01  # longer than OpenMP's threads spin after their work
 CACHE = 64 << 20
@@ -43,6 +52,7 @@ ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
 def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backward", action="store_true", help="gradients instead of the norm")
     parser.add_argument("--build", default="build", help="the build folder (default: build)")
     parser.add_argument("--shapes", default=ISSUE_SHAPES,
                         help="RxC,... or `default`: those of anynorm bench past 1 MiB")
@@ -56,12 +66,12 @@ def parse():
     return parser.parse_args()
 
 
-def shapes_of(text, size):
+def shapes_of(text, size, tensors):
     if text != "default":
         return [tuple(map(int, shape.split("x"))) for shape in text.split(",")]
     shapes = [(r, c) for c in DEFAULT_COLUMNS for r in DEFAULT_ROWS] + DEFAULT_OTHERS
     most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 16
-    return [(r, c) for r, c in shapes if 1 << 20 < 2 * r * c * size and r * c * size < most]
+    return [(r, c) for r, c in shapes if 1 << 20 < tensors * r * c * size and r * c * size < most]
 
 
 def load(build):
@@ -72,12 +82,12 @@ def load(build):
     pointer, text, long = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64
     for name, result, arguments in [
             ("peer_message", text, []),
-            ("peer_anynorm_make", pointer, [text, text, text, long, pointer, pointer, pointer]),
+            ("peer_anynorm_make", pointer, [text, text, text, long, pointer]),
             ("peer_anynorm_choice", text, [pointer]), ("peer_anynorm_device", text, [pointer]),
             ("peer_anynorm_run", ctypes.c_double, [pointer, ctypes.c_int, long]),
             ("peer_anynorm_free", None, [pointer]), ("peer_onednn_version", text, []),
-            ("peer_onednn_make", pointer, [long, long, text, ctypes.c_float]),
-            ("peer_onednn_run", ctypes.c_double, [pointer] * 5),
+            ("peer_onednn_make", pointer, [long, long, text, ctypes.c_float, ctypes.c_int]),
+            ("peer_onednn_run", ctypes.c_double, [pointer, pointer]),
             ("peer_onednn_free", None, [pointer])]:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -90,19 +100,23 @@ def start_device(library, options, cores):
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     values = (ctypes.c_float * 64)()
+    given = pointers([ctypes.addressof(values) if name in FORWARD else None for name in TENSORS])
     device = options.device.encode() if options.device else None
-    peer = library.peer_anynorm_make(device, b"layer-norm 1x64 weight bias", None, 1, values, values,
-                                     values)
+    peer = library.peer_anynorm_make(device, b"layer-norm 1x64 weight bias", None, 1, given)
     if not peer or library.peer_anynorm_run(peer, 0, 0) < 0:
         sys.exit(f"peers.py: {library.peer_message().decode()}")
     library.peer_anynorm_free(peer)
     os.sched_setaffinity(0, own)
 
 
-class Tensors:
-    """Random data with outliers, `slots` copies of it."""
+def pointers(addresses):
+    return (ctypes.c_void_p * len(addresses))(*addresses)
 
-    def __init__(self, numpy, rows, columns, dtype, slots):
+
+class Tensors:
+    """Random data with outliers, `slots` copies of it; y is dy of gradients."""
+
+    def __init__(self, numpy, rows, columns, dtype, slots, backward):
         random = numpy.random.default_rng(1607)
         tile = random.uniform(-1, 1, 1 << 20).astype("f4")
         tile[5::97] *= 30
@@ -112,56 +126,85 @@ class Tensors:
             tile = (tile.view("u4") >> 16).astype("u2")
         self.x = numpy.empty((slots, rows, columns), tile.dtype)
         self.y = numpy.empty_like(self.x)
-        for target in (self.x.reshape(-1), self.y.reshape(-1)):
-            for begin in range(0, target.size, tile.size):
-                part = target[begin:begin + tile.size]
-                part[:] = tile[:part.size]
+        first = self.x[0].reshape(-1)
+        for begin in range(0, first.size, tile.size):
+            part = first[begin:begin + tile.size]
+            part[:] = tile[:part.size]
+        self.x[1:] = self.x[0]
+        self.y[:] = self.x[0, :, ::-1]
         self.weight = numpy.empty((slots, columns), "f4")
         self.bias = numpy.empty((slots, columns), "f4")
         self.weight[:] = random.uniform(0.5, 1.5, columns)
         self.bias[:] = random.uniform(-1, 1, columns)
+        if backward:
+            self.save_statistics(numpy, dtype)
+
+    def save_statistics(self, numpy, dtype):
+        """What a forward pass leaves, and room for the results."""
+        slots, rows, columns = self.x.shape
+        self.mean, self.rstd, self.variance = (numpy.empty((slots, rows), "f4") for _ in range(3))
+        for row, values in enumerate(self.x[0]):
+            if dtype == "bf16":
+                values = (values.astype("u4") << 16).view("f4")
+            self.mean[:, row] = values.mean(dtype="f8")
+            self.variance[:, row] = values.astype("f8").var()
+        self.rstd[:] = 1 / numpy.sqrt(self.variance + numpy.float32(EPS))
+        self.dx = numpy.zeros_like(self.x)
+        self.dweight, self.dbias = (numpy.zeros_like(self.weight) for _ in range(2))
 
     def at(self, slot):
-        return [array[slot].ctypes.data for array in (self.x, self.y, self.weight, self.bias)]
+        arrays = [getattr(self, name, None) for name in TENSORS]
+        return pointers([None if a is None else a[slot].ctypes.data for a in arrays])
 
 
-def torch_runner(torch, tensors, columns, dtype):
+def torch_runner(torch, tensors, columns, dtype, backward):
     kind = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[dtype]
-    x = torch.from_numpy(tensors.x if dtype == "f32" else tensors.x.view("i2")).view(kind)
+    x, dy = (torch.from_numpy(t if dtype == "f32" else t.view("i2")).view(kind)
+             for t in (tensors.x, tensors.y))
     # PyTorch 1.13 takes parameters of x's own type only.
     weight, bias = (torch.from_numpy(p).to(kind) for p in (tensors.weight, tensors.bias))
     results = [None] * len(x)
-    layer_norm = torch.nn.functional.layer_norm
+    shape = (columns,)
+    saved = [torch.native_layer_norm(a, shape, w, b, EPS)[1:] for a, w, b in zip(x, weight, bias)
+             ] if backward else None
+
+    def norm(slot):
+        return torch.nn.functional.layer_norm(x[slot], shape, weight[slot], bias[slot], EPS)
+
+    def gradients(slot):
+        return torch.ops.aten.native_layer_norm_backward(
+            dy[slot], x[slot], shape, *saved[slot], weight[slot], bias[slot], [True] * 3)
+    call = gradients if backward else norm
 
     def run(slot):
-        a, w, b = x[slot], weight[slot], bias[slot]
         begin = time.perf_counter()
-        y = layer_norm(a, (columns,), w, b, EPS)
+        result = call(slot)
         end = time.perf_counter()
-        results[slot] = y
+        results[slot] = result
         return end - begin
     return run
 
 
 def runners(library, torch, tensors, options, rows, columns, slots):
     """{name: function of a slot that returns seconds}, what to free, and anynorm's choice."""
-    spec = f"layer-norm {rows}x{columns} {options.dtype} weight bias eps={EPS}".encode()
+    words = "weight bias mean rstd backward" if options.backward else "weight bias"
+    spec = f"layer-norm {rows}x{columns} {options.dtype} {words} eps={EPS}".encode()
     device = options.device.encode() if options.device else None
     schedule = options.schedule.encode() if options.schedule else None
-    x, _, weight, bias = tensors.at(0)
-    ours = library.peer_anynorm_make(device, spec, schedule, slots, x, weight, bias)
+    ours = library.peer_anynorm_make(device, spec, schedule, slots, tensors.at(0))
     if not ours:
         sys.exit(f"peers.py: {rows}x{columns}: {library.peer_message().decode()}")
     result = {}
     for index, name in enumerate(["anynorm", "launch", "copy", "copy_streaming"]):
         if library.peer_anynorm_run(ours, index, 0) >= 0:
             result[name] = lambda slot, i=index: library.peer_anynorm_run(ours, i, slot)
-    onednn = library.peer_onednn_make(rows, columns, options.dtype.encode(), EPS)
+    onednn = library.peer_onednn_make(rows, columns, options.dtype.encode(), EPS, options.backward)
     if onednn:
-        result["onednn"] = lambda slot: library.peer_onednn_run(onednn, *tensors.at(slot))
+        given = [tensors.at(slot) for slot in range(slots)]
+        result["onednn"] = lambda slot: library.peer_onednn_run(onednn, given[slot])
     if torch:
-        run = torch_runner(torch, tensors, columns, options.dtype)
         try:
+            run = torch_runner(torch, tensors, columns, options.dtype, options.backward)
             for turn in range(max(8, 2 * slots)):
                 run(turn % slots)  # until its results come from pages that are there
             result["torch"] = run
@@ -175,7 +218,7 @@ def runners(library, torch, tensors, options, rows, columns, slots):
         library.peer_anynorm_device(ours).decode())
 
 
-def measure(all_runs, cold, slots, footprint, seconds):
+def measure(all_runs, cold, slots, footprint, seconds, message):
     """Medians in microseconds."""
     # A step of about 0.6 of a power of two, made odd: neighbours do not follow each other.
     step, slot = slots // 8 * 5 | 1, 0
@@ -190,7 +233,7 @@ def measure(all_runs, cold, slots, footprint, seconds):
                 slot = (slot + step) % slots if cold else 0
                 taken = run(slot)
                 if taken < 0:
-                    sys.exit(f"peers.py: {name} failed")
+                    sys.exit(f"peers.py: {name}: {message().decode()}")
             times[name].append(taken)
         rounds += 1
     return {name: statistics.median(values) * 1e6 for name, values in times.items()}, rounds
@@ -199,18 +242,21 @@ def measure(all_runs, cold, slots, footprint, seconds):
 def measure_shape(library, numpy, torch, options, rows, columns):
     size = 4 if options.dtype == "f32" else 2
     footprint = 2 * rows * columns * size + 8 * columns
+    if options.backward:
+        footprint += rows * columns * size + 8 * rows + 4 * columns
     slots = 1
     while slots * footprint < 4 * CACHE:
         slots *= 2
-    tensors = Tensors(numpy, rows, columns, options.dtype, slots)
+    tensors = Tensors(numpy, rows, columns, options.dtype, slots, options.backward)
     all_runs, free, choice, device = runners(library, torch, tensors, options, rows, columns, slots)
     for regime in [options.regime] if options.regime else ["cold", "warm"]:
-        us, rounds = measure(all_runs, regime == "cold", slots, footprint, options.seconds)
+        us, rounds = measure(all_runs, regime == "cold", slots, footprint, options.seconds,
+                             library.peer_message)
         peers = [us[name] for name in ("onednn", "torch") if name in us]
         copy = min(us[name] for name in ("copy", "copy_streaming") if name in us)
         best = min(peers) if peers else None
         net = us["anynorm"] - us["launch"]
-        yield {"op": "layer-norm", "dtype": options.dtype, "rows": rows, "columns": columns,
+        yield {"op": "layer-norm-backward" if options.backward else "layer-norm", "dtype": options.dtype, "rows": rows, "columns": columns,
                "choice": choice, "device": device, "regime": regime, "rounds": rounds,
                "bytes": footprint, "anynorm_us": us["anynorm"], "launch_us": us["launch"],
                "copy_us": copy, "onednn_us": us.get("onednn"), "torch_us": us.get("torch"),
@@ -262,7 +308,7 @@ def main():
         "anynorm", "oneDNN", "PyTorch", "launch", "copy", "of copy", "ratio", "lesslaunch")))
     size = 4 if options.dtype == "f32" else 2
     table = []
-    for rows, columns in shapes_of(options.shapes, size):
+    for rows, columns in shapes_of(options.shapes, size, 3 if options.backward else 2):
         for row in measure_shape(library, numpy, torch, options, rows, columns):
             table.append(row)
             show(row)

@@ -79,7 +79,8 @@ struct an_backend {
 
     /* On the device's own queue; rows may be 0, then the event is that of the wait list. The
      * tensors are those of the stretch: its first row, sample and row of parameters are theirs; but
-     * the workspace is the call's. Only sums over rows know that there are other rows. */
+     * the workspace is the call's. Only sums over rows know that there are other rows. Where it
+     * fails with a part of the work under way, *event is that part's, and valid, all the same. */
     anynorm_status (*enqueue)(anynorm_plan *plan, const anynorm_tensors *tensors,
                               const struct an_stretch *stretch, uint32_t wait_count,
                               const anynorm_event *wait_list, anynorm_event *event);

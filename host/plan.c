@@ -374,7 +374,14 @@ anynorm_status anynorm_enqueue(anynorm_plan *plan, const anynorm_tensors *tensor
             return status;
     }
     const struct an_stretch stretch = an_stretch_whole(rows);
-    return plan->device->backend->enqueue(plan, tensors, &stretch, wait_count, wait_list, event);
+    anynorm_event begun = {.valid = false};
+    anynorm_status status =
+        plan->device->backend->enqueue(plan, tensors, &stretch, wait_count, wait_list, &begun);
+    if (status == ANYNORM_OK)
+        *event = begun;
+    else
+        anynorm_event_release(&begun);
+    return status;
 }
 
 static bool is_empty(const anynorm_event *event)

@@ -483,12 +483,13 @@ static anynorm_status run_block(struct run *run, uint64_t first, uint64_t rows)
         stretch = an_stretch_whole(rows);
     lay_out(&run->plan->spec, run->host, &run->stretch, first, rows, &block);
     anynorm_status status = open_block(device, &block, &tensors);
-    anynorm_event event;
+    anynorm_event event = {.valid = false};
     if (status == ANYNORM_OK)
         status = device->backend->enqueue(run->plan, &tensors, &stretch, 0, NULL, &event);
-    if (status == ANYNORM_OK) {
-        status = device->backend->event_wait(&event);
+    if (event.valid) { /* also of what failed midway: kernels may read the host's memory */
+        anynorm_status waited = device->backend->event_wait(&event);
         device->backend->event_release(&event);
+        status = status == ANYNORM_OK ? waited : status;
     }
     return close_block(device, &block, status);
 }

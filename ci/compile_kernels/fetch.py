@@ -1,5 +1,5 @@
 """Compilers and drivers that are not installed: Debian's packages of newer releases, PyPI's, and Mesa's
-drm-shims, built. All in a folder of their own: the system and its package lists stay as they are."""
+drm-shims and v3dv, built. All in a folder of their own: the system and its package lists stay as they are."""
 import functools
 import os
 import pathlib
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from . import shims
+from . import shims, v3dv
 from .tools import Missing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -159,13 +159,13 @@ class Downloads:
                  str(resources)], root.find("usr/lib/**/opencl.bc"))
 
     @once
-    def wheel(self, name):
-        folder, log = self.place(name)
+    def wheel(self, *names):
+        folder, log = self.place(names[0])
         if not (folder / "done").exists():
-            print(f"downloading {name} ...", flush=True)
+            print(f"downloading {' '.join(names)} ...", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             run([PYTHON, "-m", "venv", folder], log)
-            run([folder / "bin/pip", "install", "-q", "--no-cache-dir", name], log,
+            run([folder / "bin/pip", "install", "-q", "--no-cache-dir", *names], log,
                 timeout=900)
             (folder / "done").touch()
         return folder
@@ -218,3 +218,19 @@ class Downloads:
             shims.build(kind, source, folder, python,
                         lambda command, **more: run(command, log, **more))
         return str(library)
+
+    @once
+    def v3dv(self):
+        """A file that names it to Vulkan's loader."""
+        folder, log = self.place("v3dv")
+        named = folder / "icd.json"
+        if not named.exists():
+            source = self.mesa()
+            headers = self.packages(shims.SUITE, "libdrm-dev").folder
+            programs = self.wheel(*v3dv.TOOLS) / "bin"
+            print("building Mesa's v3dv, some minutes of a processor ...", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            v3dv.build(source, headers, folder, programs,
+                       lambda command, **more: run(command, log, **more))
+        return str(named)

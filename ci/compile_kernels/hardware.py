@@ -136,5 +136,10 @@ BLACKWELL_120 = Hardware("NVIDIA Blackwell", lanes=32, waves=12, registers=512, 
 GB10 = dataclasses.replace(BLACKWELL_120, name="NVIDIA GB10", board="GB10", units=48, bandwidth=273,
                            clock=2.4)
 
+# Lanes of a V3D's wave, which its makers call a thread: 16, of a QPU of 4 that takes them in 4 cycles.
+V3D_4 = Hardware("Broadcom V3D 4.2", wide=4, lanes=16, simds=8, waves=4, local=16 << 10, groups=16,
+                 board="Raspberry Pi 4", units=1, bandwidth=13, clock=0.5, latency=0.5)
+V3D_7 = dataclasses.replace(V3D_4, name="Broadcom V3D 7.1", simds=12, board="Raspberry Pi 5", bandwidth=17,
+                            clock=0.8)
 ADRENO = Hardware("Qualcomm Adreno", simds=1, waves=16, local=32 << 10)
 SPIRV = Hardware("SPIR-V 1.2")

@@ -54,7 +54,7 @@ PAGE_HEAD = """\
 Written by `ci/compile-kernels --table`; not to be edited. Configurations that the selection has for
 these devices, by types, flags and numbers of columns: of OpenCL (what each device tells of itself is in
 `tests/kernels/kernel_configurations.c`) compiled with the compiler that the device's driver uses, or the
-nearest that can be had; of Vulkan (`radv-`, `anv-`, `nvk-`, `turnip-`) by the driver itself, which
+nearest that can be had; of Vulkan (`radv-`, `anv-`, `nvk-`, `turnip-`, `v3dv-`) by the driver itself, which
 is made to believe in the device, and which tells of each pipeline through
 `VK_KHR_pipeline_executable_properties`. Nothing was run: these figures say what a kernel takes, not how
 fast it is.
@@ -68,10 +68,11 @@ of a hardware thread; turnip: of four words), *local* memory of a group, *waves*
 quarter of a multiprocessor) holds at a time, by registers, local memory and the size of the group,
 *instructions* of the whole listing, *wide*: the loads of global memory in it that are of 16 bytes.
 *spills* (AMD: registers, vector and scalar; Intel: registers; NVIDIA: bytes) and bytes of *scratch*
-memory (of a lane; Intel's ahead of DG2: of a hardware thread) are the worst ones', *bad* is the number of
+memory (of a lane; Intel's ahead of DG2: of a hardware thread; v3dv's: of a thread of 16 lanes) are the worst ones', *bad* is the number of
 configurations that have any or cannot run at their group size. Scalar registers count up to 64 as none: they
 go into lanes of a vector register and never see memory. Those the selection chooses first for some number of
-columns must have none, but for f64 on Gen9, whose registers do not hold vectors of four doubles; the others
+columns must have none, but for what `ci/compile-kernels` knows of and prints (f64 on Gen9, whose registers do not hold
+vectors of four doubles, and kernels of V3D that read a row twice are the most of it); the others
 ("not first") serve when asked for by name.
 """
 

@@ -49,6 +49,30 @@ static int set_param(int fd, unsigned long request, void *arg)
     return "#include <errno.h>\n" + text[:table.start()] + function + text[table.start():]
 
 
+def newer_broadcom(text):
+    """What v3dv asks of a newer kernel, and the V3D of $V3D_CHIP: 4.2 is the shim's own, 7.1 tells itself
+    from it by two numbers."""
+    function = """
+static uint32_t of_chip(uint32_t param, uint32_t value)
+{
+    const char *chip = getenv("V3D_CHIP");
+    if (!chip || strcmp(chip, "7.1") != 0)
+        return value;
+    if (param == DRM_V3D_PARAM_V3D_CORE0_IDENT0)
+        return (value & 0xffffff) | 7u << 24;
+    return param == DRM_V3D_PARAM_V3D_CORE0_IDENT1 ? (value & ~0xfu) | 1 : value;
+}
+"""
+    text = text.replace("case DRM_V3D_PARAM_SUPPORTS_TFU:",
+                        "case DRM_V3D_PARAM_MAX_PERF_COUNTERS: gp->value = 0; return 0;\n"
+                        "case DRM_V3D_PARAM_SUPPORTS_MULTISYNC_EXT:\n"
+                        "case DRM_V3D_PARAM_SUPPORTS_CPU_QUEUE:\ncase DRM_V3D_PARAM_SUPPORTS_TFU:")
+    text = text.replace("= v3d42_reg_map[gp->param];",
+                        "= of_chip(gp->param, v3d42_reg_map[gp->param]);")
+    start = re.search(r"^static int\s+v3d_ioctl_get_param", text, re.M).start()
+    return "#include <stdlib.h>\n#include <string.h>\n" + text[:start] + function + text[start:]
+
+
 COMMON = ["drm-shim/drm_shim.c", "drm-shim/device.c", "util/hash_table.c", "util/set.c",
           "util/ralloc.c", "util/vma.c", "util/u_debug.c", "util/anon_file.c", "util/os_misc.c",
           "util/simple_mtx.c", "util/log.c", "util/rb_tree.c", "util/u_call_once.c",
@@ -61,6 +85,8 @@ KINDS = {
                    ("intel/dev/intel_device_info_gen_h.py", [], ["intel_device_info_gen.h"])]),
     "freedreno": Kind(["freedreno/drm-shim/freedreno_noop.c"],
                       patches={"freedreno/drm-shim/freedreno_noop.c": refuse_newer_parameters}),
+    "broadcom": Kind(["broadcom/drm-shim/v3d_noop.c"],
+                     patches={"broadcom/drm-shim/v3d_noop.c": newer_broadcom}),
     "nouveau": Kind(["nouveau/drm-shim/nouveau_noop.c"],
                     patches={"nouveau/drm-shim/nouveau_noop.c": newer_nvidia}),
 }

@@ -176,7 +176,11 @@ class Shimmed(Driver):
         shim = downloads.shim(self.shim)
         chip = self.chips[name.partition("-")[2]]
         super().__init__(name, program, [*drivers.loader, "--preload", shim],
-                         only(drivers.icd(self.icd)) | chip)
+                         only(self.find_icd(downloads, drivers)) | chip)
+
+    def find_icd(self, downloads, drivers):
+        del downloads
+        return drivers.icd(self.icd)
 
 
 class Anv(Shimmed):
@@ -215,6 +219,24 @@ class Turnip(Shimmed):
     chips = {chip: {"FD_GPU_ID": chip} for chip in ("630", "660", "740")}
 
 
+class V3dv(Shimmed):
+    """Of what it spills it tells the bytes alone, by both names, of a thread: of 16 lanes. So many threads as
+    a QPU then holds share its 64 registers of each lane."""
+    names = {"spills": "TMU Spills", "scratch": "Spill Size", "waves": "Thread Count",
+             "instructions": "Instruction Count"}
+    must_tell = ("spills", "scratch", "waves")
+    suite, shim = "trixie", "broadcom"
+    chips = {"pi4": {"V3D_CHIP": "4.2"}, "pi5": {"V3D_CHIP": "7.1"}}
+
+    def find_icd(self, downloads, drivers):
+        return downloads.v3dv()
+
+    def adjust(self, kernel, told):
+        kernel.spills = -(-kernel.spills // 64)
+        kernel.registers = 64 // kernel.waves
+        return kernel
+
+
 RADV = {
     "polaris10": hardware.GCN4,
     "vega20": hardware.VEGA20,
@@ -238,9 +260,11 @@ NVK = {
     "ada": hardware.ADA,
     "blackwell": hardware.BLACKWELL_120,
 }
+V3D = {"pi4": hardware.V3D_4, "pi5": hardware.V3D_7}
 TARGETS = {
     **{f"radv-{chip}": (Radv, unit) for chip, unit in RADV.items()},
     **{f"anv-{chip}": (Anv, unit) for chip, unit in ANV.items()},
     **{f"nvk-{chip}": (Nvk, unit) for chip, unit in NVK.items()},
     **{f"turnip-{chip}": (Turnip, hardware.ADRENO) for chip in Turnip.chips},
+    **{f"v3dv-{chip}": (V3dv, unit) for chip, unit in V3D.items()},
 }

@@ -274,10 +274,15 @@ bool an_info_is_of(const anynorm_device_info *info, const char *vendor)
     return strncasecmp(info->vendor, vendor, strlen(vendor)) == 0;
 }
 
+bool an_info_wide_registers(const anynorm_device_info *info)
+{
+    return info->subgroup_least == 16 && an_info_is_of(info, "Intel");
+}
+
 bool an_info_few_registers(const anynorm_device_info *info)
 {
-    bool wide = info->subgroup_least == 16 && an_info_is_of(info, "Intel");
-    return info->subgroup_size == 16 && info->device_class != ANYNORM_CLASS_CPU && !wide;
+    return info->subgroup_size == 16 && info->device_class != ANYNORM_CLASS_CPU &&
+           !an_info_wide_registers(info);
 }
 
 bool an_info_least_registers(const anynorm_device_info *info)

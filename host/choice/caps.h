@@ -65,8 +65,11 @@ bool an_quirks_end_loops(const anynorm_device_info *info);
  * two from `least` to `most`; 0: none that they know. */
 uint32_t an_caps_subgroup_size(uint32_t usual, uint32_t least, uint32_t most);
 
+/* Whether it is Intel's from Xe2 and Ponte Vecchio on, whose registers are twice as wide. */
+bool an_info_wide_registers(const anynorm_device_info *info);
+
 /* Whether a work-item has few registers, a quarter of the usual ones: in sub-groups of 16 that are
- * not Intel's from Xe2 and Ponte Vecchio on, whose registers are twice as wide. */
+ * not of those. */
 bool an_info_few_registers(const anynorm_device_info *info);
 
 /* Whether it has hardly any: Broadcom's V3D, told by what else it lacks. */

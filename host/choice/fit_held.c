@@ -12,11 +12,12 @@
  * NVIDIA's devices leave too few groups side by side to hide a wait, as they do with more than half
  * of it where all of y is there before any is stored. Those for Intel's, whose work-items in
  * sub-groups of 16 have a quarter of the registers, spill with more, Vulkan's (ANV) sooner than
- * OpenCL's (IGC); and V3D's spills whatever it holds. */
+ * OpenCL's (IGC). V3D's spills nothing beside one vector, and little beside two (v3dv 25.0.7). */
 #define HELD_BYTES 128
 #define HELD_BYTES_OF_16 48
 #define HELD_BYTES_OF_16_IN_VULKAN 32
-#define HELD_BYTES_OF_LEAST 16
+#define HELD_BYTES_OF_LEAST 32
+#define WANTED_BYTES_OF_LEAST 16
 
 /* Values that a work-item may keep in registers, a quarter of the usual ones or all: with more,
  * weight and bias are not loaded before the sums. */
@@ -61,6 +62,12 @@ static uint64_t most_held(const struct problem *p)
     if (an_info_least_registers(p->info))
         bytes = HELD_BYTES_OF_LEAST;
     return bytes / p->accumulator;
+}
+
+/* Beyond which a row gets more lanes, where the device has them. */
+static uint64_t most_wanted(const struct problem *p)
+{
+    return an_info_least_registers(p->info) ? WANTED_BYTES_OF_LEAST / p->accumulator : most_held(p);
 }
 
 /* Whether the kernels of this file have registers for the work beside what they hold. */
@@ -193,9 +200,12 @@ static uint64_t lanes_of_group(const struct problem *p, uint64_t vector, uint64_
 bool an_fit_row_per_group(const struct problem *p, struct an_choice *choice)
 {
     uint64_t vector = vector_of(p);
-    uint64_t lanes = lanes_of_group(p, vector, most_held(p));
-    /* Who asks for sub-groups asks for a row that has a group to itself. */
-    if (!arrange(p, p->wish->subgroup && lanes < 64 ? 64 : lanes, 64, 1, choice))
+    uint64_t lanes = lanes_of_group(p, vector, most_wanted(p));
+    /* Who asks for sub-groups asks for a row that has a group to itself. And where a scale is found
+     * ocloc 26.27 puts 512 bytes of two rows of Xe2 into memory, and none of one. */
+    bool alone = p->wish->subgroup ||
+                 (p->maximum && !p->vulkan && !p->wish->rows && an_info_wide_registers(p->info));
+    if (!arrange(p, alone && lanes < 64 ? 64 : lanes, 64, 1, choice))
         return false;
     lanes = choice->group / choice->rows;
     choice->vector = vector;

@@ -230,6 +230,10 @@ static const struct {
     {AN_ROW_REREAD, offsetof(struct an_choice, group), {256, 128, 512, 64, 1024, 32}},
     {AN_ROW_SPLIT, offsetof(struct an_choice, segment), {16384, 8192, 32768, 65536}},
     {AN_ROW_SPLIT, offsetof(struct an_choice, stream), {1, AN_NEVER}},
+    {AN_COLUMN_WALK, offsetof(struct an_choice, held), {1, 2, 4, 8}},
+    {AN_COLUMN_WALK, offsetof(struct an_choice, vector), {16, 8, 4}},
+    {AN_COLUMN_WALK, offsetof(struct an_choice, stream), {1, AN_NEVER}},
+    {AN_COLUMN_WALK, offsetof(struct an_choice, group), {256, 128, 512, 64}},
 };
 
 /* In each turn every schedule, the preferred first, adds up to `most` variants that have so many

@@ -40,6 +40,7 @@ static const struct word op_words[] = {
     {"adaptive", AN_TUNING_ADAPTIVE},
     {"group-norm", AN_TUNING_GROUP_NORM},
     {"quantized", AN_TUNING_QUANTIZED},
+    {"batch-norm", AN_TUNING_BATCH_NORM},
     {"backward", AN_TUNING_BACKWARD},
     {"*", AN_TUNING_ANY_OP},
 };
@@ -153,10 +154,12 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
                            "\"%.*s\" is no type; there are f32, f16, bf16 and f64", SHOWN, value);
         return ANYNORM_OK;
     case OP:
-        return find_word(value, op_words, COUNT(op_words),
-                         "op; there are layer-norm, rms-norm, residual-layer-norm, "
-                         "residual-rms-norm, adaptive, group-norm, quantized, backward and *",
-                         &tuning->ops);
+        return find_word(
+            value, op_words, COUNT(op_words),
+            "op; there are layer-norm, rms-norm, residual-layer-norm, "
+            "residual-rms-norm, adaptive, group-norm, quantized, batch-norm, backward and "
+            "*",
+            &tuning->ops);
     case COLUMNS:
         return parse_range(word, value, &tuning->columns);
     default:
@@ -268,6 +271,8 @@ enum an_tuning_op an_tuning_op(const anynorm_spec *spec)
     bool rms = spec->flags & ANYNORM_RMS;
     if (an_spec_backward(spec))
         return AN_TUNING_BACKWARD;
+    if (!an_spec_side_by_side(spec))
+        return AN_TUNING_BATCH_NORM;
     if (an_dtype_quantized(spec->y.type))
         return AN_TUNING_QUANTIZED;
     if (spec->parameters.run > 1)
@@ -287,8 +292,9 @@ static bool holds(struct an_tuning_range range, uint64_t value)
 static bool applies(const struct an_tuning *tuning, const anynorm_device_info *info,
                     const anynorm_spec *spec, uint64_t rows)
 {
-    /* What was measured are dense columns. */
-    return an_spec_side_by_side(spec) && (tuning->ops & an_tuning_op(spec)) &&
+    /* Gradients were measured of dense columns. */
+    bool measured = !an_spec_backward(spec) || an_spec_side_by_side(spec);
+    return measured && (tuning->ops & an_tuning_op(spec)) &&
            holds(tuning->columns, spec->columns) && holds(tuning->rows, rows) &&
            (tuning->any_type ||
             (spec->x.type == tuning->type &&

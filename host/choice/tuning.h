@@ -41,8 +41,9 @@ enum an_tuning_op {
     AN_TUNING_ADAPTIVE = 1u << 4,   /* with gate, scale or shift; whatever else there is */
     AN_TUNING_GROUP_NORM = 1u << 5, /* columns share parameters; likewise */
     AN_TUNING_QUANTIZED = 1u << 6,  /* y is quantized; likewise */
-    AN_TUNING_BACKWARD = 1u << 7,   /* gradients; likewise */
-    AN_TUNING_ANY_OP = (1u << 8) - 1
+    AN_TUNING_BATCH_NORM = 1u << 7, /* columns lie apart, or in runs; likewise */
+    AN_TUNING_BACKWARD = 1u << 8,   /* gradients; likewise */
+    AN_TUNING_ANY_OP = (1u << 9) - 1
 };
 
 struct an_tuning {

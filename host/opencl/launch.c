@@ -92,6 +92,8 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     if (status == ANYNORM_OK)
         status = launch_finish(plan, queue, groups, wait_count, wait_list, partials, &finish);
     if (status != ANYNORM_OK) {
+        if (first && d->cl->RetainEvent(partials) == CL_SUCCESS)
+            *first = partials;
         an_opencl_scratch_used(d, slot, queue, NULL, partials);
         return status;
     }
@@ -129,10 +131,10 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
     uint64_t groups = an_sum_groups(&d->head.info, &plan->head.spec, &plan->head.choice, parts);
     if (status == ANYNORM_OK)
         status = launch_finish(plan, queue, groups, wait_count, wait_list, of_rows, event);
-    if (status == ANYNORM_OK && first) {
+    if (first && (status == ANYNORM_OK || d->cl->RetainEvent(of_rows) == CL_SUCCESS))
         *first = of_rows;
+    if (first && status == ANYNORM_OK)
         return status;
-    }
     if (plan->of_rows)
         d->cl->ReleaseEvent(plan->of_rows);
     plan->of_rows = of_rows;
@@ -226,6 +228,8 @@ anynorm_status an_opencl_enqueue(anynorm_plan *plan, const anynorm_tensors *tens
             (anynorm_event){.device = plan->device, .handle = done, .first = first, .valid = true};
         if (wait_count > 0)
             an_opencl_queue_doubt(d, queue, done);
+    } else if (first) { /* the second of two launches failed */
+        *event = (anynorm_event){.device = plan->device, .handle = first, .valid = true};
     }
     an_opencl_queue_give(d, queue);
     return status;

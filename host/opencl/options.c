@@ -146,6 +146,15 @@ static void put_quiet(struct an_text *options, const anynorm_device_info *info,
         an_text_put(options, " -w");
 }
 
+/* Whether nothing is loaded before it is used: also of f64 on Intel's Xe2, where ocloc 26.27 else
+ * puts 256 bytes of two vectors into memory. */
+static bool few_registers(const anynorm_spec *spec, const struct an_choice *choice,
+                          const anynorm_device_info *info)
+{
+    return (choice->subgroup > 1 && an_info_few_registers(info)) ||
+           (an_spec_double(spec) && an_info_wide_registers(info));
+}
+
 static void put_choice(struct an_text *options, const anynorm_device_info *info,
                        const anynorm_spec *spec, const struct an_choice *choice)
 {
@@ -177,13 +186,12 @@ static void put_choice(struct an_text *options, const anynorm_device_info *info,
     case AN_ROW_PER_SUBGROUP:
     case AN_ROW_PER_GROUP:
     case AN_ROW_IN_LOCAL:
-        an_text_put(
-            options,
-            " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
-            " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
-            choice->group, choice->rows, choice->held,
-            an_choice_preloads(spec, choice, choice->subgroup > 1 && an_info_few_registers(info)),
-            reduction(info, choice), choice->subgroup, (int)info->shuffle);
+        an_text_put(options,
+                    " -DGROUP=%" PRIu64 " -DROWS=%" PRIu64 " -DHELD=%" PRIu64
+                    " -DPRELOAD=%d -DREDUCE=%d -DSUBGROUP=%" PRIu64 " -DSHUFFLE=%d",
+                    choice->group, choice->rows, choice->held,
+                    an_choice_preloads(spec, choice, few_registers(spec, choice, info)),
+                    reduction(info, choice), choice->subgroup, (int)info->shuffle);
         break;
     case AN_ROW_REREAD:
     case AN_ROW_SPLIT:

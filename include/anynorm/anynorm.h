@@ -492,14 +492,18 @@ typedef struct anynorm_spec {
 /* Gradients. With any of anynorm_gradients.flags a plan reads dy, dloss / dy, and finds from it, by
  * the chain rule backwards through the head of this file, for each row
  *
- *     a_rc   = dy_rc [* s * (1 + y' * (1 - s))]             with SILU: s = sigmoid(y'), y' = y
- * before dshift_bc = sum_r a_rc                                over the rows of the sample
- *     dscale_bc = sum_r a_rc * z_rc
- *     d_rc   = a_rc [* (1 + scale_bc)]
- *     dbias_k   = sum_rc d_rc                               over all rows and columns of parameter
- * k dweight_k = sum_rc d_rc * n_rc g_rc   = d_rc [* (weight_k + weight_offset)] dh_rc  = rstd_r *
- * (g_rc - (1/D) sum_c g_rc - n_rc * (f/D) sum_c g_rc n_rc) [+ dsum_rc] dx_rc  = dh_rc dpre_bias_k =
- * sum_rc dh_rc dresidual_rc = gate_bc * dh_rc   dgate_bc = sum_r dh_rc * residual_rc
+ *     a_rc          = dy_rc [* s * (1 + y' * (1 - s))]  with SILU: s = sigmoid(y'), y' = y before
+ *     dshift_bc     = sum_r a_rc                        over the rows of the sample
+ *     dscale_bc     = sum_r a_rc * z_rc                 likewise
+ *     d_rc          = a_rc [* (1 + scale_bc)]
+ *     dbias_k       = sum_rc d_rc                       over all rows and columns of parameter k
+ *     dweight_k     = sum_rc d_rc * n_rc                likewise
+ *     g_rc          = d_rc [* (weight_k + weight_offset)]
+ *     dh_rc         = rstd_r * (g_rc - (1/D) sum_c g_rc - n_rc * (f/D) sum_c g_rc n_rc) [+ dsum_rc]
+ *     dx_rc         = dh_rc
+ *     dpre_bias_k   = sum_rc dh_rc
+ *     dresidual_rc  = gate_bc * dh_rc
+ *     dgate_bc      = sum_r dh_rc * residual_rc         over the rows of the sample
  *
  * where with RMS the sum of g is not there; 1/D of the last is 1/(D - 1) with UNBIASED and 1 with
  * L2; and f is 1, (sqrt(var) + eps) / sqrt(var) with EPS_OUTSIDE, and with EPS_FLOOR 0 where eps is
@@ -509,12 +513,12 @@ typedef struct anynorm_spec {
  * The spec is that of the forward pass, with gradients in it. Of its tensors a plan reads
  *   - x, pre_bias, gate and residual to make h; or sum in their place, with SAVED_SUM;
  *   - mean and rstd where the forward pass wrote them (MEAN_OUTPUT and RSTD_OUTPUT; RSTD_OUTPUT
- * alone with RMS). Without, they are found again, at the cost of some arithmetic. The mean is only
- * a first guess of the mean, so that its rounding to f32 costs nothing; rstd's is half a place of
- * f32, also where a type is f64: there they are better left away;
+ *     alone with RMS). Without, they are found again, at the cost of some arithmetic. The mean is
+ *     only a first guess of the mean, so that its rounding to f32 costs nothing; rstd's is half a
+ *     place of f32, also where a type is f64: there they are better left away;
  *   - weight; scale; bias where SILU or DSCALE need z; shift where SILU needs y'; residual for
- * dgate, gate for dresidual. Others that the forward pass has may be given all the same and are not
- * looked at. y.type is not quantized.
+ *     dgate, gate for dresidual. Others that the forward pass has may be given all the same and are
+ *     not looked at. y.type is not quantized.
  *
  * dx and dresidual may each be dy, x, residual, sum or dsum itself: same memory, offset, type and
  * strides. Constant rows have n = 0: dx is the formula's, rstd being what eps makes of it, and 0

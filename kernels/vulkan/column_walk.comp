@@ -202,27 +202,30 @@ accv_t guess_means(const strip_t strip, const uint walked)
     return mean;
 }
 
+/* Adds the strip's h at `p`, off its pivot, to a chain, and leads p on. */
+void add_place(inout accv_t sum, inout accv_t squares, const strip_t strip, inout place_t p)
+{
+    add_deviation(offv(load_h_strip(strip, p), strip.pivot), sum, squares);
+    p = go_on(p);
+}
+
 /* The sums of (h - pivot) and of their squares over columns slice, slice + SLICES ... */
 void strip_sums(inout strip_t strip, const uint slice, const uint walked)
 {
-    const accv_t pivot = strip.pivot;
     accv_t total = accv_t(0), lost = total, total_squares = total, lost_squares = total;
     for (uint from = slice; from < walked; from += BLOCK * SLICES) {
-        accv_t s[CHAINS], q[CHAINS];
-        [[unroll]] for (uint c = 0; c < CHAINS; c++)
-            s[c] = q[c] = accv_t(0);
+        /* Of two chains, which have names: v3dv keeps arrays in memory. */
+        accv_t s = accv_t(0), q = s, other_s = s, other_q = s;
         const uint end = min(walked, from + BLOCK * SLICES);
         place_t p = find_place(from);
         while (p.column + (CHAINS - 1) * SLICES < end) {
-            [[unroll]] for (uint c = 0; c < CHAINS; c++) {
-                add_deviation(offv(load_h_strip(strip, p), pivot), s[c], q[c]);
-                p = go_on(p);
-            }
+            add_place(s, q, strip, p);
+            add_place(other_s, other_q, strip, p);
         }
-        for (; p.column < end; p = go_on(p))
-            add_deviation(offv(load_h_strip(strip, p), pivot), s[0], q[0]);
-        add_compensated(total, lost, s[0] + s[1]);
-        add_compensated(total_squares, lost_squares, q[0] + q[1]);
+        while (p.column < end)
+            add_place(s, q, strip, p);
+        add_compensated(total, lost, s + other_s);
+        add_compensated(total_squares, lost_squares, q + other_q);
     }
     strip.sum = total - lost;
     strip.squares = total_squares - lost_squares;

@@ -333,21 +333,25 @@ void put_partial(const uint at, const sums_t v)
     shared_squares[at] = v.y;
 }
 
+/* Adds the one at `base` + `i`, where i is below `count`. */
+void add_partial(inout sums_t sum, const uint base, const uint i, const uint count)
+{
+    if (i < count)
+        sum += sums_t(RMS != 0 ? 0 : shared_sums[base + i], shared_squares[base + i]);
+}
+
 /* The sum of every step-th of `count` values at `base` from `first` on. Four sums take turns, so
- * none adds more than 16 of 64. */
+ * none adds more than 16 of 64. (As an array v3dv would keep them in memory.) */
 sums_t add_partials(const uint base, const uint first, const uint count, const uint step)
 {
-    sums_t sums[4];
-    [[unroll]] for (uint c = 0; c < 4; c++)
-        sums[c] = sums_t(0);
-    for (uint from = first; from < count; from += 4 * step) {
-        [[unroll]] for (uint c = 0; c < 4; c++) {
-            const uint i = from + c * step;
-            if (i < count)
-                sums[c] += sums_t(RMS != 0 ? 0 : shared_sums[base + i], shared_squares[base + i]);
-        }
+    sums_t a = sums_t(0), b = a, c = a, d = a;
+    for (uint i = first; i < count; i += 4 * step) {
+        add_partial(a, base, i, count);
+        add_partial(b, base, i + step, count);
+        add_partial(c, base, i + 2 * step, count);
+        add_partial(d, base, i + 3 * step, count);
     }
-    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+    return (a + c) + (b + d);
 }
 
 /* Adds up over the lanes of a row; every lane gets the sums, to the same bits. All

@@ -13,17 +13,32 @@ bool is_aligned()
     return ANY_ALIGNMENT == 0 && bits_of_places() % 16 == 0;
 }
 
-/* Adds the sums of (h - origin) and of their squares over vectors v, v + ITEMS ..., counted from
- * column `begin`, in whole steps of all chains below `end`, and leads `v` on. `part`, a constant,
- * as in load_line. */
-void block_sums(const uint part, const row_t row, const uint begin, inout uint v, const uint end,
-                const acc_t origin, inout accv_t s[CHAINS], inout accv_t q[CHAINS])
+/* Sums of (h - origin) and of their squares. A work-item's chains have names and no numbers: v3dv
+ * keeps arrays in memory. */
+struct chain_t {
+    accv_t sum, squares;
+};
+
+void add_line(inout chain_t chain, const uint part, const row_t row, const uint column,
+              const acc_t origin)
 {
+    const accv_t h = load_h_line(part, row, column);
+    add_deviation(offv(h, accv_t(origin)), chain.sum, chain.squares);
+}
+
+/* Adds vectors v, v + ITEMS ..., counted from column `begin`, in whole steps of all chains below
+ * `end`, and leads `v` on. `part`, a constant, as in load_line. */
+void block_sums(const uint part, const row_t row, const uint begin, inout uint v, const uint end,
+                const acc_t origin, inout chain_t a, inout chain_t b, inout chain_t c,
+                inout chain_t d)
+{
+    const uint step = ITEMS * VECTOR;
     for (; v + (CHAINS - 1) * ITEMS < end; v += CHAINS * ITEMS) {
-        [[unroll]] for (uint c = 0; c < CHAINS; c++) {
-            const uint column = begin + (v + c * ITEMS) * VECTOR;
-            add_deviation(offv(load_h_line(part, row, column), accv_t(origin)), s[c], q[c]);
-        }
+        const uint column = begin + v * VECTOR;
+        add_line(a, part, row, column, origin);
+        add_line(b, part, row, column + step, origin);
+        add_line(c, part, row, column + 2 * step, origin);
+        add_line(d, part, row, column + 3 * step, origin);
     }
 }
 
@@ -36,22 +51,21 @@ sums_t row_sums(const row_t row, const uint begin, const uint count, const acc_t
     const uint all = rest > 0 ? vectors + 1 : vectors;
     accv_t total = accv_t(0), lost = total, total_squares = total, lost_squares = total;
     for (uint from = 0; from < all; from += BLOCK * ITEMS) {
-        accv_t s[CHAINS], q[CHAINS];
-        [[unroll]] for (uint c = 0; c < CHAINS; c++)
-            s[c] = q[c] = accv_t(0);
+        chain_t a = chain_t(accv_t(0), accv_t(0)), b = a, c = a, d = a;
         const uint end = from + BLOCK * ITEMS;
         uint v = from + item;
         if (aligned)
-            block_sums(ALIGNED_PART, row, begin, v, min(vectors, end), origin, s, q);
+            block_sums(ALIGNED_PART, row, begin, v, min(vectors, end), origin, a, b, c, d);
         else
-            block_sums(1, row, begin, v, min(vectors, end), origin, s, q);
+            block_sums(1, row, begin, v, min(vectors, end), origin, a, b, c, d);
         for (; v < min(all, end); v += ITEMS) {
             const uint here = v < vectors ? VECTOR : rest;
             const accv_t h = load_hv(row, begin + v * VECTOR, here, origin);
-            add_deviation(keep(offv(h, accv_t(origin)), here), s[0], q[0]);
+            add_deviation(keep(offv(h, accv_t(origin)), here), a.sum, a.squares);
         }
-        add_compensated(total, lost, (s[0] + s[1]) + (s[2] + s[3]));
-        add_compensated(total_squares, lost_squares, (q[0] + q[1]) + (q[2] + q[3]));
+        add_compensated(total, lost, (a.sum + b.sum) + (c.sum + d.sum));
+        add_compensated(total_squares, lost_squares,
+                        (a.squares + b.squares) + (c.squares + d.squares));
     }
     return sums_t(sum_lanes(total - lost), sum_lanes(total_squares - lost_squares));
 }

@@ -40,11 +40,14 @@ static void test_random_problems(void **state)
 
 /* Rows side by side in a group, one in three of them with a first element that is a poor guess of
  * its mean, so that its neighbours wait for its second sums, and one that is not a number: each
- * right, and each to the bit what it is alone. False if the schedule cannot be had. */
+ * right, and each to the bit what it is alone. False if the schedule cannot be had, or is not in
+ * the sample. */
 static bool check_side_by_side(struct subject *subject, const char *schedule, anynorm_dtype type,
                                uint64_t rows, uint64_t columns)
 {
     struct problem problem = dense_problem(rows, columns, type, ANYNORM_WEIGHT | ANYNORM_BIAS);
+    if (!in_sample(&subject->info, schedule, &problem.spec, 0))
+        return false;
     anynorm_plan *plan = plan_if_fits(subject->device, &problem.spec, schedule);
     if (!plan)
         return false;
@@ -146,11 +149,11 @@ static void test_forced_numbers(void **state)
                     check_side_by_side(subject, text, types[t], shapes[k].rows, shapes[k].columns);
         }
         /* Without sub-groups, and with a kernel limit below the group, none may be. */
-        if (served == 0)
+        if (served == 0 && !getenv("ANYNORM_TEST_SAMPLE"))
             fprintf(stderr, "# %s: cannot be had here\n", text);
         checked += served;
     }
-    assert_true(checked > 40);
+    assert_true(checked > (getenv("ANYNORM_TEST_SAMPLE") ? 0 : 40));
 }
 
 /* As many rows as are split, and more, each so long that a work-item of a small group walks it for

@@ -46,23 +46,25 @@ static anynorm_device_info device_of(const struct maker *maker)
 }
 
 /* Few: lanes of a GPU in sub-groups of 16, but for Intel's wide ones. Hardly any: a GPU under
- * Vulkan that has neither sub-groups nor large groups. */
+ * Vulkan that has neither sub-groups nor large groups. Wide: those of Intel's. */
 static void test_registers(void **state)
 {
     (void)state;
     static const struct {
         const struct maker *maker;
-        bool few, hardly;
+        bool few, hardly, wide;
     } cases[] = {
-        {&intel, true, false},       {&xe2, false, false},   {&intel_of_32, false, false},
-        {&mali, true, false},        {&v3d, false, true},    {&intel_cpu, false, false},
-        {&v3d_of_16, true, false},   {&rogue, false, false}, {&lavapipe, false, false},
-        {&v3d_opencl, false, false},
+        {&intel, true, false, false},        {&xe2, false, false, true},
+        {&intel_of_32, false, false, false}, {&mali, true, false, false},
+        {&v3d, false, true, false},          {&intel_cpu, false, false, false},
+        {&v3d_of_16, true, false, false},    {&rogue, false, false, false},
+        {&lavapipe, false, false, false},    {&v3d_opencl, false, false, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         const anynorm_device_info info = device_of(cases[i].maker);
         assert_int_equal(an_info_few_registers(&info), cases[i].few);
         assert_int_equal(an_info_least_registers(&info), cases[i].hardly);
+        assert_int_equal(an_info_wide_registers(&info), cases[i].wide);
     }
 }
 
@@ -95,10 +97,14 @@ static void test_select_by_registers(void **state)
         {&intel_vulkan, &f32, 12288, "row_split group=256 vector=4 segment=8192"},
         {&xe2_vulkan, &f32, 4096, "row_per_group group=256 vector=4 rows=1 held=4 subgroup=16"},
         {&xe2, &f32, 16384, "row_per_group group=512 vector=4 rows=1 held=8 subgroup=16"},
+        /* A group to a row, beside whose scale two rows leave no registers. */
+        {&xe2, &to_i8, 512, "row_per_group group=64 vector=8 rows=1 held=1 subgroup=16"},
         /* Sub-groups of 16 that are not Intel's. */
         {&mali, &f32, 1024, "row_per_group group=128 vector=4 rows=1 held=2 subgroup=16"},
-        /* A vector to a lane. */
+        /* A vector to a lane, two where there are no more lanes. */
+        {&v3d, &f32, 64, "row_per_group group=64 vector=4 rows=4 held=1"},
         {&v3d, &f16, 768, "row_per_group group=256 vector=4 rows=1 held=1"},
+        {&v3d, &f32, 2048, "row_per_group group=256 vector=4 rows=1 held=2"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         const anynorm_device_info info = device_of(cases[i].maker);

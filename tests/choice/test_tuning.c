@@ -348,7 +348,8 @@ static void test_ops(void **state)
                                "class gpu op=group-norm -> row_reread\n"
                                "class gpu op=residual-layer-norm -> row_reread\n"
                                "class gpu op=quantized -> row_reread\n"
-                               "class gpu op=backward -> row_reread\n";
+                               "class gpu op=backward -> row_reread\n"
+                               "class gpu op=batch-norm -> row_reread\n";
     static const struct {
         uint32_t flags;
         uint64_t run;
@@ -384,6 +385,17 @@ static void test_ops(void **state)
         line_for("class gpu -> row_reread\nclass gpu op=adaptive -> row_reread\n", &gpu, back, 0),
         0);
     assert_int_equal(line_for("class gpu op=* -> row_reread\n", &gpu, back, 0), 1);
+    /* Columns that lie apart, or in runs, of whatever norm; and of gradients nothing was measured.
+     */
+    anynorm_spec apart = {.columns = 8, .x.column_stride = 5};
+    assert_int_equal(line_for(text, &gpu, apart, 0), 9);
+    apart = (anynorm_spec){.columns = 8, .column_run = 4, .y = {.type = ANYNORM_I8}};
+    apart.x.column_stride = apart.y.column_stride = 20;
+    assert_int_equal(line_for(text, &gpu, apart, 0), 9);
+    assert_int_equal(line_for("class gpu op=* -> row_reread\n", &gpu, apart, 0), 1);
+    apart.y.type = ANYNORM_F32;
+    apart.gradients = (anynorm_gradients){.flags = ANYNORM_DX, .dx.column_stride = 20};
+    assert_int_equal(line_for("class gpu op=* -> row_reread\n", &gpu, apart, 0), 0);
     /* What is for fewer ops goes before what is for fewer rows; what is for any comes last. */
     const anynorm_spec rms = {.columns = 8, .flags = RMS}, sum = {.columns = 8, .flags = SUM};
     static const char nested[] = "class gpu rows=3 op=* -> row_reread\n"

@@ -132,8 +132,11 @@ def test_spec(bench, run):
     assert entry["unfused_us_p50"] is None  # an addition would have to gate
     (entry,) = bench("--spec", "rms-norm 6x100 residual sum stored-sum", "--warm")["results"]
     assert entry["fused_gain"] > 0
+    text = "layer-norm 8x60 weight bias run=20 x-column=160 y-column=160 parameter-rows=8 parameter-run=60"
+    (entry,) = bench("--spec", text, "--warm")["results"]
+    assert (entry["op"], entry["bytes"]) == (text, 8 * 60 * 8 + 8 * 8)
     for bad, words in (("rms-norm 6x0", ["columns"]), ("rms-norm 6", ["'6'"]),
-                       ("rms-norm 0x6", ["no rows"]), ("rms-norm 6x6 x-stride=7", ["dense"]),
+                       ("rms-norm 0x6", ["no rows"]), ("rms-norm 6x6 x-stride=7", ["gaps", "dense"]),
                        ("rms-norm 6x6 any-alignment", ["any-alignment"]),
                        ("layer-norm 6x6 mean rstd dpartials", ["partials", "gradients"]),
                        ("rms-norm 6x6 backward dx-stride=7", ["dense"]),

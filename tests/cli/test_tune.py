@@ -97,6 +97,26 @@ def test_gradients(run, tunable, tmp_path):
         assert document["results"][0]["choice"].startswith("row_reread group=32 ") == took
 
 
+def test_interleaved_rows(run, tunable, tmp_path):
+    """More of them than differ, so that some lie between the columns of their likes."""
+    path = tmp_path / "tuning"
+    result = run("tune", "--quick", "--op", "batch-norm-1d", "--shapes", "67x40,3x50", "-o", path)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = rows_of(result, ["batch-norm-1d"])
+    assert [row[:3] for row in rows] == [("f32", "40", "67"), ("f32", "50", "3")]
+    assert all(int(row[3]) >= 2 and row[5].startswith("column_walk ") for row in rows)
+    assert all(re.search(r" op=batch-norm columns=[45]0 rows=\S+ -> column_walk ", line)
+               for line in entries(path.read_text()))
+
+    # The library takes such a line for columns that lie apart or in runs, and for these alone.
+    path.write_text(f"class {tunable['class']} op=batch-norm -> row_reread group=32\n")
+    runs = "layer-norm 8x60 run=20 x-column=160 y-column=160"
+    for text, took in ((runs, True), ("layer-norm 8x60", False)):
+        document = json.loads(run("bench", "--json", "--repetitions", "1", "--warm", "--spec", text,
+                                  env={"ANYNORM_TUNING": str(path)}).stdout)
+        assert document["results"][0]["choice"].startswith("row_reread group=32 ") == took
+
+
 def default_choice(run, save, columns):
     x = save("x", np.zeros((4, columns), dtype="f4"))
     weight = save("w", np.ones(columns, dtype="f4"))
@@ -193,7 +213,8 @@ def test_bad_line_is_a_warning(run, tunable, save, tmp_path):
     (["--shapes", ",".join(f"1x{n}" for n in range(1, 300))], ["more than 256"]),
     (["--op", "softmax"], ["--op", "'softmax'", *OPS]),
     (["--op", "rms-norm,"], ["--op", "there is no ''"]),
-    (["--op", "rms-norm,batch-norm"], ["--op: batch-norm", "measured only"]),
+    (["--op", "batch-norm", "--shapes", "3x3136,5x3136"], ["--shapes: batch-norm", "3136 columns"]),
+    (["--op", "batch-norm", "--shapes", "3x64"], ["--shapes", "batch-norm cannot be 3x64"]),
     (["--op", "group-norm", "--shapes", "4x64"], ["--shapes", "group-norm cannot be 4x64"]),
     (["--dtype", "f8"], ["--dtype", "'f8' is no type", "f32, f16, bf16 or f64"]),
     (["--dtype", "f32,"], ["'' is no type"]),

@@ -232,6 +232,51 @@ static void test_many_rows(void **state)
     anynorm_plan_destroy(plan);
 }
 
+/* Parts of so many rows that they are added up in blocks. Small whole numbers, whose sums are
+ * exact, and n of 1 or -1 by turns. */
+static void test_long_parts(void **state)
+{
+    struct subject *subject = *state;
+    enum { ROWS = 4160, COLUMNS = 16384, VALUES = 7 };
+    struct problem problem =
+        problem_of("layer-norm 4160x16384 f16 weight bias eps=0 dweight dbias", VALUES_NORMAL);
+    if (!fits(subject, &problem.spec))
+        return;
+    anynorm_plan *plan = make_plan(subject->device, &problem.spec, subject->schedule);
+    uint16_t *x = malloc((size_t)ROWS * COLUMNS * 2), *dy = malloc((size_t)ROWS * COLUMNS * 2);
+    float *sums = malloc(3 * COLUMNS * sizeof(float));
+    assert_true(x && dy && sums);
+    uint16_t values[VALUES], ones[2];
+    for (size_t v = 0; v < VALUES; v++)
+        anynorm_dtype_store(ANYNORM_F16, values, v, (double)v);
+    anynorm_dtype_store(ANYNORM_F16, ones, 0, 1);
+    anynorm_dtype_store(ANYNORM_F16, ones, 1, -1);
+    for (size_t r = 0; r < ROWS; r++) {
+        for (size_t c = 0; c < COLUMNS; c++) {
+            x[r * COLUMNS + c] = ones[c % 2];
+            dy[r * COLUMNS + c] = values[(r + c) % VALUES];
+        }
+    }
+    float *weight = sums, *dweight = sums + COLUMNS, *dbias = sums + 2 * COLUMNS;
+    for (size_t c = 0; c < COLUMNS; c++)
+        weight[c] = 1;
+    const anynorm_host_tensors host = {
+        .x = x, .dy = dy, .weight = weight, .dweight = dweight, .dbias = dbias};
+    assert_ok(anynorm_run(plan, &host, ROWS));
+    for (size_t c = 0; c < COLUMNS; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < ROWS; r++)
+            sum += (double)((r + c) % VALUES);
+        double off = (double)dweight[c] - (c % 2 ? -sum : sum);
+        assert_true((double)dbias[c] == sum);
+        assert_true(fabs(off) <= GRADIENT_BOUND * 0x1p-23 * sum);
+    }
+    free(x);
+    free(dy);
+    free(sums);
+    anynorm_plan_destroy(plan);
+}
+
 /* Rows that a work-item walks for so long that drivers have ended its loops before the last. */
 static void test_long_walks(void **state)
 {
@@ -392,9 +437,9 @@ static void test_shards(void **state)
 int main(void)
 {
     static const struct device_test tests[] = {
-        {"family", test_family},         {"values", test_values},       {"bits", test_bits},
-        {"many_rows", test_many_rows},   {"workspace", test_workspace}, {"shards", test_shards},
-        {"long_walks", test_long_walks},
+        {"family", test_family},         {"values", test_values},         {"bits", test_bits},
+        {"many_rows", test_many_rows},   {"workspace", test_workspace},   {"shards", test_shards},
+        {"long_walks", test_long_walks}, {"long_parts", test_long_parts},
     };
     int result = run_on_schedules("backward", tests, COUNT(tests));
     for (int t = AN_DX; t <= AN_DSHIFT; t++)

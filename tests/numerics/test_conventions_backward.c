@@ -66,6 +66,31 @@ static void expect_near(const char *what, const float *found, const double *expe
     }
 }
 
+/* Gradients of x and of `parameters` numbers of weight and bias, those that the spec asks for, from
+ * x, dy and what the study saved. */
+static void expect_gradients(void **state, struct study *s, const anynorm_spec *spec, uint64_t rows,
+                             size_t parameters)
+{
+    const uint32_t flags = spec->flags, wanted = spec->gradients.flags;
+    const anynorm_host_tensors host = {
+        .x = s->v->x,
+        .dy = s->dy,
+        .weight = flags & ANYNORM_WEIGHT ? s->v->weight : NULL,
+        .mean = flags & (ANYNORM_MEAN_INPUT | ANYNORM_MEAN_OUTPUT) ? s->mean : NULL,
+        .rstd = flags & (ANYNORM_RSTD_INPUT | ANYNORM_RSTD_OUTPUT) ? s->rstd : NULL,
+        .dx = wanted & ANYNORM_DX ? s->dx : NULL,
+        .dweight = wanted & ANYNORM_DWEIGHT ? s->dweight : NULL,
+        .dbias = wanted & ANYNORM_DBIAS ? s->dbias : NULL};
+    if (!find(state, spec, rows, &host))
+        return;
+    if (host.dx)
+        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
+    if (host.dweight)
+        expect_near("dweight", s->dweight, s->expected_dweight, parameters);
+    if (host.dbias)
+        expect_near("dbias", s->dbias, s->expected_dbias, parameters);
+}
+
 /* The mean and rstd of `count` elements that lie `step` apart, as forward saves them. */
 static void save(struct study *s, size_t row, const float *x, size_t count, size_t step, double eps)
 {
@@ -107,13 +132,6 @@ static void expect_layer_norm(struct study *s)
     }
 }
 
-static void expect_parameters(const struct study *s, size_t count, bool bias)
-{
-    expect_near("dweight", s->dweight, s->expected_dweight, count);
-    if (bias)
-        expect_near("dbias", s->dbias, s->expected_dbias, count);
-}
-
 /* native_layer_norm_backward and autograd, oneDNN with use_scale | use_shift, ONNX Runtime's
  * LayerNormalizationGrad, JAX and Keras: with mean and rstd as saved, or found again. */
 static void test_layer_norm(void **state)
@@ -127,18 +145,7 @@ static void test_layer_norm(void **state)
         uint64_t rows;
         anynorm_spec spec = parsed(texts[i], &rows);
         expect_layer_norm(s);
-        anynorm_host_tensors host = {.x = s->v->x,
-                                     .dy = s->dy,
-                                     .weight = s->v->weight,
-                                     .mean = i ? NULL : s->mean,
-                                     .rstd = i ? NULL : s->rstd,
-                                     .dx = s->dx,
-                                     .dweight = s->dweight,
-                                     .dbias = s->dbias};
-        if (find(state, &spec, rows, &host)) {
-            expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-            expect_parameters(s, COLUMNS, true);
-        }
+        expect_gradients(state, s, &spec, rows, COLUMNS);
         free_study(s);
     }
 }
@@ -161,18 +168,7 @@ static void test_constant_statistics(void **state)
         s->expected_dweight[c] += dy * ((double)s->v->x[i] - (double)s->mean[r]) * rstd;
         s->expected_dbias[c] += dy;
     }
-    anynorm_host_tensors host = {.x = s->v->x,
-                                 .dy = s->dy,
-                                 .weight = s->v->weight,
-                                 .mean = s->mean,
-                                 .rstd = s->rstd,
-                                 .dx = s->dx,
-                                 .dweight = s->dweight,
-                                 .dbias = s->dbias};
-    if (find(state, &spec, rows, &host)) {
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-        expect_parameters(s, COLUMNS, true);
-    }
+    expect_gradients(state, s, &spec, rows, COLUMNS);
     free_study(s);
 }
 
@@ -197,9 +193,7 @@ static void test_annotated_transformer(void **state)
             s->expected_dx[r * COLUMNS + c] =
                 (g[c] - of_g) / d - of_a / (d * d) * (h[c] - mean) / ((COLUMNS - 1) * std);
     }
-    anynorm_host_tensors host = {.x = s->v->x, .dy = s->dy, .weight = s->v->weight, .dx = s->dx};
-    if (find(state, &spec, rows, &host))
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
+    expect_gradients(state, s, &spec, rows, 0);
     free_study(s);
 }
 
@@ -259,12 +253,7 @@ static void test_rms_norm(void **state)
         uint64_t rows;
         anynorm_spec spec = parsed(texts[i], &rows);
         expect_rms_norm(s, s->v->x, (double)i);
-        anynorm_host_tensors host = {
-            .x = s->v->x, .dy = s->dy, .weight = s->v->weight, .dx = s->dx, .dweight = s->dweight};
-        if (find(state, &spec, rows, &host)) {
-            expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-            expect_parameters(s, COLUMNS, false);
-        }
+        expect_gradients(state, s, &spec, rows, COLUMNS);
         free_study(s);
     }
 }
@@ -289,7 +278,7 @@ static void test_fused_add(void **state)
                                  .dweight = s->dweight};
     if (find(state, &spec, rows, &host)) {
         expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-        expect_parameters(s, COLUMNS, false);
+        expect_near("dweight", s->dweight, s->expected_dweight, COLUMNS);
     }
     free_study(s);
 }
@@ -311,9 +300,7 @@ static void test_without_weight(void **state)
                 ((double)s->dy[i] - (double)s->v->x[i] * of_xdz / (of_xx + COLUMNS * EPS)) /
                 sqrt(of_xx / COLUMNS + EPS);
     }
-    anynorm_host_tensors host = {.x = s->v->x, .dy = s->dy, .dx = s->dx};
-    if (find(state, &spec, rows, &host))
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
+    expect_gradients(state, s, &spec, rows, 0);
     free_study(s);
 }
 
@@ -333,9 +320,7 @@ static void test_l2(void **state)
             s->expected_dx[i] =
                 ((double)s->dy[i] - (double)s->v->x[i] * product / squares) / sqrt(squares);
     }
-    anynorm_host_tensors host = {.x = s->v->x, .dy = s->dy, .dx = s->dx};
-    if (find(state, &spec, rows, &host))
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
+    expect_gradients(state, s, &spec, rows, 0);
     free_study(s);
 }
 
@@ -385,18 +370,7 @@ static void test_group_norm(void **state)
         }
         save(s, row, x, COUNT_OF_GROUP, 1, EPS);
     }
-    anynorm_host_tensors host = {.x = s->v->x,
-                                 .dy = s->dy,
-                                 .weight = s->v->weight,
-                                 .mean = s->mean,
-                                 .rstd = s->rstd,
-                                 .dx = s->dx,
-                                 .dweight = s->dweight,
-                                 .dbias = s->dbias};
-    if (find(state, &spec, rows, &host)) {
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-        expect_parameters(s, C, true);
-    }
+    expect_gradients(state, s, &spec, rows, C);
     free_study(s);
 }
 
@@ -430,18 +404,7 @@ static void test_batch_norm(void **state)
         }
         save(s, channel, s->v->x + channel, N, C, EPS);
     }
-    anynorm_host_tensors host = {.x = s->v->x,
-                                 .dy = s->dy,
-                                 .weight = s->v->weight,
-                                 .mean = s->mean,
-                                 .rstd = s->rstd,
-                                 .dx = s->dx,
-                                 .dweight = s->dweight,
-                                 .dbias = s->dbias};
-    if (find(state, &spec, rows, &host)) {
-        expect_near("dx", s->dx, s->expected_dx, COUNT_OF_X);
-        expect_parameters(s, C, true);
-    }
+    expect_gradients(state, s, &spec, rows, C);
     free_study(s);
 }
 

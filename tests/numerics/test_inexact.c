@@ -1,7 +1,7 @@
 /* The bounds of docs/numerics.md on a device whose divisions, roots and exponentials are as inexact
- * as OpenCL lets a GPU's be, in each direction (support/inexact.h): every schedule, what each spec
- * divides by, and the rows that a hill climb finds to be the worst. CPUs, which the other tests run
- * on, divide exactly.
+ * as OpenCL, or Vulkan, lets a GPU's be, in each direction (support/inexact.h): every schedule,
+ * what each spec divides by, gradients, and the rows that a hill climb finds to be the worst. CPUs,
+ * which the other tests run on, divide exactly.
  *
  *     ANYNORM_TEST_SEARCH=N          N generations for each climb, not the usual few
  *     ANYNORM_TEST_REDUCED=1         each spec with one direction in one schedule; one climb for
@@ -21,8 +21,7 @@
 static struct subject open_inexact(const struct subject *subject, enum inexact way)
 {
     struct subject result = *subject;
-    inexact_begin(way);
-    result.device = open_device(subject->device_id);
+    result.device = inexact_open(subject->device_id, way);
     return result;
 }
 
@@ -38,11 +37,11 @@ static void close_inexact(struct subject *subject, struct subject *inexact)
         inexact_drop();
 }
 
-/* Others' kernels are no text. A test that failed may have left all as it was. */
-static bool has_text(const struct subject *subject)
+/* A test that failed may have left all as it was. */
+static bool has_kernels(const struct subject *subject)
 {
     inexact_drop();
-    return strncmp(subject->device_id, "opencl:", 7) == 0;
+    return inexact_serves(subject->device_id);
 }
 
 /* ---- That it is so ---- */
@@ -53,14 +52,18 @@ struct outcome {
     float y[ROWS * COLUMNS], mean[ROWS], rstd[ROWS];
 };
 
+/* Of one schedule in every sample. */
 static bool run_once(struct subject *subject, uint32_t flags, const float *x,
                      struct outcome *outcome)
 {
+    const bool always = strcmp(subject->schedule, "row_per_item") == 0;
     anynorm_spec spec = {
         .columns = COLUMNS, .flags = MEAN_OUT | RSTD_OUT | flags, .statistic.eps = 1e-5};
-    anynorm_plan *plan = offered_plan(subject, &spec);
+    anynorm_plan *plan = always ? plan_if_fits(subject->device, &spec, subject->schedule)
+                                : offered_plan(subject, &spec);
     if (!plan)
         return false;
+    subject->offered += always;
     anynorm_host_tensors tensors = {
         .x = x, .y = outcome->y, .mean = outcome->mean, .rstd = outcome->rstd};
     assert_ok(anynorm_run(plan, &tensors, ROWS));
@@ -77,7 +80,7 @@ static void test_injection(void **state)
     struct subject *subject = *state;
     struct random random = {77};
 
-    if (!has_text(subject))
+    if (!has_kernels(subject))
         return;
     for (size_t i = 0; i < COUNT(x); i++)
         x[i] = (float)(3 + random_normal(&random));
@@ -160,13 +163,42 @@ static void check_spec(struct subject *inexact, size_t s, size_t shift)
 static void test_specs(void **state)
 {
     struct subject *subject = *state;
-    if (!has_text(subject))
+    if (!has_kernels(subject))
         return;
     for (int way = 0; way < INEXACT_WAYS; way++) {
         struct subject inexact = open_inexact(subject, (enum inexact)way);
         for (size_t s = 0; s < COUNT(specs); s++) {
             if (!reduced() || s % INEXACT_WAYS == (size_t)way)
                 check_spec(&inexact, s, (size_t)way);
+        }
+        close_inexact(subject, &inexact);
+    }
+}
+
+/* Gradients divide and take roots, too. In the short form each of them in one direction. */
+static void test_gradients(void **state)
+{
+    static const char *const texts[] = {
+        "layer-norm 40x96 weight bias silu mean rstd backward",
+        "layer-norm 40x96 weight bias unbiased backward",
+        "layer-norm 40x96 weight bias eps-outside eps=0.5 mean rstd backward",
+        "rms-norm 40x96 weight l2 eps-floor eps=0.9 backward",
+        "layer-norm 42x96 weight bias scale shift silu sample-rows=7 backward",
+    };
+    struct subject *subject = *state;
+    if (!has_kernels(subject))
+        return;
+    for (size_t way = 0; way < INEXACT_WAYS; way++) {
+        struct subject inexact = open_inexact(subject, (enum inexact)way);
+        for (size_t i = 0; i < COUNT(texts); i++) {
+            struct problem problem = {.values = VALUES_NORMAL, .seed = 4200 + i};
+            assert_ok(anynorm_spec_parse(texts[i], &problem.spec, &problem.rows));
+            anynorm_plan *plan = NULL;
+            if (!reduced() || (i + 1) % INEXACT_WAYS == way)
+                plan = offered_plan(&inexact, &problem.spec);
+            if (plan)
+                check_plan(inexact.device, plan, &problem, inexact.schedule, &inexact.worst);
+            anynorm_plan_destroy(plan);
         }
         close_inexact(subject, &inexact);
     }
@@ -179,7 +211,7 @@ static void test_search(void **state)
     static const uint32_t flags[] = {MEAN_OUT | RSTD_OUT, PARTIALS_OUT, RMS | RSTD_OUT};
     static const anynorm_dtype types[] = {ANYNORM_F32, ANYNORM_F16, ANYNORM_BF16};
     struct subject *subject = *state;
-    if (!has_text(subject))
+    if (!has_kernels(subject))
         return;
     for (int way = 0; way < INEXACT_WAYS; way++) {
         struct subject inexact = open_inexact(subject, (enum inexact)way);
@@ -205,6 +237,7 @@ int main(void)
     static const struct device_test tests[] = {
         {"inexact divisions are there", test_injection},
         {"specs on inexact divisions", test_specs},
+        {"gradients on inexact divisions", test_gradients},
         {"the worst rows on inexact divisions", test_search}};
     return run_on_schedules("inexact", tests, COUNT(tests));
 }

@@ -394,13 +394,90 @@ static void test_threads(void **state)
     }
 }
 
+/* ---- A second launch that fails ---- */
+
+static cl_event begun; /* of the first kernel since it was NULL; those after it fail */
+
+static cl_int CL_API_CALL fail_the_second(cl_command_queue queue, cl_kernel kernel,
+                                          cl_uint dimensions, const size_t *offset,
+                                          const size_t *global, const size_t *local,
+                                          cl_uint wait_count, const cl_event *wait_list,
+                                          cl_event *event)
+{
+    if (begun)
+        return CL_OUT_OF_RESOURCES;
+    cl_int code = real.EnqueueNDRangeKernel(queue, kernel, dimensions, offset, global, local,
+                                            wait_count, wait_list, event);
+    if (code == CL_SUCCESS && clRetainEvent(*event) == CL_SUCCESS)
+        begun = *event;
+    return code;
+}
+
+/* Memory for a tensor: inputs at a page, where the device takes them as they are; outputs beside
+ * one, so that nothing but the kernels' end is waited for on their account. */
+static void *place(const anynorm_spec *spec, enum an_tensor t, const struct images *images,
+                   void **page)
+{
+    size_t bytes = (size_t)images->size[t];
+    *page = NULL;
+    if (!images->bytes[t] || t == AN_WORKSPACE)
+        return NULL;
+    assert_int_equal(posix_memalign(page, 4096, bytes + 4096), 0);
+    unsigned char *at = (unsigned char *)*page + (an_tensor_expect(spec, t).output ? 1 : 0);
+    memcpy(at, images->bytes[t], bytes);
+    return at;
+}
+
+/* The first kernel reads what the caller may free then: it has ended when anynorm_run returns. */
+static void test_failed_second(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *schedule;
+    } cases[] = {{"layer-norm 1x3000001 weight bias", "row_split segment=4096"},
+                 {"layer-norm 20000x300 weight bias backward", "row_reread"}};
+    FOR_EACH_CALLER (caller) {
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            struct problem problem = {.seed = 3};
+            struct images images;
+            void *at[AN_TENSOR_COUNT], *pages[AN_TENSOR_COUNT];
+            cl_int state_of_first = CL_QUEUED;
+            assert_ok(anynorm_spec_parse(cases[i].text, &problem.spec, &problem.rows));
+            anynorm_plan *plan = plan_if_fits(caller->device, &problem.spec, cases[i].schedule);
+            if (!plan)
+                continue;
+            images_make(&problem, &images);
+            for (int t = 0; t < AN_TENSOR_COUNT; t++)
+                at[t] = place(&problem.spec, (enum an_tensor)t, &images, &pages[t]);
+            const anynorm_host_tensors tensors = host_tensors_at(at);
+            begun = NULL;
+            const __typeof__(table->EnqueueNDRangeKernel) counted = table->EnqueueNDRangeKernel;
+            table->EnqueueNDRangeKernel = fail_the_second;
+            anynorm_status status = anynorm_run(plan, &tensors, problem.rows);
+            table->EnqueueNDRangeKernel = counted;
+            if (!begun)
+                fail_msg("%s: no kernel was launched", cases[i].text);
+            assert_cl(clGetEventInfo(begun, CL_EVENT_COMMAND_EXECUTION_STATUS,
+                                     sizeof(state_of_first), &state_of_first, NULL));
+            assert_cl(clWaitForEvents(1, &begun));
+            assert_cl(clReleaseEvent(begun));
+            assert_status(status, ANYNORM_OUT_OF_MEMORY);
+            assert_int_equal(state_of_first, CL_COMPLETE);
+            images_free(&images);
+            for (int t = 0; t < AN_TENSOR_COUNT; t++)
+                free(pages[t]);
+            anynorm_plan_destroy(plan);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_queue),   cmocka_unit_test(test_many_queues),
         cmocka_unit_test(test_failed_wait), cmocka_unit_test(test_long_wait_lists),
         cmocka_unit_test(test_elapsed),     cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_in_pieces),
+        cmocka_unit_test(test_in_pieces),   cmocka_unit_test(test_failed_second),
     };
     return cmocka_run_group_tests_name("split_in_flight", tests, count_launches, stop_counting);
 }

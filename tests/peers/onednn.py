@@ -1,4 +1,4 @@
-"""oneDNN's layer normalization, through its C interface."""
+"""oneDNN's layer and batch normalization, through its C interface."""
 import ctypes
 import pathlib
 import sys
@@ -9,7 +9,7 @@ USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, RMS_NORM = 1, 2, 4, 32  # dnnl_normaliza
 SOURCE, TARGET, MEAN, VARIANCE, SCALE, SHIFT = 1, 17, 49, 50, 51, 52  # DNNL_ARG_...
 F16, BF16, F32 = 1, 2, 3
 DIFF_SOURCE, DIFF_TARGET, DIFF_SCALE, DIFF_SHIFT = 129, 145, 255, 256
-CPU, TRAINING, INFERENCE, BACKWARD, A, AB, DEFAULT_STREAM = 1, 64, 96, 128, 2, 3, 1
+CPU, TRAINING, INFERENCE, BACKWARD, DEFAULT_STREAM = 1, 64, 96, 128, 1
 KINDS = {"float16": F16, "bfloat16": BF16, "float32": F32}
 
 
@@ -28,7 +28,7 @@ def load():
 
 
 class Engine:
-    """The CPU, and what a layer normalization is made of there."""
+    """The CPU, and what a normalization is made of there."""
 
     def __init__(self):
         self.call = load()
@@ -42,8 +42,9 @@ class Engine:
 
     def description(self, array):
         dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-        return self.handle("memory_desc_create_with_tag", ctypes.c_int(array.ndim), dims,
-                           ctypes.c_int(KINDS[array.dtype.name]), ctypes.c_int(A if array.ndim == 1 else AB))
+        strides = (ctypes.c_int64 * array.ndim)(*(stride // array.itemsize for stride in array.strides))
+        return self.handle("memory_desc_create_with_strides", ctypes.c_int(array.ndim), dims,
+                           ctypes.c_int(KINDS[array.dtype.name]), strides)
 
     def forward(self, x, kind, parameters, eps, flags):
         return self.handle("layer_normalization_forward_primitive_desc_create_v2", self.engine,
@@ -51,6 +52,11 @@ class Engine:
                            self.description(np.zeros(len(x), "f4")),
                            ctypes.c_int(KINDS[parameters.dtype.name]), ctypes.c_float(eps),
                            ctypes.c_uint(flags), None)
+
+    def batch(self, x, kind, eps, flags):
+        return self.handle("batch_normalization_forward_primitive_desc_create", self.engine,
+                           ctypes.c_int(kind), self.description(x), self.description(x),
+                           ctypes.c_float(eps), ctypes.c_uint(flags), None)
 
     def run(self, chosen, arrays):
         primitive = self.handle("primitive_create", chosen)
@@ -72,6 +78,17 @@ def layer_norm(x, eps, flags, **tensors):
             arrays[number] = np.ascontiguousarray(tensors[name])
     parameters = arrays.get(SCALE, np.zeros(1, "f4"))
     engine.run(engine.forward(x, INFERENCE, parameters, eps, flags), arrays)
+    return y
+
+
+def batch_norm(x, eps, weight, bias, given=()):
+    """y of x [N, C, ...], however it lies: by the statistics of the batch, or by mean and variance, given."""
+    engine, y, parameters = Engine(), np.zeros_like(x), [np.float32(array) for array in (weight, bias)]
+    flags = USE_SCALE | USE_SHIFT | (USE_GLOBAL_STATS if given else 0)
+    mean, variance = given or (np.zeros(x.shape[1], "f4"), np.zeros(x.shape[1], "f4"))
+    engine.run(engine.batch(x, INFERENCE if given else TRAINING, eps, flags),
+               {SOURCE: x, TARGET: y, MEAN: mean, VARIANCE: variance, SCALE: parameters[0],
+                SHIFT: parameters[1]})
     return y
 
 

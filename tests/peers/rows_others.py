@@ -6,8 +6,8 @@ import numpy as np
 
 import onednn
 from anynorm import TYPES
-from rows import (CHANNELS, COLUMNS, FIRST, GROUP, GROUP_LAST, GROUPS, INSTANCE, INSTANCE_LAST, L2,
-                  LAYER, RMS, ROWS, Fact, Inputs, Row)
+from rows import (BATCH, BATCH_LAST, CHANNELS, COLUMNS, FIRST, GIVEN, GROUP, GROUP_LAST, GROUPS,
+                  INSTANCE, INSTANCE_LAST, L2, LAYER, RMS, ROWS, Fact, Inputs, Row)
 
 HALVES = "f32 f16 bf16"
 EPS_32 = float(np.float32(1e-5))
@@ -161,9 +161,24 @@ def onednn_rows():
 
     def given(v):
         return n.layer_norm(v.x, v.eps, n.USE_GLOBAL_STATS, mean=v.mean, variance=v.variance)
+
+    def batch(v):
+        return n.batch_norm(v.images, v.eps, v.weight[:CHANNELS], v.bias[:CHANNELS])
+
+    def batch_last(v):
+        y = n.batch_norm(v.images_last.transpose(0, 3, 1, 2), v.eps, v.weight[:CHANNELS], v.bias[:CHANNELS])
+        return y.transpose(0, 2, 3, 1)
+
+    def batch_given(v):
+        return n.batch_norm(v.images, v.eps, v.weight[:CHANNELS], v.bias[:CHANNELS],
+                            (v.mean[:CHANNELS], v.variance[:CHANNELS]))
     return [
         Row("oneDNN layer_normalization", "f32 bf16", LAYER, layer),
         Row("oneDNN with rms_norm", "f32 bf16", RMS, rms),
         Row("oneDNN with use_global_stats", "f32 bf16", "layer-norm 24x192 {t} mean-input rstd-input", given,
             eps=1e-3, eps_shows=False),
+        Row("oneDNN batch_normalization, training", "f32", BATCH, batch),
+        Row("oneDNN batch_normalization, training, channels last", "f32", BATCH_LAST, batch_last),
+        Row("oneDNN batch_normalization with use_global_stats", "f32",
+            BATCH.replace(" eps={eps}", "") + GIVEN, batch_given, eps_shows=False),
     ]

@@ -12,17 +12,16 @@ static uint64_t hash(uint64_t seed, const char *text)
     return seed ^ seed >> 32;
 }
 
-/* Whether the program is in the sample that is run: all are, but with $ANYNORM_TEST_SAMPLE=N each
- * N-th, on each kind of device others. */
-static bool in_sample(const struct subject *subject, const anynorm_spec *spec, uint32_t group_size)
+bool in_sample(const anynorm_device_info *info, const char *choice, const anynorm_spec *spec,
+               uint32_t group_size)
 {
     const char *text = getenv("ANYNORM_TEST_SAMPLE");
-    uint64_t each = text ? strtoull(text, NULL, 10) : 0, program = hash(0, subject->schedule);
+    uint64_t each = text ? strtoull(text, NULL, 10) : 0, program = hash(0, choice);
     char words[1024];
     if (each < 2)
         return true;
     (void)anynorm_spec_format(spec, group_size, words, sizeof(words));
-    return hash(program, words) % each == hash(0, subject->info.platform) % each;
+    return hash(program, words) % each == hash(0, info->platform) % each;
 }
 
 bool fits(const struct subject *subject, const anynorm_spec *spec)
@@ -40,7 +39,7 @@ bool fits(const struct subject *subject, const anynorm_spec *spec)
 void check_offered(struct subject *subject, anynorm_device *device, const struct problem *problem,
                    uint32_t group_size)
 {
-    if (!in_sample(subject, &problem->spec, group_size))
+    if (!in_sample(&subject->info, subject->schedule, &problem->spec, group_size))
         return;
     subject->offered++;
     subject->refused +=
@@ -56,7 +55,7 @@ void check(struct subject *subject, const struct problem *problem)
 
 anynorm_plan *offered_plan(struct subject *subject, const anynorm_spec *spec)
 {
-    if (!fits(subject, spec) || !in_sample(subject, spec, 0))
+    if (!fits(subject, spec) || !in_sample(&subject->info, subject->schedule, spec, 0))
         return NULL;
     anynorm_plan *plan = plan_if_fits(subject->device, spec, subject->schedule);
     subject->offered++;

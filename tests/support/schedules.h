@@ -20,8 +20,11 @@ struct subject {
 /* Whether the schedule serves the spec on this device, as the library sees it. */
 bool fits(const struct subject *subject, const anynorm_spec *spec);
 
-/* What follows takes each N-th program alone where $ANYNORM_TEST_SAMPLE is N: on devices that are
- * the third or fourth to run them, where compiling them is what takes the time. */
+/* Whether a program is in the sample that is run: all are, but with $ANYNORM_TEST_SAMPLE=N each
+ * N-th, on each kind of device others. Compiling is what takes the time of these tests, so what
+ * follows, too, takes only those. */
+bool in_sample(const anynorm_device_info *info, const char *choice, const anynorm_spec *spec,
+               uint32_t group_size);
 
 /* The problem against the oracle, where the schedule serves it. */
 void check(struct subject *subject, const struct problem *problem);

@@ -223,12 +223,12 @@ static bool check_spec(struct options *o, const char *ops, const char *shapes, c
         return cli_fail(CLI_USAGE, "--spec", "%s is there, too; give one", other);
     if (anynorm_spec_parse(o->spec_text, &o->spec, &o->rows) != ANYNORM_OK)
         return cli_fail_library("--spec", ANYNORM_INVALID_ARGUMENT);
-    if (o->rows == 0 || o->rows > SHAPE_ELEMENTS_MOST / o->spec.columns || !spec_is_dense(&o->spec))
-        return cli_fail(
-            CLI_USAGE, "--spec",
-            "\"%.200s\" has strides, any-alignment, no rows or more than 2^58 elements; "
-            "dense rows can be measured",
-            o->spec_text);
+    if (o->rows == 0 || o->rows > SHAPE_ELEMENTS_MOST / o->spec.columns ||
+        !spec_is_packed(&o->spec, o->rows))
+        return cli_fail(CLI_USAGE, "--spec",
+                        "\"%.200s\" has gaps, any-alignment, no rows or more than 2^58 elements; "
+                        "rows that are dense, or all between each other's columns, can be measured",
+                        o->spec_text);
     if (o->spec.gradients.flags && tensor_info(&o->spec, TENSOR_PARTIALS, 1).present)
         return cli_fail(CLI_USAGE, "--spec",
                         "\"%.200s\" has partials, a part of gradients; whole ones can be measured",

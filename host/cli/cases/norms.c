@@ -1,6 +1,7 @@
 #include "norms.h"
 
 #include "common/cli.h"
+#include "tensors.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -106,9 +107,9 @@ static const struct op table[] = {
     {"rms-norm-int8", "rms-norm weight y=i8 y-scale", NULL, "quantized",
      "rms-norm to int8, with a scale for each row", 0},
     {"per-head", "rms-norm weight", "65536x128", "rms-norm", "rms-norm of heads", 0},
-    {"batch-norm", "layer-norm weight bias", "64x200704", NULL,
+    {"batch-norm", "layer-norm weight bias", "64x200704", "batch-norm",
      "in training, of images 64x64x56x56 or others of 3136 pixels", 56 * 56},
-    {"batch-norm-1d", "layer-norm weight bias", "512x4096", NULL,
+    {"batch-norm-1d", "layer-norm weight bias", "512x4096", "batch-norm",
      "likewise, of a matrix 4096x512, transposed here", 1},
     {"layer-norm-backward", "layer-norm weight bias mean rstd backward", NULL, "backward",
      "dx, dweight and dbias of layer-norm, which wrote mean and rstd", 0},
@@ -181,12 +182,8 @@ bool spec_of_op(const struct op *op, anynorm_dtype type, const struct shape *sha
 {
     if (!spec_of_words(op->spec, type, shape, spec))
         return false;
-    if (op->run > 0) {
-        spec->column_run = op->run;
-        spec->x.column_stride = spec->y.column_stride = shape->rows * op->run;
-        spec->parameters.rows = shape->rows;
-        spec->parameters.run = shape->columns;
-    }
+    if (op->run > 0)
+        spec_interleave(spec, shape->rows, op->run);
     return anynorm_spec_check(spec) == ANYNORM_OK;
 }
 
@@ -212,24 +209,35 @@ static const uint64_t columns_full[] = {16384, 7168, 5120, 4097, 4095, 1025, 102
 static const uint64_t columns_quick[] = {4097, 768, 65, 3};
 static const uint64_t rows_of[] = {5, 17, 8};
 
-/* Words that cannot have the shape leave a spec that no plan takes. */
-static struct verify_case case_of(const char *words, anynorm_dtype type, uint64_t rows,
+/* A norm but for its shape and type. */
+struct words {
+    const char *spec;
+    uint64_t run;     /* which the columns are a multiple of */
+    bool interleaved; /* whether rows are channels of batch normalization, of so many pixels */
+};
+
+/* Of so many columns or a few more. Words that cannot have the shape leave a spec that no plan
+ * takes. */
+static struct verify_case case_of(const struct words *words, anynorm_dtype type, uint64_t rows,
                                   uint64_t columns, size_t values)
 {
-    const struct shape shape = {.rows = rows, .columns = columns};
+    const struct shape shape = {.rows = rows,
+                                .columns = (columns + words->run - 1) / words->run * words->run};
     struct verify_case c = {.rows = rows, .values = (enum verify_values)(values % VERIFY_VALUES)};
 
-    spec_of_words(words, type, &shape, &c.spec);
+    if (spec_of_words(words->spec, type, &shape, &c.spec) && words->interleaved)
+        spec_interleave(&c.spec, rows, words->run);
     return c;
 }
 
 bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct verify_case *c)
 {
+    static const struct words words = {"layer-norm weight bias mean rstd", 1, false};
     size_t i = index / VERIFY_VALUES, values = index % VERIFY_VALUES;
 
     if (i >= (quick ? COUNT(columns_quick) : COUNT(columns_full)))
         return false;
-    *c = case_of("layer-norm weight bias mean rstd", type, rows_of[(i + values) % COUNT(rows_of)],
+    *c = case_of(&words, type, rows_of[(i + values) % COUNT(rows_of)],
                  quick ? columns_quick[i] : columns_full[i], values);
     return true;
 }
@@ -237,36 +245,39 @@ bool verify_plain_case(bool quick, anynorm_dtype type, size_t index, struct veri
 /* ---- Cases of the family ---- */
 
 /* Several words of a spec that models have together, and each by itself. */
-static const struct {
-    const char *words;
-    uint64_t run; /* which the columns are a multiple of */
-} family[] = {
-    {"rms-norm weight weight-offset=1 residual sum stored-sum rstd", 1},
-    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6", 1},
-    {"layer-norm weight bias silu unbiased mean rstd parameter-rows=2 parameter-run=7", 7},
-    {"rms-norm weight bias rstd-input pre-bias round-first sum y=f32 parameter-rows=3", 1},
-    {"rms-norm weight rstd", 1},
-    {"rms-norm l2 rstd eps=1e-12", 1},
-    {"rms-norm l2 eps-outside eps=1e-3", 1},
-    {"rms-norm l2 eps-floor eps=30", 1},
-    {"rms-norm weight round-first parameters=f16", 1},
-    {"rms-norm weight residual sum", 1},
-    {"layer-norm weight bias eps-outside mean rstd eps=1e-3", 1},
-    {"layer-norm weight bias unbiased mean rstd", 1},
-    {"layer-norm weight bias mean-input rstd-input", 1},
-    {"layer-norm weight bias residual mean rstd", 1},
-    {"layer-norm weight bias residual sum stored-sum sums=bf16", 1},
-    {"layer-norm residual pre-bias stored-sum residuals=f32", 1},
-    {"layer-norm pre-bias sum bias parameters=bf16", 1},
-    {"layer-norm sum stored-sum sums=f16 mean", 1},
-    {"layer-norm scale shift sample-rows=4 samples=f16 eps=1e-6", 1},
-    {"layer-norm weight bias silu y=f32", 1},
-    {"layer-norm weight bias parameter-rows=3", 1},
-    {"layer-norm weight bias parameter-run=9 parameter-rows=4", 9},
+static const struct words family[] = {
+    {"rms-norm weight weight-offset=1 residual sum stored-sum rstd", 1, false},
+    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6", 1, false},
+    {"layer-norm weight bias silu unbiased mean rstd parameter-rows=2 parameter-run=7", 7, false},
+    {"rms-norm weight bias rstd-input pre-bias round-first sum y=f32 parameter-rows=3", 1, false},
+    {"layer-norm weight bias mean rstd", 16, true},
+    {"layer-norm weight bias mean-input rstd-input", 1, true},
+    {"rms-norm weight rstd", 1, false},
+    {"rms-norm l2 rstd eps=1e-12", 1, false},
+    {"rms-norm l2 eps-outside eps=1e-3", 1, false},
+    {"rms-norm l2 eps-floor eps=30", 1, false},
+    {"rms-norm weight round-first parameters=f16", 1, false},
+    {"rms-norm weight residual sum", 1, false},
+    {"layer-norm weight bias eps-outside mean rstd eps=1e-3", 1, false},
+    {"layer-norm weight bias unbiased mean rstd", 1, false},
+    {"layer-norm weight bias mean-input rstd-input", 1, false},
+    {"layer-norm weight bias residual mean rstd", 1, false},
+    {"layer-norm weight bias residual sum stored-sum sums=bf16", 1, false},
+    {"layer-norm residual pre-bias stored-sum residuals=f32", 1, false},
+    {"layer-norm pre-bias sum bias parameters=bf16", 1, false},
+    {"layer-norm sum stored-sum sums=f16 mean", 1, false},
+    {"layer-norm scale shift sample-rows=4 samples=f16 eps=1e-6", 1, false},
+    {"layer-norm weight bias silu y=f32", 1, false},
+    {"layer-norm weight bias parameter-rows=3", 1, false},
+    {"layer-norm weight bias parameter-run=9 parameter-rows=4", 9, false},
+    {"layer-norm weight bias unbiased mean rstd", 1, true},
+    {"layer-norm weight bias residual sum silu mean rstd", 49, true},
+    {"layer-norm weight bias mean-input rstd-input", 49, true},
+    {"layer-norm weight bias mean rstd", 64, true},
 };
 static const uint64_t columns_family[] = {4099, 1030, 769, 100, 17, 2};
 static const uint64_t columns_family_quick[] = {2051, 67};
-enum { FAMILY_QUICK = 4 }; /* the first of the words */
+enum { FAMILY_QUICK = 6 }; /* the first of the words */
 
 /* Every set of words in one type of 16 bits, in turn, and unless it is quick in f32, too; a
  * compiler takes its time for each. */
@@ -280,29 +291,28 @@ bool verify_family_case(bool quick, size_t index, struct verify_case *c)
     if (words >= (quick ? FAMILY_QUICK : COUNT(family)))
         return false;
     anynorm_dtype type = index / widths % types == 0 ? narrow[words % COUNT(narrow)] : ANYNORM_F32;
-    uint64_t run = family[words].run;
 
-    *c = case_of(family[words].words, type, rows_of[index % COUNT(rows_of)],
-                 (columns[index % widths] + run - 1) / run * run, index * 3);
+    *c = case_of(&family[words], type, rows_of[index % COUNT(rows_of)], columns[index % widths],
+                 index * 3);
     return true;
 }
 
 /* ---- Cases of gradients ---- */
 
-static const struct {
-    const char *words;
-    uint64_t run;
-} backward[] = {
-    {"layer-norm weight bias backward", 1},
-    {"rms-norm weight weight-offset=1 residual sum rstd backward dsum saved-sum", 1},
-    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6 backward dsum", 1},
-    {"layer-norm weight bias silu unbiased parameter-rows=2 parameter-run=7 backward", 7},
-    {"layer-norm weight bias pre-bias stored-sum mean rstd backward accumulate", 1},
-    {"layer-norm scale shift silu sample-rows=40 samples=bf16 dsamples=bf16 backward", 1},
-    {"rms-norm weight round-first rstd-input backward", 1},
-    {"rms-norm weight l2 eps-floor eps=30 backward dparameters=f16", 1},
-    {"layer-norm weight eps-outside eps=1e-3 dx dx=f32", 1},
-    {"layer-norm weight bias parameter-run=9 parameter-rows=4 dweight dbias", 9},
+static const struct words backward[] = {
+    {"layer-norm weight bias backward", 1, false},
+    {"rms-norm weight weight-offset=1 residual sum rstd backward dsum saved-sum", 1, false},
+    {"layer-norm residual gate sum scale shift sample-rows=3 mean rstd eps=1e-6 backward dsum", 1,
+     false},
+    {"layer-norm weight bias silu unbiased parameter-rows=2 parameter-run=7 backward", 7, false},
+    {"layer-norm weight bias pre-bias stored-sum mean rstd backward accumulate", 1, false},
+    {"layer-norm scale shift silu sample-rows=40 samples=bf16 dsamples=bf16 backward", 1, false},
+    {"rms-norm weight round-first rstd-input backward", 1, false},
+    {"rms-norm weight l2 eps-floor eps=30 backward dparameters=f16", 1, false},
+    {"layer-norm weight eps-outside eps=1e-3 dx dx=f32", 1, false},
+    {"layer-norm weight bias parameter-run=9 parameter-rows=4 dweight dbias", 9, false},
+    {"layer-norm weight bias mean rstd backward", 49, true},
+    {"layer-norm weight bias mean-input rstd-input backward", 1, true},
 };
 /* Few long rows, and so many short ones that a part has several of them. */
 static const struct shape shapes_backward[] = {{5, 4099}, {37, 1030}, {70, 257}, {300, 33}, {9, 2}};
@@ -318,10 +328,8 @@ bool verify_backward_case(bool quick, anynorm_dtype type, size_t index, struct v
     if (words >= (quick ? BACKWARD_QUICK : COUNT(backward)))
         return false;
     const struct shape *shape = &shapes[index % count];
-    uint64_t run = backward[words].run;
 
-    *c = case_of(backward[words].words, type, shape->rows, (shape->columns + run - 1) / run * run,
-                 index * 3);
+    *c = case_of(&backward[words], type, shape->rows, shape->columns, index * 3);
     return true;
 }
 

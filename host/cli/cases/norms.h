@@ -82,7 +82,7 @@ enum verify_values {
 /* A few words for people; static. */
 const char *verify_values_name(enum verify_values values);
 
-/* Rows are dense: the strided layouts are the test suite's. */
+/* Rows are packed: the layouts with gaps are the test suite's. */
 struct verify_case {
     anynorm_spec spec;
     uint64_t rows;

@@ -160,11 +160,23 @@ struct cli_tensor_info tensor_info(const anynorm_spec *spec, int tensor, uint64_
     return info;
 }
 
+/* How the rows of a tensor of rows lie. */
+static const anynorm_rows *rows_of(const anynorm_spec *spec, int tensor)
+{
+    size_t at = table[tensor].type - offsetof(anynorm_rows, type);
+
+    return (const anynorm_rows *)(const void *)((const char *)spec + at);
+}
+
 uint64_t tensor_element(const anynorm_spec *spec, int tensor, uint64_t row, uint64_t column)
 {
-    uint64_t period = period_of(spec, table[tensor].shape);
+    uint64_t period = period_of(spec, table[tensor].shape), run = or_one(spec->column_run);
 
     switch (table[tensor].shape) {
+    case OF_ROWS:
+        if (rows_of(spec, tensor)->column_stride <= run)
+            return row * period + column;
+        return column / run * rows_of(spec, tensor)->column_stride + row * run + column % run;
     case OF_PARAMETERS:
         return row % or_one(spec->parameters.rows) * period +
                (spec->parameters.cycle ? column % spec->parameters.cycle : column) /
@@ -203,23 +215,47 @@ anynorm_buffer *tensor_slot(anynorm_tensors *tensors, int tensor)
     return (anynorm_buffer *)(void *)((char *)tensors + table[tensor].slot);
 }
 
-bool spec_is_dense(const anynorm_spec *spec)
+bool spec_is_packed(const anynorm_spec *spec, uint64_t rows)
 {
-    const anynorm_rows *const rows[] = {&spec->x,
-                                        &spec->y,
-                                        &spec->residual,
-                                        &spec->sum,
-                                        &spec->gate,
-                                        &spec->scale,
-                                        &spec->shift,
-                                        &spec->gradients.dx,
-                                        &spec->gradients.dresidual};
+    uint64_t run = or_one(spec->column_run);
 
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i]->row_stride || rows[i]->column_stride > 1)
+    for (int t = 0; t < TENSORS; t++) {
+        bool of_rows = table[t].shape == OF_ROWS;
+        const anynorm_rows *lie;
+
+        if (!of_rows && table[t].shape != OF_SAMPLES)
+            continue;
+        if (t >= TENSOR_DGATE) /* whose strides are gate's, scale's and shift's */
+            continue;
+        lie = rows_of(spec, t);
+        if (lie->column_stride <= run && !lie->row_stride)
+            continue;
+        if (!of_rows || lie->column_stride % run || lie->column_stride / run != rows ||
+            (lie->row_stride && lie->row_stride != run))
             return false;
     }
-    return !(spec->flags & ANYNORM_ANY_ALIGNMENT) && !spec->inner_rows && spec->column_run <= 1;
+    return !(spec->flags & ANYNORM_ANY_ALIGNMENT) &&
+           (!spec->inner_rows || spec->inner_rows >= rows);
+}
+
+void spec_interleave(anynorm_spec *spec, uint64_t rows, uint64_t run)
+{
+    anynorm_rows *const lie[] = {
+        &spec->x,
+        &spec->y,
+        spec->flags & ANYNORM_RESIDUAL ? &spec->residual : NULL,
+        spec->flags & ANYNORM_SUM_OUTPUT ? &spec->sum : NULL,
+        spec->gradients.flags & ANYNORM_DX ? &spec->gradients.dx : NULL,
+        spec->gradients.flags & ANYNORM_DRESIDUAL ? &spec->gradients.dresidual : NULL,
+    };
+
+    spec->column_run = run;
+    for (size_t i = 0; i < sizeof lie / sizeof *lie; i++) {
+        if (lie[i])
+            lie[i]->column_stride = rows * run;
+    }
+    spec->parameters.rows = rows;
+    spec->parameters.run = spec->columns;
 }
 
 /* ---- Made data ---- */

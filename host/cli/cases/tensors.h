@@ -1,5 +1,5 @@
-/* The tensors of a spec whose rows are dense: which there are, how many elements each has, and made
- * data for them, the same in every run. The tests make theirs of it, too. */
+/* The tensors of a spec whose rows are packed: which there are, how many elements each has, and
+ * made data for them, the same in every run. The tests make theirs of it, too. */
 #ifndef ANYNORM_CLI_TENSORS_H
 #define ANYNORM_CLI_TENSORS_H
 
@@ -69,8 +69,14 @@ uint64_t tensors_row_bytes(const anynorm_spec *spec, uint64_t rows);
 /* Where the tensor's buffer goes. */
 anynorm_buffer *tensor_slot(anynorm_tensors *tensors, int tensor);
 
-/* False where a stride, or elements at any byte, make a spec's rows other than dense. */
-bool spec_is_dense(const anynorm_spec *spec);
+/* Whether each tensor of so many rows, 1 or more, fills its memory without a gap: with one row
+ * after the other, or with all rows between each other's columns, or runs of these, as
+ * spec_interleave lays them. Not where elements may lie at any byte. */
+bool spec_is_packed(const anynorm_spec *spec, uint64_t rows);
+
+/* Lays all tensors of rows as batch normalization has its channels: `run` columns of the first row,
+ * as many of each other, and so on with the next. A row's columns share weight and bias. */
+void spec_interleave(anynorm_spec *spec, uint64_t rows, uint64_t run);
 
 /* A small repeatable generator; seed it with anything but 0. */
 struct random {

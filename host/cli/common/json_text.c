@@ -34,7 +34,7 @@ void json_add(struct json_text *json, const char *format, ...)
     va_start(list, format);
     va_copy(again, list);
     length = vsnprintf(NULL, 0, format, list);
-    if (make_room(json, (size_t)length)) {
+    if (length >= 0 && make_room(json, (size_t)length)) {
         vsnprintf(json->text + json->length, (size_t)length + 1, format, again);
         json->length += (size_t)length;
     }

@@ -41,11 +41,13 @@ static bool verify_variant(const struct tune_race *race, struct tune_variant *va
 
     for (int i = 0; i < cases && !*variant->wrong; i++) {
         int values = i % VERIFY_VALUES;
-        const struct verify_case c = {.spec = race->spec,
-                                      .rows = i < VERIFY_VALUES ? VERIFY_ROWS : VERIFY_ROWS_BACK,
-                                      .values = (enum verify_values)values};
+        struct verify_case c = {.spec = race->spec,
+                                .rows = i < VERIFY_VALUES ? VERIFY_ROWS : VERIFY_ROWS_BACK,
+                                .values = (enum verify_values)values};
         struct verify_result result;
 
+        if (race->run > 0)
+            spec_interleave(&c.spec, c.rows, race->run);
         if (!verify_case_has_meaning(&c))
             continue;
         status = verify_case_run(race->device, race->reference, variant->choice, &c, &result);
@@ -139,11 +141,13 @@ struct stage {
     uint64_t workspace;                    /* bytes, for these or for a block of rows */
     anynorm_tensors sets[SETS_MOST];
     size_t set_count;
-    size_t next;                                    /* of the sets, in turn */
-    uint64_t launches;                              /* in a batch */
-    unsigned char *block;                           /* the rows that inputs repeat */
-    unsigned char *small;                           /* what a launch of these alone gives */
-    unsigned char *read;                            /* and what as many rows of a full one give */
+    size_t next;       /* of the sets, in turn */
+    uint64_t launches; /* in a batch */
+    uint64_t piece;    /* rows that are written and read together: BLOCK_ROWS, or all where they lie
+                          between each other's columns */
+    unsigned char *block; /* so many, of which BLOCK_ROWS differ: what inputs repeat */
+    unsigned char *small; /* what a launch of BLOCK_ROWS gives */
+    unsigned char *read;  /* and what as many rows as a piece of a full one give */
     double times[ROUNDS * 2][ANYNORM_MAX_VARIANTS]; /* of a launch, by round and variant */
     bool runs[ANYNORM_MAX_VARIANTS];                /* which variants are still in the race */
 };
@@ -169,16 +173,43 @@ bool tune_race_has_room(const struct tune_race *race, uint64_t rows)
            rows <= info->global_bytes / 2 / tensors_row_bytes(&race->spec, 1);
 }
 
-/* Fills an input with the same rows over and over: of those of x, with a block; of parameters and
+/* Where the columns of a row of a piece begin that lie side by side from `column` on. */
+static uint64_t byte_of(const struct stage *stage, int tensor, uint64_t row, uint64_t column)
+{
+    return tensor_element(&stage->race->spec, tensor, row, column) *
+           anynorm_dtype_size(stage->infos[tensor].type);
+}
+
+/* Columns that lie side by side in a tensor of rows. */
+static uint64_t run_of(const struct stage *stage)
+{
+    return stage->race->run > 0 ? stage->race->run : stage->race->spec.columns;
+}
+
+/* Has the rows of a piece from BLOCK_ROWS on repeat those before. */
+static void repeat_rows(const struct stage *stage, int tensor, unsigned char *piece)
+{
+    uint64_t run = run_of(stage), size = run * anynorm_dtype_size(stage->infos[tensor].type);
+
+    for (uint64_t row = BLOCK_ROWS; row < stage->piece; row++) {
+        for (uint64_t c = 0; c < stage->race->spec.columns; c += run)
+            memcpy(piece + byte_of(stage, tensor, row, c),
+                   piece + byte_of(stage, tensor, row % BLOCK_ROWS, c), (size_t)size);
+    }
+}
+
+/* Fills an input with the same rows over and over: of those of x, with a piece; of parameters and
  * samples, with one, so that where a row stands changes nothing. */
 static anynorm_status write_input(struct stage *stage, int tensor, anynorm_buffer buffer)
 {
     const struct cli_tensor_info *info = &stage->infos[tensor];
-    uint64_t bytes = tensor_bytes(info), rows = info->shape == OF_ROWS ? BLOCK_ROWS : 1;
+    uint64_t bytes = tensor_bytes(info), rows = info->shape == OF_ROWS ? stage->piece : 1;
     uint64_t block = rows * row_bytes(stage, tensor);
     anynorm_status status = ANYNORM_OK;
 
     random_fill_tensor(&stage->race->spec, tensor, stage->block, rows * info->period);
+    if (info->shape == OF_ROWS)
+        repeat_rows(stage, tensor, stage->block);
     for (uint64_t at = 0; at < bytes && status == ANYNORM_OK; at += block) {
         buffer.offset = at;
         status = anynorm_buffer_write(stage->race->device, &buffer, stage->block,
@@ -235,9 +266,10 @@ static bool stage_allocate(struct stage *stage)
         stage->infos[t] = tensor_info(&stage->race->spec, t, stage->rows);
         widest = row_bytes(stage, t) > widest ? row_bytes(stage, t) : widest;
     }
-    stage->block = malloc((size_t)(BLOCK_ROWS * widest));
-    stage->small = malloc((size_t)(BLOCK_ROWS * widest));
-    stage->read = malloc((size_t)(BLOCK_ROWS * widest));
+    stage->piece = stage->race->run > 0 ? stage->rows : BLOCK_ROWS;
+    stage->block = malloc((size_t)(stage->piece * widest));
+    stage->small = malloc((size_t)(stage->piece * widest));
+    stage->read = malloc((size_t)(stage->piece * widest));
     return stage->block && stage->small && stage->read;
 }
 
@@ -314,30 +346,47 @@ static anynorm_status launch(struct stage *stage, anynorm_plan *plan, uint64_t r
     return status;
 }
 
+/* Whether each of `count` rows that were read has the bits of the same row of the small launch. */
+static bool are_alike(const struct stage *stage, int tensor, uint64_t count)
+{
+    uint64_t run = run_of(stage), size = run * anynorm_dtype_size(stage->infos[tensor].type);
+
+    for (uint64_t row = 0; row < count; row++) {
+        for (uint64_t c = 0; c < stage->race->spec.columns; c += run) {
+            if (memcmp(stage->read + byte_of(stage, tensor, row, c),
+                       stage->small + byte_of(stage, tensor, row % BLOCK_ROWS, c),
+                       (size_t)size) != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
 /* Whether every row of an output has the bits, after a full launch, that it has after a small one.
  * What the small one's rows are worth, verification has told before. */
 static anynorm_status check_rows_of(struct stage *stage, int tensor, struct tune_variant *variant)
 {
     anynorm_device *device = stage->race->device;
-    uint64_t count = block_rows(stage), row = row_bytes(stage, tensor);
+    uint64_t few = block_rows(stage), row = row_bytes(stage, tensor);
+    uint64_t piece = stage->rows < stage->piece ? stage->rows : stage->piece;
     anynorm_buffer output = *tensor_slot(&stage->sets[0], tensor);
     anynorm_status status;
     double unused;
 
     stage->next = 0;
-    status = launch(stage, variant->plan, count, 1, &unused);
+    status = launch(stage, variant->plan, few, 1, &unused);
     if (status == ANYNORM_OK)
-        status = anynorm_buffer_read(device, &output, stage->small, count * row);
+        status = anynorm_buffer_read(device, &output, stage->small, piece * row);
     stage->next = 0;
     if (status == ANYNORM_OK)
         status = launch(stage, variant->plan, stage->rows, 1, &unused);
     for (uint64_t at = 0; at < stage->rows && status == ANYNORM_OK && !*variant->wrong;
-         at += count) {
-        uint64_t bytes = (stage->rows - at < count ? stage->rows - at : count) * row;
+         at += piece) {
+        uint64_t count = stage->rows - at < piece ? stage->rows - at : piece;
 
         output.offset = at * row;
-        status = anynorm_buffer_read(device, &output, stage->read, bytes);
-        if (status == ANYNORM_OK && memcmp(stage->read, stage->small, (size_t)bytes) != 0)
+        status = anynorm_buffer_read(device, &output, stage->read, count * row);
+        if (status == ANYNORM_OK && !are_alike(stage, tensor, count))
             snprintf(variant->wrong, sizeof variant->wrong,
                      "rows of %s, of a launch of %llu, differ from the same rows in a small one",
                      stage->infos[tensor].name, (unsigned long long)stage->rows);

@@ -230,6 +230,7 @@ static bool run_job(struct tune *tune, const struct op *op, anynorm_dtype type,
     job->race.device = tune->device;
     job->race.reference = tune->reference;
     job->race.info = &tune->info;
+    job->race.run = op->run;
     job->race.quick = tune->quick;
     job->race.step = take_step;
     job->race.user = job;
@@ -262,10 +263,6 @@ static bool find_shapes(const struct tune *tune, const struct op *op, struct sha
 {
     anynorm_spec spec;
 
-    if (op->run > 0)
-        return cli_fail(CLI_USAGE, "--op",
-                        "%s is measured only: what is tuned are dense rows; leave it out",
-                        op->name);
     *shapes = tune->shapes;
     if (op->shapes && !tune->shapes_given && !shapes_parse("--op", op->shapes, shapes))
         return false;
@@ -275,6 +272,12 @@ static bool find_shapes(const struct tune *tune, const struct op *op, struct sha
             return cli_fail(CLI_USAGE, "--shapes", "%s cannot be %" PRIu64 "x%" PRIu64 ": %s",
                             op->name, shapes->shapes[i].rows, shapes->shapes[i].columns,
                             anynorm_message());
+        if (op->run > 0 && i > 0 && shapes->shapes[i].columns == shapes->shapes[i - 1].columns)
+            return cli_fail(CLI_USAGE, "--shapes",
+                            "%s, whose rows are channels, of which a spec has so many, is tuned "
+                            "for one number of rows for each of columns; leave out all but one "
+                            "with %" PRIu64 " columns",
+                            op->name, shapes->shapes[i].columns);
     }
     return true;
 }

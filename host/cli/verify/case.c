@@ -49,8 +49,8 @@ static void compare_y(const struct work *w, uint64_t column)
 {
     const anynorm_spec *spec = &w->c->spec;
     double expected = w->oracle.y[column];
-    double got =
-        anynorm_dtype_load(spec->y.type, w->after[TENSOR_Y], w->row * spec->columns + column);
+    double got = anynorm_dtype_load(spec->y.type, w->after[TENSOR_Y],
+                                    tensor_element(spec, TENSOR_Y, w->row, column));
 
     if (!isfinite(w->oracle.n[column])) {
         demand(w, bounds_hold_no_number(spec, expected, got), TENSOR_Y, column, got, expected);
@@ -87,13 +87,13 @@ static void compare_statistic(const struct work *w, enum cli_tensor tensor, doub
 static void compare_row(struct work *w)
 {
     const anynorm_spec *spec = &w->c->spec;
-    uint64_t begin = w->row * spec->columns;
 
     work_find_row(w);
     for (uint64_t c = 0; c < spec->columns; c++) {
         compare_y(w, c);
         if (spec->flags & ANYNORM_SUM_OUTPUT) {
-            double got = anynorm_dtype_load(spec->sum.type, w->after[TENSOR_SUM], begin + c);
+            double got = anynorm_dtype_load(spec->sum.type, w->after[TENSOR_SUM],
+                                            tensor_element(spec, TENSOR_SUM, w->row, c));
 
             demand(w, bounds_hold_sum(spec, &w->oracle, c, got), TENSOR_SUM, c, got,
                    w->oracle.h[c]);

@@ -31,7 +31,9 @@ void gradients_save(struct work *w)
     if (!is_saved(w, TENSOR_SUM, ANYNORM_SUM_OUTPUT))
         return;
     for (uint64_t i = 0; i < w->c->rows * spec->columns; i++)
-        anynorm_dtype_store(spec->sum.type, w->before[TENSOR_SUM], i, w->h[i]);
+        anynorm_dtype_store(spec->sum.type, w->before[TENSOR_SUM],
+                            tensor_element(spec, TENSOR_SUM, i / spec->columns, i % spec->columns),
+                            w->h[i]);
 }
 
 /* ---- Asking the reference ---- */
@@ -104,19 +106,18 @@ static anynorm_status ask(anynorm_device *reference, const struct work *w, struc
 
 /* ---- Comparing ---- */
 
-static void compare(struct work *w, const struct exact *exact, int tensor, uint64_t element,
-                    double scale)
+/* `column` of w->row, which are the tensor's own. */
+static void compare(struct work *w, const struct exact *exact, int tensor, uint64_t column,
+                    uint64_t element, double scale)
 {
     struct cli_tensor_info info = tensor_info(&w->c->spec, tensor, 1);
     double got = anynorm_dtype_load(info.type, w->after[tensor], element);
     double expected = exact->of[tensor][element];
     double error = gradient_error(&w->c->spec, info.type, got, expected, scale);
 
-    w->row = element / info.period; /* the tensor's own */
     w->result->gradients[tensor] = fmax(w->result->gradients[tensor], error);
     w->result->error = fmax(w->result->error, error);
-    work_count(w, (enum cli_tensor)tensor, element % info.period, got, expected,
-               error / GRADIENT_BOUND);
+    work_count(w, (enum cli_tensor)tensor, column, got, expected, error / GRADIENT_BOUND);
 }
 
 static void find_columns(const struct work *w, struct gradient_column *columns)
@@ -137,7 +138,6 @@ static void find_columns(const struct work *w, struct gradient_column *columns)
 static void compare_row(struct work *w, const struct exact *exact)
 {
     const anynorm_spec *spec = &w->c->spec;
-    uint64_t row = w->row;
     double row_scale;
 
     work_find_row(w);
@@ -147,17 +147,16 @@ static void compare_row(struct work *w, const struct exact *exact)
     row_scale = gradient_row_scale(spec, &w->oracle, exact->columns);
     for (int t = TENSOR_DX; t <= TENSOR_DSHIFT; t++) {
         for (uint64_t c = 0; exact->of[t] && c < spec->columns; c++) {
-            uint64_t element = tensor_element(spec, t, row, c);
+            uint64_t element = tensor_element(spec, t, w->row, c);
             double scale = gradient_scale(spec, (enum cli_tensor)t, &w->oracle, c,
                                           &exact->columns[c], row_scale);
 
             if (t >= TENSOR_DWEIGHT)
                 exact->squares[t][element] += scale * scale;
             else
-                compare(w, exact, t, element, scale);
+                compare(w, exact, t, c, element, scale);
         }
     }
-    w->row = row;
 }
 
 static void compare_sums(struct work *w, const struct exact *exact)
@@ -165,8 +164,11 @@ static void compare_sums(struct work *w, const struct exact *exact)
     for (int t = TENSOR_DWEIGHT; t <= TENSOR_DSHIFT; t++) {
         struct cli_tensor_info info = tensor_info(&w->c->spec, t, w->c->rows);
 
-        for (uint64_t i = 0; i < info.count; i++)
-            compare(w, exact, t, i, gradient_sum_scale(exact->squares[t][i], exact->of[t][i]));
+        for (uint64_t i = 0; i < info.count; i++) {
+            w->row = i / info.period;
+            compare(w, exact, t, i % info.period, i,
+                    gradient_sum_scale(exact->squares[t][i], exact->of[t][i]));
+        }
     }
 }
 

@@ -337,10 +337,10 @@ static bool parse_case(const char *text, struct verify_case *c)
 
     if (status != ANYNORM_OK)
         return cli_fail_library("--case", status);
-    if (c->rows == 0 || !spec_is_dense(&c->spec))
+    if (c->rows == 0 || !spec_is_packed(&c->spec, c->rows))
         return cli_fail(CLI_USAGE, "--case",
-                        "\"%.200s\" has strides, any-alignment or no rows; dense rows, 1 or more, "
-                        "can be verified",
+                        "\"%.200s\" has gaps, any-alignment or no rows; 1 or more, dense or all of "
+                        "them between each other's columns, can be verified",
                         text);
     if (tensor_info(&c->spec, TENSOR_PARTIALS, 1).present)
         return cli_fail(CLI_USAGE, "--case",

@@ -46,7 +46,8 @@ static void fill_inputs(struct work *w)
             most = infos[t].count;
     }
     for (uint64_t i = 0; i < rows * spec->columns; i++)
-        anynorm_dtype_store(spec->x.type, w->before[TENSOR_X], i,
+        anynorm_dtype_store(spec->x.type, w->before[TENSOR_X],
+                            tensor_element(spec, TENSOR_X, i / spec->columns, i % spec->columns),
                             make_x(w->c->values, i / spec->columns, i % spec->columns, &random));
     for (uint64_t i = 0; i < most; i++) {
         for (int t = TENSOR_X + 1; t < TENSORS; t++) {
@@ -164,13 +165,14 @@ anynorm_status work_run(anynorm_device *device, anynorm_plan *plan, const anynor
 
 /* ---- Asking the reference ---- */
 
-/* The spec with `flags` alone, y in double, and nothing said of tensors that it then has not. */
+/* The spec with `flags` alone, y in double, one row after the other, and nothing said of tensors
+ * that it then has not. */
 static anynorm_spec only(const anynorm_spec *spec, uint32_t flags)
 {
     const uint32_t parameters = ANYNORM_WEIGHT | ANYNORM_BIAS | ANYNORM_PRE_BIAS;
     anynorm_spec part = *spec;
 
-    part.y.type = ANYNORM_F64;
+    part.y = (anynorm_rows){.type = ANYNORM_F64};
     part.flags = flags;
     if (flags & ANYNORM_RSTD_INPUT)
         part.statistic.eps = 0;
@@ -179,15 +181,15 @@ static anynorm_spec only(const anynorm_spec *spec, uint32_t flags)
     if (!(flags & parameters))
         part.parameters.rows = part.parameters.run = part.parameters.cycle = 0;
     if (!(flags & ANYNORM_RESIDUAL))
-        part.residual.type = (anynorm_dtype)0;
+        part.residual = (anynorm_rows){0};
     if (!(flags & (ANYNORM_SUM_OUTPUT | ANYNORM_STORED_SUM)))
-        part.sum.type = (anynorm_dtype)0;
+        part.sum = (anynorm_rows){0};
     if (!(flags & ANYNORM_GATE))
-        part.gate.type = (anynorm_dtype)0;
+        part.gate = (anynorm_rows){0};
     if (!(flags & ANYNORM_SCALE))
-        part.scale.type = (anynorm_dtype)0;
+        part.scale = (anynorm_rows){0};
     if (!(flags & ANYNORM_SHIFT))
-        part.shift.type = (anynorm_dtype)0;
+        part.shift = (anynorm_rows){0};
     if (!(flags & (ANYNORM_GATE | ANYNORM_SCALE | ANYNORM_SHIFT)))
         part.sample_rows = 0;
     return part;

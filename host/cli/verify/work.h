@@ -2,7 +2,7 @@
  *
  * The tests share the bounds and the made data. Their oracle (tests/support/oracle.c) is another:
  * it asks the reference's own function for a row, of any strides, shards and quantized outputs;
- * this one has the public interface alone, by which whole tensors of dense rows are asked. */
+ * this one has the public interface alone, by which whole tensors of packed rows are asked. */
 #ifndef ANYNORM_CLI_VERIFY_WORK_H
 #define ANYNORM_CLI_VERIFY_WORK_H
 
