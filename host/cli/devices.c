@@ -109,7 +109,7 @@ static void print_table(const anynorm_device_info *infos, size_t count, const ch
     }
 }
 
-static void print_json(const anynorm_device_info *info, bool chosen)
+static void add_json(struct json_text *json, const anynorm_device_info *info, bool chosen)
 {
     const struct {
         const char *key;
@@ -158,16 +158,32 @@ static void print_json(const anynorm_device_info *info, bool chosen)
         {"default", chosen},
     };
 
-    fputs("  {", stdout);
+    json_add(json, "  {");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        printf("%s\"%s\": ", i ? ", " : "", texts[i].key);
-        json_print_string(texts[i].value);
+        json_add(json, "%s\"%s\": ", i ? ", " : "", texts[i].key);
+        json_add_string(json, texts[i].value);
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        printf(", \"%s\": %" PRIu64, numbers[i].key, numbers[i].value);
+        json_add(json, ", \"%s\": %" PRIu64, numbers[i].key, numbers[i].value);
     for (size_t i = 0; i < sizeof bools / sizeof *bools; i++)
-        printf(", \"%s\": %s", bools[i].key, bools[i].value ? "true" : "false");
-    putchar('}');
+        json_add(json, ", \"%s\": %s", bools[i].key, bools[i].value ? "true" : "false");
+    json_add(json, "}");
+}
+
+static bool print_json(const anynorm_device_info *infos, size_t count, const char *chosen)
+{
+    struct json_text json = {.text = NULL};
+    bool done;
+
+    json_add(&json, "[\n");
+    for (size_t i = 0; i < count; i++) {
+        add_json(&json, &infos[i], strcmp(infos[i].id, chosen) == 0);
+        json_add(&json, i + 1 < count ? ",\n" : "\n");
+    }
+    json_add(&json, "]\n");
+    done = json_print(&json, "devices");
+    json_free(&json);
+    return done;
 }
 
 static bool list_devices(bool json)
@@ -190,17 +206,9 @@ static bool list_devices(bool json)
     find_default(chosen, sizeof chosen);
     for (size_t i = 0; i < count; i++)
         find_unusable(&infos[i]);
-    if (json) {
-        puts("[");
-        for (size_t i = 0; i < count; i++) {
-            print_json(&infos[i], strcmp(infos[i].id, chosen) == 0);
-            puts(i + 1 < count ? "," : "");
-        }
-        puts("]");
-    } else {
+    if (!json)
         print_table(infos, count, chosen);
-    }
-    done = cli_flush_stdout();
+    done = (!json || print_json(infos, count, chosen)) && cli_flush_stdout();
 out:
     free(infos);
     return done;

@@ -1,12 +1,13 @@
 /* `anynorm bench`: how fast a device normalizes, next to how fast it copies. */
 #include "case.h"
+#include "tell.h"
 
 #include "cases/norms.h"
 #include "common/cli.h"
+#include "files/output.h"
+#include "pages/page.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,178 +27,67 @@ struct options {
     bool cold;
     bool warm;
     bool json;
-};
-
-/* A measured case, or, where `skipped` is not "", why there is none. */
-struct line {
-    const char *op; /* its name, or the text of its spec */
-    anynorm_dtype type;
-    uint64_t rows;
-    uint64_t columns;
-    uint64_t bytes;
-    const char *schedule; /* static */
-    char choice[sizeof(((anynorm_plan_info *)0)->choice)];
-    struct bench_result result;
-    char skipped[200];
+    const char *html; /* NULL: none */
 };
 
 struct bench {
+    int argc;
+    char **argv;
     struct options options;
     anynorm_device *device;
     anynorm_device_info info;
-    struct line *lines; /* one for each op, shape, type and regime */
+    struct bench_line *lines; /* one for each op, shape, type and regime */
     size_t count;
     size_t measured;
     struct progress progress;
+    struct output page;
 };
 
-/* ---- Telling: a table as it goes, or one JSON document at the end ---- */
+/* ---- Telling: a table as it goes, or documents at the end ---- */
 
-static const struct column {
-    const char *heading; /* NULL: not in the table */
-    int width;
-    int digits;
-    const char *key;
-    size_t at; /* of a double in struct bench_result */
-} columns[] = {
-    {"WALL p50", 10, 1, "wall_us_p50", offsetof(struct bench_result, wall.p50)},
-    {"p10", 10, 1, "wall_us_p10", offsetof(struct bench_result, wall.p10)},
-    {"p90", 10, 1, "wall_us_p90", offsetof(struct bench_result, wall.p90)},
-    {"EVENT p50", 10, 1, "event_us_p50", offsetof(struct bench_result, event.p50)},
-    {"p10", 10, 1, "event_us_p10", offsetof(struct bench_result, event.p10)},
-    {"p90", 10, 1, "event_us_p90", offsetof(struct bench_result, event.p90)},
-    {"GB/s", 7, 2, "gbps", offsetof(struct bench_result, gbps)},
-    {"COPY", 7, 2, "copy_gbps", offsetof(struct bench_result, copy_gbps)},
-    {"SHARE", 6, 2, "copy_share", offsetof(struct bench_result, copy_share)},
-    {"LAUNCH", 8, 1, "launch_us", offsetof(struct bench_result, launch_us)},
-    {"HOST", 8, 0, "host_ns", offsetof(struct bench_result, host_ns)},
-    {"BATCHED", 9, 2, "batched_us", offsetof(struct bench_result, batched_us)},
-    {NULL, 0, 0, "batched_launch_us", offsetof(struct bench_result, batched_launch_us)},
-    {NULL, 0, 0, "copy_us", offsetof(struct bench_result, copy_us)},
-    {"UNFUSED", 9, 1, "unfused_us_p50", offsetof(struct bench_result, unfused_us)},
-    {"GAIN", 5, 2, "fused_gain", offsetof(struct bench_result, fused_gain)},
-};
-
-static double value_of(const struct line *line, const struct column *column)
+/* The documents that are asked for, of one content. What stdout did not take is known before the
+ * page is put in its place. */
+static bool tell_all(struct bench *bench)
 {
-    return *(const double *)(const void *)((const char *)&line->result + column->at);
+    struct json_text json = {.text = NULL};
+    bool done = true;
+
+    if (!bench->options.json && !bench->options.html)
+        return true;
+    json_add(&json, "{");
+    page_add_device(&json, &bench->info);
+    page_add_run(&json, bench->argc, bench->argv);
+    bench_lines_add(&json, bench->lines, bench->count);
+    json_add(&json, "}\n");
+    if (bench->options.json)
+        done = json_print(&json, "bench");
+    if (bench->options.html)
+        done = done && cli_flush_stdout() && page_write(&bench->page, &page_of_bench, &json);
+    json_free(&json);
+    return done;
 }
 
-static const char *regime_of(const struct line *line)
-{
-    return line->result.cold ? "cold" : "warm";
-}
-
-static void print_heading(const anynorm_device_info *info)
-{
-    cli_print_device(info);
-    printf("Times in microseconds (host: nanoseconds). GB/s and share by %s.\n",
-           info->device_class == ANYNORM_CLASS_GPU ? "the device's own time, if it measures"
-                                                   : "wall time");
-    printf("%-16s %-5s %-6s %-16s", "ROWSxCOLUMNS", "TYPE", "REGIME", "SCHEDULE");
-    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
-        if (column->heading)
-            printf(" %*s", column->width, column->heading);
-    }
-    putchar('\n');
-}
-
-static void print_line(const struct line *line)
-{
-    char shape[48];
-
-    snprintf(shape, sizeof shape, "%" PRIu64 "x%" PRIu64, line->rows, line->columns);
-    printf("%-16s %-5s ", shape, anynorm_dtype_name(line->type));
-    if (line->skipped[0]) {
-        printf("skipped: %s\n", line->skipped);
-        return;
-    }
-    printf("%-6s %-16s", regime_of(line), line->schedule);
-    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
-        double value = value_of(line, column);
-
-        if (column->heading && isfinite(value))
-            printf(" %*.*f", column->width, column->digits, value);
-        else if (column->heading)
-            printf(" %*s", column->width, "-");
-    }
-    putchar('\n');
-}
-
-static void print_result(const struct line *line)
-{
-    const struct bench_result *result = &line->result;
-
-    printf(", \"schedule\": \"%s\", \"regime\": \"%s\"", line->schedule, regime_of(line));
-    for (const struct column *column = columns; column < columns + COUNT(columns); column++) {
-        double value = value_of(line, column);
-
-        if (isfinite(value))
-            printf(", \"%s\": %.7g", column->key, value);
-        else
-            printf(", \"%s\": null", column->key);
-    }
-    printf(", \"best_copy\": \"%s\", \"clock\": \"%s\", \"choice\": \"%s\", \"bytes\": %" PRIu64
-           ", \"repetitions\": %" PRIu64 "}",
-           bench_baseline_name(result->best_copy), result->by_event ? "event" : "wall",
-           line->choice, line->bytes, result->rounds);
-}
-
-static void print_list(const struct bench *bench, bool skipped)
-{
-    const char *separator = "\n  ";
-
-    for (const struct line *line = bench->lines; line < bench->lines + bench->count; line++) {
-        if ((line->skipped[0] != '\0') != skipped)
-            continue;
-        printf("%s{\"op\": \"%s\", \"dtype\": \"%s\", \"rows\": %" PRIu64 ", \"columns\": %" PRIu64,
-               separator, line->op, anynorm_dtype_name(line->type), line->rows, line->columns);
-        separator = ",\n  ";
-        if (skipped) {
-            fputs(", \"reason\": ", stdout);
-            json_print_string(line->skipped);
-            putchar('}');
-        } else {
-            print_result(line);
-        }
-    }
-}
-
-static void print_json(const struct bench *bench)
-{
-    fputs("{\"device\": ", stdout);
-    json_print_string(bench->info.name);
-    fputs(", \"id\": ", stdout);
-    json_print_string(bench->info.id);
-    fputs(", \"driver\": ", stdout);
-    json_print_string(bench->info.driver);
-    fputs(", \"results\": [", stdout);
-    print_list(bench, false);
-    fputs("], \"skipped\": [", stdout);
-    print_list(bench, true);
-    puts("]}");
-}
-
-static void tell(struct bench *bench, const struct line *line)
+static void tell(struct bench *bench, const struct bench_line *line)
 {
     bench->lines[bench->count++] = *line;
     if (bench->options.json)
         return;
     progress_end(&bench->progress);
-    print_line(line);
+    bench_line_print(line);
     fflush(stdout);
 }
 
 /* ---- Measuring ---- */
 
-static void skip(struct bench *bench, struct line *line, const char *reason)
+static void skip(struct bench *bench, struct bench_line *line, const char *reason)
 {
     snprintf(line->skipped, sizeof line->skipped, "%.190s", reason);
     tell(bench, line);
     line->skipped[0] = '\0';
 }
 
-static bool run_regime(struct bench *bench, struct bench_case *c, struct line *line, bool cold)
+static bool run_regime(struct bench *bench, struct bench_case *c, struct bench_line *line,
+                       bool cold)
 {
     if (cold && !c->cold) {
         skip(bench, line, "cold: the memory to get past the cache cannot be had");
@@ -213,7 +103,8 @@ static bool run_regime(struct bench *bench, struct bench_case *c, struct line *l
 
 static bool run_case(struct bench *bench, const char *op, const anynorm_spec *spec, uint64_t rows)
 {
-    struct line line = {.op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
+    struct bench_line line = {
+        .op = op, .type = spec->x.type, .rows = rows, .columns = spec->columns};
     struct bench_case c;
     bool skipped = false, ran = true;
 
@@ -236,7 +127,7 @@ static bool run_case(struct bench *bench, const char *op, const anynorm_spec *sp
 static bool run_shape(struct bench *bench, const struct op *op, anynorm_dtype type,
                       const struct shape *shape)
 {
-    struct line line = {
+    struct bench_line line = {
         .op = op->name, .type = type, .rows = shape->rows, .columns = shape->columns};
     anynorm_spec spec;
 
@@ -303,7 +194,7 @@ static bool run_all(struct bench *bench)
     if (!bench->lines)
         return cli_fail(CLI_FAILED, "bench", "out of memory");
     if (!o->json)
-        print_heading(&bench->info);
+        bench_heading_print(&bench->info);
     progress_start(&bench->progress, cases);
     if (o->spec_text && !o->json)
         printf("%s:\n", o->spec_text);
@@ -314,8 +205,8 @@ static bool run_all(struct bench *bench)
             return false;
     }
     progress_end(&bench->progress);
-    if (o->json)
-        print_json(bench);
+    if (!tell_all(bench))
+        return false;
     return bench->measured > 0 ||
            cli_fail(CLI_FAILED, "bench", "nothing was measured; the last reason: %s",
                     bench->lines[bench->count - 1].skipped);
@@ -405,6 +296,8 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
          .integer = &o->repetitions, .least = 1, .most = BENCH_SAMPLES_MOST,
          .given = &repetitions_given},
         {"json", 0, CLI_FLAG, NULL, "one JSON document, at the end", .flag = &o->json},
+        {"html", 0, CLI_TEXT, "FILE",
+         "write a page with the numbers, the options and a chart to FILE, too", .text = &o->html},
     };
     const struct cli_command command = {
         .name = "bench",
@@ -429,19 +322,21 @@ static bool parse(int argc, char **argv, struct options *o, int *exit_status)
 
 int cli_bench(int argc, char **argv)
 {
-    struct bench bench = {.device = NULL};
+    struct bench bench = {.argc = argc, .argv = argv};
     int exit_status;
     bool ran = false;
 
     if (!parse(argc, argv, &bench.options, &exit_status))
         return exit_status;
-    if (cli_open_device(bench.options.device, &bench.device)) {
+    if ((!bench.options.html || output_prepare(&bench.page, bench.options.html)) &&
+        cli_open_device(bench.options.device, &bench.device)) {
         anynorm_device_describe(bench.device, &bench.info);
         ran = run_all(&bench);
         progress_end(&bench.progress);
     }
     anynorm_device_close(bench.device);
     free(bench.lines);
+    output_discard(&bench.page);
     if (!ran || !cli_flush_stdout())
         return cli_error_print();
     return CLI_DONE;

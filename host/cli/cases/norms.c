@@ -337,3 +337,14 @@ bool verify_case_has_meaning(const struct verify_case *c)
 {
     return c->values != VERIFY_MEAN_1E7 || c->spec.x.type != ANYNORM_F16;
 }
+
+const char *verify_values_name(enum verify_values values)
+{
+    static const char *const names[VERIFY_VALUES] = {
+        [VERIFY_ACTIVATIONS] = "activations",     [VERIFY_MEAN_1E4] = "mean 1e4",
+        [VERIFY_MEAN_1E7] = "mean 1e7",           [VERIFY_CONSTANT] = "constant",
+        [VERIFY_OUTLIER_FIRST] = "outlier first", [VERIFY_ALTERNATING] = "alternating",
+        [VERIFY_NOT_NUMBERS] = "NaN and infinity"};
+
+    return names[values];
+}

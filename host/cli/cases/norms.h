@@ -79,6 +79,9 @@ enum verify_values {
     VERIFY_VALUES         /* how many there are */
 };
 
+/* A few words for people; static. */
+const char *verify_values_name(enum verify_values values);
+
 /* Rows are packed: the layouts with gaps are the test suite's. */
 struct verify_case {
     anynorm_spec spec;

@@ -139,8 +139,32 @@ bool json_string(struct json_reader *reader, char *out, size_t *length);
 /* Takes an integer of 0 to 2^64 - 1 without a fraction or an exponent. */
 bool json_count(struct json_reader *reader, uint64_t *value);
 
-/* Prints `text` on stdout in quotes, escaped; bytes that are no UTF-8 become U+FFFD. */
-void json_print_string(const char *text);
+/* JSON that is written: a text that grows, zeroed at first. Once memory lacked nothing is added any
+ * more, which json_is_whole tells. */
+struct json_text {
+    char *text; /* NULL: nothing yet */
+    size_t length;
+    size_t capacity;
+    bool lacks_memory;
+};
+
+/* Adds what printf would print. */
+AN_PRINTF(2, 3) void json_add(struct json_text *json, const char *format, ...);
+
+/* In quotes, escaped; bytes that are no UTF-8 become U+FFFD, and what could end a script that the
+ * text is put into is escaped, too. */
+void json_add_string(struct json_text *json, const char *text);
+
+/* With so many digits at most; null where it is no finite number, which JSON has not. */
+void json_add_number(struct json_text *json, double value, int digits);
+
+/* False, CLI_FAILED, where memory lacked. */
+bool json_is_whole(const struct json_text *json, const char *subject);
+
+/* Puts it on stdout, likewise. */
+bool json_print(const struct json_text *json, const char *subject);
+
+void json_free(struct json_text *json);
 
 /* ---- Progress ---- */
 

@@ -1,6 +1,5 @@
 #include "cli.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- UTF-8 ---- */
@@ -167,29 +166,28 @@ bool json_count(struct json_reader *reader, uint64_t *value)
     return reader->at > start && (*start != '0' || reader->at - start == 1);
 }
 
-/* ---- Printing ---- */
+/* ---- Writing ---- */
 
-void json_print_string(const char *text)
+void json_add_string(struct json_text *json, const char *text)
 {
     const char *at = text;
     size_t left = strlen(text);
 
-    putchar('"');
+    json_add(json, "\"");
     while (left > 0) {
         size_t length = utf8_length(at, left);
         size_t taken = length ? length : 1;
 
-        if (length == 0) {
-            fputs("\\ufffd", stdout);
-        } else if (*at == '"' || *at == '\\') {
-            printf("\\%c", *at);
-        } else if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            printf("\\u%04x", *at);
-        } else {
-            fwrite(at, 1, length, stdout);
-        }
+        if (length == 0)
+            json_add(json, "\\ufffd");
+        else if (*at == '"' || *at == '\\')
+            json_add(json, "\\%c", *at);
+        else if ((unsigned char)*at < 0x20 || *at == 0x7f || *at == '<')
+            json_add(json, "\\u%04x", *at);
+        else
+            json_add(json, "%.*s", (int)length, at);
         at += taken;
         left -= taken;
     }
-    putchar('"');
+    json_add(json, "\"");
 }

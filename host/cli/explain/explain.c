@@ -94,8 +94,7 @@ int cli_explain(int argc, char **argv)
     if (done && input)
         sets[strcmp(given.name, "images") == 0] = given;
     done = done && output_prepare(&output, path) && cli_open_device(name, &device) &&
-           output_create(&output) && explain_page_write(&output, device, sets, COUNT(sets)) &&
-           output_close(&output) && output_commit(&output, false);
+           explain_page_write(&output, device, sets, COUNT(sets));
     exit_status = done ? CLI_DONE : cli_error_print();
     output_discard(&output);
     anynorm_device_close(device);

@@ -2,9 +2,12 @@
  * hardware that no test of ours has met. */
 #include "common/cli.h"
 #include "cases/tensors.h"
+#include "files/output.h"
+#include "pages/page.h"
 #include "platform/environment.h"
 #include "case.h"
 #include "gradient_bounds.h"
+#include "report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +32,7 @@ struct verify {
     char wrong[200], right[200]; /* schedules; of the second's none was wrong in any line */
     struct progress progress;
     uint64_t done;
+    struct report report;
 };
 
 /* What a line of the table is of: plain LayerNorm of a type; the family's other norms of any; or
@@ -44,6 +48,18 @@ struct tally {
     double worst;
     double gradients[TENSORS];
 };
+
+static const char *line_name(const struct tally *tally)
+{
+    return tally->kind == FAMILY     ? "family"
+           : tally->kind == BACKWARD ? "backward"
+                                     : anynorm_dtype_name(tally->type);
+}
+
+static double line_bound(const struct tally *tally)
+{
+    return tally->kind == FAMILY ? 1 : tally->kind == BACKWARD ? GRADIENT_BOUND : VERIFY_BOUND;
+}
 
 /* ---- Cases ---- */
 
@@ -62,9 +78,14 @@ static void note_failure(struct verify *verify, struct tally *tally, const struc
              tally->schedule, text, (int)c->values, what);
 }
 
+static double error_of(const struct tally *tally, const struct verify_result *result)
+{
+    return tally->kind == FAMILY ? result->share : result->error;
+}
+
 static void note_errors(struct tally *tally, const struct verify_result *result)
 {
-    tally->worst = fmax(tally->worst, tally->kind == FAMILY ? result->share : result->error);
+    tally->worst = fmax(tally->worst, error_of(tally, result));
     for (int t = 0; t < TENSORS; t++)
         tally->gradients[t] = fmax(tally->gradients[t], result->gradients[t]);
 }
@@ -77,17 +98,25 @@ static bool run_case(struct verify *verify, struct tally *tally, const struct ve
         verify_case_run(verify->device, verify->reference, tally->schedule, c, &result);
 
     progress_update(&verify->progress, ++verify->done);
-    if (status == ANYNORM_UNSUPPORTED)
-        return true;                     /* the schedule does not serve it here */
+    if (status == ANYNORM_UNSUPPORTED) { /* the schedule does not serve it here */
+        report_case(&verify->report, tally->schedule, line_name(tally), c,
+                    (struct report_error){(double)NAN, line_bound(tally)}, NULL, anynorm_message());
+        return true;
+    }
     if (status == ANYNORM_OUT_OF_MEMORY) /* the library's, or the program's own */
         return cli_fail(CLI_FAILED, "verify", "the memory for a case could not be had");
-    if (status == ANYNORM_BUILD_FAILED || status == ANYNORM_DEVICE_LOST)
+    if (status == ANYNORM_BUILD_FAILED || status == ANYNORM_DEVICE_LOST) {
         /* The device's own failure is a result here, not the end of the run. */
         snprintf(result.wrong, sizeof result.wrong, "%.150s", anynorm_message());
-    else if (status != ANYNORM_OK)
+        result.error = result.share = (double)NAN;
+    } else if (status != ANYNORM_OK) {
         return cli_fail_library("verify", status);
-    else
+    } else {
         note_errors(tally, &result);
+    }
+    report_case(&verify->report, tally->schedule, line_name(tally), c,
+                (struct report_error){error_of(tally, &result), line_bound(tally)}, &result,
+                result.wrong);
     tally->cases++;
     if (*result.wrong)
         note_failure(verify, tally, c, result.wrong);
@@ -139,16 +168,21 @@ static void print_heading(const struct verify *verify)
            "LARGEST ERROR", "BOUND", "RESULT");
 }
 
-static void print_line(const struct tally *tally, const char *name, double worst, double bound,
-                       bool wrong)
+static void tell_line(struct verify *verify, const struct tally *tally, const char *name,
+                      double worst, bool wrong)
 {
+    double bound = line_bound(tally);
+
+    report_line(&verify->report, tally->schedule, name, tally->cases,
+                (struct report_error){worst, bound}, wrong);
     printf("%-16s  %-9s  %6d  %13.4f  %5.1f  %s\n", tally->schedule, name, tally->cases, worst,
            bound, wrong ? "FAIL" : "pass");
 }
 
 /* A line for each output. What else is wrong, outside of all of them, fails each. */
-static void print_outputs(const struct tally *tally, const anynorm_spec *spec)
+static void tell_outputs(struct verify *verify, const struct tally *tally)
 {
+    const anynorm_spec *spec = &verify->one->spec;
     bool told = tally->worst <= GRADIENT_BOUND;
 
     for (int t = TENSOR_DX; t <= TENSOR_DSHIFT; t++) {
@@ -156,28 +190,25 @@ static void print_outputs(const struct tally *tally, const anynorm_spec *spec)
         double worst = tally->gradients[t];
 
         if (info.present)
-            print_line(tally, info.name, worst, GRADIENT_BOUND,
-                       told ? tally->wrong : !(worst <= GRADIENT_BOUND));
+            tell_line(verify, tally, info.name, worst,
+                      told ? tally->wrong : !(worst <= GRADIENT_BOUND));
     }
 }
 
-static void print_tally(const struct verify *verify, const struct tally *tally)
+static void tell_tally(struct verify *verify, const struct tally *tally)
 {
-    const char *name = tally->kind == FAMILY     ? "family"
-                       : tally->kind == BACKWARD ? "backward"
-                                                 : anynorm_dtype_name(tally->type);
+    const char *name = line_name(tally);
 
-    if (tally->cases == 0)
+    if (tally->cases == 0) {
         printf("%-16s  %-9s  %6d  %13s  %5s  skipped: does not fit here\n", tally->schedule, name,
                0, "-", "-");
-    else if (verify->one && tally->kind == BACKWARD)
-        print_outputs(tally, &verify->one->spec);
-    else
-        print_line(tally, name, tally->worst,
-                   tally->kind == FAMILY     ? 1
-                   : tally->kind == BACKWARD ? GRADIENT_BOUND
-                                             : VERIFY_BOUND,
-                   tally->wrong);
+        report_line(&verify->report, tally->schedule, name, 0,
+                    (struct report_error){(double)NAN, line_bound(tally)}, false);
+    } else if (verify->one && tally->kind == BACKWARD) {
+        tell_outputs(verify, tally);
+    } else {
+        tell_line(verify, tally, name, tally->worst, tally->wrong);
+    }
     fflush(stdout);
 }
 
@@ -190,7 +221,7 @@ static bool run_tally(struct verify *verify, struct tally *tally)
             return false;
     }
     progress_end(&verify->progress);
-    print_tally(verify, tally);
+    tell_tally(verify, tally);
     return true;
 }
 
@@ -509,10 +540,25 @@ static void find_way_out(struct verify *verify, const char *caps, char *text, si
     puts(text);
 }
 
+/* Its page, which has what failed, too: it is what a report of a fault is made of. What stdout did
+ * not take is known before the page is put in its place. */
+static bool write_page(const struct verify *verify, struct json_text *json, const char *way_out,
+                       struct output *page)
+{
+    if (!verify->report.wanted)
+        return true;
+    report_add(json, &verify->report, verify->first_failure, way_out);
+    json_add(json, "}\n");
+    return cli_flush_stdout() && page_write(page, &page_of_verify, json);
+}
+
 int cli_verify(int argc, char **argv)
 {
     const char *device = NULL, *text = NULL, *caps = getenv("ANYNORM_CAPS");
-    char own_caps[256], way_out[768];
+    const char *html = NULL;
+    char own_caps[256], way_out[768] = "";
+    struct json_text json = {.text = NULL};
+    struct output page = {.path = NULL};
     struct verify verify = {.quick = false};
     struct verify_case one = {.rows = 0};
     const struct cli_option options[] = {
@@ -522,6 +568,7 @@ int cli_verify(int argc, char **argv)
         {"case", 0, CLI_TEXT, "TEXT",
          "one norm, such as \"rms-norm 5x300 f16 sum\", or its gradients (\"... backward\")",
          .text = &text},
+        {"html", 0, CLI_TEXT, "FILE", "write a page with every case to FILE, too", .text = &html},
     };
     const struct cli_command command = {
         .name = "verify",
@@ -546,10 +593,15 @@ int cli_verify(int argc, char **argv)
     if (!cli_parse(&command, argc, argv, &exit_status))
         return exit_status;
     snprintf(own_caps, sizeof own_caps, "%s", caps ? caps : ""); /* before the oracle unsets it */
-    if (!cli_open_device(device, &verify.device))
-        return cli_error_print();
-    if (cli_open_oracle(&verify.reference)) {
+    verify.report.wanted = html;
+    if ((!html || output_prepare(&page, html)) && cli_open_device(device, &verify.device)) {
         anynorm_device_describe(verify.device, &verify.info);
+        json_add(&json, "{");
+        page_add_device(&json, &verify.info);
+        page_add_run(&json, argc, argv); /* also before */
+        ran = cli_open_oracle(&verify.reference);
+    }
+    if (ran) {
         cli_print_device(&verify.info);
         if (text)
             verify.one = &one;
@@ -557,7 +609,11 @@ int cli_verify(int argc, char **argv)
         progress_end(&verify.progress);
         if (ran && verify.failed)
             find_way_out(&verify, own_caps, way_out, sizeof way_out);
+        ran = ran && write_page(&verify, &json, way_out, &page);
     }
+    output_discard(&page);
+    report_free(&verify.report);
+    json_free(&json);
     anynorm_device_close(verify.reference);
     anynorm_device_close(verify.device);
     if (!ran || !cli_flush_stdout())

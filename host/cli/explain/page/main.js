@@ -194,7 +194,7 @@ function listen() {
 }
 
 document.getElementById("version").textContent = numbers.version;
-document.getElementById("device").textContent = `${numbers.device} (${numbers.driver}, ${numbers.id})`;
+document.getElementById("device").textContent = `${numbers.device} (${numbers.platform}, ${numbers.id})`;
 drawBanner();
 listen();
 begin();

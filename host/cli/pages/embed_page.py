@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Turns a page into a C file:   embed_page.py OUTPUT.c index.html FILE...
+"""Turns a page into a C file:   embed_page.py NAME OUTPUT.c index.html FILE...
 
 Style sheets and scripts that the page names and FILE has are put into it, so that it is one file. It is
-cut where it says NUMBERS_OF_THE_DEVICE; explain/page_text.h declares the two pieces.
+cut where it says NUMBERS_OF_THE_DEVICE; pages/page.h declares the result, page_of_NAME.
 """
 import pathlib
 import re
 import sys
 
-output, page, *files = sys.argv[1:]
-parts = {pathlib.Path(name).name: pathlib.Path(name).read_text(encoding="utf-8") for name in files}
+name, output, page, *files = sys.argv[1:]
+parts = {pathlib.Path(file).name: pathlib.Path(file).read_text(encoding="utf-8") for file in files}
 
 
 def style(match):
@@ -25,11 +25,11 @@ text = re.sub(r'<link rel="stylesheet" href="([^"]+)">', style, text)
 text = re.sub(r'<script src="([^"]+)"></script>', script, text)
 if parts:
     sys.exit(f"{page} does not name {', '.join(parts)}")
-before, after = text.split("NUMBERS_OF_THE_DEVICE")
-result = ['#include "explain/page_text.h"\n']
-for name, piece in (("before", before), ("after", after)):
-    data = piece.encode("utf-8")
+pieces = [piece.encode("utf-8") for piece in text.split("NUMBERS_OF_THE_DEVICE")]
+result = ['#include "pages/page.h"\n']
+for place, data in zip(("before", "after"), pieces, strict=True):
     lines = ["".join(f"(char){byte}," for byte in data[at:at + 16]) for at in range(0, len(data), 16)]
-    result.append(f"const char explain_{name}_text[] = {{\n" + "\n".join(lines) + "\n0};\n"
-                  f"const size_t explain_{name}_length = {len(data)};\n")
+    result.append(f"static const char {place}[] = {{\n" + "\n".join(lines) + "\n0};\n")
+before, after = map(len, pieces)
+result.append(f"const struct page_text page_of_{name} = {{before, {before}, after, {after}}};\n")
 pathlib.Path(output).write_text("".join(result), encoding="ascii")
