@@ -170,10 +170,9 @@ static void add_json(struct json_text *json, const anynorm_device_info *info, bo
     json_add(json, "}");
 }
 
-static bool print_json(const anynorm_device_info *infos, size_t count, const char *chosen)
+static void print_json(const anynorm_device_info *infos, size_t count, const char *chosen)
 {
-    struct json_text json = {.text = NULL};
-    bool done;
+    struct json_text json = {.stream = stdout};
 
     json_add(&json, "[\n");
     for (size_t i = 0; i < count; i++) {
@@ -181,9 +180,6 @@ static bool print_json(const anynorm_device_info *infos, size_t count, const cha
         json_add(&json, i + 1 < count ? ",\n" : "\n");
     }
     json_add(&json, "]\n");
-    done = json_print(&json, "devices");
-    json_free(&json);
-    return done;
 }
 
 static bool list_devices(bool json)
@@ -206,9 +202,11 @@ static bool list_devices(bool json)
     find_default(chosen, sizeof chosen);
     for (size_t i = 0; i < count; i++)
         find_unusable(&infos[i]);
-    if (!json)
+    if (json)
+        print_json(infos, count, chosen);
+    else
         print_table(infos, count, chosen);
-    done = (!json || print_json(infos, count, chosen)) && cli_flush_stdout();
+    done = cli_flush_stdout();
 out:
     free(infos);
     return done;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Elements of an array. */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -142,7 +143,8 @@ bool json_count(struct json_reader *reader, uint64_t *value);
 /* JSON that is written: a text that grows, zeroed at first. Once memory lacked nothing is added any
  * more, which json_is_whole tells. */
 struct json_text {
-    char *text; /* NULL: nothing yet */
+    FILE *stream; /* where it goes at once, and takes no memory; NULL: it is kept */
+    char *text;   /* NULL: nothing yet */
     size_t length;
     size_t capacity;
     bool lacks_memory;

@@ -33,8 +33,8 @@ void json_add(struct json_text *json, const char *format, ...)
         return;
     va_start(list, format);
     va_copy(again, list);
-    length = vsnprintf(NULL, 0, format, list);
-    if (length >= 0 && make_room(json, (size_t)length)) {
+    length = json->stream ? vfprintf(json->stream, format, list) : vsnprintf(NULL, 0, format, list);
+    if (!json->stream && length >= 0 && make_room(json, (size_t)length)) {
         vsnprintf(json->text + json->length, (size_t)length + 1, format, again);
         json->length += (size_t)length;
     }
