@@ -91,16 +91,14 @@ static anynorm_status launch_split(struct an_opencl_plan *plan, struct an_opencl
     status = an_opencl_set_stage(&plan->arguments, AN_CL_FINISH, slot->memory);
     if (status == ANYNORM_OK)
         status = launch_finish(plan, queue, groups, wait_count, wait_list, partials, &finish);
-    if (status != ANYNORM_OK) {
-        if (first && d->cl->RetainEvent(partials) == CL_SUCCESS)
-            *first = partials;
-        an_opencl_scratch_used(d, slot, queue, NULL, partials);
-        return status;
-    }
     /* The work is under way: better a time too short, or a slot less, than an error now. The slot
      * keeps the first event, too: PoCL 3.1 aborts where one fails that nobody holds. */
     if (first && d->cl->RetainEvent(partials) == CL_SUCCESS)
         *first = partials;
+    if (status != ANYNORM_OK) {
+        an_opencl_scratch_used(d, slot, queue, NULL, partials);
+        return status;
+    }
     if (event) {
         *event = finish;
         if (d->cl->RetainEvent(finish) != CL_SUCCESS)
@@ -131,10 +129,9 @@ static anynorm_status launch_backward(struct an_opencl_plan *plan, struct an_ope
     uint64_t groups = an_sum_groups(&d->head.info, &plan->head.spec, &plan->head.choice, parts);
     if (status == ANYNORM_OK)
         status = launch_finish(plan, queue, groups, wait_count, wait_list, of_rows, event);
-    if (first && (status == ANYNORM_OK || d->cl->RetainEvent(of_rows) == CL_SUCCESS))
+    if (first &&
+        d->cl->RetainEvent(of_rows) == CL_SUCCESS) /* else the plan alone, as a slot does */
         *first = of_rows;
-    if (first && status == ANYNORM_OK)
-        return status;
     if (plan->of_rows)
         d->cl->ReleaseEvent(plan->of_rows);
     plan->of_rows = of_rows;

@@ -122,8 +122,8 @@ struct an_opencl_plan {
     bool in_pieces;      /* but all are, since no group could walk one as a whole */
     bool has_statistics; /* they are given: of rows that are split, only FINISH is launched */
     struct an_scratch scratch;
-    /* Of the first of the last two launches for gradients, where nobody else holds it: PoCL 3.1
-     * aborts where one fails that nobody does. */
+    /* Of the first of the last two launches for gradients: PoCL 3.1 aborts where one fails that
+     * nobody holds. */
     cl_event of_rows;
     /* A cl_kernel carries its arguments, so setting them and launching is one step for one thread.
      */
