@@ -10,7 +10,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-enum { MOST_ARGUMENTS = 9 };
+enum { MOST_ARGUMENTS = 9, FLAGS = dnnl_use_scale | dnnl_use_shift };
 
 struct onednn_peer {
     dnnl_engine_t engine;
@@ -69,36 +69,26 @@ void peer_onednn_free(struct onednn_peer *peer)
     free(peer);
 }
 
-/* Version 3 made descriptions opaque and dropped the step between them and a primitive. Gradients
- * take a description of the forward pass, too. */
+/* Version 3 made descriptions opaque and dropped the step between them and a primitive. Gradients,
+ * which are chosen where `forward` is given, take a description of the forward pass, too. */
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef dnnl_memory_desc_t description_t; /* a pointer */
 
-static dnnl_status_t describe(description_t *made, int rank, const dnnl_dims_t dims,
-                              dnnl_data_type_t type, dnnl_format_tag_t tag)
-{
-    return dnnl_memory_desc_create_with_tag(made, rank, dims, type, tag);
-}
+#define describe dnnl_memory_desc_create_with_tag
+#define POINTER_TO(description) (description)
 
 static dnnl_status_t choose(struct onednn_peer *peer, const description_t *of, float eps,
-                            bool backward, dnnl_primitive_desc_t forward,
+                            dnnl_prop_kind_t kind, dnnl_primitive_desc_t forward,
                             dnnl_primitive_desc_t *made)
 {
-    const unsigned flags = dnnl_use_scale | dnnl_use_shift;
-    if (backward && forward)
+    if (forward)
         return dnnl_layer_normalization_backward_primitive_desc_create(
-            made, peer->engine, dnnl_backward, of[OF_X], of[OF_X], of[OF_X], of[OF_ROWS], eps,
-            flags, forward, NULL);
+            made, peer->engine, kind, of[OF_X], of[OF_X], of[OF_X], of[OF_ROWS], eps, FLAGS,
+            forward, NULL);
     return dnnl_layer_normalization_forward_primitive_desc_create(
-        made, peer->engine, backward ? dnnl_forward_training : dnnl_forward_inference, of[OF_X],
-        of[OF_X], backward ? of[OF_ROWS] : NULL, eps, flags, NULL);
-}
-
-static dnnl_status_t make_argument(struct onednn_peer *peer, int i, const description_t *of)
-{
-    return dnnl_memory_create(&peer->memories[i], of[peer->arguments[i].shape], peer->engine,
-                              DNNL_MEMORY_NONE);
+        made, peer->engine, kind, of[OF_X], of[OF_X],
+        kind == dnnl_forward_training ? of[OF_ROWS] : NULL, eps, FLAGS, NULL);
 }
 
 static void forget(description_t *of)
@@ -111,34 +101,25 @@ static void forget(description_t *of)
 
 typedef dnnl_memory_desc_t description_t;
 
-static dnnl_status_t describe(description_t *made, int rank, const dnnl_dims_t dims,
-                              dnnl_data_type_t type, dnnl_format_tag_t tag)
-{
-    return dnnl_memory_desc_init_by_tag(made, rank, dims, type, tag);
-}
+#define describe dnnl_memory_desc_init_by_tag
+#define POINTER_TO(description) (&(description))
 
 static dnnl_status_t choose(struct onednn_peer *peer, const description_t *of, float eps,
-                            bool backward, dnnl_primitive_desc_t forward,
+                            dnnl_prop_kind_t kind, dnnl_primitive_desc_t forward,
                             dnnl_primitive_desc_t *made)
 {
-    const unsigned flags = dnnl_use_scale | dnnl_use_shift;
     dnnl_layer_normalization_desc_t wanted;
-    dnnl_status_t status =
-        backward && forward
-            ? dnnl_layer_normalization_backward_desc_init(&wanted, dnnl_backward, &of[OF_X],
-                                                          &of[OF_X], &of[OF_ROWS], eps, flags)
-            : dnnl_layer_normalization_forward_desc_init(
-                  &wanted, backward ? dnnl_forward_training : dnnl_forward_inference, &of[OF_X],
-                  backward ? &of[OF_ROWS] : NULL, eps, flags);
+    dnnl_status_t status;
+    if (forward)
+        status = dnnl_layer_normalization_backward_desc_init(&wanted, kind, &of[OF_X], &of[OF_X],
+                                                             &of[OF_ROWS], eps, FLAGS);
+    else
+        status = dnnl_layer_normalization_forward_desc_init(
+            &wanted, kind, &of[OF_X], kind == dnnl_forward_training ? &of[OF_ROWS] : NULL, eps,
+            FLAGS);
     if (status != dnnl_success)
         return status;
     return dnnl_primitive_desc_create(made, &wanted, NULL, peer->engine, forward);
-}
-
-static dnnl_status_t make_argument(struct onednn_peer *peer, int i, const description_t *of)
-{
-    return dnnl_memory_create(&peer->memories[i], &of[peer->arguments[i].shape], peer->engine,
-                              DNNL_MEMORY_NONE);
 }
 
 static void forget(description_t *of)
@@ -161,13 +142,15 @@ static dnnl_status_t make_primitive(struct onednn_peer *peer, int64_t rows, int6
     if (status == dnnl_success)
         status = describe(&of[OF_ROWS], 1, of_rows, dnnl_f32, dnnl_a);
     if (status == dnnl_success)
-        status = choose(peer, of, eps, backward, NULL, &forward);
+        status = choose(peer, of, eps, backward ? dnnl_forward_training : dnnl_forward_inference,
+                        NULL, &forward);
     if (status == dnnl_success && backward)
-        status = choose(peer, of, eps, backward, forward, &made);
+        status = choose(peer, of, eps, dnnl_backward, forward, &made);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&peer->primitive, backward ? made : forward);
     for (int i = 0; i < peer->count && status == dnnl_success; i++)
-        status = make_argument(peer, i, of);
+        status = dnnl_memory_create(&peer->memories[i], POINTER_TO(of[peer->arguments[i].shape]),
+                                    peer->engine, DNNL_MEMORY_NONE);
     if (made)
         dnnl_primitive_desc_destroy(made);
     if (forward)

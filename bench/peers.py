@@ -35,7 +35,7 @@ DEFAULT_COLUMNS = [64, 128, 384, 768, 1024, 2048, 3072, 4096, 5120, 8192, 12288,
 DEFAULT_ROWS = [1, 8, 32, 128, 512, 2048, 16384]
 DEFAULT_OTHERS = [(257, 768), (1151, 8192), (300000, 64), (4, 1048576)]
 
-# As bench/peer_calls.c numbers them.
+# As bench/peer_calls.h numbers them.
 TENSORS = ("x", "y", "weight", "bias", "mean", "rstd", "variance", "dx", "dweight", "dbias")
 FORWARD = TENSORS[:4]
 
@@ -256,8 +256,8 @@ def measure_shape(library, numpy, torch, options, rows, columns):
         copy = min(us[name] for name in ("copy", "copy_streaming") if name in us)
         best = min(peers) if peers else None
         net = us["anynorm"] - us["launch"]
-        yield {"op": "layer-norm-backward" if options.backward else "layer-norm", "dtype": options.dtype, "rows": rows, "columns": columns,
-               "choice": choice, "device": device, "regime": regime, "rounds": rounds,
+        yield {"op": "layer-norm-backward" if options.backward else "layer-norm",
+               "dtype": options.dtype, "rows": rows, "columns": columns, "choice": choice, "device": device, "regime": regime, "rounds": rounds,
                "bytes": footprint, "anynorm_us": us["anynorm"], "launch_us": us["launch"],
                "copy_us": copy, "onednn_us": us.get("onednn"), "torch_us": us.get("torch"),
                "copy_share": copy / us["anynorm"],
