@@ -149,11 +149,11 @@ static void test_forced_numbers(void **state)
                     check_side_by_side(subject, text, types[t], shapes[k].rows, shapes[k].columns);
         }
         /* Without sub-groups, and with a kernel limit below the group, none may be. */
-        if (served == 0 && !getenv("ANYNORM_TEST_SAMPLE"))
+        if (served == 0 && !is_sampled())
             fprintf(stderr, "# %s: cannot be had here\n", text);
         checked += served;
     }
-    assert_true(checked > (getenv("ANYNORM_TEST_SAMPLE") ? 0 : 40));
+    assert_true(checked > (is_sampled() ? 0 : 40));
 }
 
 /* As many rows as are split, and more, each so long that a work-item of a small group walks it for

@@ -26,6 +26,13 @@ def npy_bytes(array, version=1, text=None, order="C"):
     return (b"\x93NUMPY" + bytes([version, 0]) + size + head + array.tobytes(order))
 
 
+def numbers_of(page):
+    """The JSON in a page that the program wrote."""
+    scripts = page.read_text(encoding="utf-8").split('<script type="application/json" id="numbers">')
+    assert len(scripts) == 2
+    return json.loads(scripts[1].split("</script>")[0])
+
+
 SAFETENSORS_TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16"}
 
 

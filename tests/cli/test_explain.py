@@ -1,17 +1,11 @@
 """anynorm explain: what is in the page, and what is refused. tests/page looks at it in a browser."""
-import json
 import re
 
 import numpy as np
 import pytest
-from support import assert_close, assert_error, expected, safetensors_bytes
+from support import assert_close, assert_error, expected, numbers_of, safetensors_bytes
 
 NORMS = {"matrix": {"layer", "rms", "batch"}, "images": {"layer", "rms", "batch", "instance", "group"}}
-
-
-def numbers_of(path):
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text.split('<script type="application/json" id="numbers">')[1].split("</script>")[0])
 
 
 def rows_of(x, norm, groups):

@@ -5,17 +5,11 @@ import re
 import subprocess
 
 import pytest
+from support import numbers_of
 
 BENCH = ("bench", "--shapes", "64x96,3x2000", "--dtype", "f32,f16", "--warm", "--repetitions", "3")
 VERIFY = ("verify", "--case", "layer-norm 5x70 f16 weight bias mean rstd eps=1e-05")
 PAGES = {"bench": BENCH, "verify": VERIFY}
-
-
-def numbers_of(path):
-    """The JSON of a page, which is one script of a data type."""
-    found = re.findall(r'<script type="application/json" id="numbers">(.*?)</script>', path.read_text(), re.S)
-    assert len(found) == 1
-    return json.loads(found[0])
 
 
 @pytest.mark.parametrize("command", PAGES)

@@ -1,4 +1,5 @@
 """A headless Chromium, driven; skipped where there is none."""
+import json
 import os
 import pathlib
 import shutil
@@ -85,6 +86,10 @@ class Page:
 
     def call(self, script):
         return self.driver.execute_script(script)
+
+    def numbers(self):
+        """The JSON that it was made around."""
+        return json.loads(self.call("return document.getElementById('numbers').textContent"))
 
 
 @pytest.fixture

@@ -9,10 +9,6 @@ AXES = {"layer": lambda x: x.reshape(len(x), -1), "rms": lambda x: x.reshape(len
 SHOWN = 6e-4  # three digits behind the point
 
 
-def numbers_of(page):
-    return json.loads(page.call("return document.getElementById('numbers').textContent"))
-
-
 def shape_of(one):
     shape = (one["samples"], one["channels"], one["height"], one["width"])
     return shape if one["height"] * one["width"] > 1 else shape[:2]
@@ -46,7 +42,7 @@ def expect(page, x, norm, **options):
 
 @pytest.fixture
 def sets(page):
-    return [(np.array(one["x"]).reshape(shape_of(one)), one) for one in numbers_of(page)["sets"]]
+    return [(np.array(one["x"]).reshape(shape_of(one)), one) for one in page.numbers()["sets"]]
 
 
 def test_it_agrees_with_the_device(page):

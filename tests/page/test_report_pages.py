@@ -1,6 +1,4 @@
 """The pages of bench and verify in a browser: every control used, numbers read back beside those of the file."""
-import json
-import re
 import subprocess
 
 import pytest
@@ -32,8 +30,8 @@ def opened(driver, files):
 
     def open_page(name):
         driver.get(files[name].as_uri())
-        text = re.search(r'id="numbers">(.*?)</script>', files[name].read_text(), re.S).group(1)
-        return Page(driver), json.loads(text)
+        page = Page(driver)
+        return page, page.numbers()
     yield open_page
     assert driver.get_log("browser") == []
 

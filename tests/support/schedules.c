@@ -12,13 +12,24 @@ static uint64_t hash(uint64_t seed, const char *text)
     return seed ^ seed >> 32;
 }
 
+/* Programs of which one is in the sample. */
+static uint64_t sample_step(void)
+{
+    const char *text = getenv("ANYNORM_TEST_SAMPLE");
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+bool is_sampled(void)
+{
+    return sample_step() > 1;
+}
+
 bool in_sample(const anynorm_device_info *info, const char *choice, const anynorm_spec *spec,
                uint32_t group_size)
 {
-    const char *text = getenv("ANYNORM_TEST_SAMPLE");
-    uint64_t each = text ? strtoull(text, NULL, 10) : 0, program = hash(0, choice);
+    uint64_t each = sample_step(), program = hash(0, choice);
     char words[1024];
-    if (each < 2)
+    if (!is_sampled())
         return true;
     (void)anynorm_spec_format(spec, group_size, words, sizeof(words));
     return hash(program, words) % each == hash(0, info->platform) % each;

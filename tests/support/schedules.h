@@ -20,6 +20,9 @@ struct subject {
 /* Whether the schedule serves the spec on this device, as the library sees it. */
 bool fits(const struct subject *subject, const anynorm_spec *spec);
 
+/* Whether a sample is run, by $ANYNORM_TEST_SAMPLE. */
+bool is_sampled(void);
+
 /* Whether a program is in the sample that is run: all are, but with $ANYNORM_TEST_SAMPLE=N each
  * N-th, on each kind of device others. Compiling is what takes the time of these tests, so what
  * follows, too, takes only those. */
