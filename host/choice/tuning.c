@@ -157,8 +157,7 @@ static anynorm_status parse_key(const char *word, bool seen[KEYS], struct an_tun
         return find_word(
             value, op_words, COUNT(op_words),
             "op; there are layer-norm, rms-norm, residual-layer-norm, "
-            "residual-rms-norm, adaptive, group-norm, quantized, batch-norm, backward and "
-            "*",
+            "residual-rms-norm, adaptive, group-norm, quantized, batch-norm, backward and *",
             &tuning->ops);
     case COLUMNS:
         return parse_range(word, value, &tuning->columns);

@@ -22,8 +22,7 @@ struct tune_race {
     anynorm_device *reference;
     const anynorm_device_info *info; /* of the device */
     anynorm_spec spec;
-    uint64_t
-        run; /* of spec_interleave, which made the spec for so many rows as are run; 0: dense */
+    uint64_t run; /* of spec_interleave, by which the spec is of so many rows; 0: rows are dense */
     bool quick;
     void (*step)(void *user); /* called `count` times, by what takes long */
     void *user;
