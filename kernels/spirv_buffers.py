@@ -140,6 +140,23 @@ def prepare(text):
     return module.text() + "\n"
 
 
+def find_unordered(function):
+    """What host/vulkan/specialize.c, which reads a function once, could not follow; None: nothing."""
+    seen, loops, last = set(), set(), None
+    for line in function.lines:
+        opcode, *operands = words_of(line)
+        if opcode == "OpLabel":
+            last = result_of(line)
+            seen.add(last)
+        elif opcode == "OpLoopMerge":
+            loops.add(last)
+        elif opcode in ("OpSwitch", "OpKill", "OpTerminateInvocation"):
+            return f"a block ends by {opcode}"
+        elif opcode in ("OpBranch", "OpBranchConditional") and not loops.issuperset(seen.intersection(operands)):
+            return "a block branches back, but not to a loop's beginning"
+    return None
+
+
 def find_fault(text, capabilities):
     """What a device with no more than these capabilities could refuse; None: nothing."""
     module = Module(text)
@@ -151,6 +168,9 @@ def find_fault(text, capabilities):
     for function in module.functions.values():
         if not module.constants.issuperset(module.numbers(function)):
             return "the number of a buffer is not a constant"
+        fault = find_unordered(function)
+        if fault:
+            return fault
     for name in module.buffers:
         if f"OpDecorate {name} Aliased" not in module.head:
             return "views of a buffer are not said to be the same memory"

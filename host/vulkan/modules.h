@@ -39,4 +39,11 @@ void an_module_write(const struct an_module *module, uint32_t *words);
 void an_module_round_halves(uint32_t *words, size_t count);
 #define AN_MODULE_ROUNDING_WORDS 13
 
+/* Gives a whole module of `count` words its specialization constants, `values` by their ids, and
+ * leaves out what then never runs: branches that are not taken, functions that nobody calls.
+ * Drivers do the same, but after they have parsed, inlined and simplified it all: with a twentieth
+ * of the words their pipelines are made in a tenth of the time and less. The number of words that
+ * are left, or 0 without memory. */
+size_t an_module_specialize(uint32_t *words, size_t count, const uint32_t *values);
+
 #endif

@@ -83,12 +83,6 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
         .pPipelineCreationFeedback = &whole,
         .pipelineStageCreationFeedbackCount = 1,
         .pPipelineStageCreationFeedbacks = &stage};
-    VkSpecializationMapEntry entries[AN_CONSTANT_COUNT];
-    for (uint32_t i = 0; i < AN_CONSTANT_COUNT; i++)
-        entries[i] =
-            (VkSpecializationMapEntry){i, i * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)};
-    const VkSpecializationInfo constants = {AN_CONSTANT_COUNT, entries,
-                                            sizeof(interface->constants), interface->constants};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = (uint32_t)choice->subgroup};
@@ -101,8 +95,7 @@ static VkResult make_pipeline(struct an_vulkan_device *d, const struct an_interf
                   .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
-                  .pName = "main",
-                  .pSpecializationInfo = &constants},
+                  .pName = "main"},
         .layout = d->layouts[interface->slots]};
     VkResult result =
         d->vk.vkCreateComputePipelines(d->handle, kernel->cache, 1, &info, NULL, &kernel->pipeline);
@@ -122,8 +115,14 @@ static anynorm_status make_module(struct an_vulkan_device *d, const struct an_mo
     an_module_write(source, words);
     if (rounds)
         an_module_round_halves(words, source->bytes / sizeof(*words));
-    const VkShaderModuleCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes, .pCode = words};
+    size_t count = an_module_specialize(words, bytes / sizeof(*words), interface->constants);
+    if (count == 0) {
+        free(words);
+        return an_fail(ANYNORM_OUT_OF_MEMORY, "no host memory to specialize a kernel");
+    }
+    const VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                           .codeSize = count * sizeof(*words),
+                                           .pCode = words};
     VkResult result = d->vk.vkCreateShaderModule(d->handle, &info, NULL, module);
     free(words);
     return result == VK_SUCCESS ? ANYNORM_OK : an_vk_fail(result, "vkCreateShaderModule");
