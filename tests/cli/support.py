@@ -2,7 +2,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -217,31 +216,68 @@ def wrong_opencl(device, folder, condition, right="* rstd - shift_rstd",
                 WRONG_TEXT=wrong)
 
 
-# A libvulkan that makes pipelines of LayerNorm and RMSNorm for each other where WRONG, of their
-# specialization constants.
+# A libvulkan that makes pipelines with roots for inverse roots where WRONG, of the module's work-group
+# and whether the sub-groups' size is asked for.
 VULKAN_SHIM = r"""
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vulkan/vulkan.h>
+enum { HEADER = 5, EXT_INST = 12, CONSTANT = 43, CONSTANT_COMPOSITE = 44, ROOT = 31, INVERSE_ROOT = 32 };
 static PFN_vkGetInstanceProcAddr of_instance;
 static PFN_vkGetDeviceProcAddr of_device;
+static PFN_vkCreateShaderModule create_module;
+static PFN_vkDestroyShaderModule destroy_module;
 static PFN_vkCreateComputePipelines create;
+static uint32_t words[1 << 20];
+static size_t count_of_words;
+static VKAPI_ATTR VkResult VKAPI_CALL keep_module(
+    VkDevice device, const VkShaderModuleCreateInfo *info, const VkAllocationCallbacks *allocator,
+    VkShaderModule *module)
+{
+    if (info->codeSize > sizeof(words))
+        abort();
+    memcpy(words, info->pCode, info->codeSize);
+    count_of_words = info->codeSize / sizeof(*words);
+    return create_module(device, info, allocator, module);
+}
+/* Of the last composite constant of three numbers whose last two are the same: the work-group's size. */
+static uint32_t find_group(void)
+{
+    uint32_t group = 0;
+    for (size_t at = HEADER; at < count_of_words; at += words[at] >> 16) {
+        if (words[at] != (6 << 16 | CONSTANT_COMPOSITE) || words[at + 4] != words[at + 5])
+            continue;
+        for (size_t c = HEADER; c < at; c += words[c] >> 16) {
+            if (words[c] == (4 << 16 | CONSTANT) && words[c + 2] == words[at + 3])
+                group = words[c + 3];
+        }
+    }
+    return group;
+}
 static VKAPI_ATTR VkResult VKAPI_CALL create_wrong(
     VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
     const VkAllocationCallbacks *allocator, VkPipeline *pipelines)
 {
     VkComputePipelineCreateInfo info = infos[0];
-    VkSpecializationInfo constants = *info.stage.pSpecializationInfo;
-    uint32_t values[512];
-    if (count != 1 || constants.dataSize > sizeof(values))
+    const uint32_t GROUP = find_group();
+    const int SIZED_SUBGROUPS =
+        info.stage.flags & VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    (void)GROUP, (void)SIZED_SUBGROUPS;
+    if (count != 1)
         abort();
-    memcpy(values, constants.pData, constants.dataSize);
-    if (WRONG)
-        RMS = !RMS;
-    constants.pData = values;
-    info.stage.pSpecializationInfo = &constants;
-    return create(device, cache, 1, &info, allocator, pipelines);
+    for (size_t at = HEADER; (WRONG) && at < count_of_words; at += words[at] >> 16) {
+        if ((words[at] & 0xffff) == EXT_INST && words[at + 4] == INVERSE_ROOT)
+            words[at + 4] = ROOT;
+    }
+    const VkShaderModuleCreateInfo wrong = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                            .codeSize = count_of_words * sizeof(*words),
+                                            .pCode = words};
+    if (create_module(device, &wrong, allocator, &info.stage.module) != VK_SUCCESS)
+        abort();
+    VkResult result = create(device, cache, 1, &info, allocator, pipelines);
+    destroy_module(device, info.stage.module, allocator);
+    return result;
 }
 static PFN_vkVoidFunction instead(const char *name, PFN_vkVoidFunction real);
 static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_of_device(VkDevice device, const char *name)
@@ -250,6 +286,12 @@ static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_of_device(VkDevice device, c
 }
 static PFN_vkVoidFunction instead(const char *name, PFN_vkVoidFunction real)
 {
+    if (strcmp(name, "vkCreateShaderModule") == 0) {
+        create_module = (PFN_vkCreateShaderModule)real;
+        return (PFN_vkVoidFunction)keep_module;
+    }
+    if (strcmp(name, "vkDestroyShaderModule") == 0)
+        destroy_module = (PFN_vkDestroyShaderModule)real;
     if (strcmp(name, "vkCreateComputePipelines") == 0) {
         create = (PFN_vkCreateComputePipelines)real;
         return (PFN_vkVoidFunction)create_wrong;
@@ -269,14 +311,8 @@ VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instan
 
 
 def wrong_vulkan(device, folder, condition):
-    """The environment in which kernels are wrong whose specialization constants, by their names,
-    meet the condition."""
-    table = (KERNELS / "vulkan" / "constants.def").read_text()
-    ids = dict(re.findall(r"^AN_CONSTANT\((\d+), (\w+)\)", table, re.MULTILINE))
-    names = {name: number for number, name in ids.items()}
-    defines = [f"#define {name} values[{names[name]}]\n"
-               for name in {"RMS", *re.findall(r"[A-Z_]+", condition)}]
-    text = "".join(defines) + f"#define WRONG ({condition})\n" + VULKAN_SHIM
+    """The environment in which kernels are wrong whose GROUP and SIZED_SUBGROUPS meet the condition."""
+    text = f"#define WRONG {condition}\n" + VULKAN_SHIM
     if device["id"].startswith("vulkan:") and not os.path.exists("/usr/include/vulkan/vulkan.h"):
         pytest.skip("needs Vulkan's headers")
     return build_shim(device, folder, text, "libvulkan.so.1")
