@@ -62,5 +62,6 @@ anynorm_status an_mpi_agree(MPI_Comm communicator, anynorm_status own)
         return an_mpi_status(error, "MPI_Bcast");
     if (first == rank)
         return own;
-    return an_mpi_fail((anynorm_status)told.status, "rank %d of %d: %.900s", first, size, told.text);
+    return an_mpi_fail((anynorm_status)told.status, "rank %d of %d: %.900s", first, size,
+                       told.text);
 }

@@ -10,7 +10,7 @@ enum { NUMBERS = 3 /* of a row's partials */ };
 
 /* What of a norm says how h is made; all else belongs to the second plan. */
 #define OF_H                                                                                       \
-    (ANYNORM_RMS | ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT |        \
+    (ANYNORM_RMS | ANYNORM_RESIDUAL | ANYNORM_GATE | ANYNORM_PRE_BIAS | ANYNORM_SUM_OUTPUT |       \
      ANYNORM_STORED_SUM | ANYNORM_ANY_ALIGNMENT)
 #define NOT_OF_A_PAIR                                                                              \
     (ANYNORM_PARTIALS_OUTPUT | ANYNORM_PARTIALS_INPUT | ANYNORM_MEAN_INPUT | ANYNORM_RSTD_INPUT)
@@ -37,9 +37,10 @@ static anynorm_status check(const anynorm_spec *spec, uint64_t rows)
     if (!spec || rows == 0)
         return an_mpi_fail(ANYNORM_INVALID_ARGUMENT, "spec is NULL, or rows is 0");
     if (spec->flags & NOT_OF_A_PAIR)
-        return an_mpi_fail(ANYNORM_INVALID_ARGUMENT,
-                           "the spec of a pair is that of the norm: it finds mean and rstd, and has "
-                           "no partials, mean or rstd as inputs");
+        return an_mpi_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "the spec of a pair is that of the norm: it finds mean and rstd, and has "
+            "no partials, mean or rstd as inputs");
     if (spec->gradients.flags)
         return an_mpi_fail(ANYNORM_INVALID_ARGUMENT, "a pair finds no gradients");
     if (rows > (INT32_MAX / NUMBERS) - 1)
@@ -73,8 +74,7 @@ static anynorm_status make(anynorm_mpi_pair *pair, const anynorm_spec *spec)
     pair->second = *spec;
     pair->second.flags |= ANYNORM_PARTIALS_INPUT;
     pair->second.statistic.shards = ranks;
-    anynorm_status status =
-        anynorm_plan_create(pair->device, &pair->first, NULL, &pair->finds);
+    anynorm_status status = anynorm_plan_create(pair->device, &pair->first, NULL, &pair->finds);
     if (status == ANYNORM_OK)
         status = anynorm_plan_create(pair->device, &pair->second, NULL, &pair->finishes);
     if (status == ANYNORM_OK)
@@ -91,8 +91,7 @@ static anynorm_status make(anynorm_mpi_pair *pair, const anynorm_spec *spec)
 }
 
 anynorm_status anynorm_mpi_pair_create(anynorm_device *device, const anynorm_spec *spec,
-                                       MPI_Comm communicator, uint64_t rows,
-                                       anynorm_mpi_pair **out)
+                                       MPI_Comm communicator, uint64_t rows, anynorm_mpi_pair **out)
 {
     *out = NULL;
     anynorm_mpi_pair *pair = calloc(1, sizeof(*pair));
@@ -109,9 +108,9 @@ anynorm_status anynorm_mpi_pair_create(anynorm_device *device, const anynorm_spe
         status = make(pair, spec);
     status = an_mpi_agree(communicator, status);
     if (status == ANYNORM_OK)
-        status = an_mpi_agree(communicator, an_mpi_status(MPI_Comm_dup(communicator,
-                                                                      &pair->communicator),
-                                                         "MPI_Comm_dup"));
+        status = an_mpi_agree(
+            communicator,
+            an_mpi_status(MPI_Comm_dup(communicator, &pair->communicator), "MPI_Comm_dup"));
     if (status == ANYNORM_OK)
         (void)MPI_Comm_set_errhandler(pair->communicator, MPI_ERRORS_RETURN);
     if (status == ANYNORM_OK)
@@ -159,8 +158,9 @@ anynorm_status anynorm_mpi_pair_begin(anynorm_mpi_pair *pair, const anynorm_tens
                                       uint64_t rows)
 {
     if (!pair || !tensors || pair->begun || rows > pair->most)
-        return an_mpi_fail(ANYNORM_INVALID_ARGUMENT,
-                           "no pair or tensors, a pair that has begun, or more rows than it is for");
+        return an_mpi_fail(
+            ANYNORM_INVALID_ARGUMENT,
+            "no pair or tensors, a pair that has begun, or more rows than it is for");
     const int count = (int)(rows * NUMBERS) + 1;
     pair->tensors = *tensors;
     pair->rows = rows;
@@ -198,8 +198,7 @@ anynorm_status anynorm_mpi_pair_end(anynorm_mpi_pair *pair)
     if (!pair || !pair->begun)
         return an_mpi_fail(ANYNORM_INVALID_ARGUMENT, "no pair that has begun");
     pair->begun = false;
-    anynorm_status status =
-        an_mpi_status(MPI_Wait(&pair->request, MPI_STATUS_IGNORE), "MPI_Wait");
+    anynorm_status status = an_mpi_status(MPI_Wait(&pair->request, MPI_STATUS_IGNORE), "MPI_Wait");
     if (status == ANYNORM_OK && pair->rows > 0)
         status = take(pair);
     if (status == ANYNORM_OK) {

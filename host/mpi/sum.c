@@ -1,5 +1,5 @@
-/* The sum over ranks in a fixed order: each rank gets all ranks' values of its own part, adds them up,
- * and gives the sums to all. */
+/* The sum over ranks in a fixed order: each rank gets all ranks' values of its own part, adds them
+ * up, and gives the sums to all. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +28,8 @@ static void add_up(const struct sum *s, int part, unsigned char *sums)
     for (int i = 0; i < part; i++) {
         double total = 0;
         for (int rank = 0; rank < s->size; rank++) {
-            double value = anynorm_dtype_load(s->type, s->parts, (uint64_t)rank * (uint64_t)part +
-                                                                     (uint64_t)i);
+            double value = anynorm_dtype_load(s->type, s->parts,
+                                              (uint64_t)rank * (uint64_t)part + (uint64_t)i);
             total = rank == 0 ? value : total + value;
         }
         anynorm_dtype_store(s->type, sums, (uint64_t)i, total);
@@ -52,8 +52,8 @@ static anynorm_status sum_some(struct sum *s, unsigned char *values, int count)
     if (error != MPI_SUCCESS)
         return an_mpi_status(error, "MPI_Alltoallv");
     add_up(s, own, values + (size_t)s->places[s->rank] * s->element);
-    error = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, s->counts, s->places, s->moved,
-                           s->communicator);
+    error = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, s->counts, s->places,
+                           s->moved, s->communicator);
     return an_mpi_status(error, "MPI_Allgatherv");
 }
 
@@ -78,7 +78,8 @@ anynorm_status anynorm_mpi_sum(MPI_Comm communicator, anynorm_dtype type, void *
     anynorm_status status = check(communicator, type, count);
     if (status != ANYNORM_OK || count == 0)
         return status;
-    struct sum s = {.communicator = communicator, .type = type, .element = anynorm_dtype_size(type)};
+    struct sum s = {
+        .communicator = communicator, .type = type, .element = anynorm_dtype_size(type)};
     int most = count < MOST ? (int)count : MOST;
     (void)MPI_Comm_rank(communicator, &s.rank);
     (void)MPI_Comm_size(communicator, &s.size);

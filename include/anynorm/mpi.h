@@ -1,5 +1,5 @@
-/* anynorm over MPI: norms of rows whose columns are divided over processes (tensor parallelism), and
- * the sum of gradients that processes have found of their own rows (data parallelism).
+/* anynorm over MPI: norms of rows whose columns are divided over processes (tensor parallelism),
+ * and the sum of gradients that processes have found of their own rows (data parallelism).
  *
  * This is libanynorm_mpi, built where MPI is there (Open MPI or MPICH; it must be the MPI that the
  * program is built with). libanynorm itself knows nothing of MPI. Communication is MPI's alone, and
@@ -7,8 +7,8 @@
  *
  * Every function here but the message and the destruction is collective: all processes of the
  * communicator call it, in the same order. Where one of them fails, all are told, by the status of
- * the first that failed; none waits for another that has given up. Threads: one call at a time for a
- * communicator, as MPI_THREAD_SERIALIZED allows; from one thread MPI_THREAD_FUNNELED does. */
+ * the first that failed; none waits for another that has given up. Threads: one call at a time for
+ * a communicator, as MPI_THREAD_SERIALIZED allows; from one thread MPI_THREAD_FUNNELED does. */
 #ifndef ANYNORM_MPI_H
 #define ANYNORM_MPI_H
 
@@ -30,22 +30,23 @@ ANYNORM_API const char *anynorm_mpi_message(void);
  * anynorm.h, whose bound holds. */
 typedef struct anynorm_mpi_pair anynorm_mpi_pair;
 
-/* A pair for at most `rows` rows (1 or more) at a time. `spec` is that of the norm of the rank's own
- * columns, as if they were all there are: weight, bias, y and whatever else it names are the rank's
- * part. Ranks may differ in columns, strides and tensors, but not in whether it is RMS or L2. Its
- * sums of squares are f32, and it finds no gradients. `device` must outlive the pair; the communicator
- * is duplicated. *pair is NULL where it fails.
- * INVALID_ARGUMENT: also a spec with partials, with statistics that are given, or with gradients.
- * As anynorm_plan_create, for either plan; OUT_OF_MEMORY. */
+/* A pair for at most `rows` rows (1 or more) at a time. `spec` is that of the norm of the rank's
+ * own columns, as if they were all there are: weight, bias, y and whatever else it names are the
+ * rank's part. Ranks may differ in columns, strides and tensors, but not in whether it is RMS or
+ * L2. Its sums of squares are f32, and it finds no gradients. `device` must outlive the pair; the
+ * communicator is duplicated. *pair is NULL where it fails. INVALID_ARGUMENT: also a spec with
+ * partials, with statistics that are given, or with gradients. As anynorm_plan_create, for either
+ * plan; OUT_OF_MEMORY. */
 ANYNORM_API anynorm_status anynorm_mpi_pair_create(anynorm_device *device, const anynorm_spec *spec,
                                                    MPI_Comm communicator, uint64_t rows,
                                                    anynorm_mpi_pair **pair);
 
 /* Finds the partial statistics of `rows` rows, the same number on all ranks, and starts gathering
- * those of all ranks. `tensors` are copied; the buffers must stay as they are until anynorm_mpi_pair_end
- * has returned. What is enqueued on the device meanwhile, and what another pair begins, overlaps with
- * the communication. A pair that was begun must be ended before it is begun again.
- * INVALID_ARGUMENT: more rows than the pair was made for, or it has begun. As anynorm_enqueue. */
+ * those of all ranks. `tensors` are copied; the buffers must stay as they are until
+ * anynorm_mpi_pair_end has returned. What is enqueued on the device meanwhile, and what another
+ * pair begins, overlaps with the communication. A pair that was begun must be ended before it is
+ * begun again. INVALID_ARGUMENT: more rows than the pair was made for, or it has begun. As
+ * anynorm_enqueue. */
 ANYNORM_API anynorm_status anynorm_mpi_pair_begin(anynorm_mpi_pair *pair,
                                                   const anynorm_tensors *tensors, uint64_t rows);
 
@@ -57,16 +58,17 @@ ANYNORM_API anynorm_status anynorm_mpi_pair_end(anynorm_mpi_pair *pair);
 /* Collective, as the communicator is given back. NULL does nothing. Not between begin and end. */
 ANYNORM_API void anynorm_mpi_pair_destroy(anynorm_mpi_pair *pair);
 
-/* ---- Gradients of rows that are divided ------------------------------------------------------- */
+/* ---- Gradients of rows that are divided -------------------------------------------------------
+ */
 
-/* values[0..count) becomes the sum over all ranks of what each has there: of dweight, say, after each
- * rank has found its own rows' (of a mean over all rows, each by its own share). Unlike MPI_Allreduce's
- * the order is fixed: the values of ranks 0, 1, 2 ... are added in this order in f64 and rounded once,
- * to the nearest number of `type` (f16, bf16, f32, f64). So the bits are the same on all ranks and in
- * all runs, whatever the network; they depend on the number of ranks and on which has which rows. Each
- * rank adds up a part of the values: it sends and receives about twice the values, and needs memory
- * for them once more.
- * INVALID_ARGUMENT: another type, or ranks that differ in type or count. OUT_OF_MEMORY. */
+/* values[0..count) becomes the sum over all ranks of what each has there: of dweight, say, after
+ * each rank has found its own rows' (of a mean over all rows, each by its own share). Unlike
+ * MPI_Allreduce's the order is fixed: the values of ranks 0, 1, 2 ... are added in this order in
+ * f64 and rounded once, to the nearest number of `type` (f16, bf16, f32, f64). So the bits are the
+ * same on all ranks and in all runs, whatever the network; they depend on the number of ranks and
+ * on which has which rows. Each rank adds up a part of the values: it sends and receives about
+ * twice the values, and needs memory for them once more. INVALID_ARGUMENT: another type, or ranks
+ * that differ in type or count. OUT_OF_MEMORY. */
 ANYNORM_API anynorm_status anynorm_mpi_sum(MPI_Comm communicator, anynorm_dtype type, void *values,
                                            uint64_t count);
 

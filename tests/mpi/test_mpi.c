@@ -110,8 +110,7 @@ static void test_pair(uint32_t flags)
         x[i] = (float)(100 + number(i));
     for (uint64_t c = 0; c < COLUMNS; c++)
         weight[c] = (float)number(c + 5000);
-    const anynorm_host_tensors host = {
-        .x = x, .y = wanted, .weight = weight, .rstd = wanted_rstd};
+    const anynorm_host_tensors host = {.x = x, .y = wanted, .weight = weight, .rstd = wanted_rstd};
     if (anynorm_plan_create(device, &spec, NULL, &plan) || anynorm_run(plan, &host, ROWS))
         exit(1);
     anynorm_plan_destroy(plan);
@@ -120,9 +119,8 @@ static void test_pair(uint32_t flags)
            "a pair is made");
     if (!pair)
         return;
-    anynorm_tensors tensors = {.x = upload(x, ROWS, part),
-                               .y = upload(x, ROWS, part),
-                               .weight = upload(weight, 1, part)};
+    anynorm_tensors tensors = {
+        .x = upload(x, ROWS, part), .y = upload(x, ROWS, part), .weight = upload(weight, 1, part)};
     if (anynorm_buffer_create(device, sizeof(rstd), &tensors.rstd))
         exit(1);
     for (int again = 0; again < 2; again++) {
@@ -131,7 +129,8 @@ static void test_pair(uint32_t flags)
                "a pair that has begun is not begun again");
         expect(anynorm_mpi_pair_end(pair) == ANYNORM_OK, "a pair ends");
     }
-    expect(anynorm_mpi_pair_end(pair) == ANYNORM_INVALID_ARGUMENT, "what has not begun is not ended");
+    expect(anynorm_mpi_pair_end(pair) == ANYNORM_INVALID_ARGUMENT,
+           "what has not begun is not ended");
     expect(anynorm_mpi_pair_begin(pair, &tensors, ROWS + 1) == ANYNORM_INVALID_ARGUMENT,
            "more rows than it is for are refused");
     if (anynorm_buffer_read(device, &tensors.y, y, ROWS * part.columns * sizeof(float)) ||
@@ -142,8 +141,8 @@ static void test_pair(uint32_t flags)
     for (uint64_t r = 0; r < ROWS; r++) {
         close = close && fabsf(rstd[r] - wanted_rstd[r]) <= 1e-5f * wanted_rstd[r];
         for (uint64_t c = 0; c < part.columns; c++)
-            close = close && fabsf(y[r * part.columns + c] -
-                                   wanted[r * COLUMNS + part.first + c]) <= 6e-5f;
+            close = close &&
+                    fabsf(y[r * part.columns + c] - wanted[r * COLUMNS + part.first + c]) <= 6e-5f;
     }
     expect(close, "the ranks' columns are those of the whole rows");
     /* All ranks hear of one whose tensors are refused. */

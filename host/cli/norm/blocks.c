@@ -130,17 +130,29 @@ static uint64_t next_gradients(const struct norm *work, uint64_t first)
     return rows - first;
 }
 
+static uint64_t first_row(const struct norm *work)
+{
+    return work->share ? work->share->first : 0;
+}
+
+static uint64_t end_row(const struct norm *work)
+{
+    return work->share ? work->share->end : work->shape.rows;
+}
+
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
  * begins and ends with samples or stays within one. */
 static uint64_t next_rows(const struct norm *work, uint64_t first)
 {
-    uint64_t left = work->shape.rows - first;
+    uint64_t left = end_row(work) - first;
     uint64_t rows = left < work->block_rows ? left : work->block_rows;
     uint64_t period = work->spec.sample_rows;
     uint64_t within;
 
-    if (norm_is_backward(&work->options))
-        return next_gradients(work, first);
+    if (norm_is_backward(&work->options)) {
+        rows = next_gradients(work, first);
+        return rows < left ? rows : left;
+    }
     if (period <= 1)
         return rows;
     within = first % period;
@@ -234,7 +246,7 @@ static bool run(struct norm *work, const anynorm_host_tensors *tensors, uint64_t
     anynorm_status status = ANYNORM_OK;
     double started;
 
-    if (work->options.timing && first == 0)
+    if (work->options.timing && first == first_row(work))
         status = anynorm_run(work->plan, tensors, count);
     started = an_clock_seconds();
     if (status == ANYNORM_OK && !norm_is_backward(&work->options))
@@ -262,38 +274,72 @@ static void find_largest(struct norm *work)
 {
     uint64_t largest = 0, count;
 
-    for (uint64_t first = 0; first < work->shape.rows; first += count) {
+    for (uint64_t first = first_row(work); first < end_row(work); first += count) {
         count = next_rows(work, first);
         largest = count > largest ? count : largest;
     }
     work->largest_block = largest;
 }
 
+/* Divided rows must begin with all that goes by the number of a row within a block. */
+static bool may_divide(const struct norm *work, uint64_t row)
+{
+    const anynorm_spec *spec = &work->spec;
+    uint64_t periods[] = {spec->sample_rows, spec->parameters.rows, spec->inner_rows}, cut = row;
+
+    for (size_t i = 0; i < COUNT(periods); i++) {
+        if (periods[i] > 1 && row % periods[i] != 0)
+            return false;
+    }
+    return !norm_is_backward(&work->options) ||
+           (anynorm_plan_cut(work->plan, work->shape.rows, &cut) == ANYNORM_OK && cut == row);
+}
+
+void norm_divide(const struct norm *work, uint64_t *row)
+{
+    while (*row > 0 && !may_divide(work, *row))
+        --*row;
+}
+
+/* The sums of the rows ahead, or those with one's own rows added; nothing where there are none. */
+static bool carry(const struct norm *work, const struct block *block, bool on)
+{
+    const struct norm_share *share = work->share;
+    uint64_t bytes = 0;
+
+    if (!share || !block->workspace ||
+        anynorm_plan_workspace(work->plan, work->shape.rows, &bytes) != ANYNORM_OK)
+        return true;
+    return on ? share->hand_on(share->context, block->workspace, (size_t)bytes)
+              : share->take(share->context, block->workspace, (size_t)bytes);
+}
+
 bool norm_blocks(struct norm *work)
 {
     struct block block = {0};
     struct progress progress;
-    uint64_t rows = work->shape.rows, count;
+    uint64_t rows = end_row(work), count;
     bool done;
 
-    progress_start(&progress, rows);
+    progress_start(&progress, rows - first_row(work));
     find_largest(work);
     done = block_init(&block, work);
-    if (done && rows == 0)
+    if (done && work->shape.rows == 0)
         make_no_rows(work, &block);
-    for (uint64_t first = 0; first < rows && done; first += count) {
+    done = done && carry(work, &block, false);
+    for (uint64_t first = first_row(work); first < rows && done; first += count) {
         anynorm_host_tensors tensors;
 
         count = next_rows(work, first);
         tensors = tensors_of(work, &block, first, count);
         done = run(work, &tensors, first, count) &&
                norm_running_update(work, &tensors, block.outputs) &&
-               norm_outputs_write(work, block.outputs, count);
+               norm_outputs_write(work, block.outputs, first, count);
         if (done)
             norm_print_take(work, &tensors, first, count);
-        progress_update(&progress, first + count);
+        progress_update(&progress, first + count - first_row(work));
     }
-    done = done && norm_sums_write(work, block.outputs);
+    done = done && carry(work, &block, true) && norm_sums_write(work, block.outputs);
     progress_end(&progress);
     block_free(&block);
     return done;

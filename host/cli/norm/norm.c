@@ -39,7 +39,7 @@ static bool check_bf16(struct norm *work)
     return found || fail_dtype(work);
 }
 
-static bool make_plan(struct norm *work)
+bool norm_plan_make(struct norm *work)
 {
     anynorm_device_info info;
     anynorm_status status;
@@ -55,8 +55,7 @@ static bool make_plan(struct norm *work)
         anynorm_device_describe(work->device, &info) == ANYNORM_OK ? info.id : "device", status);
 }
 
-/* Bytes that an element of x, and those that other tensors have for it, are together. */
-static size_t bytes_of_element(const struct norm *work)
+size_t norm_element_bytes(const struct norm *work)
 {
     size_t bytes = anynorm_dtype_size(work->x.type);
 
@@ -75,7 +74,7 @@ static size_t bytes_of_element(const struct norm *work)
 
 static void print_timing(const struct norm *work, double total)
 {
-    double bytes = (double)work->x.layout.elements * (double)bytes_of_element(work);
+    double bytes = (double)work->x.layout.elements * (double)norm_element_bytes(work);
     anynorm_device_info device;
     anynorm_plan_info plan;
 
@@ -103,13 +102,29 @@ static bool publish(struct norm *work)
     return cli_flush_stdout() && norm_outputs_commit(work);
 }
 
-static bool find_work(struct norm *work)
+bool norm_find(struct norm *work)
 {
     if (!open_input(work) || !norm_shape_find(work) || !norm_inputs_read(work) ||
         !check_bf16(work) || !norm_running_use(work))
         return false;
     norm_spec_find(work);
     return true;
+}
+
+void norm_free(struct norm *work)
+{
+    for (int i = 0; i < OUTPUTS; i++)
+        output_discard(&work->outputs[i]);
+    anynorm_plan_destroy(work->plan);
+    anynorm_plan_destroy(work->batch);
+    anynorm_device_close(work->device);
+    free(work->stats.values);
+    free(work->preview.values);
+    for (int i = 0; i < INPUTS; i++) {
+        free(work->inputs[i].data);
+        tensor_close(&work->inputs[i].file);
+    }
+    tensor_close(&work->x);
 }
 
 int cli_norm(int argc, char **argv)
@@ -120,25 +135,15 @@ int cli_norm(int argc, char **argv)
 
     if (!norm_options_parse(argc, argv, &work.options, &exit_status))
         return exit_status;
-    if (find_work(&work) && norm_outputs_prepare(&work) && norm_print_init(&work) &&
-        make_plan(&work) && norm_outputs_create(&work) && norm_blocks(&work) && publish(&work)) {
+    if (norm_find(&work) && norm_outputs_prepare(&work) && norm_print_init(&work) &&
+        norm_plan_make(&work) && norm_outputs_create(&work) && norm_blocks(&work) &&
+        publish(&work)) {
         exit_status = CLI_DONE;
         if (work.options.timing)
             print_timing(&work, an_clock_seconds() - started);
     } else {
         exit_status = cli_error_print();
     }
-    for (int i = 0; i < OUTPUTS; i++)
-        output_discard(&work.outputs[i]);
-    anynorm_plan_destroy(work.plan);
-    anynorm_plan_destroy(work.batch);
-    anynorm_device_close(work.device);
-    free(work.stats.values);
-    free(work.preview.values);
-    for (int i = 0; i < INPUTS; i++) {
-        free(work.inputs[i].data);
-        tensor_close(&work.inputs[i].file);
-    }
-    tensor_close(&work.x);
+    norm_free(&work);
     return exit_status;
 }

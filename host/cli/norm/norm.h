@@ -156,8 +156,22 @@ struct print {
     double *values; /* [shown rows][shown columns]; NULL: not wanted */
 };
 
+/* The part that one of several processes has in a run: anynorm-mpi's. */
+struct norm_share {
+    uint64_t first, end; /* its rows, where a run may be divided: see norm_divide */
+    void *context;
+    /* Writes to the file of an output, from byte `at` on. */
+    bool (*write)(void *context, enum norm_output_name output, uint64_t at, const void *data,
+                  size_t bytes);
+    /* Sums over rows are carried from the process of the rows before to that of the rows behind:
+     * called for the workspace ahead of the first block, and after the last. */
+    bool (*take)(void *context, void *workspace, size_t bytes);
+    bool (*hand_on)(void *context, const void *workspace, size_t bytes);
+};
+
 struct norm {
     struct norm_options options;
+    const struct norm_share *share; /* NULL: there is one process */
     struct tensor_file x;
     struct norm_shape shape;
     struct norm_input inputs[INPUTS];
@@ -167,6 +181,7 @@ struct norm {
     uint64_t largest_block;         /* the rows of it, known once there is a plan */
     float y_scale;                  /* with ANYNORM_Y_SCALE_INPUT */
     struct output outputs[OUTPUTS]; /* path NULL: not wanted */
+    size_t heads[OUTPUTS];          /* bytes of a file ahead of its numbers */
     anynorm_device *device;
     anynorm_plan *plan;
     anynorm_plan *batch;  /* of partials, which running statistics are updated by; or NULL */
@@ -215,11 +230,12 @@ bool norm_output_is_as_x(enum norm_output_name output);
  * norm_is_whole, and where each row has parameters of its own and there are gradients. */
 void norm_spec_find(struct norm *work);
 
-/* In this order. Creating writes the heads of the files, writing appends the next `rows` rows, and
- * after these what is summed over rows. */
+/* In this order. Creating writes the heads of the files, writing puts `rows` rows from row `first`
+ * on behind the rows ahead of them, and after the last what is summed over rows. */
 bool norm_outputs_prepare(struct norm *work);
 bool norm_outputs_create(struct norm *work);
-bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows);
+bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t first,
+                        uint64_t rows);
 bool norm_sums_write(struct norm *work, void *const data[OUTPUTS]);
 bool norm_outputs_close(struct norm *work);
 bool norm_outputs_commit(struct norm *work);
@@ -230,8 +246,12 @@ uint64_t norm_output_count(const struct norm *work, enum norm_output_name output
 uint64_t norm_output_start(const struct norm *work, enum norm_output_name output, uint64_t first);
 anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name output);
 
-/* Normalizes all rows, block by block, into the outputs (created, their heads written) and what is
- * to be printed. */
+/* Lowers *row to the nearest at which the run may be divided among processes: 0, if there is none.
+ * There must be a plan. */
+void norm_divide(const struct norm *work, uint64_t *row);
+
+/* Normalizes all rows, or those of the share, block by block, into the outputs (created, their
+ * heads written) and what is to be printed. */
 bool norm_blocks(struct norm *work);
 
 /* Where running statistics are given to be used, makes mean and rstd of them. Where they are to be
@@ -247,5 +267,19 @@ bool norm_print_init(struct norm *work);
 void norm_print_take(struct norm *work, const anynorm_host_tensors *tensors, uint64_t first,
                      uint64_t count);
 void norm_print(const struct norm *work);
+
+/* ---- From the arguments to the plan, and the end ---- */
+
+/* With the options parsed: opens and checks what is read, and finds what is computed. */
+bool norm_find(struct norm *work);
+
+/* Opens the device and makes the plan. */
+bool norm_plan_make(struct norm *work);
+
+/* Bytes that go through a device for an element of x, with those of other tensors for it. */
+size_t norm_element_bytes(const struct norm *work);
+
+/* Ends it at any point: outputs that were not committed are gone. */
+void norm_free(struct norm *work);
 
 #endif

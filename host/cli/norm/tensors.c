@@ -473,8 +473,10 @@ bool norm_outputs_create(struct norm *work)
     for (int i = 0; i < OUTPUTS; i++) {
         struct output *file = &work->outputs[i];
 
-        if (file->path &&
-            (!output_create(file) || !output_write(file, head, make_head(work, i, head))))
+        if (!file->path)
+            continue;
+        work->heads[i] = make_head(work, i, head);
+        if (!output_create(file) || !output_write(file, head, work->heads[i]))
             return false;
     }
     return true;
@@ -513,28 +515,62 @@ uint64_t norm_output_count(const struct norm *work, enum norm_output_name output
     return of_outputs[output].family == STATISTIC ? rows : rows * spec->columns;
 }
 
-static bool write_outputs(struct norm *work, void *const data[OUTPUTS], uint64_t rows, bool of_all)
+/* `count` elements, the first of them number `from` of the output. */
+static bool write_output(struct norm *work, int output, const void *data, uint64_t from,
+                         uint64_t count)
+{
+    size_t size = anynorm_dtype_size(norm_output_type(work, (enum norm_output_name)output));
+    const struct norm_share *share = work->share;
+
+    if (!work->options.outputs[output] || count == 0)
+        return true;
+    if (share)
+        return share->write(share->context, (enum norm_output_name)output,
+                            work->heads[output] + from * size, data, (size_t)(count * size));
+    return output_write(&work->outputs[output], data, (size_t)(count * size));
+}
+
+/* Whether an output is written at the end, in the shape of the input that it belongs to. */
+static bool is_late(const struct norm *work, int output)
+{
+    return layout_of_input(work, output) && is_of_all(work, output);
+}
+
+bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t first, uint64_t rows)
 {
     for (int i = 0; i < OUTPUTS; i++) {
         enum norm_output_name name = (enum norm_output_name)i;
-        uint64_t bytes =
-            norm_output_count(work, name, rows) * anynorm_dtype_size(norm_output_type(work, name));
 
-        if (work->outputs[i].path && (layout_of_input(work, i) && is_of_all(work, i)) == of_all &&
-            !output_write(&work->outputs[i], data[i], (size_t)bytes))
+        if (!is_late(work, i) &&
+            !write_output(work, i, data[i], norm_output_count(work, name, first),
+                          norm_output_count(work, name, rows)))
             return false;
     }
     return true;
 }
 
-bool norm_outputs_write(struct norm *work, void *const data[OUTPUTS], uint64_t rows)
-{
-    return write_outputs(work, data, rows, false);
-}
-
 bool norm_sums_write(struct norm *work, void *const data[OUTPUTS])
 {
-    return write_outputs(work, data, 0, true);
+    const struct norm_share *share = work->share;
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        enum norm_output_name name = (enum norm_output_name)i;
+        uint64_t from = 0, end = norm_output_count(work, name, 0);
+        size_t size = anynorm_dtype_size(norm_output_type(work, name));
+
+        if (!is_late(work, i))
+            continue;
+        if (share && of_outputs[i].family == SAMPLE) {
+            from = norm_output_start(work, name, share->first);
+            if (share->end < work->shape.rows)
+                end = norm_output_start(work, name, share->end);
+        } else if (share && share->end < work->shape.rows) {
+            continue; /* they are whole where the last rows are */
+        }
+        if (!write_output(work, i, (const uint8_t *)data[i] + from * size, from, end - from))
+            return false;
+    }
+    return true;
 }
 
 bool norm_outputs_close(struct norm *work)

@@ -1,0 +1,276 @@
+#include "ranks.h"
+
+#include "platform/system.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_AT_ONCE = 1 << 30, CHAIN = 1 /* a tag */ };
+
+static bool fail_mpi(const char *subject, const char *call, int error)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length;
+
+    (void)MPI_Error_string(error, text, &length);
+    return cli_fail(CLI_FAILED, subject, "%s failed: %s", call, text);
+}
+
+bool ranks_agree(struct ranks *ranks, bool done, int *exit_status)
+{
+    int failed = done ? ranks->size : ranks->rank, first, status;
+    double started = an_clock_seconds();
+
+    (void)MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, ranks->all);
+    ranks->waited += an_clock_seconds() - started;
+    if (first == ranks->size)
+        return true;
+    status = first == ranks->rank ? cli_error_print() : 0;
+    (void)MPI_Bcast(&status, 1, MPI_INT, first, ranks->all);
+    *exit_status = status;
+    return false;
+}
+
+/* ---- Devices ---- */
+
+const char *ranks_device(const struct ranks *ranks, char id[32])
+{
+    MPI_Comm node;
+    anynorm_device *best;
+    anynorm_device_info wanted, info;
+    int rank = 0;
+    size_t alike = 0, at;
+
+    (void)MPI_Comm_split_type(ranks->all, MPI_COMM_TYPE_SHARED, ranks->rank, MPI_INFO_NULL, &node);
+    (void)MPI_Comm_rank(node, &rank);
+    (void)MPI_Comm_free(&node);
+    if (anynorm_device_open(NULL, &best) != ANYNORM_OK)
+        return NULL;
+    if (anynorm_device_describe(best, &wanted) != ANYNORM_OK)
+        *wanted.id = 0;
+    anynorm_device_close(best);
+    /* Of the same API, as a device may be there by both. */
+    at = strcspn(wanted.id, ":") + 1;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t wish = alike ? (size_t)rank % alike : 0, seen = 0;
+
+        for (size_t i = 0; i < anynorm_device_count(); i++) {
+            if (anynorm_device_list(i, &info) != ANYNORM_OK || *info.unusable ||
+                strncmp(info.id, wanted.id, at) != 0 || strcmp(info.name, wanted.name) != 0)
+                continue;
+            if (pass == 0)
+                alike++;
+            else if (seen++ == wish)
+                memcpy(id, info.id, sizeof(info.id));
+        }
+    }
+    return alike ? id : NULL;
+}
+
+struct identity {
+    char version[32];
+    char device[128];
+    char driver[256];
+    char choice[128];
+};
+
+bool ranks_compare(struct ranks *ranks, const struct norm *work)
+{
+    struct identity own = {.version = ANYNORM_VERSION}, first;
+    anynorm_device_info info;
+    anynorm_plan_info plan;
+    int differs[2], least[2];
+
+    if (anynorm_device_describe(work->device, &info) == ANYNORM_OK) {
+        memcpy(own.device, info.name, sizeof(own.device));
+        memcpy(own.driver, info.driver, sizeof(own.driver));
+    }
+    if (anynorm_plan_describe(work->plan, &plan) == ANYNORM_OK)
+        memcpy(own.choice, plan.choice, sizeof(own.choice));
+    first = own;
+    (void)MPI_Bcast(&first, sizeof(first), MPI_BYTE, 0, ranks->all);
+    differs[0] = strcmp(own.version, first.version) == 0 ? ranks->size : ranks->rank;
+    differs[1] = memcmp(&own, &first, sizeof(own)) == 0 ? ranks->size : ranks->rank;
+    (void)MPI_Allreduce(differs, least, 2, MPI_INT, MPI_MIN, ranks->all);
+    if (least[0] < ranks->size)
+        return ranks->rank != 0 || cli_fail(CLI_USAGE, "anynorm-mpi",
+                                            "ranks 0 and %d are not of one version", least[0]);
+    if (least[1] < ranks->size && ranks->rank == 0)
+        fprintf(
+            stderr,
+            "anynorm-mpi: ranks 0 and %d have different devices, drivers or schedules: the last "
+            "bits of rows depend on the rank\n",
+            least[1]);
+    return true;
+}
+
+/* ---- Files ---- */
+
+static bool open_one(struct ranks *ranks, const struct norm *work, int i)
+{
+    const struct output *output = &work->outputs[i];
+    const char *name = output->direct ? NULL : output->temporary;
+    int length = ranks->rank == 0 && name ? (int)strlen(name) + 1 : 0, error;
+    char *path;
+
+    (void)MPI_Bcast(&length, 1, MPI_INT, 0, ranks->all);
+    if (length == 0)
+        return true; /* what goes nowhere */
+    path = malloc((size_t)length);
+    if (!path)
+        return cli_fail(CLI_FAILED, output->path, "out of memory");
+    if (ranks->rank == 0)
+        memcpy(path, name, (size_t)length);
+    (void)MPI_Bcast(path, length, MPI_CHAR, 0, ranks->all);
+    error = MPI_File_open(ranks->all, path, MPI_MODE_WRONLY, MPI_INFO_NULL, &ranks->files[i]);
+    free(path);
+    if (error != MPI_SUCCESS)
+        return fail_mpi(work->options.outputs[i], "MPI_File_open", error);
+    ranks->opened[i] = true;
+    return true;
+}
+
+bool ranks_open(struct ranks *ranks, const struct norm *work)
+{
+    bool done = true;
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (work->options.outputs[i])
+            done = open_one(ranks, work, i) && done; /* all of them: it takes all ranks */
+    }
+    return done;
+}
+
+bool ranks_write(void *context, enum norm_output_name output, uint64_t at, const void *data,
+                 size_t bytes)
+{
+    struct ranks *ranks = context;
+    const char *from = data;
+
+    if (!ranks->opened[output])
+        return true;
+    while (bytes > 0) {
+        int count = bytes < MOST_AT_ONCE ? (int)bytes : MOST_AT_ONCE, written = 0;
+        MPI_Status status;
+        int error =
+            MPI_File_write_at(ranks->files[output], (MPI_Offset)at, from, count, MPI_BYTE, &status);
+
+        if (error == MPI_SUCCESS)
+            error = MPI_Get_count(&status, MPI_BYTE, &written);
+        if (error != MPI_SUCCESS || written <= 0)
+            return error != MPI_SUCCESS ? fail_mpi("output", "MPI_File_write_at", error)
+                                        : cli_fail(CLI_FAILED, "output",
+                                                   "cannot be written: nothing of it was taken");
+        from += written;
+        at += (uint64_t)written;
+        bytes -= (size_t)written;
+    }
+    return true;
+}
+
+bool ranks_close(struct ranks *ranks)
+{
+    bool done = true;
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        int error = ranks->opened[i] ? MPI_File_close(&ranks->files[i]) : MPI_SUCCESS;
+
+        ranks->opened[i] = false;
+        if (error != MPI_SUCCESS)
+            done = fail_mpi("output", "MPI_File_close", error);
+    }
+    return done;
+}
+
+/* ---- What is summed over rows ---- */
+
+/* Ahead of a workspace goes the number of its pieces, or, from a rank that has failed, -1. */
+static int pieces_of(size_t bytes)
+{
+    return (int)((bytes + MOST_AT_ONCE - 1) / MOST_AT_ONCE);
+}
+
+static int take_word(struct ranks *ranks)
+{
+    double started = an_clock_seconds();
+    int word = -1;
+
+    ranks->takes = false;
+    (void)MPI_Recv(&word, 1, MPI_INT, ranks->rank - 1, CHAIN, ranks->all, MPI_STATUS_IGNORE);
+    ranks->waited += an_clock_seconds() - started;
+    return word;
+}
+
+static void hand_word_on(struct ranks *ranks, int word)
+{
+    ranks->hands_on = false;
+    (void)MPI_Send(&word, 1, MPI_INT, ranks->rank + 1, CHAIN, ranks->all);
+}
+
+static int length_of(size_t bytes, int piece)
+{
+    size_t rest = bytes - (size_t)piece * MOST_AT_ONCE;
+
+    return rest < MOST_AT_ONCE ? (int)rest : MOST_AT_ONCE;
+}
+
+bool ranks_take(void *context, void *workspace, size_t bytes)
+{
+    struct ranks *ranks = context;
+    int pieces;
+
+    if (!ranks->takes)
+        return true;
+    pieces = take_word(ranks);
+    if (pieces < 0)
+        return cli_fail(CLI_FAILED, "anynorm-mpi", "rank %d has failed", ranks->rank - 1);
+    for (int i = 0; i < pieces; i++)
+        (void)MPI_Recv((char *)workspace + (size_t)i * MOST_AT_ONCE, length_of(bytes, i), MPI_BYTE,
+                       ranks->rank - 1, CHAIN, ranks->all, MPI_STATUS_IGNORE);
+    return true;
+}
+
+bool ranks_hand_on(void *context, const void *workspace, size_t bytes)
+{
+    struct ranks *ranks = context;
+    int pieces = pieces_of(bytes);
+
+    if (!ranks->hands_on)
+        return true;
+    hand_word_on(ranks, pieces);
+    for (int i = 0; i < pieces; i++)
+        (void)MPI_Send((const char *)workspace + (size_t)i * MOST_AT_ONCE, length_of(bytes, i),
+                       MPI_BYTE, ranks->rank + 1, CHAIN, ranks->all);
+    return true;
+}
+
+/* A message that is on its way is taken out of it, into memory of its size. */
+static bool drop_piece(const struct ranks *ranks)
+{
+    MPI_Status status;
+    int bytes = 0;
+    char *unread;
+
+    (void)MPI_Probe(ranks->rank - 1, CHAIN, ranks->all, &status);
+    (void)MPI_Get_count(&status, MPI_BYTE, &bytes);
+    unread = malloc((size_t)bytes + 1);
+    if (unread)
+        (void)MPI_Recv(unread, bytes, MPI_BYTE, ranks->rank - 1, CHAIN, ranks->all,
+                       MPI_STATUS_IGNORE);
+    free(unread);
+    return unread;
+}
+
+void ranks_break(struct ranks *ranks)
+{
+    int pieces = ranks->takes ? take_word(ranks) : 0;
+
+    if (ranks->hands_on)
+        hand_word_on(ranks, -1);
+    for (int i = 0; i < pieces; i++) {
+        if (!drop_piece(ranks))
+            MPI_Abort(ranks->all, CLI_FAILED); /* nothing less frees the rank that sends */
+    }
+}

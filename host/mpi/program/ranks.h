@@ -1,0 +1,41 @@
+/* The ranks of one run of anynorm-mpi: how they agree, share devices and write one file. */
+#ifndef ANYNORM_MPI_RANKS_H
+#define ANYNORM_MPI_RANKS_H
+
+#include "norm/norm.h"
+
+#include <mpi.h>
+
+struct ranks {
+    MPI_Comm all;
+    int rank, size;
+    MPI_File files[OUTPUTS];
+    bool opened[OUTPUTS];
+    bool takes, hands_on; /* what is summed over rows goes on from or to another rank */
+    double waited;        /* seconds, for other ranks */
+};
+
+/* Whether all ranks have done well. Else the first that has not tells why, and all return false. */
+bool ranks_agree(struct ranks *ranks, bool done, int *exit_status);
+
+/* One of the machine's devices for this rank, in `id`, where the user names none: its ranks share
+ * those that are like the best one. NULL: leave it to the library. */
+const char *ranks_device(const struct ranks *ranks, char id[32]);
+
+/* Refuses ranks of different versions of anynorm, and says where they have other devices or
+ * kernels. */
+bool ranks_compare(struct ranks *ranks, const struct norm *work);
+
+/* Opens the files that rank 0 has made; `write` of struct norm_share puts bytes into them. */
+bool ranks_open(struct ranks *ranks, const struct norm *work);
+bool ranks_write(void *context, enum norm_output_name output, uint64_t at, const void *data,
+                 size_t bytes);
+bool ranks_close(struct ranks *ranks);
+
+/* `take` and `hand_on` of struct norm_share, between a rank and those next to it; and what ends the
+ * chain where this rank has failed: a rank that waits hears of it. */
+bool ranks_take(void *context, void *workspace, size_t bytes);
+bool ranks_hand_on(void *context, const void *workspace, size_t bytes);
+void ranks_break(struct ranks *ranks);
+
+#endif

@@ -1,0 +1,210 @@
+"""anynorm-mpi on one machine: its files beside those of anynorm, bit for bit, and how it fails.
+
+$ANYNORM_PROGRAM and $ANYNORM_MPI_PROGRAM are the two, $ANYNORM_DEVICE the device, mpirun is in PATH."""
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+ALONE = os.environ["ANYNORM_PROGRAM"]
+RANKS = os.environ["ANYNORM_MPI_PROGRAM"]
+MPIRUN = ["mpirun", "--oversubscribe"]
+ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                   OMPI_MCA_btl_base_warn_component_unused="0", POCL_MAX_PTHREAD_COUNT="1")
+
+
+def is_open_mpi():
+    said = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+    return "Open MPI" in said or "open-mpi" in said
+
+
+if not is_open_mpi():  # MPICH's starts as many as it is told
+    MPIRUN = ["mpirun"]
+
+
+def alone(*arguments):
+    done = subprocess.run([ALONE, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def start(count, *arguments):
+    return subprocess.Popen([*MPIRUN, "-n", str(count), RANKS, *arguments], env=ENVIRONMENT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ranks(count, *arguments):
+    run = start(count, *arguments)
+    try:
+        run.stdout_text, run.stderr_text = run.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        raise
+    return run
+
+
+def ours(run):
+    """The lines that are anynorm's own, and not mpirun's about a status."""
+    return [line for line in run.stderr_text.splitlines() if line.startswith("anynorm")]
+
+
+@pytest.fixture
+def files(tmp_path):
+    random = np.random.default_rng(7)
+
+    def make(name, *shape, kind="f4"):
+        path = tmp_path / f"{name}.npy"
+        np.save(path, (random.standard_normal(shape) + 3).astype(kind))
+        return str(path)
+
+    make.folder = tmp_path
+    make("x", 60, 5, 37)
+    make("half", 300, 64, kind="f2")
+    make("w", 37)
+    make("b", 37)
+    make("images", 7, 12, 5, 3)
+    make("residual", 60, 5, 37)
+    make("dy", 60, 5, 37)
+    make("scale", 60, 37)
+    make.path = lambda name: str(tmp_path / f"{name}.npy")
+    return make
+
+
+FORWARD = [
+    ["layer-norm", "x", "--weight", "w", "--bias", "b", "--mean-output", "@mean", "--rstd-output", "@rstd"],
+    ["rms-norm", "x", "--weight", "w", "--residual", "residual", "--sum-output", "@sum"],
+    ["layer-norm", "half", "--quantize", "int8", "--scale-output", "@scales"],
+    ["group-norm", "images", "--groups", "4"],
+    ["group-norm", "images", "--groups", "3", "--layout", "nhwc"],
+    ["instance-norm", "images"],
+    ["layer-norm", "x", "--scale", "scale", "--block-bytes", "4096"],
+    ["layer-norm", "x", "--backward", "dy", "--weight", "w"],
+    ["layer-norm", "x", "--backward", "dy", "--weight", "w", "--dweight-output", "@dweight", "--dbias-output",
+     "@dbias", "--bias", "b", "--block-bytes", "4096"],
+    ["layer-norm", "x", "--backward", "dy", "--scale", "scale", "--dscale-output", "@dscale"],
+]
+
+
+def placed(files, words, folder):
+    """The arguments with names made into paths, `@` being those that are written."""
+    given = [words[0]]
+    for word in words[1:]:
+        if word.startswith("@"):
+            given.append(str(folder / (word[1:] + ".npy")))
+        else:
+            path = files.path(word)
+            given.append(path if os.path.exists(path) else word)
+    return given + ["-o", str(folder / "y.npy")]
+
+
+@pytest.mark.parametrize("words", FORWARD, ids=lambda words: " ".join(words))
+def test_bits_of_one_process(files, words):
+    want = files.folder / "want"
+    want.mkdir()
+    alone(*placed(files, words, want))
+    for count in (1, 2, 3, 4, 7):
+        got = files.folder / f"got{count}"
+        got.mkdir()
+        run = ranks(count, *placed(files, words, got))
+        assert run.returncode == 0, run.stderr_text
+        assert sorted(path.name for path in got.iterdir()) == sorted(path.name for path in want.iterdir())
+        for path in want.iterdir():
+            assert (got / path.name).read_bytes() == path.read_bytes(), (count, path.name)
+
+
+def test_no_rows(files):
+    path = files("none", 0, 8)
+    alone("layer-norm", path, "-o", files.path("want"))
+    assert ranks(3, "layer-norm", path, "-o", files.path("got")).returncode == 0
+    assert pathlib.Path(files.path("got")).read_bytes() == pathlib.Path(files.path("want")).read_bytes()
+
+
+def test_timing(files):
+    run = ranks(2, "layer-norm", files.path("x"), "-o", "/dev/null", "--timing")
+    assert run.returncode == 0
+    lines = run.stderr_text.splitlines()
+    assert [line.split()[0] for line in lines if line.split()[0] in
+            ("ranks", "shape", "normalize", "total")] == ["ranks", "shape", "normalize", "total"]
+
+
+def test_help():
+    run = ranks(2, "--help")
+    assert run.returncode == 0 and run.stdout_text.count("usage:") == 1
+    run = ranks(2, "layer-norm", "--help")
+    assert run.returncode == 0 and run.stdout_text.count("usage:") == 1
+
+
+def assert_fails(run, status, text):
+    """One line of ours, whatever the number of ranks."""
+    assert run.returncode == status, run.stderr_text
+    assert len(ours(run)) == 1 and text in ours(run)[0], run.stderr_text
+
+
+@pytest.mark.parametrize("arguments, text", [
+    ([], "COMMAND"),
+    (["batch-norm"], "batch-norm"),
+    (["layer-norm"], "INPUT"),
+    (["layer-norm", "X", "--nonsense"], "--nonsense"),
+    (["layer-norm", "X"], "OUTPUT: missing"),
+    (["layer-norm", "X", "-o", "Y", "--stats"], "--stats"),
+    (["layer-norm", "/nonexistent/x.npy", "-o", "Y"], "/nonexistent/x.npy"),
+    (["layer-norm", "X", "-o", "/nonexistent/y.npy"], "/nonexistent"),
+    (["layer-norm", "X", "-o", "Y", "--device", "nothing:9"], "nothing:9"),
+])
+def test_misuse_is_one_line(files, arguments, text):
+    places = {"X": files.path("x"), "Y": files.path("y")}
+    assert_fails(ranks(3, *(places.get(word, word) for word in arguments)), 2, text)
+    assert not os.path.exists(files.path("y"))
+
+
+def test_what_fails_on_one_rank_ends_all(files):
+    """A rank of its own sees a file that is cut."""
+    good = pathlib.Path(files.path("x")).read_bytes()
+    pathlib.Path(files.path("y")).write_bytes(b"old")
+    cut = files.path("cut")
+    pathlib.Path(cut).write_bytes(good[:-4])
+    program = f'if [ "${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}" = 1 ]; then x={cut}; else x={files.path("x")}; fi; ' \
+              f'exec {RANKS} layer-norm "$x" -o {files.path("y")}'
+    run = subprocess.run([*MPIRUN, "-n", "3", "sh", "-c", program], env=ENVIRONMENT, text=True,
+                         capture_output=True, timeout=60)
+    run.stderr_text = run.stderr
+    assert_fails(run, 2, "cut.npy")
+    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
+    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
+
+
+def find_ranks(path):
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            words = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words and words[0] == RANKS.encode() and path.encode() in words:
+            found.append(int(entry))
+    return sorted(found)
+
+
+def test_killed_rank_ends_all(files):
+    big = files.path("big")
+    np.lib.format.open_memmap(big, "w+", "f4", (400000, 768)).flush()
+    pathlib.Path(files.path("y")).write_bytes(b"old")
+    run = start(2, "layer-norm", big, "-o", files.path("y"), "--block-bytes", "65536")
+    deadline = time.monotonic() + 20
+    while not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(find_ranks(big)[-1], signal.SIGKILL)
+    run.communicate(timeout=10)
+    assert run.returncode != 0
+    deadline = time.monotonic() + 10
+    while find_ranks(big):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
+    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
