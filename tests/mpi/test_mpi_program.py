@@ -101,11 +101,11 @@ def placed(files, words, folder):
 
 
 @pytest.mark.parametrize("words", FORWARD, ids=lambda words: " ".join(words))
-def test_bits_of_one_process(files, words):
+def test_bits_of_one_process(files, words, request):
     want = files.folder / "want"
     want.mkdir()
     alone(*placed(files, words, want))
-    for count in (1, 2, 3, 4, 7):
+    for count in map(int, request.config.getoption("--ranks").split(",")):
         got = files.folder / f"got{count}"
         got.mkdir()
         run = ranks(count, *placed(files, words, got))
