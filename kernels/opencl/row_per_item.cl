@@ -212,7 +212,9 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 #endif
 
 /* Writes `parts`, LINE or 1, vectors of each row; `stream`, a constant, past the caches: then the rows
- * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. */
+ * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. Else
+ * the lines are that will be written, unless `ahead` is 0: no CPU foresees them where rows are written by
+ * turns, or are shorter than a page. */
 PIECE void write_line(const uint many, const uint parts, const bool stream, const row_t *row,
                       const statistic_t *s, const uint column, const ulong ahead)
 {
@@ -230,6 +232,8 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
             fetch_residual(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
 #if HAS_SUM
         /* With what is not yet read of x or residual, which sum may be, further on. */
+        if (!stream && ahead)
+            fetch_to_write(row[r].sum + ahead + column * size_of(S_TYPE));
         store_column_line(parts, S_TYPE, stream, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column,
                           &line[r]);
 #endif
@@ -242,6 +246,8 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
 #if HAS_Y
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
+        if (!stream && ahead)
+            fetch_to_write(row[r].y + ahead + column * size_of(Y_TYPE));
         scale_line(parts, &row[r], &line[r]);
         store_column_line(parts, Y_TYPE, stream, &row[r], row[r].y, Y_STRIDE(&row[r]), column,
                           &line[r]);
@@ -282,7 +288,8 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
     if (stream)
         write_vectors(many, true, row, s, vectors, ahead);
     else
-        write_vectors(many, false, row, s, vectors, 0);
+        write_vectors(many, false, row, s, vectors,
+                      columns * size_of(X_TYPE) < AHEAD_BYTES ? AHEAD_BYTES : 0);
     if (rest > 0) {
         /* By min: ?: becomes a saturating subtraction, which oclgrind does not know. */
         const uint column = columns - min(columns, (uint)VECTOR);
