@@ -3,6 +3,7 @@
  * cache; once more where its first elements gave a poor guess of its mean.
  *
  * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
+#define STRETCHES (ROWS == 1)
 #include "elements.clh"
 
 /* Vectors of a row whose chains meet, and those of as many blocks, whose sums then go into the totals; the
@@ -211,17 +212,17 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 }
 #endif
 
-/* Writes `parts`, LINE or 1, vectors of each row; `stream`, a constant, past the caches: then the rows
+/* Writes `parts`, LINE or 1, vectors of each row; `whole`, a constant: VECTOR, or IN_STRETCH; `stream`, a constant, past the caches: then the rows
  * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. Else
  * the lines are that will be written, unless `ahead` is 0: no CPU foresees them where rows are written by
  * turns, or are shorter than a page. */
 PIECE void write_line(const uint many, const uint parts, const bool stream, const row_t *row,
-                      const statistic_t *s, const uint column, const ulong ahead)
+                      const statistic_t *s, const uint column, const uint whole, const ulong ahead)
 {
     factors_line_t f;
     line_t line[ROWS];
 #if !PARAMETER_ROWS
-    load_weights(parts, &row[0], column, &f);
+    load_weights(parts, &row[0], column, whole, &f);
 #endif
 #pragma unroll
     for (uint r = 0; r < ROWS && r < many; r++) {
@@ -238,7 +239,7 @@ PIECE void write_line(const uint many, const uint parts, const bool stream, cons
                           &line[r]);
 #endif
 #if PARAMETER_ROWS
-        load_weights(parts, &row[r], column, &f);
+        load_weights(parts, &row[r], column, whole, &f);
 #endif
         load_modulation(parts, &row[r], column, &f);
         transform_line(parts, s[r].pivot, &s[r], &f, &line[r]);
@@ -268,11 +269,23 @@ PIECE void write_vectors(const uint many, const bool stream, const row_t *row, c
         of[r] = s[r];
     }
     uint v = 0;
+#if IN_STRETCHES
+    while (v < vectors) {
+        const uint until = min(vectors, v + enter_stretch(&of_row[0], v * VECTOR) / VECTOR);
+        for (; v + LINE <= until; v += LINE)
+            write_line(many, LINE, stream, of_row, of, v * VECTOR, IN_STRETCH, ahead);
+        if (v < vectors) { /* a stretch ends within this one, or ahead of another that makes a line */
+            write_line(many, 1, stream, of_row, of, v * VECTOR, VECTOR, ahead);
+            v++;
+        }
+    }
+#else
     for (; v + LINE <= vectors; v += LINE)
-        write_line(many, LINE, stream, of_row, of, v * VECTOR, ahead);
+        write_line(many, LINE, stream, of_row, of, v * VECTOR, VECTOR, ahead);
 #if LINE > 1
     if (v < vectors)
-        write_line(many, 1, stream, of_row, of, v * VECTOR, ahead);
+        write_line(many, 1, stream, of_row, of, v * VECTOR, VECTOR, ahead);
+#endif
 #endif
 }
 
