@@ -73,8 +73,8 @@ memory (of a lane; Intel's ahead of DG2: of a hardware thread; v3dv's: of a thre
 configurations that have any or cannot run at their group size. Scalar registers count up to 64 as none: they
 go into lanes of a vector register and never see memory. Those the selection chooses first for some number of
 columns must have none, but for what `ci/compile-kernels` knows of and prints (f64 on Gen9, whose registers do not hold
-vectors of four doubles, and kernels of V3D that read a row twice are the most of it); the others
-("not first") serve when asked for by name.
+vectors of four doubles, gradients of gate, scale and sum in one kernel on Intel's, and kernels of V3D that read a row
+twice are the most of it); the others ("not first") serve when asked for by name.
 """
 
 ESTIMATES = """\
