@@ -277,6 +277,7 @@ TARGETS = {
     "skl": (Intel, hardware.GEN9),
     "tgllp": (Intel, hardware.GEN12),
     "dg2": (Intel, hardware.DG2),
+    "mtl": (Intel, hardware.MTL),
     "pvc": (Intel, hardware.PVC),
     "bmg": (Intel, hardware.BMG),
     "lnl": (Intel, hardware.LNL),

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import pathlib
+import re
 import xml.sax.saxutils as xml
 
 from . import estimate
@@ -59,8 +60,8 @@ is made to believe in the device, and which tells of each pipeline through
 `VK_KHR_pipeline_executable_properties`. Nothing was run: these figures say what a kernel takes, not how
 fast it is.
 
-- command: `{command}`
-- date: {date}
+Each target's part names the date and the command that it is of, which the programs and `--table` go with: a run
+makes those of its own targets anew and leaves the others as they were, of the kernels of their day.
 
 A line takes together the configurations of one schedule and pair of types, from the least to the most
 of each figure: *group* in work-items, *lanes* of a wave (warp, sub-group), *registers* of a lane (Intel:
@@ -72,8 +73,8 @@ memory (of a lane; Intel's ahead of DG2: of a hardware thread; v3dv's: of a thre
 configurations that have any or cannot run at their group size. Scalar registers count up to 64 as none: they
 go into lanes of a vector register and never see memory. Those the selection chooses first for some number of
 columns must have none, but for what `ci/compile-kernels` knows of and prints (f64 on Gen9, whose registers do not hold
-vectors of four doubles, and kernels of V3D that read a row twice are the most of it); the others
-("not first") serve when asked for by name.
+vectors of four doubles, gradients of gate, scale and sum in one kernel on Intel's, and kernels of V3D that read a row
+twice are the most of it); the others ("not first") serve when asked for by name.
 """
 
 ESTIMATES = """\
@@ -89,27 +90,47 @@ order is to be trusted, not the second digit. "-": the rows are not held, or the
 """
 
 
-def write_table(path, command, targets, skipped):
-    page = [PAGE_HEAD.format(command=command, date=datetime.date.today().isoformat())]
-    page.append(ESTIMATES.format(most=estimate.MOST))
-    page += estimate.table((name, hardware, configurations)
-                           for name, (_, hardware, configurations) in targets.items())
-    page.append("")
-    for target, (compiler, hardware, configurations) in targets.items():
-        page.append(f"## {target} ({hardware.name})\n")
-        page.append("; ".join(compiler.versions) + ".\n")
-        if any(kernel.registers is not None for one in configurations
-               for kernel in one.kernels or []):
-            page.append(f"Of {hardware.waves} waves at most.\n\n{TABLE_HEAD}")
-            page += rows_of(configurations, hardware)
-            page.append("")
-        else:
-            bad = sum(bool(one.faults(hardware)) for one in configurations)
-            page.append(f"{len(configurations)} configurations compiled, {bad} refused. There are "
-                        "no registers to count.\n")
-    for target, why in skipped.items():
-        page.append(f"## {target}\n\nSkipped: {why}.\n")
-    pathlib.Path(path).write_text("\n".join(page), encoding="utf-8")
+def section_of(name, stamp, compiler, hardware, configurations):
+    """One target's part of the page; `stamp`: when, and by what command."""
+    lines = [f"## {name} ({hardware.name})\n", f"{stamp}: {'; '.join(compiler.versions)}.\n"]
+    if any(kernel.registers is not None for one in configurations for kernel in one.kernels or []):
+        lines.append(f"Of {hardware.waves} waves at most.\n\n{TABLE_HEAD}")
+        lines += rows_of(configurations, hardware)
+        lines.append("")
+    else:
+        bad = sum(bool(one.faults(hardware)) for one in configurations)
+        lines.append(f"{len(configurations)} configurations compiled, {bad} refused. There are "
+                     "no registers to count.\n")
+    return "\n".join(lines)
+
+
+def parts_of(text):
+    """A page's line of estimates and its section, each by target."""
+    _, *sections = re.split(r"^(?=## )", text, flags=re.M)
+    named = {section.split()[1]: section for section in sections}
+    estimates = named.pop("Estimates", "")
+    return {line.split()[1]: line for line in estimates.splitlines() if line.startswith("| ")}, named
+
+
+def write_table(path, command, targets, skipped, order):
+    """The page anew, with what it had of the targets that were not compiled now; `order`: all there are,
+    `command`: without its targets."""
+    path = pathlib.Path(path)
+    estimates, sections = parts_of(path.read_text(encoding="utf-8") if path.exists() else "")
+    for name in skipped:
+        if not sections.get(name, "").startswith(f"## {name} ("):
+            sections[name] = f"## {name}\n\nSkipped: {skipped[name]}.\n"
+    for name, (compiler, hardware, configurations) in targets.items():
+        stamp = f"{datetime.date.today().isoformat()}, `{command} --only {name}`"
+        sections[name] = section_of(name, stamp, compiler, hardware, configurations)
+        estimates.pop(name, None)
+    head, rule, *lines = estimate.table((name, hardware, configurations)
+                                        for name, (_, hardware, configurations) in targets.items())
+    estimates.update((line.split()[1], line) for line in lines)
+    page = [PAGE_HEAD, ESTIMATES.format(most=estimate.MOST), head, rule,
+            *(estimates[name] for name in order if name in estimates), ""]
+    page += [sections[name].rstrip("\n") + "\n" for name in order if name in sections]
+    path.write_text("\n".join(page), encoding="utf-8")
 
 
 def write_junit(path, failures, skipped):

@@ -105,6 +105,20 @@ static void put_parts(struct an_text *options, const anynorm_spec *spec)
     }
 }
 
+/* Threads with twice the registers, and half as many of them, for the doubles of Intel's from Xe2
+ * and Ponte Vecchio on, of gradients and of columns that lie apart: with the usual 128 ocloc 26.27
+ * puts 2 to 8 KB into memory. The word is Intel's own driver's; another's compiler may refuse it.
+ */
+static void put_registers(struct an_text *options, const anynorm_device_info *info,
+                          const anynorm_spec *spec, const struct an_choice *choice)
+{
+    bool twice = an_spec_backward(spec) || choice->schedule == AN_COLUMN_WALK;
+    if (twice && an_spec_double(spec) && an_info_wide_registers(info) &&
+        info->device_class == ANYNORM_CLASS_GPU &&
+        an_text_match("Intel(R) OpenCL*", info->platform))
+        an_text_put(options, " -cl-intel-256-GRF-per-thread");
+}
+
 /* The work-items that Intel's compiler makes a sub-group of where a kernel leaves it the choice.
  * From Xe2 and Ponte Vecchio on it takes 32 and spills; on those before it knows best. */
 static void put_width(struct an_text *options, const anynorm_device_info *info)
@@ -224,5 +238,6 @@ void an_opencl_options(const anynorm_device_info *info, const anynorm_spec *spec
                 !!(spec->flags & ANYNORM_RSTD_OUTPUT));
     put_choice(&text, info, spec, choice);
     put_family(&text, spec);
+    put_registers(&text, info, spec, choice);
     put_quiet(&text, info, spec, choice);
 }

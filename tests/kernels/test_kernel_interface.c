@@ -102,6 +102,49 @@ static void test_family_options(void **state)
     }
 }
 
+/* A word that Intel's driver alone knows, where doubles outgrow the registers of a usual thread. */
+static void test_registers_option(void **state)
+{
+    (void)state;
+    enum { FORWARD, COLUMNS_APART, GRADIENTS };
+    static const struct {
+        const char *vendor, *platform;
+        uint32_t least;
+        enum anynorm_dtype type;
+        int what;
+        bool twice;
+    } cases[] = {
+        {"Intel(R) Corporation", "Intel(R) OpenCL Graphics", 16, ANYNORM_F64, COLUMNS_APART, true},
+        {"Intel(R) Corporation", "Intel(R) OpenCL Graphics", 16, ANYNORM_F64, GRADIENTS, true},
+        {"Intel(R) Corporation", "Intel(R) OpenCL Graphics", 16, ANYNORM_F64, FORWARD, false},
+        {"Intel(R) Corporation", "Intel(R) OpenCL Graphics", 16, ANYNORM_F32, GRADIENTS, false},
+        {"Intel(R) Corporation", "Intel(R) OpenCL HD Graphics", 8, ANYNORM_F64, GRADIENTS, false},
+        {"Intel", "rusticl", 16, ANYNORM_F64, GRADIENTS, false},
+        {"NVIDIA Corporation", "NVIDIA CUDA", 16, ANYNORM_F64, GRADIENTS, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char options[AN_OPTIONS_BYTES];
+        anynorm_device_info info = whole_gpu;
+        snprintf(info.vendor, sizeof(info.vendor), "%s", cases[i].vendor);
+        snprintf(info.platform, sizeof(info.platform), "%s", cases[i].platform);
+        info.subgroup_least = cases[i].least;
+        const bool back = cases[i].what == GRADIENTS;
+        anynorm_spec spec = resolved(&(anynorm_spec){.columns = 8,
+                                                     .x.type = cases[i].type,
+                                                     .flags = WEIGHT,
+                                                     .gradients.flags = back ? ANYNORM_DX : 0});
+        const struct an_choice taken = {.schedule = cases[i].what == COLUMNS_APART ? AN_COLUMN_WALK
+                                                                                   : AN_ROW_REREAD,
+                                        .group = 64,
+                                        .vector = 4,
+                                        .rows = 1,
+                                        .slices = 1,
+                                        .held = 1};
+        an_opencl_options(&info, &spec, &taken, options, sizeof(options));
+        assert_int_equal(strstr(options, " -cl-intel-256-GRF-per-thread") != NULL, cases[i].twice);
+    }
+}
+
 static void test_argument_numbers(void **state)
 {
     (void)state;
@@ -186,9 +229,8 @@ static void test_tensor_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_options),
-        cmocka_unit_test(test_family_options),
-        cmocka_unit_test(test_argument_numbers),
+        cmocka_unit_test(test_plain_options),    cmocka_unit_test(test_family_options),
+        cmocka_unit_test(test_registers_option), cmocka_unit_test(test_argument_numbers),
         cmocka_unit_test(test_tensor_arguments),
     };
     return cmocka_run_group_tests_name("kernel_interface", tests, NULL, NULL);
