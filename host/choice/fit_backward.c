@@ -8,10 +8,13 @@
 #include "spec/gradient.h"
 #include "spec/spec.h"
 
-/* A work-item of a CPU walks AN_ROWS_TOGETHER rows together: their terms are added in registers
- * before memory sees them. Of longer rows x, dy, dx and the sums would be in too many places of the
- * first cache at once, and lie there in the same few lines where a row is a multiple of a page. */
-#define LONGEST_TOGETHER 1024
+/* A work-item of a CPU walks short rows AN_ROWS_TOGETHER at a time: their terms are added in
+ * registers before memory sees them. From so many columns on a row goes alone, a line of f32 at a
+ * time, in vectors at most twice as wide as the CPU's own, as docs/performance.md measures it. Of
+ * long rows together x, dy, dx and the sums would be in too many places of the first cache at once,
+ * and lie there in the same few lines where a row is a multiple of a page. */
+#define SHORTEST_ALONE 128
+#define LINE_BYTES 64
 
 /* Work-items of a row_per_item that has lanes. */
 #define LANES_OF_CPU 8
@@ -33,11 +36,13 @@ static bool fit_item(const struct problem *p, struct an_choice *choice)
 {
     uint64_t lanes = p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU : LANES_OF_GPU;
     if (p->vector_cpu) {
-        choice->vector = p->wish->vector ? p->wish->vector : an_fit_native_vector(p);
+        bool alone = p->spec->columns >= SHORTEST_ALONE;
+        uint64_t vector = an_fit_native_vector(p);
+        if (alone)
+            vector = an_least(2 * vector, LINE_BYTES / p->accumulator);
+        choice->vector = p->wish->vector ? p->wish->vector : vector;
         choice->group = 1;
-        choice->rows = p->wish->rows;
-        if (!choice->rows)
-            choice->rows = p->spec->columns <= LONGEST_TOGETHER ? AN_ROWS_TOGETHER : 1;
+        choice->rows = p->wish->rows ? p->wish->rows : alone ? 1 : AN_ROWS_TOGETHER;
         choice->stream = an_fit_stream_above(p);
         if (choice->rows != 1 && choice->rows != AN_ROWS_TOGETHER)
             return an_answer(p, false, "a work-item walks 1 or %d rows together, not %" PRIu64,
