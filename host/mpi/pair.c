@@ -24,6 +24,7 @@ struct anynorm_mpi_pair {
     anynorm_plan *finds, *finishes;
     anynorm_buffer own, all; /* partials, of this rank and of all */
     float *sent, *received;  /* [most * NUMBERS + 1], of each rank */
+    double waited;           /* seconds */
     /* Between begin and end: */
     bool begun;
     anynorm_status status; /* this rank's */
@@ -198,7 +199,9 @@ anynorm_status anynorm_mpi_pair_end(anynorm_mpi_pair *pair)
     if (!pair || !pair->begun)
         return an_mpi_fail(ANYNORM_INVALID_ARGUMENT, "no pair that has begun");
     pair->begun = false;
+    const double started = MPI_Wtime();
     anynorm_status status = an_mpi_status(MPI_Wait(&pair->request, MPI_STATUS_IGNORE), "MPI_Wait");
+    pair->waited += MPI_Wtime() - started;
     if (status == ANYNORM_OK && pair->rows > 0)
         status = take(pair);
     if (status == ANYNORM_OK) {
@@ -207,6 +210,11 @@ anynorm_status anynorm_mpi_pair_end(anynorm_mpi_pair *pair)
         status = run(pair->finishes, &tensors, pair->rows);
     }
     return status;
+}
+
+double anynorm_mpi_pair_waited(const anynorm_mpi_pair *pair)
+{
+    return pair ? pair->waited : 0;
 }
 
 void anynorm_mpi_pair_destroy(anynorm_mpi_pair *pair)

@@ -5,7 +5,7 @@
  * program is built with). libanynorm itself knows nothing of MPI. Communication is MPI's alone, and
  * through host memory: OpenCL's and Vulkan's buffers are no pointers that an MPI could take.
  *
- * Every function here but the message and the destruction is collective: all processes of the
+ * Every function here but the message and the seconds waited is collective: all processes of the
  * communicator call it, in the same order. Where one of them fails, all are told, by the status of
  * the first that failed; none waits for another that has given up. Threads: one call at a time for
  * a communicator, as MPI_THREAD_SERIALIZED allows; from one thread MPI_THREAD_FUNNELED does. */
@@ -54,6 +54,10 @@ ANYNORM_API anynorm_status anynorm_mpi_pair_begin(anynorm_mpi_pair *pair,
  * called after each begin, also one that has failed on this rank, whose status it then has.
  * INVALID_ARGUMENT: it has not begun. As anynorm_event_wait. */
 ANYNORM_API anynorm_status anynorm_mpi_pair_end(anynorm_mpi_pair *pair);
+
+/* Seconds that the ends of the pair have waited for other ranks' numbers; not collective. NULL: 0.
+ */
+ANYNORM_API double anynorm_mpi_pair_waited(const anynorm_mpi_pair *pair);
 
 /* Collective, as the communicator is given back. NULL does nothing. Not between begin and end. */
 ANYNORM_API void anynorm_mpi_pair_destroy(anynorm_mpi_pair *pair);

@@ -115,6 +115,69 @@ def test_bits_of_one_process(files, words, request):
             assert (got / path.name).read_bytes() == path.read_bytes(), (count, path.name)
 
 
+def of_columns(files, folder, count, *words):
+    """What --shard columns writes, with the names of the files, for a number of ranks."""
+    folder = files.folder / folder
+    folder.mkdir()
+    run = ranks(count, *placed(files, list(words), folder), "--shard", "columns")
+    assert run.returncode == 0, run.stderr_text
+    return {path.name: np.load(path) for path in sorted(folder.iterdir())}
+
+
+COLUMNS = [
+    ["layer-norm", "x", "--weight", "w", "--bias", "b", "--mean-output", "@mean", "--rstd-output", "@rstd",
+     "--correction", "1"],
+    ["rms-norm", "x", "--weight", "w", "--residual", "residual", "--sum-output", "@sum", "--pre-bias", "b"],
+    ["layer-norm", "x", "--axis", "1", "--scale", "samples", "--activation", "silu"],
+    ["layer-norm", "x", "--scale", "scale", "--weight", "residual"],
+    ["rms-norm", "half", "--quantize", "int8", "--quantize-scale", "0.02"],
+]
+
+
+@pytest.mark.parametrize("words", COLUMNS, ids=lambda words: " ".join(words))
+def test_columns(files, words, request):
+    """Near one process, by the bound of shards (the mean is about 3); and with the bits of any size of block."""
+    files("samples", 60, 1, 37)
+    want = files.folder / "want"
+    want.mkdir()
+    alone(*placed(files, words, want))
+    counts = [count for count in map(int, request.config.getoption("--ranks").split(",")) if count < 7]
+    for count in counts:
+        got = of_columns(files, f"got{count}", count, *words)
+        assert sorted(got) == sorted(path.name for path in want.iterdir())
+        for name, value in got.items():
+            expected = np.load(want / name)
+            assert value.dtype == expected.dtype and value.shape == expected.shape
+            if value.dtype.kind == "i":  # a code's neighbour
+                assert np.abs(value.astype(int) - expected).max() <= 1
+            else:
+                np.testing.assert_allclose(value, expected, rtol=4e-6, atol=4e-6, err_msg=f"{count} {name}")
+    again = of_columns(files, "again", counts[-1], *words, "--block-bytes", "700")
+    for name, value in got.items():
+        assert again[name].tobytes() == value.tobytes(), name
+
+
+def test_columns_of_no_rows(files):
+    path = files("none", 0, 8)
+    assert ranks(2, "layer-norm", path, "-o", files.path("got"), "--shard", "columns").returncode == 0
+    assert np.load(files.path("got")).shape == (0, 8)
+
+
+def test_columns_that_fail_to_be_written(files):
+    """Rank 1 may not write as far as it must: all end, by its line."""
+    np.lib.format.open_memmap(files.path("large"), "w+", "f4", (5000, 4096)).flush()
+    pathlib.Path(files.path("y")).write_bytes(b"old")
+    program = 'if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then ulimit -f 100000; fi; ' \
+              f'exec {RANKS} layer-norm {files.path("large")} -o {files.path("y")} --shard columns ' \
+              '--block-bytes 2000000'
+    run = subprocess.run([*MPIRUN, "-n", "2", "sh", "-c", program], env=ENVIRONMENT, text=True,
+                         capture_output=True, timeout=60)
+    run.stderr_text = run.stderr
+    assert_fails(run, 1, "output")
+    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
+    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
+
+
 def test_no_rows(files):
     path = files("none", 0, 8)
     alone("layer-norm", path, "-o", files.path("want"))
@@ -122,8 +185,9 @@ def test_no_rows(files):
     assert pathlib.Path(files.path("got")).read_bytes() == pathlib.Path(files.path("want")).read_bytes()
 
 
-def test_timing(files):
-    run = ranks(2, "layer-norm", files.path("x"), "-o", "/dev/null", "--timing")
+@pytest.mark.parametrize("shard", ["rows", "columns"])
+def test_timing(files, shard):
+    run = ranks(2, "layer-norm", files.path("x"), "-o", "/dev/null", "--timing", "--shard", shard)
     assert run.returncode == 0
     lines = run.stderr_text.splitlines()
     assert [line.split()[0] for line in lines if line.split()[0] in
@@ -153,9 +217,17 @@ def assert_fails(run, status, text):
     (["layer-norm", "/nonexistent/x.npy", "-o", "Y"], "/nonexistent/x.npy"),
     (["layer-norm", "X", "-o", "/nonexistent/y.npy"], "/nonexistent"),
     (["layer-norm", "X", "-o", "Y", "--device", "nothing:9"], "nothing:9"),
+    (["layer-norm", "X", "-o", "Y", "--shard", "rows of"], "--shard"),
+    (["layer-norm", "X", "-o", "Y", "--shard", "columns", "--backward", "X"], "--backward"),
+    (["instance-norm", "X", "-o", "Y", "--shard", "columns"], "layer-norm and rms-norm"),
+    (["rms-norm", "X", "-o", "Y", "--shard", "columns", "--rstd", "R"], "--rstd"),
+    (["layer-norm", "X", "-o", "Y", "--shard", "columns", "--quantize", "int8", "--scale-output", "S"],
+     "--scale-output"),
+    (["layer-norm", "N", "-o", "Y", "--shard", "columns"], "fewer than the 3 ranks"),
 ])
 def test_misuse_is_one_line(files, arguments, text):
-    places = {"X": files.path("x"), "Y": files.path("y")}
+    places = {"X": files.path("x"), "Y": files.path("y"), "N": files("narrow", 5, 2), "R": files("rstd", 60, 5),
+              "S": files.path("scales")}
     assert_fails(ranks(3, *(places.get(word, word) for word in arguments)), 2, text)
     assert not os.path.exists(files.path("y"))
 

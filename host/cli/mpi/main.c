@@ -1,6 +1,6 @@
-/* anynorm-mpi: a norm of anynorm whose rows are divided over the ranks of an MPI run. Each rank
- * reads its own rows, normalizes them on a device and writes them into the one file. */
-#include "ranks.h"
+/* anynorm-mpi: a norm of anynorm whose rows, or their columns, are divided over the ranks of an MPI
+ * run. Each rank reads its own part, normalizes it on a device and writes it into the one file. */
+#include "columns.h"
 
 #include "platform/files.h"
 #include "platform/program.h"
@@ -29,6 +29,12 @@ static const char help[] =
     "pass\n"
     "from rank to rank, so that these take no less time than one rank; dx alone does.\n"
     "\n"
+    "--shard columns is for rows that are too long for a device: each rank has some columns of "
+    "all\n"
+    "rows of layer-norm or rms-norm. Their statistics are merged from the ranks', so that the "
+    "last\n"
+    "bits depend on the number of ranks, by a bound that the manual gives. No gradients.\n"
+    "\n"
     "exit status, on every rank: 0 done, 1 the work failed, 2 bad usage or bad input";
 
 /* All ranks are given the same, so one of them tells what is wrong with it. */
@@ -46,7 +52,7 @@ static bool parse(const struct ranks *ranks, int argc, char **argv, struct norm_
             (void)dup2(sink, i + 1);
         }
     }
-    good = norm_options_parse(argc, argv, options, exit_status);
+    good = norm_options_parse(true, argc, argv, options, exit_status);
     if (ranks->rank > 0) {
         fflush(NULL);
         for (int i = 0; i < 2; i++) {
@@ -88,11 +94,11 @@ static struct norm_share share_of(struct ranks *ranks, const struct norm *work)
     return share;
 }
 
-static void print_timing(struct ranks *ranks, const struct norm *work, double total)
+/* `elements`: the rank's, of x. */
+static void print_timing(struct ranks *ranks, const struct norm *work, double elements,
+                         double total)
 {
-    const struct norm_share *share = work->share;
-    double bytes = (double)(share->end - share->first) * (double)work->spec.columns *
-                   (double)norm_element_bytes(work);
+    double bytes = elements * (double)norm_element_bytes(work);
     /* The greatest of each; and of the negated, so the least. */
     double own[] = {work->seconds, -work->seconds, total, ranks->waited}, most[4] = {0}, sum = 0;
     double speed = work->seconds > 0 ? bytes / work->seconds : 0;
@@ -110,44 +116,80 @@ static void print_timing(struct ranks *ranks, const struct norm *work, double to
             most[2] * 1e3, most[2] > 0 ? 100 * most[3] / most[2] : 0.0);
 }
 
+/* Files that are opened, written and closed by all ranks, and put in their places by rank 0. */
+static bool write_files(struct ranks *ranks, struct norm *work, struct columns *columns,
+                        int *exit_status)
+{
+    bool written;
+
+    if (!ranks_agree(ranks, ranks_open(ranks, work), exit_status)) {
+        (void)ranks_close(ranks);
+        return false;
+    }
+    if (columns) {
+        written = columns_blocks(columns);
+    } else {
+        written = norm_blocks(work);
+        ranks_break(ranks);
+    }
+    written = ranks_close(ranks) && written;
+    return ranks_agree(ranks, written, exit_status) &&
+           ranks_agree(ranks,
+                       ranks->rank > 0 || (norm_outputs_close(work) && norm_outputs_commit(work)),
+                       exit_status);
+}
+
+/* With the outputs created by rank 0. */
+static void run_rows(struct ranks *ranks, struct norm *work, double started, int *exit_status)
+{
+    struct norm_share share = share_of(ranks, work);
+    bool sums = norm_is_backward(&work->options);
+
+    work->share = &share;
+    ranks->takes = sums && ranks->rank > 0;
+    ranks->hands_on = sums && ranks->rank + 1 < ranks->size;
+    if (write_files(ranks, work, NULL, exit_status) && work->options.timing)
+        print_timing(ranks, work, (double)(share.end - share.first) * (double)work->spec.columns,
+                     an_clock_seconds() - started);
+    work->share = NULL;
+}
+
+static void run_columns(struct ranks *ranks, struct norm *work, double started, int *exit_status)
+{
+    struct columns columns;
+
+    if (ranks_agree(ranks, columns_make(&columns, ranks, work), exit_status) &&
+        write_files(ranks, work, &columns, exit_status) && work->options.timing) {
+        ranks->waited += columns_waited(&columns);
+        print_timing(ranks, work, (double)work->shape.rows * (double)columns.count,
+                     an_clock_seconds() - started);
+    }
+    columns_free(&columns);
+}
+
 static int run(struct ranks *ranks, struct norm *work, double started)
 {
     char id[32];
     bool own_device = !work->options.device && !getenv("ANYNORM_DEVICE");
+    bool by_columns = work->options.shard == 1, found;
     int exit_status = CLI_DONE;
-    struct norm_share share;
 
     if (own_device)
         work->options.device = ranks_device(ranks, id);
-    if (!ranks_agree(ranks, check(&work->options) && norm_find(work) && norm_plan_make(work),
-                     &exit_status) ||
+    found = check(&work->options) && norm_find(work);
+    if (by_columns) /* its plans are a pair's: one of whole rows may be too much for the device */
+        found = found && columns_check(ranks, work) &&
+                cli_open_device(work->options.device, &work->device);
+    else
+        found = found && norm_plan_make(work);
+    if (!ranks_agree(ranks, found, &exit_status) ||
         !ranks_agree(ranks, ranks_compare(ranks, work), &exit_status) ||
         !ranks_agree(ranks,
                      ranks->rank > 0 || (norm_outputs_prepare(work) && norm_outputs_create(work)),
                      &exit_status))
         return exit_status;
     (void)MPI_Bcast(work->heads, sizeof(work->heads), MPI_BYTE, 0, ranks->all);
-    share = share_of(ranks, work);
-    work->share = &share;
-    bool sums = norm_is_backward(&work->options);
-    ranks->takes = sums && ranks->rank > 0;
-    ranks->hands_on = sums && ranks->rank + 1 < ranks->size;
-    bool done = ranks_agree(ranks, ranks_open(ranks, work), &exit_status);
-    if (done) {
-        bool normalized = norm_blocks(work);
-
-        ranks_break(ranks);
-        normalized = ranks_close(ranks) && normalized;
-        done = ranks_agree(ranks, normalized, &exit_status);
-    } else {
-        (void)ranks_close(ranks);
-    }
-    if (done)
-        done = ranks_agree(
-            ranks, ranks->rank > 0 || (norm_outputs_close(work) && norm_outputs_commit(work)),
-            &exit_status);
-    if (done && work->options.timing)
-        print_timing(ranks, work, an_clock_seconds() - started);
+    (by_columns ? run_columns : run_rows)(ranks, work, started, &exit_status);
     return exit_status;
 }
 

@@ -20,13 +20,15 @@ static bool fail_mpi(const char *subject, const char *call, int error)
 
 bool ranks_agree(struct ranks *ranks, bool done, int *exit_status)
 {
-    int failed = done ? ranks->size : ranks->rank, first, status;
+    int64_t failed = done ? INT64_MAX : ranks->step * ranks->size + ranks->rank, least;
+    int first, status;
     double started = an_clock_seconds();
 
-    (void)MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, ranks->all);
+    (void)MPI_Allreduce(&failed, &least, 1, MPI_INT64_T, MPI_MIN, ranks->all);
     ranks->waited += an_clock_seconds() - started;
-    if (first == ranks->size)
+    if (least == INT64_MAX)
         return true;
+    first = (int)(least % ranks->size);
     status = first == ranks->rank ? cli_error_print() : 0;
     (void)MPI_Bcast(&status, 1, MPI_INT, first, ranks->all);
     *exit_status = status;

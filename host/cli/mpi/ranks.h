@@ -13,9 +13,11 @@ struct ranks {
     bool opened[OUTPUTS];
     bool takes, hands_on; /* what is summed over rows goes on from or to another rank */
     double waited;        /* seconds, for other ranks */
+    int64_t step;         /* at which this rank has failed, where there are several */
 };
 
-/* Whether all ranks have done well. Else the first that has not tells why, and all return false. */
+/* Whether all ranks have done well. Else the one that failed at the first step, the lowest of
+ * several, tells why, and all return false. */
 bool ranks_agree(struct ranks *ranks, bool done, int *exit_status);
 
 /* One of the machine's devices for this rank, in `id`, where the user names none: its ranks share

@@ -142,7 +142,7 @@ static uint64_t end_row(const struct norm *work)
 
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
  * begins and ends with samples or stays within one. */
-static uint64_t next_rows(const struct norm *work, uint64_t first)
+uint64_t norm_next_rows(const struct norm *work, uint64_t first)
 {
     uint64_t left = end_row(work) - first;
     uint64_t rows = left < work->block_rows ? left : work->block_rows;
@@ -275,7 +275,7 @@ static void find_largest(struct norm *work)
     uint64_t largest = 0, count;
 
     for (uint64_t first = first_row(work); first < end_row(work); first += count) {
-        count = next_rows(work, first);
+        count = norm_next_rows(work, first);
         largest = count > largest ? count : largest;
     }
     work->largest_block = largest;
@@ -330,7 +330,7 @@ bool norm_blocks(struct norm *work)
     for (uint64_t first = first_row(work); first < rows && done; first += count) {
         anynorm_host_tensors tensors;
 
-        count = next_rows(work, first);
+        count = norm_next_rows(work, first);
         tensors = tensors_of(work, &block, first, count);
         done = run(work, &tensors, first, count) &&
                norm_running_update(work, &tensors, block.outputs) &&

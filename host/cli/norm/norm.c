@@ -133,7 +133,7 @@ int cli_norm(int argc, char **argv)
     struct norm work = {.seconds = 0};
     int exit_status;
 
-    if (!norm_options_parse(argc, argv, &work.options, &exit_status))
+    if (!norm_options_parse(false, argc, argv, &work.options, &exit_status))
         return exit_status;
     if (norm_find(&work) && norm_outputs_prepare(&work) && norm_print_init(&work) &&
         norm_plan_make(&work) && norm_outputs_create(&work) && norm_blocks(&work) &&

@@ -76,6 +76,7 @@ struct norm_options {
     double momentum;       /* the convention's own where none is given */
     size_t layout;         /* of norms of channels; 1: nhwc */
     size_t convention;     /* an enum norm_convention */
+    size_t shard;          /* of anynorm-mpi; 1: columns */
     anynorm_dtype dtype;
     anynorm_dtype output_dtype; /* --quantize sets it, too */
     anynorm_dtype gradient_dtype;
@@ -89,9 +90,10 @@ struct norm_options {
     bool timing;
 };
 
-/* Parses the arguments; argv[0] is the command. False: return *exit_status, as the help or the
- * error has been printed. */
-bool norm_options_parse(int argc, char **argv, struct norm_options *options, int *exit_status);
+/* Parses the arguments; argv[0] is the command; `ranks`: those that anynorm-mpi alone has, too.
+ * False: return *exit_status, as the help or the error has been printed. */
+bool norm_options_parse(bool ranks, int argc, char **argv, struct norm_options *options,
+                        int *exit_status);
 
 /* Whether gradients are found, and no norm. */
 static inline bool norm_is_backward(const struct norm_options *options)
@@ -249,6 +251,10 @@ anynorm_dtype norm_output_type(const struct norm *work, enum norm_output_name ou
 /* Lowers *row to the nearest at which the run may be divided among processes: 0, if there is none.
  * There must be a plan. */
 void norm_divide(const struct norm *work, uint64_t *row);
+
+/* How many rows, of the block's at most, go next where `first` are done: samples are not cut, or
+ * a block lies within one. */
+uint64_t norm_next_rows(const struct norm *work, uint64_t first);
 
 /* Normalizes all rows, or those of the share, block by block, into the outputs (created, their
  * heads written) and what is to be printed. */

@@ -132,6 +132,7 @@ enum {
     GROUP = 1 << NORM_GROUP,
     INSTANCE = 1 << NORM_INSTANCE,
     BATCH = 1 << NORM_BATCH,
+    RANKS = 1 << NORM_KINDS, /* in anynorm-mpi */
     ROWS = LAYER | RMS,
     CHANNELS = GROUP | INSTANCE | BATCH,
     CENTRED = LAYER | CHANNELS
@@ -289,7 +290,7 @@ static bool check_together(const struct norm_options *o, const struct given *giv
            check_faults(faults, COUNT(faults));
 }
 
-bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit_status)
+bool norm_options_parse(bool ranks, int argc, char **argv, struct norm_options *o, int *exit_status)
 {
     static const char *const dtypes[] = {"bf16", "f16", "f32", "f64", NULL};
     static const anynorm_dtype dtype_values[] = {ANYNORM_BF16, ANYNORM_F16, ANYNORM_F32,
@@ -301,6 +302,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
     static const char *const conventions[] = {"pytorch", "onnx", "keras", NULL};
     static const double momenta[CONVENTIONS] = {0.1, 0.9, 0.99};
+    static const char *const shards[] = {"rows", "columns", NULL};
     struct given given = {0};
     size_t dtype = 0, output_dtype = 0, gradient_dtype = 0, quantize = 0;
     struct cli_option options[] = {
@@ -428,6 +430,9 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
          "bytes of x normalized at a time, one row at least (default 67108864)",
          .integer = &o->block_bytes, .least = 1, .most = INT64_MAX,
          .commands = ROWS | GROUP | INSTANCE},
+        {"shard", 0, CLI_CHOICE, "WHAT",
+         "divide rows among the ranks (default), or columns of all rows", .choice = &o->shard,
+         .choices = shards, .commands = RANKS},
         {"timing", 0, CLI_FLAG, NULL, "tell on stderr what was used and how fast it was",
          .flag = &o->timing},
     };
@@ -445,7 +450,7 @@ bool norm_options_parse(int argc, char **argv, struct norm_options *o, int *exit
         .options = options,
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        if (!options[i].commands || options[i].commands & 1u << kind)
+        if (!options[i].commands || options[i].commands & (1u << kind | (ranks ? RANKS : 0u)))
             options[command.option_count++] = options[i];
     }
     *o = (struct norm_options){
