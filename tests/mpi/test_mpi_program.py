@@ -39,7 +39,7 @@ def start(count, *arguments):
 def ranks(count, *arguments):
     run = start(count, *arguments)
     try:
-        run.stdout_text, run.stderr_text = run.communicate(timeout=60)
+        run.stdout_text, run.stderr_text = run.communicate(timeout=180)
     except subprocess.TimeoutExpired:
         run.kill()
         raise
