@@ -39,7 +39,7 @@ def start(count, *arguments):
 def ranks(count, *arguments):
     run = start(count, *arguments)
     try:
-        run.stdout_text, run.stderr_text = run.communicate(timeout=60)
+        run.stdout_text, run.stderr_text = run.communicate(timeout=180)
     except subprocess.TimeoutExpired:
         run.kill()
         raise
@@ -249,34 +249,42 @@ def test_what_fails_on_one_rank_ends_all(files):
 
 
 def find_ranks(path):
-    found = []
+    """The processes of a run with such an argument: {process: its parent and rank}."""
+    found = {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
         try:
-            words = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-        except OSError:
+            folder = pathlib.Path("/proc") / str(int(entry))
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            environment = dict(line.partition(b"=")[::2] for line in (folder / "environ").read_bytes().split(b"\0"))
+        except (ValueError, OSError):
             continue
         if words and words[0] == RANKS.encode() and path.encode() in words:
-            found.append(int(entry))
-    return sorted(found)
+            found[int(entry)] = parent, int(environment.get(b"OMPI_COMM_WORLD_RANK", environment.get(b"PMI_RANK", -1)))
+    return found
 
 
-def test_killed_rank_ends_all(files):
+@pytest.mark.parametrize("killed", [0, 1])
+def test_killed_rank_ends_all(files, killed):
+    """Where rank 0 is killed, or a launcher then kills the others, the process beside rank 0 cleans up."""
+    def unfinished():
+        return [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
+
     big = files.path("big")
     np.lib.format.open_memmap(big, "w+", "f4", (400000, 768)).flush()
     pathlib.Path(files.path("y")).write_bytes(b"old")
     run = start(2, "layer-norm", big, "-o", files.path("y"), "--block-bytes", "65536")
     deadline = time.monotonic() + 20
-    while not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]:
+    while not [name for name in unfinished() if (files.folder / name).stat().st_size > 1000]:  # rows are written
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(find_ranks(big)[-1], signal.SIGKILL)
+    found = find_ranks(big)
+    os.kill(next(process for process, (parent, rank) in found.items() if parent not in found and rank == killed),
+            signal.SIGKILL)
+    deadline = time.monotonic() + 10
     run.communicate(timeout=10)
     assert run.returncode != 0
-    deadline = time.monotonic() + 10
-    while find_ranks(big):
+    while find_ranks(big) or unfinished():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert pathlib.Path(files.path("y")).read_bytes() == b"old"
-    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]

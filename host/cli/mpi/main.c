@@ -167,6 +167,17 @@ static void run_columns(struct ranks *ranks, struct norm *work, double started, 
     columns_free(&columns);
 }
 
+static bool create_files(struct ranks *ranks, struct norm *work)
+{
+    bool created = norm_outputs_prepare(work) && norm_outputs_create(work);
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (work->outputs[i].temporary)
+            guard_add(&ranks->guard, work->outputs[i].temporary);
+    }
+    return created;
+}
+
 static int run(struct ranks *ranks, struct norm *work, double started)
 {
     char id[32];
@@ -184,9 +195,7 @@ static int run(struct ranks *ranks, struct norm *work, double started)
         found = found && norm_plan_make(work);
     if (!ranks_agree(ranks, found, &exit_status) ||
         !ranks_agree(ranks, ranks_compare(ranks, work), &exit_status) ||
-        !ranks_agree(ranks,
-                     ranks->rank > 0 || (norm_outputs_prepare(work) && norm_outputs_create(work)),
-                     &exit_status))
+        !ranks_agree(ranks, ranks->rank > 0 || create_files(ranks, work), &exit_status))
         return exit_status;
     (void)MPI_Bcast(work->heads, sizeof(work->heads), MPI_BYTE, 0, ranks->all);
     (by_columns ? run_columns : run_rows)(ranks, work, started, &exit_status);
@@ -205,13 +214,15 @@ static bool known(const char *command)
 int main(int argc, char **argv)
 {
     double started = an_clock_seconds();
-    struct ranks ranks = {.all = MPI_COMM_WORLD};
+    struct ranks ranks = {.all = MPI_COMM_WORLD, .guard = guard_start()};
     struct norm work = {.seconds = 0};
     int exit_status = CLI_USAGE, level;
 
     (void)MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     (void)MPI_Comm_rank(ranks.all, &ranks.rank);
     (void)MPI_Comm_size(ranks.all, &ranks.size);
+    if (ranks.rank > 0)
+        guard_end(&ranks.guard);
     argv = an_program_arguments(&argc, argv);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         if (ranks.rank == 0)
@@ -233,6 +244,7 @@ int main(int argc, char **argv)
             exit_status = run(&ranks, &work, started);
         norm_free(&work);
     }
+    guard_end(&ranks.guard);
     MPI_Finalize();
     return exit_status;
 }

@@ -2,6 +2,7 @@
 #ifndef ANYNORM_MPI_RANKS_H
 #define ANYNORM_MPI_RANKS_H
 
+#include "guard.h"
 #include "norm/norm.h"
 
 #include <mpi.h>
@@ -9,6 +10,7 @@
 struct ranks {
     MPI_Comm all;
     int rank, size;
+    struct guard guard; /* of rank 0's unfinished files */
     MPI_File files[OUTPUTS];
     bool opened[OUTPUTS];
     bool takes, hands_on; /* what is summed over rows goes on from or to another rank */
