@@ -22,6 +22,7 @@ struct columns {
     struct column_slot slots[COLUMN_SLOTS];
     void *memory; /* a block of the widest tensor, on the host */
     bool failed;
+    double unmeasured; /* seconds of waiting, in what only warms up */
 };
 
 /* After norm_find: refuses what the columns cannot be divided of. */
