@@ -151,11 +151,11 @@ static void evaluate_phi(struct module *m, const uint32_t *word, uint32_t label)
 static void follow(struct module *m, uint32_t label, const uint32_t *merge, const uint32_t *word)
 {
     struct fact *facts = m->facts;
-    const struct fact *condition = &facts[word[1]];
     const bool loop = merge && spirv_opcode(merge[0]) == SPIRV_LOOP_MERGE;
     if (spirv_opcode(word[0]) == SPIRV_BRANCH) {
         facts[word[1]].runs = true;
     } else if (spirv_opcode(word[0]) == SPIRV_BRANCH_CONDITIONAL) {
+        const struct fact *condition = &facts[word[1]];
         const bool ahead =
             facts[word[2]].at > facts[label].at && facts[word[3]].at > facts[label].at;
         if (!loop && ahead && condition->constant) { /* a loop keeps its form */
