@@ -212,10 +212,10 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 }
 #endif
 
-/* Writes `parts`, LINE or 1, vectors of each row; `whole`, a constant: VECTOR, or IN_STRETCH; `stream`, a constant, past the caches: then the rows
- * `ahead` bytes further on are fetched meanwhile, or the memory would idle during the summing pass. Else
- * the lines are that will be written, unless `ahead` is 0: no CPU foresees them where rows are written by
- * turns, or are shorter than a page. */
+/* Writes `parts`, LINE or 1, vectors of each row; `whole`, a constant: VECTOR, or IN_STRETCH; `stream`, a
+ * constant, past the caches: then the rows `ahead` bytes further on are fetched meanwhile, or the memory
+ * would idle during the summing pass. Else the lines are that will be written, unless `ahead` is 0: no CPU
+ * foresees them where rows are written by turns, or are shorter than a page. */
 PIECE void write_line(const uint many, const uint parts, const bool stream, const row_t *row,
                       const statistic_t *s, const uint column, const uint whole, const ulong ahead)
 {
@@ -272,12 +272,12 @@ PIECE void write_vectors(const uint many, const bool stream, const row_t *row, c
 #if IN_STRETCHES
     while (v < vectors) {
         const uint until = min(vectors, v + enter_stretch(&of_row[0], v * VECTOR) / VECTOR);
-        for (; v + LINE <= until; v += LINE)
-            write_line(many, LINE, stream, of_row, of, v * VECTOR, IN_STRETCH, ahead);
-        if (v < vectors) { /* a stretch ends within this one, or ahead of another that makes a line */
+        if (v + LINE > until) { /* a stretch ends within this one, or ahead of another that makes a line */
             write_line(many, 1, stream, of_row, of, v * VECTOR, VECTOR, ahead);
             v++;
         }
+        for (; v + LINE <= until; v += LINE)
+            write_line(many, LINE, stream, of_row, of, v * VECTOR, IN_STRETCH, ahead);
     }
 #else
     for (; v + LINE <= vectors; v += LINE)
