@@ -7,39 +7,24 @@
 
 #include "inexact_kinds.h"
 #include "support.h"
+#include "vulkan/spirv.h"
 #include "vulkan/vulkan_backend.h"
 
-/* Of the SPIR-V specification and that of GLSL.std.450. */
+/* Of the SPIR-V specification, beyond what the library uses of it, and of that of GLSL.std.450. */
 enum {
-    HEADER = 5,
-    BOUND_AT = 3,
     OP_EXT_INST_IMPORT = 11,
     OP_EXT_INST = 12,
     OP_TYPE_FIRST = 19,
-    OP_TYPE_BOOL = 20,
-    OP_TYPE_INT = 21,
     OP_TYPE_FLOAT = 22,
     OP_TYPE_VECTOR = 23,
     OP_TYPE_LAST = 39,
-    OP_CONSTANT = 43,
-    OP_CONSTANT_COMPOSITE = 44,
-    OP_FUNCTION = 54,
-    OP_DECORATE = 71,
     OP_CONVERT_F_TO_U = 109,
     OP_BITCAST = 124,
-    OP_I_ADD = 128,
     OP_F_ADD = 129,
-    OP_I_SUB = 130,
-    OP_I_MUL = 132,
     OP_F_MUL = 133,
     OP_F_DIV = 136,
     OP_F_REM = 140,
     OP_F_MOD = 141,
-    OP_SELECT = 169,
-    OP_U_LESS_THAN = 176,
-    OP_SHIFT_RIGHT_LOGICAL = 194,
-    OP_BITWISE_OR = 197,
-    OP_BITWISE_AND = 199,
     NO_CONTRACTION = 42,
     ROUND_EVEN = 2,
     F_ABS = 4,
@@ -117,7 +102,7 @@ static uint32_t type_of(struct changes *m, enum scalar scalar, uint32_t componen
     } else {
         *type = m->bound++;
         const uint32_t operands[] = {*type, 32, 0}; /* without a sign */
-        append_instruction(&m->globals, scalar == BOOL ? OP_TYPE_BOOL : OP_TYPE_INT, operands,
+        append_instruction(&m->globals, scalar == BOOL ? SPIRV_TYPE_BOOL : SPIRV_TYPE_INT, operands,
                            scalar == BOOL ? 1 : 3);
     }
     return *type;
@@ -134,8 +119,8 @@ static uint32_t constant(struct changes *m, enum scalar scalar, uint32_t compone
     const uint32_t element = components > 1 ? constant(m, scalar, 1, bits) : bits;
     const uint32_t id = m->bound++;
     const uint32_t operands[] = {type, id, element, element, element, element};
-    append_instruction(&m->globals, components > 1 ? OP_CONSTANT_COMPOSITE : OP_CONSTANT, operands,
-                       2 + (size_t)components);
+    append_instruction(&m->globals, components > 1 ? SPIRV_CONSTANT_COMPOSITE : SPIRV_CONSTANT,
+                       operands, 2 + (size_t)components);
     assert_true(m->constant_count < MOST_CONSTANTS);
     m->constants[m->constant_count++] = (struct constant){scalar, components, bits, id};
     return id;
@@ -175,30 +160,31 @@ static void move(struct changes *m, uint32_t n, uint32_t value, uint32_t units, 
                  uint32_t result)
 {
     const uint32_t bits = uints(m, n, OP_BITCAST, value, 0), one = constant(m, UINT, n, 1);
-    const uint32_t size = uints(m, n, OP_BITWISE_AND, bits, constant(m, UINT, n, 0x7fffffff));
-    const uint32_t sign = uints(m, n, OP_BITWISE_AND, bits, constant(m, UINT, n, 0x80000000));
-    const uint32_t power = uints(m, n, OP_BITWISE_AND, bits, constant(m, UINT, n, 0x7f800000));
-    const uint32_t next = uints(m, n, OP_I_ADD, power, constant(m, UINT, n, 0x00800000));
-    const uint32_t far = uints(m, n, OP_I_ADD, size, units);
-    const uint32_t beyond = uints(m, n, OP_I_SUB, far, least(m, UINT, n, far, next));
+    const uint32_t size = uints(m, n, SPIRV_BITWISE_AND, bits, constant(m, UINT, n, 0x7fffffff));
+    const uint32_t sign = uints(m, n, SPIRV_BITWISE_AND, bits, constant(m, UINT, n, 0x80000000));
+    const uint32_t power = uints(m, n, SPIRV_BITWISE_AND, bits, constant(m, UINT, n, 0x7f800000));
+    const uint32_t next = uints(m, n, SPIRV_I_ADD, power, constant(m, UINT, n, 0x00800000));
+    const uint32_t far = uints(m, n, SPIRV_I_ADD, size, units);
+    const uint32_t beyond = uints(m, n, SPIRV_I_SUB, far, least(m, UINT, n, far, next));
     const uint32_t half =
-        uints(m, n, OP_SHIFT_RIGHT_LOGICAL, uints(m, n, OP_I_ADD, beyond, one), one);
-    const uint32_t more = uints(m, n, OP_I_SUB, far, half);
-    const uint32_t less = uints(m, n, OP_I_SUB, size, units);
+        uints(m, n, SPIRV_SHIFT_RIGHT_LOGICAL, uints(m, n, SPIRV_I_ADD, beyond, one), one);
+    const uint32_t more = uints(m, n, SPIRV_I_SUB, far, half);
+    const uint32_t less = uints(m, n, SPIRV_I_SUB, size, units);
     uint32_t moved = up ? more : less;
     if (m->way == INEXACT_HASHED) {
-        const uint32_t mixed = uints(m, n, OP_I_MUL, bits, constant(m, UINT, n, 0x9e3779b1));
-        const uint32_t away = uints(m, n, OP_SHIFT_RIGHT_LOGICAL, mixed, constant(m, UINT, n, 31));
-        const uint32_t width = uints(m, n, OP_I_SUB, more, less);
-        moved = uints(m, n, OP_I_ADD, less, uints(m, n, OP_I_MUL, away, width));
+        const uint32_t mixed = uints(m, n, SPIRV_I_MUL, bits, constant(m, UINT, n, 0x9e3779b1));
+        const uint32_t away =
+            uints(m, n, SPIRV_SHIFT_RIGHT_LOGICAL, mixed, constant(m, UINT, n, 31));
+        const uint32_t width = uints(m, n, SPIRV_I_SUB, more, less);
+        moved = uints(m, n, SPIRV_I_ADD, less, uints(m, n, SPIRV_I_MUL, away, width));
     }
-    const uint32_t place = uints(m, n, OP_I_SUB, size, constant(m, UINT, n, 0x0d800000));
-    const uint32_t usual = make(m, 0, OP_U_LESS_THAN, type_of(m, BOOL, n),
+    const uint32_t place = uints(m, n, SPIRV_I_SUB, size, constant(m, UINT, n, 0x0d800000));
+    const uint32_t usual = make(m, 0, SPIRV_U_LESS_THAN, type_of(m, BOOL, n),
                                 (const uint32_t[4]){place, constant(m, UINT, n, 0x71800000)});
     const uint32_t there =
-        make(m, 0, OP_SELECT, type_of(m, UINT, n), (const uint32_t[4]){usual, moved, size});
+        make(m, 0, SPIRV_SELECT, type_of(m, UINT, n), (const uint32_t[4]){usual, moved, size});
     make(m, result, OP_BITCAST, type_of(m, FLOAT, n),
-         (const uint32_t[4]){uints(m, n, OP_BITWISE_OR, there, sign)});
+         (const uint32_t[4]){uints(m, n, SPIRV_BITWISE_OR, there, sign)});
 }
 
 /* 3 + 2|x|, of an x whose exponential is an ordinary number. */
@@ -209,7 +195,8 @@ static uint32_t units_of_exp(struct changes *m, uint32_t n, uint32_t x)
     const uint32_t most = constant(m, FLOAT, n, 0x43000000); /* 128 */
     const uint32_t held = least(m, FLOAT, n, size, most);
     const uint32_t twice = make(m, 0, OP_F_ADD, type, (const uint32_t[4]){held, held});
-    return uints(m, n, OP_I_ADD, uints(m, n, OP_CONVERT_F_TO_U, twice, 0), constant(m, UINT, n, 3));
+    return uints(m, n, SPIRV_I_ADD, uints(m, n, OP_CONVERT_F_TO_U, twice, 0),
+                 constant(m, UINT, n, 3));
 }
 
 /* The product and the sum may not become one operation again. */
@@ -217,9 +204,10 @@ static void round_twice(struct changes *m, const uint32_t *fma)
 {
     const uint32_t product = make(m, 0, OP_F_MUL, fma[1], (const uint32_t[4]){fma[5], fma[6]});
     make(m, fma[2], OP_F_ADD, fma[1], (const uint32_t[4]){product, fma[7]});
-    append_instruction(&m->decorations, OP_DECORATE, (const uint32_t[]){product, NO_CONTRACTION},
+    append_instruction(&m->decorations, SPIRV_DECORATE, (const uint32_t[]){product, NO_CONTRACTION},
                        2);
-    append_instruction(&m->decorations, OP_DECORATE, (const uint32_t[]){fma[2], NO_CONTRACTION}, 2);
+    append_instruction(&m->decorations, SPIRV_DECORATE, (const uint32_t[]){fma[2], NO_CONTRACTION},
+                       2);
 }
 
 /* The components of a type of f32; 0 for any other. */
@@ -294,9 +282,9 @@ static void note(struct changes *m, const uint32_t *words)
     const uint32_t opcode = words[0] & 0xffff, id = words[1];
     if (opcode == OP_EXT_INST_IMPORT)
         m->glsl = id; /* the only set there is */
-    else if (opcode == OP_TYPE_BOOL)
+    else if (opcode == SPIRV_TYPE_BOOL)
         m->types[BOOL][1] = id;
-    else if (opcode == OP_TYPE_INT && words[2] == 32 && words[3] == 0)
+    else if (opcode == SPIRV_TYPE_INT && words[2] == 32 && words[3] == 0)
         m->types[UINT][1] = id;
     else if (opcode == OP_TYPE_FLOAT && words[2] == 32)
         m->types[FLOAT][1] = id;
@@ -311,12 +299,12 @@ static struct words changed(struct changes *m, const uint32_t *words, size_t cou
 {
     struct words whole = {0};
     size_t types = 0, functions = 0;
-    m->bound = words[BOUND_AT];
-    for (size_t at = HEADER; at < count; at += words[at] >> 16) {
+    m->bound = words[SPIRV_BOUND_AT];
+    for (size_t at = SPIRV_HEADER_WORDS; at < count; at += words[at] >> 16) {
         const uint32_t opcode = words[at] & 0xffff;
         if (!types && opcode >= OP_TYPE_FIRST && opcode <= OP_TYPE_LAST)
             types = at;
-        if (!functions && opcode == OP_FUNCTION)
+        if (!functions && opcode == SPIRV_FUNCTION)
             functions = at;
         if (functions)
             change(m, words + at, words[at] >> 16);
@@ -328,7 +316,7 @@ static struct words changed(struct changes *m, const uint32_t *words, size_t cou
     append(&whole, words + types, functions - types);
     append(&whole, m->globals.at, m->globals.count);
     append(&whole, m->functions.at, m->functions.count);
-    whole.at[BOUND_AT] = m->bound;
+    whole.at[SPIRV_BOUND_AT] = m->bound;
     free(m->decorations.at);
     free(m->globals.at);
     free(m->functions.at);

@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vulkan/spirv.h"
 #include "vulkan/vulkan_backend.h"
 
-/* Of the SPIR-V specification and that of GLSL.std.450. */
+/* Of the SPIR-V specification, beyond what the library uses of it, and of that of GLSL.std.450. */
 enum {
-    HEADER = 5,
     OP_EXT_INST = 12,
-    OP_EXECUTION_MODE = 16,
-    MODE_ROUNDING_RTE = 4462,
     PACK_UNORM_2X16 = 57,
     PACK_HALF_2X16 = 58,
     UNPACK_UNORM_2X16 = 61,
@@ -37,13 +35,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_module(VkDevice device,
     uint32_t *words = malloc(info->codeSize);
     assert_non_null(words);
     memcpy(words, info->pCode, info->codeSize);
-    for (size_t at = HEADER; at < count; at += words[at] >> 16) {
+    for (size_t at = SPIRV_HEADER_WORDS; at < count; at += words[at] >> 16) {
         uint32_t opcode = words[at] & 0xffff;
         if (opcode == OP_EXT_INST && words[at + 4] == replaced) {
             words[at + 4] = replacement;
             replacements++;
         }
-        rounding_modes += opcode == OP_EXECUTION_MODE && words[at + 2] == MODE_ROUNDING_RTE;
+        rounding_modes +=
+            opcode == SPIRV_EXECUTION_MODE && words[at + 2] == SPIRV_MODE_ROUNDING_RTE;
     }
     changed.pCode = words;
     VkResult result = real_create(device, &changed, allocator, module);
