@@ -46,6 +46,15 @@ def ranks(count, *arguments):
     return run
 
 
+def ranks_by_shell(count, program):
+    """A command line of the shell on each rank, whose number is $rank."""
+    run = subprocess.run([*MPIRUN, "-n", str(count), "sh", "-c",
+                          'rank="${OMPI_COMM_WORLD_RANK:-$PMI_RANK}"; ' + program],
+                         env=ENVIRONMENT, text=True, capture_output=True, timeout=60)
+    run.stderr_text = run.stderr
+    return run
+
+
 def ours(run):
     """The lines that are anynorm's own, and not mpirun's about a status."""
     return [line for line in run.stderr_text.splitlines() if line.startswith("anynorm")]
@@ -166,16 +175,12 @@ def test_columns_of_no_rows(files):
 def test_columns_that_fail_to_be_written(files):
     """Rank 1 may not write as far as it must: all end, by its line."""
     np.lib.format.open_memmap(files.path("large"), "w+", "f4", (5000, 4096)).flush()
-    pathlib.Path(files.path("y")).write_bytes(b"old")
-    program = 'if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then ulimit -f 100000; fi; ' \
-              f'exec {RANKS} layer-norm {files.path("large")} -o {files.path("y")} --shard columns ' \
-              '--block-bytes 2000000'
-    run = subprocess.run([*MPIRUN, "-n", "2", "sh", "-c", program], env=ENVIRONMENT, text=True,
-                         capture_output=True, timeout=60)
-    run.stderr_text = run.stderr
+    put_old(files)
+    run = ranks_by_shell(2, 'if [ "$rank" = 1 ]; then ulimit -f 100000; fi; '
+                            f'exec {RANKS} layer-norm {files.path("large")} -o {files.path("y")} --shard columns '
+                            '--block-bytes 2000000')
     assert_fails(run, 1, "output")
-    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
-    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
+    assert_old_is_left(files)
 
 
 def test_no_rows(files):
@@ -199,6 +204,20 @@ def test_help():
     assert run.returncode == 0 and run.stdout_text.count("usage:") == 1
     run = ranks(2, "layer-norm", "--help")
     assert run.returncode == 0 and run.stdout_text.count("usage:") == 1
+
+
+def unfinished(files):
+    return [path for path in files.folder.iterdir() if path.name.endswith(".tmp")]
+
+
+def put_old(files):
+    """An output of before."""
+    pathlib.Path(files.path("y")).write_bytes(b"old")
+
+
+def assert_old_is_left(files):
+    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
+    assert not unfinished(files)
 
 
 def assert_fails(run, status, text):
@@ -235,17 +254,13 @@ def test_misuse_is_one_line(files, arguments, text):
 def test_what_fails_on_one_rank_ends_all(files):
     """A rank of its own sees a file that is cut."""
     good = pathlib.Path(files.path("x")).read_bytes()
-    pathlib.Path(files.path("y")).write_bytes(b"old")
+    put_old(files)
     cut = files.path("cut")
     pathlib.Path(cut).write_bytes(good[:-4])
-    program = f'if [ "${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}" = 1 ]; then x={cut}; else x={files.path("x")}; fi; ' \
-              f'exec {RANKS} layer-norm "$x" -o {files.path("y")}'
-    run = subprocess.run([*MPIRUN, "-n", "3", "sh", "-c", program], env=ENVIRONMENT, text=True,
-                         capture_output=True, timeout=60)
-    run.stderr_text = run.stderr
+    run = ranks_by_shell(3, f'if [ "$rank" = 1 ]; then x={cut}; else x={files.path("x")}; fi; '
+                            f'exec {RANKS} layer-norm "$x" -o {files.path("y")}')
     assert_fails(run, 2, "cut.npy")
-    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
-    assert not [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
+    assert_old_is_left(files)
 
 
 def find_ranks(path):
@@ -267,15 +282,12 @@ def find_ranks(path):
 @pytest.mark.parametrize("killed", [0, 1])
 def test_killed_rank_ends_all(files, killed):
     """Where rank 0 is killed, or a launcher then kills the others, the process beside rank 0 cleans up."""
-    def unfinished():
-        return [name for name in os.listdir(files.folder) if name.endswith(".tmp")]
-
     big = files.path("big")
     np.lib.format.open_memmap(big, "w+", "f4", (400000, 768)).flush()
-    pathlib.Path(files.path("y")).write_bytes(b"old")
+    put_old(files)
     run = start(2, "layer-norm", big, "-o", files.path("y"), "--block-bytes", "65536")
     deadline = time.monotonic() + 20
-    while not [name for name in unfinished() if (files.folder / name).stat().st_size > 1000]:  # rows are written
+    while not [path for path in unfinished(files) if path.stat().st_size > 1000]:  # rows are written
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     found = find_ranks(big)
@@ -284,7 +296,7 @@ def test_killed_rank_ends_all(files, killed):
     deadline = time.monotonic() + 10
     run.communicate(timeout=10)
     assert run.returncode != 0
-    while find_ranks(big) or unfinished():
+    while find_ranks(big) or unfinished(files):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert pathlib.Path(files.path("y")).read_bytes() == b"old"
+    assert_old_is_left(files)
