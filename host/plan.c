@@ -241,6 +241,46 @@ anynorm_status anynorm_plan_cut(const anynorm_plan *plan, uint64_t of_rows, uint
     return ANYNORM_OK;
 }
 
+anynorm_status anynorm_plan_divide(const anynorm_plan *plan, uint64_t of_rows, uint64_t *row)
+{
+    if (!plan || !row)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or row is NULL");
+    bool reference = plan->choice.schedule == AN_REFERENCE;
+    *row = *row < of_rows ? an_gradient_division(&plan->spec, reference, of_rows, *row) : of_rows;
+    return ANYNORM_OK;
+}
+
+anynorm_status anynorm_plan_sums(const anynorm_plan *plan, uint64_t first, uint64_t rows,
+                                 uint64_t of_rows, size_t index, anynorm_range *range,
+                                 size_t *count)
+{
+    if (!plan || !range)
+        return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or range is NULL");
+    if (first > of_rows || rows > of_rows - first)
+        return an_fail(ANYNORM_INVALID_ARGUMENT,
+                       "%" PRIu64 " rows from %" PRIu64 " on are not among %" PRIu64, rows, first,
+                       of_rows);
+    const uint64_t ends[] = {first, first + rows};
+    for (int i = 0; i < 2; i++) {
+        uint64_t row = ends[i];
+        (void)anynorm_plan_divide(plan, of_rows, &row);
+        if (row != ends[i])
+            return an_fail(ANYNORM_INVALID_ARGUMENT,
+                           "rows may not be divided at row %" PRIu64 " of %" PRIu64
+                           "; anynorm_plan_divide finds where",
+                           ends[i], of_rows);
+    }
+    const struct an_stretch stretch = {first, rows, of_rows};
+    struct an_left left = {.count = 0};
+    if (of_rows > 0)
+        left =
+            an_gradient_left(&plan->spec, plan->choice.schedule == AN_REFERENCE, &stretch, index);
+    *range = index < left.count ? (anynorm_range){left.offset, left.bytes} : (anynorm_range){0};
+    if (count)
+        *count = (size_t)left.count;
+    return ANYNORM_OK;
+}
+
 anynorm_status anynorm_plan_describe(const anynorm_plan *plan, anynorm_plan_info *info)
 {
     if (!plan || !info)

@@ -216,9 +216,9 @@ static bool is_of_samples(enum an_tensor tensor)
     return an_tensor_shape(tensor) == AN_OF_SAMPLES;
 }
 
-/* Writes the sums of a row of parameters, or of a sample, and makes them 0. */
+/* Writes the sums of a row of parameters, or of a sample. */
 static void hand_out(const anynorm_spec *spec, enum an_tensor tensor, char *row,
-                     struct an_sum *sums)
+                     const struct an_sum *sums)
 {
     anynorm_dtype type = an_tensor_expect(spec, tensor).type;
     struct an_layout layout = an_tensor_layout(spec, tensor);
@@ -229,7 +229,59 @@ static void hand_out(const anynorm_spec *spec, enum an_tensor tensor, char *row,
         if (spec->gradients.flags & ANYNORM_ACCUMULATE)
             value += anynorm_dtype_load(type, row, at);
         anynorm_dtype_store(type, row, at, value);
+    }
+}
+
+/* Of gradients: the sums of a call's rows in its workspace, as spec/gradient.c has it. Those of
+ * samples are of the one that is not done yet, those of parameters of each block of rows. */
+struct sums {
+    struct an_sum *of[SUMMED]; /* NULL: it is not wanted */
+    uint64_t each;             /* of a row of parameters */
+    uint64_t of_block;
+    uint64_t block; /* rows */
+    uint64_t blocks;
+};
+
+static struct sums find_sums(const anynorm_spec *spec, const anynorm_tensors *tensors,
+                             uint64_t of_rows)
+{
+    struct sums sums = {.each = an_gradient_pitch(spec), .block = an_gradient_block(spec, of_rows)};
+    struct an_sum *next = (struct an_sum *)(void *)address(&tensors->workspace);
+    sums.of_block = sums.each * spec->parameters.rows;
+    sums.blocks = an_divide_up(of_rows, sums.block);
+    for (int i = 0; i < SUMMED; i++) {
+        if (an_tensor_expect(spec, summed[i]).present) {
+            sums.of[i] = next;
+            next += sums.blocks * sums.of_block;
+        }
+    }
+    return sums;
+}
+
+static void clear_sums(struct an_sum *sums, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
         sums[i] = (struct an_sum){0, 0};
+}
+
+/* Ahead of a row of the call: the sums that begin with it. */
+static void begin_sums(const anynorm_spec *spec, const struct sums *sums, uint64_t row)
+{
+    for (int i = 0; i < SUMMED; i++) {
+        if (sums->of[i] && is_of_samples(summed[i]) && row % spec->sample_rows == 0)
+            clear_sums(sums->of[i], sums->each);
+        if (sums->of[i] && !is_of_samples(summed[i]) && row % sums->block == 0)
+            clear_sums(sums->of[i] + row / sums->block * sums->of_block, sums->of_block);
+    }
+}
+
+/* Adds those of all blocks to the first one's, in their order. */
+static void unite_blocks(const struct sums *sums, struct an_sum *of)
+{
+    for (uint64_t i = sums->of_block; i < sums->blocks * sums->of_block; i++) {
+        struct an_sum *to = &of[i % sums->of_block];
+        an_sum_add(to, of[i].value);
+        to->error += of[i].error;
     }
 }
 
@@ -237,37 +289,32 @@ static void backward(const anynorm_spec *spec, const anynorm_tensors *tensors,
                      const struct an_stretch *stretch)
 {
     uint64_t rows = stretch->rows, end = stretch->first + rows;
-    /* In the workspace, as spec/gradient.c has it. */
-    uint64_t pitch = an_gradient_pitch(spec), each = pitch * spec->parameters.rows, count = 0;
-    struct an_sum *of[SUMMED] = {NULL};
-    for (int i = 0; i < SUMMED; i++) {
-        if (an_tensor_expect(spec, summed[i]).present)
-            of[i] = (struct an_sum *)(void *)address(&tensors->workspace) + count++ * each;
-    }
-    for (uint64_t i = 0; i < count * each && stretch->first == 0; i++)
-        ((struct an_sum *)(void *)address(&tensors->workspace))[i] = (struct an_sum){0, 0};
+    const struct sums sums = find_sums(spec, tensors, stretch->of_rows);
+    struct an_sum *const *of = sums.of;
     for (uint64_t r = 0; r < rows; r++) {
         const struct an_row row = find_row(spec, tensors, rows, r);
-        uint64_t own = r % spec->parameters.rows * pitch;
-        const struct an_row_sums sums = {.dweight = of[0] ? of[0] + own : NULL,
-                                         .dbias = of[1] ? of[1] + own : NULL,
-                                         .dpre_bias = of[2] ? of[2] + own : NULL,
-                                         .dgate = of[3],
-                                         .dscale = of[4],
-                                         .dshift = of[5]};
-        an_reference_backward(spec, &row, &sums);
-        uint64_t after = stretch->first + r + 1;
+        uint64_t number = stretch->first + r, after = number + 1;
+        uint64_t own = number / sums.block * sums.of_block + r % spec->parameters.rows * sums.each;
+        const struct an_row_sums of_row = {.dweight = of[0] ? of[0] + own : NULL,
+                                           .dbias = of[1] ? of[1] + own : NULL,
+                                           .dpre_bias = of[2] ? of[2] + own : NULL,
+                                           .dgate = of[3],
+                                           .dscale = of[4],
+                                           .dshift = of[5]};
+        begin_sums(spec, &sums, number);
+        an_reference_backward(spec, &row, &of_row);
         bool last = after % spec->sample_rows == 0 || after == stretch->of_rows;
         for (int i = 0; i < SUMMED && last; i++) {
             if (of[i] && is_of_samples(summed[i]))
                 hand_out(spec, summed[i], at_row(spec, tensors, summed[i], r), of[i]);
         }
     }
-    for (uint64_t p = 0; p < spec->parameters.rows && end == stretch->of_rows; p++) {
-        for (int i = 0; i < SUMMED; i++) {
-            if (of[i] && !is_of_samples(summed[i]))
-                hand_out(spec, summed[i], at_row(spec, tensors, summed[i], p), of[i] + p * pitch);
-        }
+    for (int i = 0; i < SUMMED && end == stretch->of_rows; i++) {
+        if (!of[i] || is_of_samples(summed[i]))
+            continue;
+        unite_blocks(&sums, of[i]);
+        for (uint64_t p = 0; p < spec->parameters.rows; p++)
+            hand_out(spec, summed[i], at_row(spec, tensors, summed[i], p), of[i] + p * sums.each);
     }
 }
 

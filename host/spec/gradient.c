@@ -101,12 +101,17 @@ uint64_t an_gradient_cut(const anynorm_spec *spec, uint64_t of_rows, uint64_t ro
     return cut;
 }
 
-uint64_t an_gradient_sums(const anynorm_spec *spec)
+static uint64_t count_flags(uint32_t flags)
 {
     uint64_t count = 0;
-    for (uint32_t flags = spec->gradients.flags & AN_ROW_SUMS; flags; flags &= flags - 1)
+    for (; flags; flags &= flags - 1)
         count++;
     return count;
+}
+
+uint64_t an_gradient_sums(const anynorm_spec *spec)
+{
+    return count_flags(spec->gradients.flags & AN_ROW_SUMS);
 }
 
 uint64_t an_gradient_pitch(const anynorm_spec *spec)
@@ -114,15 +119,75 @@ uint64_t an_gradient_pitch(const anynorm_spec *spec)
     return an_divide_up(spec->columns, WIDEST_VECTOR) * WIDEST_VECTOR;
 }
 
+/* Rows of which all parts are whole: a span, where sums of samples end with it; else one part of
+ * each class. */
+static uint64_t rows_of_unit(const anynorm_spec *spec, const struct an_parts *parts)
+{
+    bool of_samples = spec->gradients.flags & AN_SAMPLE_SUMS;
+    return of_samples || parts->parts_of_class == 1 ? parts->span : parts->rows * parts->classes;
+}
+
+uint64_t an_gradient_block(const anynorm_spec *spec, uint64_t of_rows)
+{
+    const struct an_parts parts = an_gradient_parts(spec, of_rows);
+    uint64_t unit = rows_of_unit(spec, &parts), units = an_divide_up(of_rows, unit);
+    return an_divide_up(units, AN_REFERENCE_BLOCKS) * unit;
+}
+
+uint64_t an_gradient_division(const anynorm_spec *spec, bool reference, uint64_t of_rows,
+                              uint64_t row)
+{
+    const struct an_parts parts = an_gradient_parts(spec, of_rows);
+    uint64_t unit = reference ? an_gradient_block(spec, of_rows) : rows_of_unit(spec, &parts);
+    uint64_t before = row;
+    if (!(spec->gradients.flags & AN_ROW_SUMS))
+        return an_gradient_cut(spec, of_rows, row);
+    do {
+        before = row;
+        row = an_gradient_cut(spec, of_rows, row - row % unit);
+    } while (row != before);
+    return row;
+}
+
+struct an_left an_gradient_left(const anynorm_spec *spec, bool reference,
+                                const struct an_stretch *stretch, uint64_t index)
+{
+    const struct an_parts parts = an_gradient_parts(spec, stretch->of_rows);
+    const uint64_t classes = spec->parameters.rows, end = stretch->first + stretch->rows;
+    /* Runs of rows of the workspace, of which each unit of the call's rows has so many in each. */
+    uint64_t runs = 1, of_unit = parts.classes * parts.parts_of_class, of_tensor = parts.count;
+    uint64_t unit = rows_of_unit(spec, &parts);
+    uint64_t size = an_spec_double(spec) ? sizeof(double) : sizeof(float);
+    if (reference) {
+        unit = an_gradient_block(spec, stretch->of_rows);
+        of_unit = classes;
+        of_tensor = an_divide_up(stretch->of_rows, unit) * classes;
+        size = 2 * sizeof(double);
+    } else if (unit < parts.span) { /* its parts lie with those of their classes */
+        runs = parts.classes;
+        of_unit = 1;
+    }
+    uint64_t begin = stretch->first / unit, units = an_divide_up(end, unit) - begin;
+    uint64_t row = index / runs * of_tensor + index % runs * (of_tensor / runs) + begin * of_unit;
+    uint64_t row_bytes = an_gradient_pitch(spec) * size;
+    return (struct an_left){
+        .count = count_flags(spec->gradients.flags & AN_PARAMETER_SUMS) * runs,
+        .offset = row * row_bytes,
+        .bytes = stretch->rows > 0 ? units * of_unit * row_bytes : 0,
+    };
+}
+
 bool an_gradient_workspace(const anynorm_spec *spec, uint64_t rows, uint64_t *bytes)
 {
     const struct an_parts parts = an_gradient_parts(spec, rows);
     uint64_t row, of_parts, of_reference;
     uint64_t size = an_spec_double(spec) ? sizeof(double) : sizeof(float);
-    /* The reference adds up in two numbers for each parameter, and for each column of a sample. */
+    uint64_t blocks = an_divide_up(rows, an_gradient_block(spec, rows));
+    /* The reference adds up in two numbers for each parameter and block, and for each column of a
+     * sample. */
     if (!an_mul(an_gradient_sums(spec) * size, an_gradient_pitch(spec), &row) ||
         !an_mul(row, (parts.compensated ? 3 : 1) * parts.count, &of_parts) ||
-        !an_mul(row, 2 * sizeof(double) / size * spec->parameters.rows, &of_reference))
+        !an_mul(row, 2 * sizeof(double) / size * blocks * spec->parameters.rows, &of_reference))
         return false;
     *bytes = of_parts > of_reference ? of_parts : of_reference;
     return true;

@@ -58,6 +58,33 @@ bool an_gradient_finishes(const anynorm_spec *spec, const struct an_parts *parts
  * begin without a bit changed; 0: there is none. */
 uint64_t an_gradient_cut(const anynorm_spec *spec, uint64_t of_rows, uint64_t row);
 
+/* ---- Calls that several devices share ----
+ *
+ * Each finds the parts of a stretch of rows, and the last one, which has the parts of all in its
+ * workspace, their sums. */
+
+/* Blocks of rows that the reference adds up for themselves, instead of parts: so few that its sums,
+ * of two numbers in double, take about the room that parts do. */
+#define AN_REFERENCE_BLOCKS 16
+
+/* Rows of such a block. */
+uint64_t an_gradient_block(const anynorm_spec *spec, uint64_t of_rows);
+
+/* The last row up to `row`, which is less than `of_rows`, where the stretch of another device may
+ * begin; 0: there is none. */
+uint64_t an_gradient_division(const anynorm_spec *spec, bool reference, uint64_t of_rows,
+                              uint64_t row);
+
+/* What a stretch between such rows leaves the last one: ranges of the workspace, all of `bytes`
+ * bytes. */
+struct an_left {
+    uint64_t count;  /* of ranges; 0 where no sums end with the call */
+    uint64_t offset; /* where the range of the number `index` begins, which is below count */
+    uint64_t bytes;
+};
+struct an_left an_gradient_left(const anynorm_spec *spec, bool reference,
+                                const struct an_stretch *stretch, uint64_t index);
+
 /* How many tensors are summed over rows, and elements from one row of the workspace to the next: it
  * has [tensors][parts][pitch] sums, three times that where they are compensated. */
 uint64_t an_gradient_sums(const anynorm_spec *spec);

@@ -720,6 +720,34 @@ ANYNORM_API anynorm_status anynorm_plan_workspace(const anynorm_plan *plan, uint
 ANYNORM_API anynorm_status anynorm_plan_cut(const anynorm_plan *plan, uint64_t of_rows,
                                             uint64_t *row);
 
+/* Rows of one call may be divided over several devices, processes or machines, without a bit
+ * changed: each runs stretches of its own rows in a workspace of its own (of no meaning before), on
+ * a plan of the same spec and schedule on a device of the same kind. Then what the others have left
+ * in theirs is copied into the workspace of the one that has the last rows, and it runs the last
+ * stretch, which writes the sums over all rows: few rows may be left for that. (Sums over the rows
+ * of a sample are written as ever: none is divided.)
+ *
+ * anynorm_plan_divide lowers *row to the nearest, from 0 up to there, at which one's rows may end
+ * and another's begin; to of_rows, if it is more. 0: there is none. With sums over rows there are
+ * about 50 such rows or more, if there are as many rows of each row of parameters, and samples are
+ * short; of the reference backend, whose sums are of blocks of rows, up to 15. INVALID_ARGUMENT.
+ * Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_divide(const anynorm_plan *plan, uint64_t of_rows,
+                                               uint64_t *row);
+
+typedef struct anynorm_range {
+    uint64_t offset;
+    uint64_t bytes;
+} anynorm_range;
+
+/* The bytes of a workspace that hold what the rows [first, first + rows) of `of_rows`, which such
+ * rows bound, have left for the last stretch: range `index`, of no bytes where there are not so
+ * many. *count (which may be NULL) is how many there are, the same for any rows, and 0 where
+ * nothing is summed over all. INVALID_ARGUMENT: also other rows. Any thread. */
+ANYNORM_API anynorm_status anynorm_plan_sums(const anynorm_plan *plan, uint64_t first,
+                                             uint64_t rows, uint64_t of_rows, size_t index,
+                                             anynorm_range *range, size_t *count);
+
 typedef struct anynorm_plan_info {
     const char *schedule;     /* static */
     uint64_t work_group_size; /* work-items */
@@ -911,16 +939,16 @@ ANYNORM_API anynorm_status anynorm_run(anynorm_plan *plan, const anynorm_host_te
 
 /* The same of rows [first, first + rows) of `of_rows`, where not all of them are in memory at once:
  * called for one stretch after the other, from row 0 on, it gives the bits of one anynorm_run, also
- * of sums over rows. The tensors are those of the stretch, with which their rows and samples begin;
- * parameters are the same for all. Sums over rows are carried from call to call in
- * tensors->workspace, anynorm_plan_workspace bytes for of_rows, of no meaning before the first call
- * and needed unless the stretch is all rows; nothing else may be written there meanwhile. What is
- * summed over the rows of a sample is written by the call that has its last row, what is summed
- * over all rows by the last call; both must be given each time. Stretches begin where
- * anynorm_plan_cut says that they may, and, with gate, scale or shift, either with a sample or end
- * in the one that they begin in; of rows of two levels, likewise. One call at a time for a
- * workspace; else any thread. As anynorm_run; INVALID_ARGUMENT also for a stretch that begins or
- * ends elsewhere. */
+ * of sums over rows (anynorm_plan_divide has how several may share the rows). The tensors are those
+ * of the stretch, with which their rows and samples begin; parameters are the same for all. Sums
+ * over rows are carried from call to call in tensors->workspace, anynorm_plan_workspace bytes for
+ * of_rows, of no meaning before the first call and needed unless the stretch is all rows; nothing
+ * else may be written there meanwhile. What is summed over the rows of a sample is written by the
+ * call that has its last row, what is summed over all rows by the last call; both must be given
+ * each time. Stretches begin where anynorm_plan_cut says that they may, and, with gate, scale or
+ * shift, either with a sample or end in the one that they begin in; of rows of two levels,
+ * likewise. One call at a time for a workspace; else any thread. As anynorm_run; INVALID_ARGUMENT
+ * also for a stretch that begins or ends elsewhere. */
 ANYNORM_API anynorm_status anynorm_run_stretch(anynorm_plan *plan,
                                                const anynorm_host_tensors *tensors, uint64_t first,
                                                uint64_t rows, uint64_t of_rows);

@@ -150,7 +150,81 @@ static int check_stretches(anynorm_plan *plan, const struct problem *problem,
     return stretches;
 }
 
-/* Whole, in blocks, in parts of a launch, and in stretches. */
+/* ---- Rows that are divided over several, who know nothing of each other ---- */
+
+/* Where the rows of the one with number `number` of `count` begin. */
+static uint64_t find_share(const anynorm_plan *plan, const anynorm_spec *spec, uint64_t of_rows,
+                           uint64_t number, uint64_t count)
+{
+    uint64_t sample = spec->sample_rows, inner = spec->inner_rows ? spec->inner_rows : 1;
+    for (uint64_t row = of_rows * number / count; row > 0; row--) {
+        uint64_t division = row;
+        assert_ok(anynorm_plan_divide(plan, of_rows, &division));
+        if (division == row && (row == of_rows || (row % sample == 0 && row % inner == 0)))
+            return row;
+    }
+    return 0;
+}
+
+/* What rows [first, end) have left in the workspace `from`. */
+static void take_sums(const anynorm_plan *plan, uint64_t first, uint64_t end, uint64_t of_rows,
+                      const unsigned char *from, unsigned char *to)
+{
+    anynorm_range range;
+    size_t count = 1;
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(anynorm_plan_sums(plan, first, end - first, of_rows, i, &range, &count));
+        memcpy(to + range.offset, from + range.offset, (size_t)range.bytes);
+    }
+}
+
+/* Divided over `count`, of whom the last begin first, in stretches; returns how many had rows. */
+static int check_divided(anynorm_plan *plan, const struct problem *problem,
+                         const struct images *before, const struct images *wanted, uint64_t count)
+{
+    anynorm_spec spec;
+    struct images after = images_copy(before);
+    unsigned char *all = after.bytes[AN_WORKSPACE];
+    size_t size = (size_t)after.size[AN_WORKSPACE];
+    uint64_t rows = problem->rows, last = 0;
+    int shares = 0;
+    assert_ok(an_spec_resolve(&problem->spec, &spec));
+    for (uint64_t i = count; i-- > 0;) {
+        uint64_t begin = find_share(plan, &spec, rows, i, count), end, first;
+        uint64_t close = find_share(plan, &spec, rows, i + 1, count);
+        unsigned char *own = all;
+        if (i + 1 < count) {
+            own = malloc(size + 1);
+            assert_non_null(own);
+            memset(own, 0x3c, size + 1);
+        }
+        for (first = begin; first < close; first = end) {
+            end = find_end(plan, &spec, rows, first, (close - begin) / 2 + 1);
+            if (end > close)
+                end = close;
+            if (end == rows) {
+                last = first;
+                break;
+            }
+            after.bytes[AN_WORKSPACE] = own;
+            assert_ok(run_rows(plan, problem, &spec, &after, first, end - first));
+        }
+        after.bytes[AN_WORKSPACE] = all;
+        if (i + 1 < count) {
+            take_sums(plan, begin, close, rows, own, all);
+            free(own);
+        }
+        shares += close > begin;
+    }
+    assert_ok(run_rows(plan, problem, &spec, &after, last, rows - last));
+    char how[64];
+    snprintf(how, sizeof(how), "divided over %d", (int)count);
+    check_same(problem, &after, wanted, how);
+    images_free(&after);
+    return shares;
+}
+
+/* Whole, in blocks, in parts of a launch, in stretches, and divided. */
 static void check(struct subject *subject, const char *text, const char *schedule, int stretches)
 {
     struct problem problem = problem_of(text);
@@ -171,6 +245,12 @@ static void check(struct subject *subject, const char *text, const char *schedul
         (void)check_stretches(plan, &problem, &before, &wanted, problem.rows / 3);
     if (!reduced() && most < stretches)
         fail_msg("%s: only %d stretches", text, most);
+    for (uint64_t count = 2; count < 8 && !shards; count += 1 + count / 2) {
+        int shares = check_divided(plan, &problem, &before, &wanted, count);
+        bool anywhere = spec.sample_rows < 100 && spec.inner_rows == 0;
+        if (shares < (int)count && stretches >= 75 && anywhere)
+            fail_msg("%s: divided over %d of %d only", text, shares, (int)count);
+    }
     images_free(&before);
     images_free(&wanted);
     anynorm_plan_destroy(plan);
@@ -240,6 +320,7 @@ static void test_compensated(void **state)
     assert_ok(an_spec_resolve(&problem.spec, &spec));
     assert_ok(run_rows(plan, &problem, &spec, &wanted, 0, problem.rows));
     (void)check_stretches(plan, &problem, &before, &wanted, 3000);
+    assert_int_equal(check_divided(plan, &problem, &before, &wanted, 3), 3);
     images_free(&before);
     images_free(&wanted);
     anynorm_plan_destroy(plan);
@@ -292,6 +373,42 @@ static void test_refused(void **state)
     }
 }
 
+/* Divisions, and what is asked about rows that they do not bound. */
+static void test_refused_division(void **state)
+{
+    struct subject *subject = *state;
+    struct problem problem = problem_of("layer-norm 2003x10 weight bias backward");
+    anynorm_plan *plan = make_plan(subject->whole, &problem.spec, NULL);
+    anynorm_range range = {7, 7};
+    uint64_t row = 3, first = 1000;
+    size_t count = 9;
+    assert_status(anynorm_plan_divide(NULL, 9, &row), ANYNORM_INVALID_ARGUMENT);
+    assert_status(anynorm_plan_divide(plan, 9, NULL), ANYNORM_INVALID_ARGUMENT);
+    assert_int_equal(row, 3);
+    row = 99;
+    assert_ok(anynorm_plan_divide(plan, 9, &row));
+    assert_int_equal(row, 9);
+    assert_ok(anynorm_plan_divide(plan, 2003, &first));
+    assert_true(first > 800 && first < 1000);
+
+    assert_status(anynorm_plan_sums(NULL, 0, 9, 9, 0, &range, &count), ANYNORM_INVALID_ARGUMENT);
+    assert_status(anynorm_plan_sums(plan, 0, 9, 9, 0, NULL, &count), ANYNORM_INVALID_ARGUMENT);
+    const uint64_t bad[][2] = {{2004, 0}, {0, 2004}, {first + 1, 1}, {0, first - 1}};
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_status(anynorm_plan_sums(plan, bad[i][0], bad[i][1], 2003, 0, &range, &count),
+                      ANYNORM_INVALID_ARGUMENT);
+    assert_int_equal(range.bytes, 7);
+    assert_int_equal(count, 9);
+    assert_ok(anynorm_plan_sums(plan, first, 2003 - first, 2003, 1, &range, NULL));
+    assert_true(range.bytes > 0);
+    assert_ok(anynorm_plan_sums(plan, first, 2003 - first, 2003, 2, &range, &count));
+    assert_int_equal(range.bytes, 0);
+    assert_int_equal(count, 2); /* a tensor's each */
+    assert_ok(anynorm_plan_sums(plan, 0, 0, 0, 0, &range, &count));
+    assert_int_equal(count, 0);
+    anynorm_plan_destroy(plan);
+}
+
 int main(void)
 {
     static const struct device_test tests[] = {
@@ -299,6 +416,7 @@ int main(void)
         {"schedules", test_schedules},
         {"compensated", test_compensated},
         {"refused", test_refused},
+        {"refused_division", test_refused_division},
     };
     return run_on_devices("run_backward", tests, sizeof(tests) / sizeof(tests[0]), open_subject,
                           close_subject);

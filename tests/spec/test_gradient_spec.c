@@ -308,6 +308,36 @@ static void check_parts(const anynorm_spec *spec, uint64_t rows)
     free(seen);
 }
 
+/* What stretches between divisions leave: ranges that do not meet, within the workspace, and which
+ * are all its parts together. */
+static void check_left(const anynorm_spec *spec, bool reference, uint64_t rows)
+{
+    uint64_t bytes, ranges = 0;
+    assert_true(an_gradient_workspace(spec, rows, &bytes));
+    const struct an_stretch all = an_stretch_whole(rows);
+    const struct an_left of_all = an_gradient_left(spec, reference, &all, 0);
+    if (of_all.count == 0)
+        return;
+    unsigned char *seen = calloc((size_t)bytes / 4, 1);
+    assert_non_null(seen);
+    for (uint64_t end = rows, first; end > 0; end = first) {
+        first = an_gradient_division(spec, reference, rows, end - end / 5 - 1);
+        struct an_stretch stretch = {first, end - first, rows};
+        for (uint64_t i = 0; i < of_all.count; i++) {
+            const struct an_left left = an_gradient_left(spec, reference, &stretch, i);
+            assert_int_equal(left.count, of_all.count);
+            assert_true(left.bytes > 0 && left.offset + left.bytes <= bytes);
+            for (uint64_t k = left.offset / 4; k < (left.offset + left.bytes) / 4; k++)
+                assert_int_equal(seen[k]++, 0);
+            ranges += left.bytes;
+        }
+    }
+    assert_int_equal(ranges, of_all.bytes * of_all.count);
+    struct an_stretch none = {rows, 0, rows};
+    assert_int_equal(an_gradient_left(spec, reference, &none, 0).bytes, 0);
+    free(seen);
+}
+
 static void test_parts(void **state)
 {
     (void)state;
@@ -329,6 +359,10 @@ static void test_parts(void **state)
         anynorm_spec spec = resolved(parsed(text, &rows));
         for (rows = 1; rows < 30000; rows += 1 + rows / 3)
             check_parts(&spec, rows);
+        for (rows = 1; rows < 3000 && spec.columns < 1000; rows += 1 + rows / 2) {
+            check_left(&spec, false, rows);
+            check_left(&spec, true, rows);
+        }
     }
 }
 
