@@ -729,7 +729,7 @@ ANYNORM_API anynorm_status anynorm_plan_cut(const anynorm_plan *plan, uint64_t o
  *
  * anynorm_plan_divide lowers *row to the nearest, from 0 up to there, at which one's rows may end
  * and another's begin; to of_rows, if it is more. 0: there is none. With sums over rows there are
- * about 50 such rows or more, if there are as many rows of each row of parameters, and samples are
+ * more than 30 such rows, if there are more than 60 for each row of parameters, and samples are
  * short; of the reference backend, whose sums are of blocks of rows, up to 15. INVALID_ARGUMENT.
  * Any thread. */
 ANYNORM_API anynorm_status anynorm_plan_divide(const anynorm_plan *plan, uint64_t of_rows,

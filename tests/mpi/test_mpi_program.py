@@ -78,6 +78,14 @@ def files(tmp_path):
     make("residual", 60, 5, 37)
     make("dy", 60, 5, 37)
     make("scale", 60, 37)
+    make("samples", 60, 1, 37)
+    make("dhalf", 300, 64, kind="f2")
+    make("whalf", 64, kind="f2")
+    make("wide", 2003, 300)
+    make("wwide", 300)
+    make("dimages", 7, 12, 5, 3)
+    make("wchannels", 12)
+    make("doubles", 301, 37, kind="f8")
     make.path = lambda name: str(tmp_path / f"{name}.npy")
     return make
 
@@ -94,6 +102,16 @@ FORWARD = [
     ["layer-norm", "x", "--backward", "dy", "--weight", "w", "--dweight-output", "@dweight", "--dbias-output",
      "@dbias", "--bias", "b", "--block-bytes", "4096"],
     ["layer-norm", "x", "--backward", "dy", "--scale", "scale", "--dscale-output", "@dscale"],
+    ["layer-norm", "x", "--backward", "dy", "--scale", "samples", "--dscale-output", "@dscale", "--weight", "w",
+     "--dweight-output", "@dweight"],
+    ["rms-norm", "half", "--backward", "dhalf", "--weight", "whalf", "--dweight-output", "@dweight", "--pre-bias",
+     "whalf", "--dpre-bias-output", "@dpre"],
+    ["rms-norm", "wide", "--backward", "wide", "--weight", "wwide", "--dweight-output", "@dweight", "-o",
+     "/dev/null", "--block-bytes", "100000"],
+    ["group-norm", "images", "--backward", "dimages", "--groups", "4", "--weight", "wchannels", "--dweight-output",
+     "@dweight"],
+    ["layer-norm", "doubles", "--backward", "doubles", "--weight", "w", "--dweight-output", "@dweight",
+     "--bias", "b", "--dbias-output", "@dbias"],
 ]
 
 
@@ -106,7 +124,7 @@ def placed(files, words, folder):
         else:
             path = files.path(word)
             given.append(path if os.path.exists(path) else word)
-    return given + ["-o", str(folder / "y.npy")]
+    return given + ([] if "-o" in words else ["-o", str(folder / "y.npy")])
 
 
 @pytest.mark.parametrize("words", FORWARD, ids=lambda words: " ".join(words))
@@ -146,7 +164,6 @@ COLUMNS = [
 @pytest.mark.parametrize("words", COLUMNS, ids=lambda words: " ".join(words))
 def test_columns(files, words, request):
     """Near one process, by the bound of shards (the mean is about 3); and with the bits of any size of block."""
-    files("samples", 60, 1, 37)
     want = files.folder / "want"
     want.mkdir()
     alone(*placed(files, words, want))
@@ -172,15 +189,24 @@ def test_columns_of_no_rows(files):
     assert np.load(files.path("got")).shape == (0, 8)
 
 
-def test_columns_that_fail_to_be_written(files):
-    """Rank 1 may not write as far as it must: all end, by its line."""
+@pytest.mark.parametrize("failing, options", [
+    (1, "--shard columns"),
+    (1, "--backward X --weight W --dweight-output S"),
+    (2, "--backward X --weight W --dweight-output S"),
+], ids=lambda value: str(value))
+def test_what_cannot_be_written(files, failing, options):
+    """A rank may not write as far as it must, in the midst of all: all end, by its line. The last one has the
+    sums of others to wait for."""
     np.lib.format.open_memmap(files.path("large"), "w+", "f4", (5000, 4096)).flush()
+    options = options.replace("X", files.path("large")).replace("W", files("wlarge", 4096)).replace(
+        "S", files.path("sums"))
     put_old(files)
-    run = ranks_by_shell(2, 'if [ "$rank" = 1 ]; then ulimit -f 100000; fi; '
-                            f'exec {RANKS} layer-norm {files.path("large")} -o {files.path("y")} --shard columns '
+    run = ranks_by_shell(3, f'if [ "$rank" = {failing} ]; then ulimit -f {30000 + 20000 * failing}; fi; '
+                            f'exec {RANKS} layer-norm {files.path("large")} -o {files.path("y")} {options} '
                             '--block-bytes 2000000')
     assert_fails(run, 1, "output")
     assert_old_is_left(files)
+    assert not os.path.exists(files.path("sums"))
 
 
 def test_no_rows(files):

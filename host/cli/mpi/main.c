@@ -1,6 +1,7 @@
 /* anynorm-mpi: a norm of anynorm whose rows, or their columns, are divided over the ranks of an MPI
  * run. Each rank reads its own part, normalizes it on a device and writes it into the one file. */
 #include "columns.h"
+#include "rows.h"
 
 #include "platform/files.h"
 #include "platform/program.h"
@@ -25,9 +26,8 @@ static const char help[] =
     "\n"
     "Where no device is named, by --device or ANYNORM_DEVICE, the ranks of a machine share those\n"
     "that are like its best one. With --timing rank 0 tells of the slowest and the fastest rank.\n"
-    "Gradients that are summed over all rows (dweight, dbias, dpre-bias, and those of samples) "
-    "pass\n"
-    "from rank to rank, so that these take no less time than one rank; dx alone does.\n"
+    "What is summed over rows, as dweight is, has the bits of one process, too: ranks add up rows\n"
+    "in parts, and the last rank the parts of all.\n"
     "\n"
     "--shard columns is for rows that are too long for a device: each rank has some columns of "
     "all\n"
@@ -77,23 +77,6 @@ static bool check(const struct norm_options *options)
     return writes || cli_fail(CLI_USAGE, "OUTPUT", "missing; give -o FILE");
 }
 
-/* The rows of the rank. */
-static struct norm_share share_of(struct ranks *ranks, const struct norm *work)
-{
-    uint64_t rows = work->shape.rows, size = (uint64_t)ranks->size, rank = (uint64_t)ranks->rank;
-    struct norm_share share = {.first = rows / size * rank + rows % size * rank / size,
-                               .end = rows / size * (rank + 1) + rows % size * (rank + 1) / size,
-                               .context = ranks,
-                               .write = ranks_write,
-                               .take = ranks_take,
-                               .hand_on = ranks_hand_on};
-
-    norm_divide(work, &share.first);
-    if (share.end < rows)
-        norm_divide(work, &share.end);
-    return share;
-}
-
 /* `elements`: the rank's, of x. */
 static void print_timing(struct ranks *ranks, const struct norm *work, double elements,
                          double total)
@@ -126,12 +109,7 @@ static bool write_files(struct ranks *ranks, struct norm *work, struct columns *
         (void)ranks_close(ranks);
         return false;
     }
-    if (columns) {
-        written = columns_blocks(columns);
-    } else {
-        written = norm_blocks(work);
-        ranks_break(ranks);
-    }
+    written = columns ? columns_blocks(columns) : norm_blocks(work);
     written = ranks_close(ranks) && written;
     return ranks_agree(ranks, written, exit_status) &&
            ranks_agree(ranks,
@@ -142,12 +120,10 @@ static bool write_files(struct ranks *ranks, struct norm *work, struct columns *
 /* With the outputs created by rank 0. */
 static void run_rows(struct ranks *ranks, struct norm *work, double started, int *exit_status)
 {
-    struct norm_share share = share_of(ranks, work);
-    bool sums = norm_is_backward(&work->options);
+    struct rows rows = {.ranks = ranks, .work = work};
+    struct norm_share share = rows_share(&rows, ranks->rank);
 
     work->share = &share;
-    ranks->takes = sums && ranks->rank > 0;
-    ranks->hands_on = sums && ranks->rank + 1 < ranks->size;
     if (write_files(ranks, work, NULL, exit_status) && work->options.timing)
         print_timing(ranks, work, (double)(share.end - share.first) * (double)work->spec.columns,
                      an_clock_seconds() - started);

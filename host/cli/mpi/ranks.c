@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_AT_ONCE = 1 << 30, CHAIN = 1 /* a tag */ };
+enum { MOST_AT_ONCE = 1 << 30 };
 
 static bool fail_mpi(const char *subject, const char *call, int error)
 {
@@ -32,6 +32,18 @@ bool ranks_agree(struct ranks *ranks, bool done, int *exit_status)
     (void)MPI_Bcast(&status, 1, MPI_INT, first, ranks->all);
     *exit_status = status;
     return false;
+}
+
+bool ranks_all(struct ranks *ranks, bool done)
+{
+    int own = done, all;
+    double started = an_clock_seconds();
+
+    (void)MPI_Allreduce(&own, &all, 1, MPI_INT, MPI_LAND, ranks->all);
+    ranks->waited += an_clock_seconds() - started;
+    if (done)
+        ranks->step = 1;
+    return all;
 }
 
 /* ---- Devices ---- */
@@ -144,10 +156,9 @@ bool ranks_open(struct ranks *ranks, const struct norm *work)
     return done;
 }
 
-bool ranks_write(void *context, enum norm_output_name output, uint64_t at, const void *data,
+bool ranks_write(struct ranks *ranks, enum norm_output_name output, uint64_t at, const void *data,
                  size_t bytes)
 {
-    struct ranks *ranks = context;
     const char *from = data;
 
     if (!ranks->opened[output])
@@ -183,95 +194,4 @@ bool ranks_close(struct ranks *ranks)
             done = fail_mpi("output", "MPI_File_close", error);
     }
     return done;
-}
-
-/* ---- What is summed over rows ---- */
-
-/* Ahead of a workspace goes the number of its pieces, or, from a rank that has failed, -1. */
-static int pieces_of(size_t bytes)
-{
-    return (int)((bytes + MOST_AT_ONCE - 1) / MOST_AT_ONCE);
-}
-
-static int take_word(struct ranks *ranks)
-{
-    double started = an_clock_seconds();
-    int word = -1;
-
-    ranks->takes = false;
-    (void)MPI_Recv(&word, 1, MPI_INT, ranks->rank - 1, CHAIN, ranks->all, MPI_STATUS_IGNORE);
-    ranks->waited += an_clock_seconds() - started;
-    return word;
-}
-
-static void hand_word_on(struct ranks *ranks, int word)
-{
-    ranks->hands_on = false;
-    (void)MPI_Send(&word, 1, MPI_INT, ranks->rank + 1, CHAIN, ranks->all);
-}
-
-static int length_of(size_t bytes, int piece)
-{
-    size_t rest = bytes - (size_t)piece * MOST_AT_ONCE;
-
-    return rest < MOST_AT_ONCE ? (int)rest : MOST_AT_ONCE;
-}
-
-bool ranks_take(void *context, void *workspace, size_t bytes)
-{
-    struct ranks *ranks = context;
-    int pieces;
-
-    if (!ranks->takes)
-        return true;
-    pieces = take_word(ranks);
-    if (pieces < 0)
-        return cli_fail(CLI_FAILED, "anynorm-mpi", "rank %d has failed", ranks->rank - 1);
-    for (int i = 0; i < pieces; i++)
-        (void)MPI_Recv((char *)workspace + (size_t)i * MOST_AT_ONCE, length_of(bytes, i), MPI_BYTE,
-                       ranks->rank - 1, CHAIN, ranks->all, MPI_STATUS_IGNORE);
-    return true;
-}
-
-bool ranks_hand_on(void *context, const void *workspace, size_t bytes)
-{
-    struct ranks *ranks = context;
-    int pieces = pieces_of(bytes);
-
-    if (!ranks->hands_on)
-        return true;
-    hand_word_on(ranks, pieces);
-    for (int i = 0; i < pieces; i++)
-        (void)MPI_Send((const char *)workspace + (size_t)i * MOST_AT_ONCE, length_of(bytes, i),
-                       MPI_BYTE, ranks->rank + 1, CHAIN, ranks->all);
-    return true;
-}
-
-/* A message that is on its way is taken out of it, into memory of its size. */
-static bool drop_piece(const struct ranks *ranks)
-{
-    MPI_Status status;
-    int bytes = 0;
-    char *unread;
-
-    (void)MPI_Probe(ranks->rank - 1, CHAIN, ranks->all, &status);
-    (void)MPI_Get_count(&status, MPI_BYTE, &bytes);
-    unread = malloc((size_t)bytes + 1);
-    if (unread)
-        (void)MPI_Recv(unread, bytes, MPI_BYTE, ranks->rank - 1, CHAIN, ranks->all,
-                       MPI_STATUS_IGNORE);
-    free(unread);
-    return unread;
-}
-
-void ranks_break(struct ranks *ranks)
-{
-    int pieces = ranks->takes ? take_word(ranks) : 0;
-
-    if (ranks->hands_on)
-        hand_word_on(ranks, -1);
-    for (int i = 0; i < pieces; i++) {
-        if (!drop_piece(ranks))
-            MPI_Abort(ranks->all, CLI_FAILED); /* nothing less frees the rank that sends */
-    }
 }

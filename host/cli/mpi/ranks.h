@@ -13,14 +13,17 @@ struct ranks {
     struct guard guard; /* of rank 0's unfinished files */
     MPI_File files[OUTPUTS];
     bool opened[OUTPUTS];
-    bool takes, hands_on; /* what is summed over rows goes on from or to another rank */
-    double waited;        /* seconds, for other ranks */
-    int64_t step;         /* at which this rank has failed, where there are several */
+    double waited; /* seconds, for other ranks */
+    int64_t step;  /* at which this rank has failed, where there are several */
 };
 
 /* Whether all ranks have done well. Else the one that failed at the first step, the lowest of
  * several, tells why, and all return false. */
 bool ranks_agree(struct ranks *ranks, bool done, int *exit_status);
+
+/* The same in the midst of work, with nothing told yet: a rank that has done well itself may fail
+ * for it, at a later step. */
+bool ranks_all(struct ranks *ranks, bool done);
 
 /* One of the machine's devices for this rank, in `id`, where the user names none: its ranks share
  * those that are like the best one. NULL: leave it to the library. */
@@ -30,16 +33,10 @@ const char *ranks_device(const struct ranks *ranks, char id[32]);
  * kernels. */
 bool ranks_compare(struct ranks *ranks, const struct norm *work);
 
-/* Opens the files that rank 0 has made; `write` of struct norm_share puts bytes into them. */
+/* Opens the files that rank 0 has made, and puts bytes into that of an output. */
 bool ranks_open(struct ranks *ranks, const struct norm *work);
-bool ranks_write(void *context, enum norm_output_name output, uint64_t at, const void *data,
+bool ranks_write(struct ranks *ranks, enum norm_output_name output, uint64_t at, const void *data,
                  size_t bytes);
 bool ranks_close(struct ranks *ranks);
-
-/* `take` and `hand_on` of struct norm_share, between a rank and those next to it; and what ends the
- * chain where this rank has failed: a rank that waits hears of it. */
-bool ranks_take(void *context, void *workspace, size_t bytes);
-bool ranks_hand_on(void *context, const void *workspace, size_t bytes);
-void ranks_break(struct ranks *ranks);
 
 #endif

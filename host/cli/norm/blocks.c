@@ -4,6 +4,7 @@
 #include "platform/system.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ALIGNMENT = 4096 }; /* lets a device that shares our memory use it without a copy */
 
@@ -52,9 +53,12 @@ static bool allocate_workspace(const struct norm *work, void **workspace)
 {
     uint64_t bytes = 0;
 
-    if (anynorm_plan_workspace(work->plan, work->shape.rows, &bytes) != ANYNORM_OK)
+    if (anynorm_plan_workspace(work->plan, work->shape.rows, &bytes) != ANYNORM_OK ||
+        !allocate((bytes + 7) / 8, ANYNORM_F64, workspace))
         return false;
-    return allocate((bytes + 7) / 8, ANYNORM_F64, workspace);
+    if (*workspace) /* what lies between sums travels with them */
+        memset(*workspace, 0, (size_t)bytes);
+    return true;
 }
 
 static bool block_init(struct block *block, struct norm *work)
@@ -140,6 +144,25 @@ static uint64_t end_row(const struct norm *work)
     return work->share ? work->share->end : work->shape.rows;
 }
 
+/* Whether sums over rows need those that other processes have found. */
+static bool is_merged(const struct norm *work)
+{
+    uint32_t sums = ANYNORM_DWEIGHT | ANYNORM_DBIAS | ANYNORM_DPRE_BIAS;
+
+    return work->share && (work->spec.gradients.flags & sums);
+}
+
+/* Of `rows` rows from `first` on, those ahead of the last ones where sums may be cut: the block
+ * with all rows' last ones waits for other processes, so there should be little in it. */
+static uint64_t leave_last(const struct norm *work, uint64_t first, uint64_t rows)
+{
+    for (uint64_t end = first + rows - 1; end > first; end--) {
+        if (may_end(work, first, end))
+            return end - first;
+    }
+    return rows;
+}
+
 /* How many rows go next: samples, too, go by the number of a row within the block, so it either
  * begins and ends with samples or stays within one. */
 uint64_t norm_next_rows(const struct norm *work, uint64_t first)
@@ -151,7 +174,9 @@ uint64_t norm_next_rows(const struct norm *work, uint64_t first)
 
     if (norm_is_backward(&work->options)) {
         rows = next_gradients(work, first);
-        return rows < left ? rows : left;
+        rows = rows < left ? rows : left;
+        return is_merged(work) && first + rows == work->shape.rows ? leave_last(work, first, rows)
+                                                                   : rows;
     }
     if (period <= 1)
         return rows;
@@ -269,16 +294,18 @@ static void make_no_rows(const struct norm *work, const struct block *block)
     }
 }
 
-/* Memory is for the largest block. */
-static void find_largest(struct norm *work)
+/* Memory is for the largest block. Returns where the last one begins. */
+static uint64_t find_largest(struct norm *work)
 {
-    uint64_t largest = 0, count;
+    uint64_t largest = 0, last = first_row(work), count;
 
-    for (uint64_t first = first_row(work); first < end_row(work); first += count) {
+    for (uint64_t first = last; first < end_row(work); first += count) {
         count = norm_next_rows(work, first);
         largest = count > largest ? count : largest;
+        last = first;
     }
     work->largest_block = largest;
+    return last;
 }
 
 /* Divided rows must begin with all that goes by the number of a row within a block. */
@@ -292,7 +319,7 @@ static bool may_divide(const struct norm *work, uint64_t row)
             return false;
     }
     return !norm_is_backward(&work->options) ||
-           (anynorm_plan_cut(work->plan, work->shape.rows, &cut) == ANYNORM_OK && cut == row);
+           (anynorm_plan_divide(work->plan, work->shape.rows, &cut) == ANYNORM_OK && cut == row);
 }
 
 void norm_divide(const struct norm *work, uint64_t *row)
@@ -301,45 +328,48 @@ void norm_divide(const struct norm *work, uint64_t *row)
         --*row;
 }
 
-/* The sums of the rows ahead, or those with one's own rows added; nothing where there are none. */
-static bool carry(const struct norm *work, const struct block *block, bool on)
+static bool run_block(struct norm *work, const struct block *block, uint64_t first, uint64_t count)
 {
-    const struct norm_share *share = work->share;
-    uint64_t bytes = 0;
+    anynorm_host_tensors tensors = tensors_of(work, block, first, count);
 
-    if (!share || !block->workspace ||
-        anynorm_plan_workspace(work->plan, work->shape.rows, &bytes) != ANYNORM_OK)
-        return true;
-    return on ? share->hand_on(share->context, block->workspace, (size_t)bytes)
-              : share->take(share->context, block->workspace, (size_t)bytes);
+    if (!run(work, &tensors, first, count) ||
+        !norm_running_update(work, &tensors, block->outputs) ||
+        !norm_outputs_write(work, block->outputs, first, count))
+        return false;
+    norm_print_take(work, &tensors, first, count);
+    return true;
+}
+
+static bool run_blocks(struct norm *work, const struct block *block, uint64_t first, uint64_t end,
+                       struct progress *progress)
+{
+    for (uint64_t count; first < end; first += count) {
+        count = norm_next_rows(work, first);
+        if (!run_block(work, block, first, count))
+            return false;
+        progress_update(progress, first + count - first_row(work));
+    }
+    return true;
 }
 
 bool norm_blocks(struct norm *work)
 {
     struct block block = {0};
     struct progress progress;
-    uint64_t rows = end_row(work), count;
+    uint64_t rows = end_row(work), last = find_largest(work);
     bool done;
 
     progress_start(&progress, rows - first_row(work));
-    find_largest(work);
+    if (rows < work->shape.rows || !is_merged(work))
+        last = rows;
     done = block_init(&block, work);
     if (done && work->shape.rows == 0)
         make_no_rows(work, &block);
-    done = done && carry(work, &block, false);
-    for (uint64_t first = first_row(work); first < rows && done; first += count) {
-        anynorm_host_tensors tensors;
-
-        count = norm_next_rows(work, first);
-        tensors = tensors_of(work, &block, first, count);
-        done = run(work, &tensors, first, count) &&
-               norm_running_update(work, &tensors, block.outputs) &&
-               norm_outputs_write(work, block.outputs, first, count);
-        if (done)
-            norm_print_take(work, &tensors, first, count);
-        progress_update(&progress, first + count - first_row(work));
-    }
-    done = done && carry(work, &block, true) && norm_sums_write(work, block.outputs);
+    done = done && run_blocks(work, &block, first_row(work), last, &progress);
+    if (is_merged(work))
+        done = work->share->merge(work->share->context, done, block.workspace);
+    done = done && run_blocks(work, &block, last, rows, &progress) &&
+           norm_sums_write(work, block.outputs);
     progress_end(&progress);
     block_free(&block);
     return done;

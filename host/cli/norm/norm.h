@@ -165,10 +165,11 @@ struct norm_share {
     /* Writes to the file of an output, from byte `at` on. */
     bool (*write)(void *context, enum norm_output_name output, uint64_t at, const void *data,
                   size_t bytes);
-    /* Sums over rows are carried from the process of the rows before to that of the rows behind:
-     * called for the workspace ahead of the first block, and after the last. */
-    bool (*take)(void *context, void *workspace, size_t bytes);
-    bool (*hand_on)(void *context, const void *workspace, size_t bytes);
+    /* Where there are sums over all rows, called once by each process, also by one that has failed
+     * (not `done`): when all its rows are summed up in the workspace, but for a block of the last
+     * rows, whose process then writes what it has of all others in its workspace, too. Whether all
+     * have done well. */
+    bool (*merge)(void *context, bool done, void *workspace);
 };
 
 struct norm {
