@@ -1,6 +1,6 @@
 """anynorm-mpi on one machine: its files beside those of anynorm, bit for bit, and how it fails.
 
-$ANYNORM_PROGRAM and $ANYNORM_MPI_PROGRAM are the two, $ANYNORM_DEVICE the device, mpirun is in PATH."""
+$ANYNORM_PROGRAM and $ANYNORM_MPI_PROGRAM are the two, $ANYNORM_DEVICE the device, and $MPIRUN, or else mpirun, starts them."""
 import os
 import pathlib
 import signal
@@ -12,18 +12,18 @@ import pytest
 
 ALONE = os.environ["ANYNORM_PROGRAM"]
 RANKS = os.environ["ANYNORM_MPI_PROGRAM"]
-MPIRUN = ["mpirun", "--oversubscribe"]
+MPIRUN = [os.environ.get("MPIRUN", "mpirun")]
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                    OMPI_MCA_btl_base_warn_component_unused="0", POCL_MAX_PTHREAD_COUNT="1")
 
 
 def is_open_mpi():
-    said = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+    said = subprocess.run([*MPIRUN, "--version"], capture_output=True, text=True).stdout
     return "Open MPI" in said or "open-mpi" in said
 
 
-if not is_open_mpi():  # MPICH's starts as many as it is told
-    MPIRUN = ["mpirun"]
+if is_open_mpi():  # MPICH's starts as many as it is told
+    MPIRUN += ["--oversubscribe"]
 
 
 def alone(*arguments):
