@@ -3,6 +3,8 @@
 $ANYNORM_PROGRAM and $ANYNORM_MPI_PROGRAM are the two, $ANYNORM_DEVICE the device, and $MPIRUN, or else mpirun, starts them."""
 import os
 import pathlib
+import pty
+import shlex
 import signal
 import subprocess
 import time
@@ -223,6 +225,45 @@ def test_timing(files, shard):
     lines = run.stderr_text.splitlines()
     assert [line.split()[0] for line in lines if line.split()[0] in
             ("ranks", "shape", "normalize", "total")] == ["ranks", "shape", "normalize", "total"]
+
+
+def on_terminal(command):
+    """What a line of the shell wrote to a terminal as its stderr."""
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"this machine gives out no terminals: {error}")
+    process = subprocess.Popen(["sh", "-c", command], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    try:
+        while part := os.read(ours, 4096):
+            text += part
+    except OSError:
+        pass  # how Linux tells that the other end was closed
+    os.close(ours)
+    assert process.wait() == 0
+    return text
+
+
+@pytest.mark.parametrize("options", ["", "--shard columns", "--backward X --weight W --dweight-output S"])
+def test_one_bar_of_all_ranks(files, options):
+    """With ever smaller blocks, until the work lasts long enough for a bar. One is erased, and it got so far as
+    no rank does by itself. Behind a pipe that goes elsewhere there is none."""
+    x = files.path("many")
+    np.lib.format.open_memmap(x, "w+", "f4", (1 << 21, 16)).flush()
+    options = options.replace("X", x).replace("W", files("wmany", 16)).replace("S", files.path("sums"))
+    for block_bytes in (1 << 15, 1 << 13, 1 << 11, 1 << 9):
+        command = shlex.join([*MPIRUN, "-n", "3", RANKS, "layer-norm", x, "-o", "/dev/null"])
+        command += f" {options} --block-bytes {block_bytes}"
+        text = on_terminal(command)
+        if text.count(b"%") > 3:  # more than a single look
+            parts = [int(part.split()[-1]) for part in text.split(b"%")[:-1]]
+            assert parts == sorted(parts) and parts[-1] > 50, text
+            assert text.startswith(b"\r[") and text.endswith(b"\r\x1b[K") and text.count(b"\x1b[K") == 1
+            assert on_terminal(command + " 2>&1 | cat >&2") == b""
+            return
+    pytest.skip("this machine was done before a bar is due")
 
 
 def test_help():

@@ -391,12 +391,10 @@ bool columns_blocks(struct columns *c)
 {
     struct norm *work = c->work;
     struct column_slot *before = NULL;
-    struct progress progress;
     uint64_t block = 0;
 
     if (work->options.timing)
         warm_up(c);
-    progress_start(&progress, c->ranks->rank == 0 ? work->shape.rows : 0);
     for (uint64_t first = 0; first < work->shape.rows; block++) {
         struct column_slot *slot = &c->slots[block % COLUMN_SLOTS];
 
@@ -408,10 +406,9 @@ bool columns_blocks(struct columns *c)
         if (before)
             end(c, before, true);
         before = slot;
-        progress_update(&progress, first);
+        watch_update(&c->ranks->watch, first);
     }
     if (before)
         end(c, before, true);
-    progress_end(&progress);
     return !c->failed;
 }

@@ -103,13 +103,19 @@ static void print_timing(struct ranks *ranks, const struct norm *work, double el
 static bool write_files(struct ranks *ranks, struct norm *work, struct columns *columns,
                         int *exit_status)
 {
+    double started;
     bool written;
 
     if (!ranks_agree(ranks, ranks_open(ranks, work), exit_status)) {
         (void)ranks_close(ranks);
         return false;
     }
+    watch_start(&ranks->watch, ranks->all,
+                columns ? work->shape.rows * (uint64_t)ranks->size : work->shape.rows);
     written = columns ? columns_blocks(columns) : norm_blocks(work);
+    started = an_clock_seconds();
+    watch_end(&ranks->watch);
+    ranks->waited += an_clock_seconds() - started;
     written = ranks_close(ranks) && written;
     return ranks_agree(ranks, written, exit_status) &&
            ranks_agree(ranks,

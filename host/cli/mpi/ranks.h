@@ -4,6 +4,7 @@
 
 #include "guard.h"
 #include "norm/norm.h"
+#include "watch.h"
 
 #include <mpi.h>
 
@@ -11,6 +12,7 @@ struct ranks {
     MPI_Comm all;
     int rank, size;
     struct guard guard; /* of rank 0's unfinished files */
+    struct watch watch;
     MPI_File files[OUTPUTS];
     bool opened[OUTPUTS];
     double waited; /* seconds, for other ranks */

@@ -46,14 +46,24 @@ static bool write(void *context, enum norm_output_name output, uint64_t at, cons
     return ranks_write(((struct rows *)context)->ranks, output, at, data, bytes);
 }
 
+static void progress(void *context, uint64_t done)
+{
+    watch_update(&((struct rows *)context)->ranks->watch, done);
+}
+
 /* All must have done well before any sends: so none waits for one that has failed. */
 static bool merge(void *context, bool done, void *workspace)
 {
     struct rows *rows = context;
     struct ranks *ranks = rows->ranks;
-    bool moved = ranks_all(ranks, done);
     double started = an_clock_seconds();
     int last = ranks->size - 1;
+    bool moved;
+
+    watch_end(&ranks->watch); /* but for a few rows all is done */
+    ranks->waited += an_clock_seconds() - started;
+    moved = ranks_all(ranks, done);
+    started = an_clock_seconds();
 
     for (int from = 0; from < last && moved; from++) {
         if (ranks->rank == from || ranks->rank == last)
@@ -71,6 +81,7 @@ struct norm_share rows_share(struct rows *rows, int rank)
                                .end = all / size * (number + 1) + all % size * (number + 1) / size,
                                .context = rows,
                                .write = write,
+                               .progress = progress,
                                .merge = merge};
 
     norm_divide(work, &share.first);

@@ -347,7 +347,10 @@ static bool run_blocks(struct norm *work, const struct block *block, uint64_t fi
         count = norm_next_rows(work, first);
         if (!run_block(work, block, first, count))
             return false;
-        progress_update(progress, first + count - first_row(work));
+        if (work->share)
+            work->share->progress(work->share->context, first + count - first_row(work));
+        else
+            progress_update(progress, first + count);
     }
     return true;
 }
@@ -359,7 +362,7 @@ bool norm_blocks(struct norm *work)
     uint64_t rows = end_row(work), last = find_largest(work);
     bool done;
 
-    progress_start(&progress, rows - first_row(work));
+    progress_start(&progress, rows);
     if (rows < work->shape.rows || !is_merged(work))
         last = rows;
     done = block_init(&block, work);

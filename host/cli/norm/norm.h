@@ -165,6 +165,8 @@ struct norm_share {
     /* Writes to the file of an output, from byte `at` on. */
     bool (*write)(void *context, enum norm_output_name output, uint64_t at, const void *data,
                   size_t bytes);
+    /* How many of its rows are done. */
+    void (*progress)(void *context, uint64_t done);
     /* Where there are sums over all rows, called once by each process, also by one that has failed
      * (not `done`): when all its rows are summed up in the workspace, but for a block of the last
      * rows, whose process then writes what it has of all others in its workspace, too. Whether all
