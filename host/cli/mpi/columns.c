@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum {
-    OF_X = INPUTS,            /* beside the other inputs */
+    OF_X = INPUTS, /* beside the other inputs */
+    LEAST_BYTES = 1 << 20,
     MOST_ROWS = INT32_MAX / 4 /* at a time: a pair sends 3 numbers of each and a status */
 };
 
@@ -216,12 +217,38 @@ static bool fail_pair(const struct columns *c, anynorm_status status)
                     anynorm_status_name(status), anynorm_mpi_message());
 }
 
-/* As many rows as --block-bytes allows of the rank that has the most columns: the same on all. */
+/* Bytes of x in a block. A pair reads x twice. On a CPU the second time can be out of the last
+ * cache, which holds the tensors of all blocks under way of all ranks of the machine, if these take
+ * half of it. Less than LEAST_BYTES would cost more in launches and messages. */
+static uint64_t block_bytes(const struct columns *c)
+{
+    const struct norm *work = c->work;
+    uint64_t bytes = (uint64_t)work->options.block_bytes, least;
+    anynorm_device_info info;
+    MPI_Comm node;
+    int ranks = 1;
+
+    (void)MPI_Comm_split_type(c->ranks->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+    (void)MPI_Comm_size(node, &ranks);
+    (void)MPI_Comm_free(&node);
+    if (!work->options.block_bytes_given &&
+        anynorm_device_describe(work->device, &info) == ANYNORM_OK &&
+        info.device_class == ANYNORM_CLASS_CPU && info.cache_bytes > 0) {
+        bytes = info.cache_bytes / 2 / (uint64_t)ranks / COLUMN_SLOTS / norm_element_bytes(work) *
+                work->x.layout.item_size;
+        bytes = bytes > LEAST_BYTES ? bytes : LEAST_BYTES;
+    }
+    least = bytes;
+    (void)MPI_Allreduce(&bytes, &least, 1, MPI_UINT64_T, MPI_MIN, c->ranks->all);
+    return least;
+}
+
+/* As many rows as a block may have of the rank that has the most columns: the same on all. */
 static uint64_t rows_of_block(const struct columns *c)
 {
     const struct norm *work = c->work;
     uint64_t size = (uint64_t)c->ranks->size, most = (work->spec.columns + size - 1) / size;
-    uint64_t rows = (uint64_t)work->options.block_bytes / (most * work->x.layout.item_size);
+    uint64_t rows = block_bytes(c) / (most * work->x.layout.item_size);
 
     if (rows > MOST_ROWS)
         rows = MOST_ROWS;

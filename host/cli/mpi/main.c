@@ -33,7 +33,8 @@ static const char help[] =
     "all\n"
     "rows of layer-norm or rms-norm. Their statistics are merged from the ranks', so that the "
     "last\n"
-    "bits depend on the number of ranks, by a bound that the manual gives. No gradients.\n"
+    "bits depend on the number of ranks, by a bound that the manual gives. No gradients. Without\n"
+    "--block-bytes CPUs take blocks that their caches hold.\n"
     "\n"
     "exit status, on every rank: 0 done, 1 the work failed, 2 bad usage or bad input";
 

@@ -83,7 +83,8 @@ struct norm_options {
     bool dtype_given;          /* else dtype is void */
     bool output_dtype_given;   /* likewise */
     bool gradient_dtype_given; /* likewise */
-    bool l2;                   /* of rms-norm */
+    bool block_bytes_given;
+    bool l2; /* of rms-norm */
     bool round_first;
     bool training; /* of batch-norm: the statistics are the batch's */
     bool stats;

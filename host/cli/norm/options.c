@@ -428,7 +428,7 @@ bool norm_options_parse(bool ranks, int argc, char **argv, struct norm_options *
          .text = &o->device},
         {"block-bytes", 0, CLI_INTEGER, "N",
          "bytes of x normalized at a time, one row at least (default 67108864)",
-         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX,
+         .integer = &o->block_bytes, .least = 1, .most = INT64_MAX, .given = &o->block_bytes_given,
          .commands = ROWS | GROUP | INSTANCE},
         {"shard", 0, CLI_CHOICE, "WHAT",
          "divide rows among the ranks (default), or columns of all rows", .choice = &o->shard,
