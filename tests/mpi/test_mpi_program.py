@@ -330,6 +330,20 @@ def test_what_fails_on_one_rank_ends_all(files):
     assert_old_is_left(files)
 
 
+def test_mixed_devices_of_sums(files):
+    """The reference device sums over rows in blocks of its own; what each row has for itself may be mixed."""
+    if os.environ["ANYNORM_DEVICE"] == "reference":
+        pytest.skip("there is no other device")
+    start_mixed = 'if [ "$rank" = 1 ]; then export ANYNORM_DEVICE=reference; fi; ' \
+                  f'exec {RANKS} layer-norm {files.path("x")} --weight {files.path("w")} -o {files.path("y")}'
+    backward = start_mixed + f' --backward {files.path("dy")}'
+    assert_fails(ranks_by_shell(2, backward + f' --dweight-output {files.path("sums")}'), 2, "reference")
+    assert not os.path.exists(files.path("y"))
+    for command in start_mixed, backward:
+        run = ranks_by_shell(2, command)
+        assert run.returncode == 0 and len(ours(run)) == 1 and "last bits" in ours(run)[0], run.stderr_text
+
+
 def find_ranks(path):
     """The processes of a run with such an argument: {process: its parent and rank}."""
     found = {}

@@ -87,6 +87,7 @@ struct identity {
     char device[128];
     char driver[256];
     char choice[128];
+    bool reference;
 };
 
 bool ranks_compare(struct ranks *ranks, const struct norm *work)
@@ -94,11 +95,13 @@ bool ranks_compare(struct ranks *ranks, const struct norm *work)
     struct identity own = {.version = ANYNORM_VERSION}, first;
     anynorm_device_info info;
     anynorm_plan_info plan;
-    int differs[2], least[2];
+    bool sums = work->spec.gradients.flags & ~(uint32_t)(ANYNORM_DX | ANYNORM_DRESIDUAL);
+    int differs[3], least[3];
 
     if (anynorm_device_describe(work->device, &info) == ANYNORM_OK) {
         memcpy(own.device, info.name, sizeof(own.device));
         memcpy(own.driver, info.driver, sizeof(own.driver));
+        own.reference = info.device_class == ANYNORM_CLASS_REFERENCE;
     }
     if (anynorm_plan_describe(work->plan, &plan) == ANYNORM_OK)
         memcpy(own.choice, plan.choice, sizeof(own.choice));
@@ -106,10 +109,17 @@ bool ranks_compare(struct ranks *ranks, const struct norm *work)
     (void)MPI_Bcast(&first, sizeof(first), MPI_BYTE, 0, ranks->all);
     differs[0] = strcmp(own.version, first.version) == 0 ? ranks->size : ranks->rank;
     differs[1] = memcmp(&own, &first, sizeof(own)) == 0 ? ranks->size : ranks->rank;
-    (void)MPI_Allreduce(differs, least, 2, MPI_INT, MPI_MIN, ranks->all);
+    differs[2] = !sums || own.reference == first.reference ? ranks->size : ranks->rank;
+    (void)MPI_Allreduce(differs, least, 3, MPI_INT, MPI_MIN, ranks->all);
     if (least[0] < ranks->size)
         return ranks->rank != 0 || cli_fail(CLI_USAGE, "anynorm-mpi",
                                             "ranks 0 and %d are not of one version", least[0]);
+    if (least[2] < ranks->size)
+        return ranks->rank != 0 ||
+               cli_fail(CLI_USAGE, "anynorm-mpi",
+                        "of ranks 0 and %d one alone has the device reference, which sums over "
+                        "rows in another way; give all of them it, or none",
+                        least[2]);
     if (least[1] < ranks->size && ranks->rank == 0)
         fprintf(
             stderr,
