@@ -78,22 +78,29 @@ uint64_t an_fit_stream_above(const struct problem *p)
 
 /* ---- row_per_item: a work-item walks whole rows ---- */
 
-/* A work-item of a CPU walks four rows at once where one's work does not outlast the latencies of
- * its sums, and where weight and bias outgrow the first cache, so that the four share their loads;
- * up to the length at which four rows do. Elements of 16 bits are more work, and four rows always
- * gain. */
-#define SHORT_ROW 512
-#define LONG_ROW 4096
-#define LONGEST_OF_FOUR 16384
+/* A work-item of a CPU sums four rows at once where one's work does not outlast the latencies of
+ * its sums, and what ends them. */
+#define SHORT_ROW 128
 
 /* Finding a run outlasts those latencies, too; and four rows of runs take three times as long to
  * compile. */
 static bool gains_by_four(const anynorm_spec *spec)
 {
-    if (spec->column_run > 1)
-        return false;
-    bool middling = spec->columns > SHORT_ROW && spec->columns < LONG_ROW;
-    return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x.type) == 2);
+    return spec->column_run <= 1 && spec->columns <= SHORT_ROW;
+}
+
+/* Twice the machine's own vectors make for two chains of each sum, which a row that is walked alone
+ * gains by as long as its start shows; and for whole lines of 16-bit elements, whose conversions
+ * then wait less for each other. */
+#define ROW_WITHOUT_START 1024
+
+static uint64_t vector_of_rows(const struct problem *p, uint64_t rows)
+{
+    uint64_t vector = cpu_vector(p);
+    size_t size = anynorm_dtype_size(p->spec->x.type);
+    bool wide = size == 2 || (size == 4 && p->spec->columns < ROW_WITHOUT_START);
+    bool doubled = p->vector_cpu && rows == 1 && wide && !an_spec_double(p->spec);
+    return doubled ? an_least(2 * an_fit_native_vector(p), 16) : vector;
 }
 
 /* Work-items that a CPU's compiler puts side by side where it makes lanes of them; more only leave
@@ -116,9 +123,6 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     /* Vulkan's kernel knows but vectors of four, and a row at a time: a work-item's neighbours hide
      * its latencies. */
     bool plain = p->vulkan;
-    choice->vector = plain             ? an_fit_native_vector(p)
-                     : p->wish->vector ? p->wish->vector
-                                       : cpu_vector(p);
     uint64_t group = p->vector_cpu                                ? 1
                      : p->info->device_class == ANYNORM_CLASS_CPU ? LANES_OF_CPU
                                                                   : 64;
@@ -130,6 +134,9 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     }
     if (choice->rows != 1 && choice->rows != 4)
         return an_answer(p, false, "a work-item walks 1 or 4 rows, not %" PRIu64, choice->rows);
+    choice->vector = plain             ? an_fit_native_vector(p)
+                     : p->wish->vector ? p->wish->vector
+                                       : vector_of_rows(p, choice->rows);
     /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
     if (p->vector_cpu)
         choice->stream = an_fit_stream_above(p);

@@ -198,6 +198,37 @@ static void test_strides(void **state)
     }
 }
 
+/* Stores past the caches, which only outputs of megabytes would get, want their vectors aligned:
+ * rows that begin at the multiples of a vector of one size are no multiples of one of the next. */
+static void test_streams(void **state)
+{
+    struct subject *subject = *state;
+    static const anynorm_dtype types[][2] = {
+        {ANYNORM_BF16, ANYNORM_BF16}, {ANYNORM_F16, ANYNORM_F16},  {ANYNORM_F32, ANYNORM_F32},
+        {ANYNORM_BF16, ANYNORM_F16},  {ANYNORM_BF16, ANYNORM_F32}, {ANYNORM_F32, ANYNORM_BF16},
+    };
+    static const uint64_t columns[] = {104, 84, 1000, 66};
+    static const char *const forms[] = {"vector=8", "vector=16", "rows=4 vector=8",
+                                        "rows=4 vector=16", "rows=4 vector=4"};
+    bool by_item = strcmp(subject->schedule, "row_per_item") == 0;
+    if ((!by_item && strcmp(subject->schedule, "row_split") != 0) ||
+        an_info_is_vulkan(&subject->info) || subject->info.device_class != ANYNORM_CLASS_CPU ||
+        subject->info.vector_width < 4)
+        return;
+    for (size_t t = 0; t < COUNT(types); t++) {
+        for (size_t f = 0; f < (by_item ? COUNT(forms) : 2); f++) {
+            char choice[64];
+            struct problem problem =
+                dense_problem(11, columns[(t + f) % COUNT(columns)], types[t][0], ALL_FLAGS);
+            if (reduced() && (t + f) % 3)
+                continue;
+            problem.spec.y.type = types[t][1];
+            (void)snprintf(choice, sizeof choice, "%s stream=1 %s", subject->schedule, forms[f]);
+            assert_true(check_problem(subject->device, &problem, choice, 0, &subject->worst));
+        }
+    }
+}
+
 static void test_in_place(void **state)
 {
     static const uint64_t columns[] = {1, 30, 257, 1025, 4096};
@@ -421,6 +452,7 @@ int main(void)
         {"mixed types", test_mixed_types},
         {"values", test_values},
         {"strides", test_strides},
+        {"streams", test_streams},
         {"in place", test_in_place},
         {"any alignment", test_any_alignment},
         {"element alignment", test_element_alignment},
