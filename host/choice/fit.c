@@ -62,10 +62,16 @@ uint64_t an_fit_native_vector(const struct problem *p)
  * more than what spills. (PoCL on a Zen of 256 bits: three quarters of the time.) */
 #define LONG_RUN 64
 
+/* And a vector of bytes is narrow, so that those that stream fill a line in many pieces. */
+static bool has_narrow_y(const anynorm_spec *spec)
+{
+    return anynorm_dtype_size(spec->y.type) == 1 && spec->columns >= LONG_RUN;
+}
+
 static uint64_t cpu_vector(const struct problem *p)
 {
     uint64_t native = an_fit_native_vector(p);
-    bool wide = p->vector_cpu && p->spec->column_run >= LONG_RUN;
+    bool wide = p->vector_cpu && (p->spec->column_run >= LONG_RUN || has_narrow_y(p->spec));
     return wide ? an_least(2 * native, 16) : native;
 }
 
@@ -81,7 +87,8 @@ uint64_t an_fit_stream_above(const struct problem *p)
 /* A work-item of a CPU walks four rows at once where one's work does not outlast the latencies of
  * its sums, and where weight and bias outgrow the first cache, so that the four share their loads;
  * up to the length at which four rows do. Elements of 16 bits are more work, and four rows always
- * gain. */
+ * gain, unless y is of bytes: pieces of lines of four rows by turns are more than a core gathers.
+ */
 #define SHORT_ROW 512
 #define LONG_ROW 4096
 #define LONGEST_OF_FOUR 16384
@@ -90,7 +97,7 @@ uint64_t an_fit_stream_above(const struct problem *p)
  * compile. */
 static bool gains_by_four(const anynorm_spec *spec)
 {
-    if (spec->column_run > 1)
+    if (spec->column_run > 1 || (has_narrow_y(spec) && spec->columns > SHORT_ROW))
         return false;
     bool middling = spec->columns > SHORT_ROW && spec->columns < LONG_ROW;
     return spec->columns <= LONGEST_OF_FOUR && (!middling || anynorm_dtype_size(spec->x.type) == 2);
@@ -105,6 +112,18 @@ static bool gains_by_four(const anynorm_spec *spec)
 static bool has_cheap_functions(const anynorm_device_info *info)
 {
     return strcmp(info->platform, "Portable Computing Language") == 0;
+}
+
+/* Of y that waits for the scale of its row, so many bytes fit in a core's first cache. */
+#define HELD_BYTES_OF_CORE 32768
+
+/* The vectors in which a work-item of a CPU keeps y while it looks for the scale, a power of two,
+ * so that not every length is a program of its own; 0 where y is not kept. */
+static uint64_t held_until_scaled(const struct problem *p, const struct an_choice *choice)
+{
+    uint64_t vectors = an_power_up(an_divide_up(p->spec->columns, choice->vector));
+    bool fits = vectors * choice->vector * p->accumulator <= HELD_BYTES_OF_CORE;
+    return (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT) && fits ? vectors : 0;
 }
 
 bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
@@ -130,6 +149,8 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     }
     if (choice->rows != 1 && choice->rows != 4)
         return an_answer(p, false, "a work-item walks 1 or 4 rows, not %" PRIu64, choice->rows);
+    if (p->vector_cpu)
+        choice->held = held_until_scaled(p, choice);
     /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
     if (p->vector_cpu)
         choice->stream = an_fit_stream_above(p);
