@@ -2,7 +2,8 @@
  * devices, where a work-item is a core's whole vector unit. A row is read twice, the second time from
  * cache; once more where its first elements gave a poor guess of its mean.
  *
- * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
+ * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1; HELD, the vectors in which a
+ * row of y waits for its scale, where it is short enough: else it is computed once for the scale and once more. */
 #define STRETCHES (ROWS == 1)
 #include "elements.clh"
 
@@ -331,7 +332,7 @@ PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, c
 #if Y_SCALE_OUTPUT && HELD
 /* ---- A row whose y is held, in f32 or f64, until its scale is known ---- */
 
-/* Finds y of `count` columns, writes their sum, and returns the magnitudes. */
+/* Finds y of `count` columns, writes the sum that it is made of, and returns y's magnitudes. */
 PIECE uintv hold_columns(const row_t *row, const statistic_t *s, const uint column, const uint count,
                          const bool stream, accv_t *held)
 {
