@@ -410,6 +410,34 @@ static void test_select_for_bytes(void **state)
     }
 }
 
+/* From which output on a core streams rows of each length: from three eighths of the cache, long
+ * ones from a quarter, unless it is said; and never where nothing is known of a cache. */
+static void test_select_streams(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t columns, cache, wish, stream;
+    } cases[] = {
+        {16384, 1u << 25, 0, ((1u << 25) - 1) / 8 * 3},
+        {16385, 1u << 25, 0, 1u << 23},
+        {16385, 1u << 25, 7, 7},
+        {16385, 0, 0, AN_NEVER},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const anynorm_device_info info = {.id = "opencl:0",
+                                          .device_class = ANYNORM_CLASS_CPU,
+                                          .compute_units = 2,
+                                          .vector_width = 8,
+                                          .max_work_group_size = 4096,
+                                          .cache_bytes = cases[i].cache};
+        const anynorm_spec spec = {.columns = cases[i].columns};
+        const struct an_choice wish = {.schedule = AN_ROW_PER_ITEM, .stream = cases[i].wish};
+        struct an_choice choice;
+        assert_true(fits(&info, &spec, &wish, &choice));
+        assert_int_equal(choice.stream, cases[i].stream);
+    }
+}
+
 static void test_select_forced_groups(void **state)
 {
     (void)state;
@@ -658,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_subgroup_sizes),
         cmocka_unit_test(test_select_on_gpus),
         cmocka_unit_test(test_select_for_bytes),
+        cmocka_unit_test(test_select_streams),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_local_memory_of_vulkan),
         cmocka_unit_test(test_select_columns_apart),
