@@ -35,8 +35,8 @@ struct an_choice {
     uint64_t group;  /* work-items per work-group */
     uint64_t vector; /* elements per vector: 4, 8 or 16 */
     uint64_t rows;   /* rows that a work-item, or a work-group, has side by side */
-    uint64_t held; /* vectors of a row that a work-item holds on chip; column_walk: vectors of rows
-                      that it walks side by side */
+    uint64_t held; /* vectors of a row that a work-item holds on chip (row_per_item: of y until its
+                      scale is known); column_walk: vectors of rows that it walks side by side */
     uint64_t slices;  /* column_walk: work-items that share the columns of a row */
     uint64_t segment; /* elements of the pieces that a row is cut into */
     /* Work-items of a sub-group, through which sums go; 1: sub-groups of the driver's own size;

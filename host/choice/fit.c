@@ -62,10 +62,16 @@ uint64_t an_fit_native_vector(const struct problem *p)
  * more than what spills. (PoCL on a Zen of 256 bits: three quarters of the time.) */
 #define LONG_RUN 64
 
+/* And a vector of bytes is narrow, so that those that stream fill a line in many pieces. */
+static bool has_narrow_y(const anynorm_spec *spec)
+{
+    return anynorm_dtype_size(spec->y.type) == 1 && spec->columns >= LONG_RUN;
+}
+
 static uint64_t cpu_vector(const struct problem *p)
 {
     uint64_t native = an_fit_native_vector(p);
-    bool wide = p->vector_cpu && p->spec->column_run >= LONG_RUN;
+    bool wide = p->vector_cpu && (p->spec->column_run >= LONG_RUN || has_narrow_y(p->spec));
     return wide ? an_least(2 * native, 16) : native;
 }
 
@@ -114,6 +120,24 @@ static bool has_cheap_functions(const anynorm_device_info *info)
     return strcmp(info->platform, "Portable Computing Language") == 0;
 }
 
+/* Of y that waits for the scale of its row, so many bytes fit in a core's first cache. */
+#define HELD_BYTES_OF_CORE 32768
+
+/* The vectors in which a work-item of a CPU keeps y while it looks for the scale, a power of two,
+ * so that not every length is a program of its own; 0 where y is not kept. */
+static uint64_t held_until_scaled(const struct problem *p, const struct an_choice *choice)
+{
+    uint64_t vectors = an_power_up(an_divide_up(p->spec->columns, choice->vector));
+    bool fits = vectors * choice->vector * p->accumulator <= HELD_BYTES_OF_CORE;
+    return (p->spec->flags & ANYNORM_Y_SCALE_OUTPUT) && fits ? vectors : 0;
+}
+
+/* Long rows go past the cache from this part of it on: the next row is fetched then while one is
+ * written, which is more than the second cache foresees. Of an eighth 16-bit rows lost where all
+ * was in cache. */
+#define LONG_ROW 16384
+#define CACHE_SHARE_OF_WALKED_ROWS 4
+
 bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
 {
     if (!p->vector_cpu && p->spec->columns > MOST_COLUMNS_OF_A_LANE)
@@ -137,9 +161,13 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
     choice->vector = plain             ? an_fit_native_vector(p)
                      : p->wish->vector ? p->wish->vector
                                        : vector_of_rows(p, choice->rows);
+    if (p->vector_cpu)
+        choice->held = held_until_scaled(p, choice);
     /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
     if (p->vector_cpu)
         choice->stream = an_fit_stream_above(p);
+    if (p->vector_cpu && p->spec->columns > LONG_ROW && !p->wish->stream && p->info->cache_bytes)
+        choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_WALKED_ROWS;
     return an_answer(p, true, "vectors of %" PRIu64 " suit a device whose own is %" PRIu32,
                      choice->vector, p->info->vector_width);
 }

@@ -179,6 +179,8 @@ static void put_choice(struct an_text *options, const anynorm_device_info *info,
     switch (choice->schedule) {
     case AN_ROW_PER_ITEM:
         an_text_put(options, " -DROWS=%" PRIu64, choice->rows);
+        if (choice->held)
+            an_text_put(options, " -DHELD=%" PRIu64, choice->held);
         break;
     case AN_COPY:
     case AN_COPY_STREAMING:

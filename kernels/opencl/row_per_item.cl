@@ -2,7 +2,8 @@
  * devices, where a work-item is a core's whole vector unit. A row is read twice, the second time from
  * cache; once more where its first elements gave a poor guess of its mean.
  *
- * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1. */
+ * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1; HELD, the vectors in which a
+ * row of y waits for its scale, where it is short enough: else it is computed once for the scale and once more. */
 #define STRETCHES 1
 #include "elements.clh"
 
@@ -303,7 +304,100 @@ PIECE void write_row(const row_t *row, const statistic_t *s, const uint columns,
     }
 }
 
-#if Y_SCALE_OUTPUT
+#if Y_SCALE_OUTPUT && HELD
+/* ---- A row whose y is held, in f32 or f64, until its scale is known ---- */
+
+/* Finds y of `count` columns, writes the sum that it is made of, and returns y's magnitudes. */
+PIECE uintv hold_columns(const row_t *row, const statistic_t *s, const uint column, const uint count,
+                         const bool stream, accv_t *held)
+{
+    factors_t f;
+    const accv_t h = load_hv(row, column, count, 0);
+    load_factors(row, column, count, &f);
+    const accv_t y = transformv(h - s->pivot, s, f.weight, f.bias, f.scale, f.shift);
+#if HAS_SUM
+    store_or_streamv(S_TYPE, row, row->sum, SUM_STRIDE(row), column, count, stream, h);
+#endif
+    held[column / VECTOR] = y;
+    return magnitudesv(count < VECTOR ? keep(y, count) : y);
+}
+
+/* Columns of a line of x, or of a vector where that is longer. */
+#define LINE_OF_X (LINE_BYTES / (X_TYPE == F64 ? 8 : X_TYPE == F32 ? 4 : 2))
+#define HOLD_STEP (LINE_OF_X > VECTOR ? LINE_OF_X : VECTOR)
+
+/* The largest magnitude of a row of y, which is held; the rows `ahead` bytes further on are fetched meanwhile. */
+PIECE uint hold_row(const row_t *row, const statistic_t *s, const uint columns, const bool stream,
+                    const ulong ahead, accv_t *held)
+{
+    const row_t from = *row;
+    const statistic_t of = *s;
+    const uint whole = columns - columns % VECTOR;
+    uintv largest = 0;
+    uint column = 0;
+    for (; column + HOLD_STEP <= whole; column += HOLD_STEP) {
+        if (ahead) {
+            fetch(from.x + ahead + LINE_BYTES + column * size_of(X_TYPE));
+            if (!FETCHES_WHILE_SUMMING)
+                fetch_residual(&from, ahead + LINE_BYTES + column * size_of(X_TYPE));
+        }
+#pragma unroll
+        for (uint c = 0; c < HOLD_STEP; c += VECTOR)
+            largest = max(largest, hold_columns(&from, &of, column + c, VECTOR, stream, held));
+    }
+    for (; column < whole; column += VECTOR)
+        largest = max(largest, hold_columns(&from, &of, column, VECTOR, stream, held));
+    if (whole < columns)
+        largest = max(largest, hold_columns(&from, &of, whole, columns - whole, false, held));
+    return largest_lane(largest);
+}
+
+/* A vector of codes. Where no bound cuts them off, what is held of a row without infinity and NaN rounds to
+ * numbers of the type once it is scaled. */
+#if HAS_Y_BOUND
+#define CODES(vector) quantizedv(Y_TYPE, scaledv(row, vector))
+#define HAS_CODES(largest) true
+#else
+#define CODES(vector) quantized_within(Y_TYPE, scaledv(row, vector))
+#define HAS_CODES(largest) ((largest) < NAN_BITS)
+#endif
+
+PIECE uchar16 codes_of_16(const row_t *row, const accv_t *held)
+{
+#if VECTOR == 16
+    return CODES(held[0]);
+#elif VECTOR == 8
+    return (uchar16)(CODES(held[0]), CODES(held[1]));
+#else
+    return (uchar16)(CODES(held[0]), CODES(held[1]), CODES(held[2]), CODES(held[3]));
+#endif
+}
+
+/* Writes the codes of a row of y whose magnitudes are no larger than `largest`. */
+PIECE void write_held(const row_t *row, const uint columns, const bool stream, const uint largest,
+                      const accv_t *held)
+{
+    const row_t to = *row;
+    const uint whole = columns - columns % VECTOR;
+    uint column = 0;
+#if !COLUMN_RUN
+    const uint end = HAS_CODES(largest) ? columns - columns % 16 : 0;
+    if (stream && ((size_t)to.y & 15) == 0) {
+        for (; column < end; column += 16)
+            stream_16_bytes(codes_of_16(&to, held + column / VECTOR), to.y + column);
+    } else {
+        for (; column < end; column += 16)
+            put_16_bytes(codes_of_16(&to, held + column / VECTOR), to.y + column);
+    }
+#endif
+    for (; column < whole; column += VECTOR)
+        store_columnsv(Y_TYPE, &to, to.y, Y_STRIDE(&to), column, VECTOR,
+                       scaledv(&to, held[column / VECTOR]));
+    if (whole < columns)
+        store_columnsv(Y_TYPE, &to, to.y, Y_STRIDE(&to), whole, columns - whole,
+                       scaledv(&to, held[whole / VECTOR]));
+}
+#elif Y_SCALE_OUTPUT
 /* The largest magnitude of a row of y. */
 PIECE uint find_largest(const row_t *row, const statistic_t *s, const uint columns)
 {
@@ -356,12 +450,21 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
 #endif
     for (uint r = 0; r < rows; r++)
         store_row_statistic(&w->tensors, w->mean, w->rstd, row + r, &s[r]);
-#if Y_SCALE_OUTPUT
+#if Y_SCALE_OUTPUT && HELD
+    accv_t held[HELD];
+    for (uint r = 0; r < rows; r++) {
+        const uint largest =
+            hold_row(&at[r], &s[r], columns, stream, stream && more ? rows_ahead * row_bytes : 0, held);
+        set_y_scale(&w->tensors, largest, row + r, true, &at[r]);
+        write_held(&at[r], columns, stream, largest, held);
+    }
+    return;
+#elif Y_SCALE_OUTPUT
     for (uint r = 0; r < rows; r++)
         set_y_scale(&w->tensors, find_largest(&at[r], &s[r], columns), row + r, true, &at[r]);
 #endif
 
-#if WRITES_COLUMNS
+#if WRITES_COLUMNS && !HELD
     for (uint r = 0; r < rows; r++)
         write_row(&at[r], &s[r], columns, stream, more ? rows_ahead * row_bytes : 0);
 #endif

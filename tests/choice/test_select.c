@@ -367,6 +367,78 @@ static void test_select_on_gpus(void **state)
     assert_true(fits(&info, &spec, &wish, &choice));
 }
 
+/* On a core rows of bytes are walked one at a time by vectors twice its own, short ones four at a
+ * time, and y is held while it waits for its scale, in a power of two of vectors, if it has room
+ * there. */
+static void test_select_for_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t columns;
+        anynorm_dtype type;
+        uint32_t flags;
+        const char *choice;
+    } cases[] = {
+        {48, ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, "row_per_item group=1 vector=8 rows=4 held=8"},
+        {128, ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, "row_per_item group=1 vector=16 rows=4 held=8"},
+        {768, ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, "row_per_item group=1 vector=16 rows=1 held=64"},
+        {8192, ANYNORM_F8E4M3, ANYNORM_Y_SCALE_OUTPUT,
+         "row_per_item group=1 vector=16 rows=1 held=512"},
+        {8193, ANYNORM_I8, ANYNORM_Y_SCALE_OUTPUT, "row_per_item group=1 vector=16 rows=1"},
+        {768, ANYNORM_I8, ANYNORM_Y_SCALE_INPUT, "row_per_item group=1 vector=16 rows=1"},
+        {129, ANYNORM_F16, 0, "row_per_item group=1 vector=16 rows=1"},
+        {128, ANYNORM_F16, 0, "row_per_item group=1 vector=8 rows=4"},
+    };
+    const anynorm_device_info info = {.id = "opencl:0",
+                                      .platform = "Portable Computing Language",
+                                      .device_class = ANYNORM_CLASS_CPU,
+                                      .compute_units = 2,
+                                      .vector_width = 8,
+                                      .max_work_group_size = 4096,
+                                      .local_bytes = 524288};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const anynorm_spec spec = {.columns = cases[i].columns,
+                                   .x.type = ANYNORM_F16,
+                                   .y.type = cases[i].type,
+                                   .flags = cases[i].flags};
+        const struct an_choice wish = {.schedule = AN_ROW_PER_ITEM};
+        struct an_choice choice;
+        char text[160], expected[160];
+        assert_true(fits(&info, &spec, &wish, &choice));
+        an_choice_format(&choice, text, sizeof(text));
+        snprintf(expected, sizeof(expected), "%s stream=never", cases[i].choice);
+        assert_string_equal(text, expected);
+    }
+}
+
+/* From which output on a core streams rows of each length: from three eighths of the cache, long
+ * ones from a quarter, unless it is said; and never where nothing is known of a cache. */
+static void test_select_streams(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t columns, cache, wish, stream;
+    } cases[] = {
+        {16384, 1u << 25, 0, ((1u << 25) - 1) / 8 * 3},
+        {16385, 1u << 25, 0, 1u << 23},
+        {16385, 1u << 25, 7, 7},
+        {16385, 0, 0, AN_NEVER},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const anynorm_device_info info = {.id = "opencl:0",
+                                          .device_class = ANYNORM_CLASS_CPU,
+                                          .compute_units = 2,
+                                          .vector_width = 8,
+                                          .max_work_group_size = 4096,
+                                          .cache_bytes = cases[i].cache};
+        const anynorm_spec spec = {.columns = cases[i].columns};
+        const struct an_choice wish = {.schedule = AN_ROW_PER_ITEM, .stream = cases[i].wish};
+        struct an_choice choice;
+        assert_true(fits(&info, &spec, &wish, &choice));
+        assert_int_equal(choice.stream, cases[i].stream);
+    }
+}
+
 static void test_select_forced_groups(void **state)
 {
     (void)state;
@@ -614,6 +686,8 @@ int main(void)
         cmocka_unit_test(test_select_in_pieces),
         cmocka_unit_test(test_subgroup_sizes),
         cmocka_unit_test(test_select_on_gpus),
+        cmocka_unit_test(test_select_for_bytes),
+        cmocka_unit_test(test_select_streams),
         cmocka_unit_test(test_select_forced_groups),
         cmocka_unit_test(test_select_local_memory_of_vulkan),
         cmocka_unit_test(test_select_columns_apart),
