@@ -84,15 +84,22 @@ uint64_t an_fit_stream_above(const struct problem *p)
 
 /* ---- row_per_item: a work-item walks whole rows ---- */
 
-/* A work-item of a CPU sums four rows at once where one's work does not outlast the latencies of
- * its sums, and what ends them. */
+/* A work-item of a CPU walks four rows at once where one's work does not outlast the latencies of
+ * its sums, and where weight and bias of f32 rows outgrow the first cache, so that the four share
+ * their loads; up to the length at which four rows do. */
 #define SHORT_ROW 128
+#define HEAVY_ROW 4096
+#define LONG_ROW 16384
 
 /* Finding a run outlasts those latencies, too; and four rows of runs take three times as long to
  * compile. */
 static bool gains_by_four(const anynorm_spec *spec)
 {
-    return spec->column_run <= 1 && spec->columns <= SHORT_ROW;
+    bool heavy = spec->columns >= HEAVY_ROW && spec->columns <= LONG_ROW;
+    bool of_bytes = anynorm_dtype_size(spec->y.type) == 1;
+    if (spec->column_run > 1 || (heavy && (of_bytes || anynorm_dtype_size(spec->x.type) == 2)))
+        return false;
+    return heavy || spec->columns <= SHORT_ROW;
 }
 
 /* Twice the machine's own vectors make for two chains of each sum, which a row that is walked alone
@@ -135,7 +142,6 @@ static uint64_t held_until_scaled(const struct problem *p, const struct an_choic
 /* Long rows go past the cache from this part of it on: the next row is fetched then while one is
  * written, which is more than the second cache foresees. Of an eighth 16-bit rows lost where all
  * was in cache. */
-#define LONG_ROW 16384
 #define CACHE_SHARE_OF_WALKED_ROWS 4
 
 bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)

@@ -4,7 +4,7 @@
  *
  * Chosen by -D: ROWS, 4 where rows are so short that one's latencies would show, else 1; HELD, the vectors in which a
  * row of y waits for its scale, where it is short enough: else it is computed once for the scale and once more. */
-#define STRETCHES 1
+#define STRETCHES (ROWS == 1)
 #include "elements.clh"
 
 /* Vectors of a row whose chains meet, and those of as many blocks, whose sums then go into the totals; the
@@ -213,94 +213,124 @@ PIECE void find_statistics(const uint many, const row_t *row, const uint columns
 }
 #endif
 
-/* Writes `parts`, LINE or 1, vectors of a row; `whole`, a constant: VECTOR, or IN_STRETCH; `stream`, a
+/* Writes `parts`, LINE or 1, vectors of each row; `whole`, a constant: VECTOR, or IN_STRETCH; `stream`, a
  * constant, past the caches: then the rows `ahead` bytes further on are fetched meanwhile, or the memory
  * would idle during the summing pass. Else the lines are that will be written, unless `ahead` is 0: no CPU
- * foresees them where rows are shorter than a page. */
-PIECE void write_line(const uint parts, const bool stream, const row_t *row, const statistic_t *s,
-                      const uint column, const uint whole, const ulong ahead)
+ * foresees them where rows are written by turns, or are shorter than a page. */
+PIECE void write_line(const uint many, const uint parts, const bool stream, const row_t *row,
+                      const statistic_t *s, const uint column, const uint whole, const ulong ahead)
 {
     factors_line_t f;
-    line_t line;
-    load_weights(parts, row, column, whole, &f);
-    load_modulation(parts, row, column, &f);
-    load_h_line(parts, row, column, &line);
-    if (stream)
-        fetch(row->x + ahead + LINE_BYTES + column * size_of(X_TYPE));
-    if (stream && !FETCHES_WHILE_SUMMING)
-        fetch_residual(row, ahead + LINE_BYTES + column * size_of(X_TYPE));
-#if HAS_SUM
-    /* With what is not yet read of x or residual, which sum may be, further on. */
-    if (!stream && ahead)
-        fetch_to_write(row->sum + ahead + column * size_of(S_TYPE));
-    store_column_line(parts, S_TYPE, stream, row, row->sum, SUM_STRIDE(row), column, &line);
+    line_t line[ROWS];
+#if !PARAMETER_ROWS
+    load_weights(parts, &row[0], column, whole, &f);
 #endif
+#pragma unroll
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        load_h_line(parts, &row[r], column, &line[r]);
+        if (stream)
+            fetch(row[r].x + ahead + LINE_BYTES + column * size_of(X_TYPE));
+        if (stream && !FETCHES_WHILE_SUMMING)
+            fetch_residual(&row[r], ahead + LINE_BYTES + column * size_of(X_TYPE));
+#if HAS_SUM
+        /* With what is not yet read of x or residual, which sum may be, further on. */
+        if (!stream && ahead)
+            fetch_to_write(row[r].sum + ahead + column * size_of(S_TYPE));
+        store_column_line(parts, S_TYPE, stream, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column,
+                          &line[r]);
+#endif
+#if PARAMETER_ROWS
+        load_weights(parts, &row[r], column, whole, &f);
+#endif
+        load_modulation(parts, &row[r], column, &f);
+        transform_line(parts, s[r].pivot, &s[r], &f, &line[r]);
+    }
 #if HAS_Y
-    transform_line(parts, s->pivot, s, &f, &line);
-    scale_line(parts, row, &line);
-    if (!stream && ahead)
-        fetch_to_write(row->y + ahead + column * size_of(Y_TYPE));
-    store_column_line(parts, Y_TYPE, stream, row, row->y, Y_STRIDE(row), column, &line);
+#pragma unroll
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        if (!stream && ahead)
+            fetch_to_write(row[r].y + ahead + column * size_of(Y_TYPE));
+        scale_line(parts, &row[r], &line[r]);
+        store_column_line(parts, Y_TYPE, stream, &row[r], row[r].y, Y_STRIDE(&row[r]), column,
+                          &line[r]);
+    }
 #endif
 }
 
-/* Writes the whole vectors of a row. */
-PIECE void write_vectors(const bool stream, const row_t *row, const statistic_t *s,
+/* Writes the whole vectors of the rows. */
+PIECE void write_vectors(const uint many, const bool stream, const row_t *row, const statistic_t *s,
                          const uint vectors, const ulong ahead)
 {
-    /* In registers: for all that a compiler knows, y may point to what is pointed to. */
-    row_t of_row = *row;
-    const statistic_t of = *s;
+    /* In registers: for all that a compiler knows, y may point to the arrays themselves. */
+    row_t of_row[ROWS];
+    statistic_t of[ROWS];
+#pragma unroll
+    for (uint r = 0; r < ROWS && r < many; r++) {
+        of_row[r] = row[r];
+        of[r] = s[r];
+    }
     uint v = 0;
 #if IN_STRETCHES
     while (v < vectors) {
-        const uint until = min(vectors, v + enter_stretch(&of_row, v * VECTOR) / VECTOR);
+        const uint until = min(vectors, v + enter_stretch(&of_row[0], v * VECTOR) / VECTOR);
         if (v + LINE > until) { /* a stretch ends within this one, or ahead of another that makes a line */
-            write_line(1, stream, &of_row, &of, v * VECTOR, VECTOR, ahead);
+            write_line(many, 1, stream, of_row, of, v * VECTOR, VECTOR, ahead);
             v++;
         }
         for (; v + LINE <= until; v += LINE)
-            write_line(LINE, stream, &of_row, &of, v * VECTOR, IN_STRETCH, ahead);
+            write_line(many, LINE, stream, of_row, of, v * VECTOR, IN_STRETCH, ahead);
     }
 #else
     for (; v + LINE <= vectors; v += LINE)
-        write_line(LINE, stream, &of_row, &of, v * VECTOR, VECTOR, ahead);
+        write_line(many, LINE, stream, of_row, of, v * VECTOR, VECTOR, ahead);
 #if LINE > 1
     if (v < vectors)
-        write_line(1, stream, &of_row, &of, v * VECTOR, VECTOR, ahead);
+        write_line(many, 1, stream, of_row, of, v * VECTOR, VECTOR, ahead);
 #endif
 #endif
 }
 
-/* Rows go one at a time here, also those that were summed together: lines of several, written in turns, are
- * the same one to what tells the lines of a page apart, where rows are a multiple of half a page long, and
- * are then sent to memory in pieces (a Zen 3: four times as long). */
-PIECE void write_row(const row_t *row, const statistic_t *s, const uint columns, const bool stream,
-                     const ulong ahead)
+/* Stores that stream go row by row: lines of several rows, written by turns, are one and the same to what
+ * gathers the pieces of a line, where rows are a multiple of half a page long, and are then sent to memory
+ * in pieces (a Zen 3: four times as long). */
+PIECE void write_rows(const uint many, const row_t *row, const statistic_t *s, const uint columns,
+                      const bool stream, const ulong ahead)
 {
     const uint vectors = columns / VECTOR, rest = columns % VECTOR;
-    accv_t tail;
-    if (rest > 0) /* loaded before y, which may be x, is written beneath it */
-        tail = load_tail(row, columns, 0);
-    if (stream)
-        write_vectors(true, row, s, vectors, ahead);
-    else
-        write_vectors(false, row, s, vectors,
+    accv_t tails[ROWS];
+    if (rest > 0) { /* loaded before y, which may be x, is written beneath them */
+        for (uint r = 0; r < ROWS && r < many; r++)
+            tails[r] = load_tail(&row[r], columns, 0);
+    }
+    if (stream) {
+        for (uint r = 0; r < many; r++)
+            write_vectors(1, true, row + r, s + r, vectors, ahead);
+    } else {
+        write_vectors(many, false, row, s, vectors,
                       columns * size_of(X_TYPE) < AHEAD_BYTES ? AHEAD_BYTES : 0);
+    }
     if (rest > 0) {
         /* By min: ?: becomes a saturating subtraction, which oclgrind does not know. */
         const uint column = columns - min(columns, (uint)VECTOR);
         const uint count = count_at(column, columns);
         factors_t f;
-        load_factors(row, column, count, &f);
+#if !PARAMETER_ROWS && !HAS_SAMPLES
+        load_factors(&row[0], column, count, &f);
+#endif
+        for (uint r = 0; r < ROWS && r < many; r++) {
+#if PARAMETER_ROWS || HAS_SAMPLES
+            load_factors(&row[r], column, count, &f);
+#endif
+            const accv_t result = transformv(tails[r] - s[r].pivot, &s[r], f.weight, f.bias, f.scale,
+                                             f.shift);
 #if HAS_Y
-        const accv_t result =
-            transformv(tail - s->pivot, s, f.weight, f.bias, f.scale, f.shift);
-        store_columnsv(Y_TYPE, row, row->y, Y_STRIDE(row), column, count, scaledv(row, result));
+            store_columnsv(Y_TYPE, &row[r], row[r].y, Y_STRIDE(&row[r]), column, count,
+                           scaledv(&row[r], result));
 #endif
 #if HAS_SUM
-        store_columnsv(S_TYPE, row, row->sum, SUM_STRIDE(row), column, count, tail);
+            store_columnsv(S_TYPE, &row[r], row[r].sum, SUM_STRIDE(&row[r]), column, count, tails[r]);
 #endif
+        }
     }
 }
 
@@ -465,8 +495,8 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
 #endif
 
 #if WRITES_COLUMNS && !HELD
-    for (uint r = 0; r < rows; r++)
-        write_row(&at[r], &s[r], columns, stream, more ? rows_ahead * row_bytes : 0);
+    for (uint r = 0; r < rows; r += many)
+        write_rows(many, at + r, s + r, columns, stream, more ? rows_ahead * row_bytes : 0);
 #endif
 }
 
