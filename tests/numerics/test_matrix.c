@@ -4,12 +4,13 @@
  *     ANYNORM_TEST_DEVICE=opencl:0   only this device
  *     ANYNORM_TEST_REDUCED=1         a fraction of the cases, for a simulator
  */
-#include "turns.h"
-
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <math.h>
 #include <string.h>
+
+#include "choice/caps.h"
+#include "turns.h"
 
 /* In the short form each schedule takes a third of a test's cases, and the next one others: on some
  * devices every shape is a compilation. */
