@@ -29,6 +29,14 @@ static size_t held, allocations;
 static uintptr_t library; /* where it is loaded; 0 until it is looked for */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Seen from the library, too. */
+#pragma GCC visibility push(default)
+void *malloc(size_t bytes);
+void *calloc(size_t count, size_t bytes);
+void *realloc(void *memory, size_t bytes);
+void free(void *memory);
+#pragma GCC visibility pop
+
 static bool is_of_library(const void *address)
 {
     Dl_info info;

@@ -212,16 +212,18 @@ static void test_streams(void **state)
     static const char *const forms[] = {"vector=8", "vector=16", "rows=4 vector=8",
                                         "rows=4 vector=16", "rows=4 vector=4"};
     bool by_item = strcmp(subject->schedule, "row_per_item") == 0;
+    /* Others take seconds to compile four rows, which they are never given. */
+    bool four = by_item && strcmp(subject->info.platform, "Portable Computing Language") == 0;
     if ((!by_item && strcmp(subject->schedule, "row_split") != 0) ||
         an_info_is_vulkan(&subject->info) || subject->info.device_class != ANYNORM_CLASS_CPU ||
         subject->info.vector_width < 4)
         return;
     for (size_t t = 0; t < COUNT(types); t++) {
-        for (size_t f = 0; f < (by_item ? COUNT(forms) : 2); f++) {
+        for (size_t f = 0; f < (four ? COUNT(forms) : 2); f++) {
             char choice[64];
             struct problem problem =
                 dense_problem(11, columns[(t + f) % COUNT(columns)], types[t][0], ALL_FLAGS);
-            if (reduced() && (t + f) % 3)
+            if (reduced() && t != f)
                 continue;
             problem.spec.y.type = types[t][1];
             (void)snprintf(choice, sizeof choice, "%s stream=1 %s", subject->schedule, forms[f]);
