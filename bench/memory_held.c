@@ -6,7 +6,6 @@
  * malloc and its kin are replaced by ones that note what libanynorm.so asks for, told by the
  * address that they return to. What it has the C library allocate for it (strdup, say) is not seen.
  * glibc only. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
