@@ -256,10 +256,10 @@ anynorm_status anynorm_plan_sums(const anynorm_plan *plan, uint64_t first, uint6
 {
     if (!plan || !range)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or range is NULL");
-    if (first > of_rows || rows > of_rows - first)
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "%" PRIu64 " rows from %" PRIu64 " on are not among %" PRIu64, rows, first,
-                       of_rows);
+    const struct an_stretch stretch = {first, rows, of_rows};
+    anynorm_status status = an_stretch_check(&stretch);
+    if (status != ANYNORM_OK)
+        return status;
     const uint64_t ends[] = {first, first + rows};
     for (int i = 0; i < 2; i++) {
         uint64_t row = ends[i];
@@ -270,7 +270,6 @@ anynorm_status anynorm_plan_sums(const anynorm_plan *plan, uint64_t first, uint6
                            "; anynorm_plan_divide finds where",
                            ends[i], of_rows);
     }
-    const struct an_stretch stretch = {first, rows, of_rows};
     struct an_left left = {.count = 0};
     if (of_rows > 0)
         left =

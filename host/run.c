@@ -560,13 +560,10 @@ anynorm_status anynorm_run_stretch(anynorm_plan *plan, const anynorm_host_tensor
 {
     if (!plan || !host)
         return an_fail(ANYNORM_INVALID_ARGUMENT, "plan or tensors is NULL");
-    if (first > of_rows || rows > of_rows - first)
-        return an_fail(ANYNORM_INVALID_ARGUMENT,
-                       "%" PRIu64 " rows from %" PRIu64 " on are not among %" PRIu64, rows, first,
-                       of_rows);
-    if (rows == 0)
-        return ANYNORM_OK;
     struct run run = {.plan = plan, .stretch = {first, rows, of_rows}};
+    anynorm_status status = an_stretch_check(&run.stretch);
+    if (status != ANYNORM_OK || rows == 0)
+        return status;
     _Static_assert(sizeof(run.host) == sizeof(*host), "both in the order of enum an_tensor");
     memcpy(run.host, host, sizeof(run.host)); /* without const: only what is an output is written */
     for (int t = 0; t < AN_TENSOR_COUNT; t++) {
@@ -576,7 +573,7 @@ anynorm_status anynorm_run_stretch(anynorm_plan *plan, const anynorm_host_tensor
         if (an_spec_backward(&plan->spec) && (unused || t == AN_WORKSPACE))
             run.host[t] = NULL;
     }
-    anynorm_status status = check_stretch(&plan->spec, &run.stretch);
+    status = check_stretch(&plan->spec, &run.stretch);
     if (status == ANYNORM_OK)
         status = check_host(plan, run.host, rows);
     if (status != ANYNORM_OK)

@@ -68,11 +68,15 @@ static bool has_narrow_y(const anynorm_spec *spec)
     return anynorm_dtype_size(spec->y.type) == 1 && spec->columns >= LONG_RUN;
 }
 
-static uint64_t cpu_vector(const struct problem *p)
+static uint64_t vector_of(const struct problem *p, bool wide)
 {
     uint64_t native = an_fit_native_vector(p);
-    bool wide = p->vector_cpu && (p->spec->column_run >= LONG_RUN || has_narrow_y(p->spec));
-    return wide ? an_least(2 * native, 16) : native;
+    return wide && p->vector_cpu ? an_least(2 * native, 16) : native;
+}
+
+static bool wants_wide_vectors(const anynorm_spec *spec)
+{
+    return spec->column_run >= LONG_RUN || has_narrow_y(spec);
 }
 
 uint64_t an_fit_stream_above(const struct problem *p)
@@ -80,6 +84,14 @@ uint64_t an_fit_stream_above(const struct problem *p)
     if (p->wish->stream)
         return p->wish->stream;
     return p->info->cache_bytes ? (p->info->cache_bytes - 1) / 8 * 3 : AN_NEVER;
+}
+
+/* The same of rows that stream from one part of the cache on. */
+static uint64_t stream_above_share(const struct problem *p, uint64_t share)
+{
+    if (p->wish->stream || !p->info->cache_bytes)
+        return an_fit_stream_above(p);
+    return p->info->cache_bytes / share;
 }
 
 /* ---- row_per_item: a work-item walks whole rows ---- */
@@ -96,8 +108,8 @@ uint64_t an_fit_stream_above(const struct problem *p)
 static bool gains_by_four(const anynorm_spec *spec)
 {
     bool heavy = spec->columns >= HEAVY_ROW && spec->columns <= LONG_ROW;
-    bool of_bytes = anynorm_dtype_size(spec->y.type) == 1;
-    if (spec->column_run > 1 || (heavy && (of_bytes || anynorm_dtype_size(spec->x.type) == 2)))
+    bool narrow = has_narrow_y(spec) || anynorm_dtype_size(spec->x.type) == 2;
+    if (spec->column_run > 1 || (heavy && narrow))
         return false;
     return heavy || spec->columns <= SHORT_ROW;
 }
@@ -107,13 +119,11 @@ static bool gains_by_four(const anynorm_spec *spec)
  * then wait less for each other. */
 #define ROW_WITHOUT_START 1024
 
-static uint64_t vector_of_rows(const struct problem *p, uint64_t rows)
+static bool gains_by_wide_vectors(const anynorm_spec *spec, uint64_t rows)
 {
-    uint64_t vector = cpu_vector(p);
-    size_t size = anynorm_dtype_size(p->spec->x.type);
-    bool wide = size == 2 || (size == 4 && p->spec->columns < ROW_WITHOUT_START);
-    bool doubled = p->vector_cpu && rows == 1 && wide && !an_spec_double(p->spec);
-    return doubled ? an_least(2 * an_fit_native_vector(p), 16) : vector;
+    size_t size = anynorm_dtype_size(spec->x.type);
+    bool wide = size == 2 || (size == 4 && spec->columns < ROW_WITHOUT_START);
+    return wants_wide_vectors(spec) || (rows == 1 && wide && !an_spec_double(spec));
 }
 
 /* Work-items that a CPU's compiler puts side by side where it makes lanes of them; more only leave
@@ -166,14 +176,14 @@ bool an_fit_row_per_item(const struct problem *p, struct an_choice *choice)
         return an_answer(p, false, "a work-item walks 1 or 4 rows, not %" PRIu64, choice->rows);
     choice->vector = plain             ? an_fit_native_vector(p)
                      : p->wish->vector ? p->wish->vector
-                                       : vector_of_rows(p, choice->rows);
+                                       : vector_of(p, gains_by_wide_vectors(p->spec, choice->rows));
     if (p->vector_cpu)
         choice->held = held_until_scaled(p, choice);
     /* Streaming stores are a compiler's builtin that only CPU compilers are known to take. */
     if (p->vector_cpu)
-        choice->stream = an_fit_stream_above(p);
-    if (p->vector_cpu && p->spec->columns > LONG_ROW && !p->wish->stream && p->info->cache_bytes)
-        choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_WALKED_ROWS;
+        choice->stream = p->spec->columns > LONG_ROW
+                             ? stream_above_share(p, CACHE_SHARE_OF_WALKED_ROWS)
+                             : an_fit_stream_above(p);
     return an_answer(p, true, "vectors of %" PRIu64 " suit a device whose own is %" PRIu32,
                      choice->vector, p->info->vector_width);
 }
@@ -289,11 +299,10 @@ bool an_fit_row_reread(const struct problem *p, struct an_choice *choice)
 bool an_fit_row_split(const struct problem *p, struct an_choice *choice)
 {
     if (p->vector_cpu && p->wish->group <= 1) {
-        choice->vector = p->wish->vector ? p->wish->vector : cpu_vector(p);
+        choice->vector =
+            p->wish->vector ? p->wish->vector : vector_of(p, wants_wide_vectors(p->spec));
         choice->group = 1;
-        choice->stream = an_fit_stream_above(p);
-        if (!p->wish->stream && p->info->cache_bytes)
-            choice->stream = p->info->cache_bytes / CACHE_SHARE_OF_LONG_ROWS;
+        choice->stream = stream_above_share(p, CACHE_SHARE_OF_LONG_ROWS);
         if (!cut_row(p, p->info->compute_units * SEGMENTS_PER_UNIT, LEAST_SEGMENT_OF_ITEM,
                      UINT64_MAX, choice))
             return false;

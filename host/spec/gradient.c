@@ -1,6 +1,9 @@
 #include "gradient.h"
 
+#include <inttypes.h>
+
 #include "base/checked.h"
+#include "base/status.h"
 
 /* Parts are as many as keep a device's units busy evenly, and have so many rows that their sums are
  * little beside these: at best LEAST_PARTS or more, then of MOST_ROWS_OF_SMALL rows or more, and no
@@ -99,6 +102,15 @@ uint64_t an_gradient_cut(const anynorm_spec *spec, uint64_t of_rows, uint64_t ro
         cut -= cut % spec->parameters.rows;
     } while (cut != row);
     return cut;
+}
+
+anynorm_status an_stretch_check(const struct an_stretch *stretch)
+{
+    if (stretch->first <= stretch->of_rows && stretch->rows <= stretch->of_rows - stretch->first)
+        return ANYNORM_OK;
+    return an_fail(ANYNORM_INVALID_ARGUMENT,
+                   "%" PRIu64 " rows from %" PRIu64 " on are not among %" PRIu64, stretch->rows,
+                   stretch->first, stretch->of_rows);
 }
 
 static uint64_t count_flags(uint32_t flags)

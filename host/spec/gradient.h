@@ -38,6 +38,9 @@ static inline struct an_stretch an_stretch_whole(uint64_t rows)
     return (struct an_stretch){0, rows, rows};
 }
 
+/* INVALID_ARGUMENT with a message where its rows are not among the call's. */
+anynorm_status an_stretch_check(const struct an_stretch *stretch);
+
 /* Rows of a part that some schedules walk together: their terms are added to each other before the
  * part's sums see them. */
 #define AN_ROWS_TOGETHER 4

@@ -488,7 +488,6 @@ PIECE void walk_rows(const uint many, const uint groups, const walk_t *w, const 
         set_y_scale(&w->tensors, largest, row + r, true, &at[r]);
         write_held(&at[r], columns, stream, largest, held);
     }
-    return;
 #elif Y_SCALE_OUTPUT
     for (uint r = 0; r < rows; r++)
         set_y_scale(&w->tensors, find_largest(&at[r], &s[r], columns), row + r, true, &at[r]);

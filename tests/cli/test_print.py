@@ -1,11 +1,9 @@
 """What goes to stdout, and what to stderr."""
-import os
-import pty
-import subprocess
 
 import numpy as np
 import pytest
 from support import assert_close, expected, to_bf16
+from terminal import on_terminal
 
 
 def lines_of(result):
@@ -135,32 +133,12 @@ def test_timing(run, save, device, random, tmp_path):
     assert_close(np.load(tmp_path / "y.npy"), expected(x)[0], "f4")
 
 
-def on_terminal(program, environment, folder, *arguments):
-    """What a run wrote to a terminal as its stderr."""
-    try:
-        ours, theirs = pty.openpty()
-    except OSError as error:
-        pytest.skip(f"this machine gives out no terminals: {error}")
-    process = subprocess.Popen([program, "layer-norm", *arguments], env=environment, cwd=folder,
-                               stdout=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    text = b""
-    try:
-        while part := os.read(ours, 4096):
-            text += part
-    except OSError:
-        pass  # how Linux tells that the other end was closed
-    os.close(ours)
-    assert process.wait() == 0
-    return text
-
-
 def test_progress_bar(program, environment, save, tmp_path):
     """With ever smaller blocks, until the work lasts long enough for a bar."""
     save("x", np.ones((1 << 21, 16), "f4"))
     for block_bytes in (1 << 14, 1 << 12, 1 << 10, 1 << 8):
-        text = on_terminal(program, environment, tmp_path, "x.npy", "--block-bytes",
-                           str(block_bytes))
+        text = on_terminal([program, "layer-norm", "x.npy", "--block-bytes", str(block_bytes)], environment,
+                           tmp_path)
         if text:
             assert text.startswith(b"\r[") and text.endswith(b"\r\x1b[K") and b"%" in text
             return
@@ -168,4 +146,4 @@ def test_progress_bar(program, environment, save, tmp_path):
 
 
 def test_no_progress_bar_for_short_work(program, environment, x_file):
-    assert on_terminal(program, environment, x_file.parent, "x.npy") == b""
+    assert on_terminal([program, "layer-norm", "x.npy"], environment, x_file.parent) == b""

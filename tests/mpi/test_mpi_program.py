@@ -3,7 +3,6 @@
 $ANYNORM_PROGRAM and $ANYNORM_MPI_PROGRAM are the two, $ANYNORM_DEVICE the device, and $MPIRUN, or else mpirun, starts them."""
 import os
 import pathlib
-import pty
 import shlex
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import time
 
 import numpy as np
 import pytest
+
+from terminal import on_terminal  # of tests/cli
 
 ALONE = os.environ["ANYNORM_PROGRAM"]
 RANKS = os.environ["ANYNORM_MPI_PROGRAM"]
@@ -227,25 +228,6 @@ def test_timing(files, shard):
             ("ranks", "shape", "normalize", "total")] == ["ranks", "shape", "normalize", "total"]
 
 
-def on_terminal(command):
-    """What a line of the shell wrote to a terminal as its stderr."""
-    try:
-        ours, theirs = pty.openpty()
-    except OSError as error:
-        pytest.skip(f"this machine gives out no terminals: {error}")
-    process = subprocess.Popen(["sh", "-c", command], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    text = b""
-    try:
-        while part := os.read(ours, 4096):
-            text += part
-    except OSError:
-        pass  # how Linux tells that the other end was closed
-    os.close(ours)
-    assert process.wait() == 0
-    return text
-
-
 @pytest.mark.parametrize("options", ["", "--shard columns", "--backward X --weight W --dweight-output S"])
 def test_one_bar_of_all_ranks(files, options):
     """With ever smaller blocks, until the work lasts long enough for a bar. One is erased, and it got so far as
@@ -256,12 +238,12 @@ def test_one_bar_of_all_ranks(files, options):
     for block_bytes in (1 << 15, 1 << 13, 1 << 11, 1 << 9):
         command = shlex.join([*MPIRUN, "-n", "3", RANKS, "layer-norm", x, "-o", "/dev/null"])
         command += f" {options} --block-bytes {block_bytes}"
-        text = on_terminal(command)
+        text = on_terminal(["sh", "-c", command], ENVIRONMENT)
         if text.count(b"%") > 3:  # more than a single look
             parts = [int(part.split()[-1]) for part in text.split(b"%")[:-1]]
             assert parts == sorted(parts) and parts[-1] > 50, text
             assert text.startswith(b"\r[") and text.endswith(b"\r\x1b[K") and text.count(b"\x1b[K") == 1
-            assert on_terminal(command + " 2>&1 | cat >&2") == b""
+            assert on_terminal(["sh", "-c", command + " 2>&1 | cat >&2"], ENVIRONMENT) == b""
             return
     pytest.skip("this machine was done before a bar is due")
 
